@@ -1,0 +1,43 @@
+package base
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors that cross rooms. The public package re-exports the ones a user
+// can meet.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrClosed    = errors.New("database is closed")
+	ErrLocked    = errors.New("database is in use by another opener")
+	ErrReadOnly  = errors.New("database is read-only")
+	ErrCorrupted = errors.New("corruption")
+	// ErrInUse is returned by operations on an iterator, snapshot or batch
+	// that was closed or committed before.
+	ErrInvalidHandle = errors.New("handle is closed")
+)
+
+// CorruptionError says that stored bytes are not what was written: in which
+// file, where, and what is wrong with them. It matches ErrCorrupted under
+// errors.Is.
+type CorruptionError struct {
+	File   string // base name of the file
+	Offset int64  // of the damaged piece; -1 where it is the whole file
+	Length int64  // bytes of the damaged piece; 0 where unknown
+	Kind   string // what the piece is: "data block", "wal group", "missing file"
+	Lo, Hi []byte // internal key range [Lo, Hi) that is affected; nil where unknown
+	Err    error  // the finding, e.g. "checksum mismatch"
+}
+
+func (e *CorruptionError) Error() string {
+	if e.Offset < 0 {
+		return fmt.Sprintf("corruption in %s: %s: %v", e.File, e.Kind, e.Err)
+	}
+	return fmt.Sprintf("corruption in %s: %s at offset %d: %v", e.File, e.Kind, e.Offset, e.Err)
+}
+
+// Is makes errors.Is(err, ErrCorrupted) true.
+func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupted }
+
+func (e *CorruptionError) Unwrap() error { return e.Err }
