@@ -1,0 +1,42 @@
+package vfs
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func syncFileData(f *os.File) error {
+	return withFD(f, "fdatasync", func(fd uintptr) error { return unix.Fdatasync(int(fd)) })
+}
+
+func preallocate(f *os.File, have, size int64) error {
+	err := withFD(f, "fallocate", func(fd uintptr) error {
+		return unix.Fallocate(int(fd), 0, 0, size)
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return extend(f, have, size)
+	}
+	return err
+}
+
+func freeBytes(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	err := retryInterrupted(func() error { return unix.Statfs(dir, &st) })
+	return st.Bavail * uint64(st.Frsize), err
+}
+
+// lockFile takes an open-file-description lock: unlike a classic record lock it
+// is not lost when another descriptor of the file is closed, and unlike flock
+// it works between the clients of a network file system.
+func lockFile(f *os.File, name string) error {
+	err := withFD(f, "lock", func(fd uintptr) error {
+		whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: 0}
+		return unix.FcntlFlock(fd, unix.F_OFD_SETLK, &whole)
+	})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return lockedError(name)
+	}
+	return err
+}

@@ -1,0 +1,29 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+func TestTranslate(t *testing.T) {
+	if translate(nil) != nil {
+		t.Error("nil became an error")
+	}
+	if err := translate(io.EOF); err != io.EOF {
+		t.Error("an error that is not about space became", err)
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("has other error numbers")
+	}
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		cause := &os.PathError{Op: "write", Path: "f", Err: errno}
+		err := translate(cause)
+		if !errors.Is(err, ErrNoSpace) || !errors.Is(err, errno) || err.Error() != cause.Error() {
+			t.Errorf("%v became %v", cause, err)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+// Package vfs is the seam between the database and its files. Everything the
+// engine does to a disk goes through an FS, so that crashes and faults can be
+// injected at every operation: see vfs/memfs for an in-memory file system with
+// strict crash semantics and vfs/faultfs for one that fails on demand.
+//
+// All methods of FS and File are safe for concurrent use unless said
+// otherwise. Errors match fs.ErrNotExist and fs.ErrExist under errors.Is where
+// those apply.
+package vfs
+
+import (
+	"io"
+	"io/fs"
+)
+
+// FS is a file system. Names are paths in the notation of path/filepath.
+type FS interface {
+	// Create makes an empty file for reading and writing, truncating one that
+	// exists. Neither the file nor its name is durable before File.Sync and
+	// FS.SyncDir.
+	Create(name string) (File, error)
+	// Open opens a file for reading.
+	Open(name string) (File, error)
+	// OpenReadWrite opens an existing file for reading and writing in place.
+	OpenReadWrite(name string) (File, error)
+	// Rename replaces newName, which is no directory, by oldName atomically;
+	// durable after SyncDir.
+	Rename(oldName, newName string) error
+	// Remove deletes a file or an empty directory; durable after SyncDir.
+	Remove(name string) error
+	// MkdirAll makes a directory and its missing parents.
+	MkdirAll(dir string) error
+	// List returns the base names in a directory, sorted.
+	List(dir string) ([]string, error)
+	// Stat describes a file or directory.
+	Stat(name string) (fs.FileInfo, error)
+	// SyncDir makes the entries of a directory durable: files created in,
+	// renamed into or removed from it. On Windows it does nothing.
+	SyncDir(dir string) error
+	// Lock takes an exclusive lock on a file, creating it if needed, and holds
+	// it until the returned Closer is closed or the process ends. If anyone
+	// holds it, in this process or another, Lock fails at once with an error
+	// that matches ErrLocked.
+	Lock(name string) (io.Closer, error)
+	// FreeBytes returns the space left for this user on the file system that
+	// holds dir.
+	FreeBytes(dir string) (uint64, error)
+}
+
+// File is an open file, addressed by offset only.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Size returns the current length in bytes.
+	Size() (int64, error)
+	// Truncate sets the length.
+	Truncate(size int64) error
+	// Sync makes data and metadata durable.
+	Sync() error
+	// SyncData makes data durable, and of the metadata only what is needed to
+	// read it back. After a failed sync nothing is known about what is
+	// durable, and a later success proves nothing.
+	SyncData() error
+	// Preallocate reserves space for bytes [0, size) and extends the file to
+	// size; what was not written reads as zeroes. File systems that cannot
+	// reserve only extend.
+	Preallocate(size int64) error
+}
