@@ -1,0 +1,135 @@
+package offheap
+
+import (
+	"fmt"
+	"math"
+	"sync/atomic"
+	"unsafe"
+)
+
+const (
+	// hugePageBytes is the size of a huge page on the platforms that matter;
+	// elsewhere it is merely a sensible step.
+	hugePageBytes = 2 << 20
+	// hugeFromBytes is the capacity from which an arena asks for huge pages.
+	hugeFromBytes = 2 * hugePageBytes
+	// smallStepBytes is by how much a small arena is committed and accounted.
+	// A multiple of the page size everywhere.
+	smallStepBytes = 64 << 10
+	// baseAlignBytes is what the base of any arena is a multiple of.
+	baseAlignBytes = 64
+	// maxArenaBytes keeps every offset, and the end, within 32 bits, and the
+	// size of the mapping within an int.
+	maxArenaBytes = (min(math.MaxUint32, math.MaxInt) - hugePageBytes) &^ (hugePageBytes - 1)
+)
+
+// Arena is one contiguous range of zeroed memory, handed out from its start
+// and dropped as a whole. Places in it are 32-bit offsets from Base, which is
+// a multiple of 64; offset 0 is never handed out, so that it can mean nil.
+// Memory is committed and accounted for in steps as the arena fills up.
+//
+// One goroutine at a time may call Alloc and Used; any number may read the
+// memory and call Committed. Nobody may use the arena during or after Free.
+type Arena struct {
+	base      unsafe.Pointer
+	next      uint64 // first byte not handed out yet
+	committed uint64 // first byte not committed yet
+	capacity  uint64
+	stepBytes uint64
+
+	mapping   []byte // as reserve returned it
+	usable    []byte // the aligned part of it
+	acct      *Accountant
+	owner     Owner
+	published atomic.Int64 // committed, for other goroutines
+}
+
+// NewArena reserves an arena of capBytes, a little less than 4 GiB at most
+// (2 GiB on 32-bit platforms).
+func NewArena(acct *Accountant, owner Owner, capBytes int) (*Arena, error) {
+	if capBytes <= 0 || capBytes > maxArenaBytes {
+		return nil, fmt.Errorf("arena capacity of %d bytes is not in 1..%d", capBytes, maxArenaBytes)
+	}
+	align, step := baseAlignBytes, smallStepBytes
+	if capBytes >= hugeFromBytes {
+		align, step = hugePageBytes, hugePageBytes
+	}
+	sizeBytes := (capBytes + step - 1) / step * step
+	mapping, err := reserve(sizeBytes + align)
+	if err != nil {
+		return nil, err
+	}
+	// Sound: the address is only used as a number, to find the aligned start.
+	addr := uintptr(unsafe.Pointer(unsafe.SliceData(mapping)))
+	skip := int(-addr & uintptr(align-1))
+	a := &Arena{
+		next:      baseAlignBytes,
+		capacity:  uint64(capBytes),
+		stepBytes: uint64(step),
+		mapping:   mapping,
+		usable:    mapping[skip : skip+sizeBytes],
+		acct:      acct,
+		owner:     owner,
+	}
+	a.base = unsafe.Pointer(unsafe.SliceData(a.usable))
+	if step == hugePageBytes {
+		adviseHuge(a.usable)
+	}
+	return a, nil
+}
+
+// Alloc returns the offset of sizeBytes fresh zeroes, a multiple of
+// alignBytes, which is a power of two of at most 64. ok is false, and nothing
+// has changed, when they do not fit.
+func (a *Arena) Alloc(sizeBytes, alignBytes uint32) (offset uint32, ok bool) {
+	start := (a.next + uint64(alignBytes) - 1) &^ (uint64(alignBytes) - 1)
+	end := start + uint64(sizeBytes)
+	if end > a.committed && !a.grow(end) {
+		return 0, false
+	}
+	a.next = end
+	return uint32(start), true
+}
+
+// grow commits memory up to and including the step that end is in.
+func (a *Arena) grow(end uint64) bool {
+	if end > a.capacity {
+		return false
+	}
+	target := (end + a.stepBytes - 1) / a.stepBytes * a.stepBytes
+	if err := commit(a.usable[a.committed:target]); err != nil {
+		return false
+	}
+	// A part of the last step may lie beyond the capacity: keep Alloc from
+	// handing it out without another look here.
+	a.acct.add(a.owner, int(target-uint64(a.published.Load())))
+	a.published.Store(int64(target))
+	a.committed = min(target, a.capacity)
+	return true
+}
+
+// Base returns where offset 0 is.
+func (a *Arena) Base() unsafe.Pointer { return a.base }
+
+// Used returns how many bytes are taken, from the start; only for the
+// goroutine that allocates.
+func (a *Arena) Used() int { return int(a.next) }
+
+// Committed returns how many bytes are accounted for: Used, rounded up to
+// whole steps. It may be called by any goroutine.
+func (a *Arena) Committed() int { return int(a.published.Load()) }
+
+// Cap returns the capacity in bytes.
+func (a *Arena) Cap() int { return int(a.capacity) }
+
+// Free gives all memory back. Calling it again does nothing.
+func (a *Arena) Free() {
+	if a.mapping == nil {
+		return
+	}
+	release(a.mapping)
+	a.acct.add(a.owner, -int(a.published.Load()))
+	a.published.Store(0)
+	a.base, a.mapping, a.usable = nil, nil, nil
+	a.next, a.committed, a.capacity = 0, 0, 0
+}
