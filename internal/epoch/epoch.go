@@ -1,0 +1,177 @@
+// Package epoch tells when memory that lock-free readers may still look at can
+// be reclaimed.
+//
+// A reader brackets its work with Enter and Exit. A writer first unlinks an
+// object, so that no reader can find it any more, then takes a Ticket from
+// Now, and reclaims the object once Passed says so.
+//
+// # Structure
+//
+// A Domain has a global epoch G, which only grows, and two counters per
+// stripe, one for each parity of the epoch. Enter loads G and adds one to the
+// counter of that parity in a stripe picked by the caller's stack address;
+// Exit takes one from the same counter. G moves from g to g+1 only after a
+// scan, begun while G was g, that found the counter of parity g+1 (which is
+// the parity of the previous epoch) at zero in every stripe at least once. An
+// object whose ticket is h is reclaimed when G is at least h+3.
+//
+// # Why h+3, and why it is right
+//
+// Enter is two steps, and G may move any number of times between them. Such a
+// late reader counts itself under a parity that has nothing to do with the
+// epoch it runs in, so it does not help to argue about "the epoch of a
+// reader". The argument is about counters only:
+//
+//  1. A reader that can see the object loaded the link before the unlink, so
+//     its increment, which precedes the load, came before the unlink as well.
+//     From then until its Exit one counter, of whichever parity, is above
+//     zero.
+//  2. Now loaded h after the unlink; so each move of G from h onwards ends
+//     after the unlink. The scan for the move h -> h+1 may have begun before
+//     the unlink and may have passed the reader's stripe before it came in;
+//     it proves nothing. The scans for h+1 -> h+2 and for h+2 -> h+3 begin
+//     when G is at least h+1, hence after the unlink.
+//  3. Those two scans look at opposite parities. So by the time G is h+3
+//     every counter of either parity was seen at zero at a moment after the
+//     unlink. By 1 each reader that could see the object has left before the
+//     moment its counter was seen at zero.
+//
+// With h+2 step 2 would need Enter to load G again after its increment and to
+// start over if it moved. One more move of G costs a reclaimer nearly nothing,
+// a second load and a loop would cost every reader, and without them Enter is
+// wait-free.
+//
+// The steps order operations on different variables (increment then load of
+// the link; unlink then load of the counter), which is why counters, G and
+// also the link itself have to be sync/atomic variables: those are
+// sequentially consistent in Go. They also give the happens-before edge from a
+// reader's last access (Exit) to the reclaimer's first.
+//
+// G cannot be stalled by a stream of new readers: they count under the parity
+// of the current epoch, and the scan looks at the other one, which only late
+// readers touch. It is stalled by one reader that stays inside; guards must
+// be brief.
+//
+// All methods are safe for concurrent use.
+package epoch
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/lightningdb/lightning/internal/invariant"
+)
+
+const (
+	stripeBits  = 6
+	stripeCount = 1 << stripeBits
+
+	// gracePeriod is how many moves of the epoch a retired object outlives;
+	// see the package comment.
+	gracePeriod = 3
+
+	// Two lines of 64 bytes, since processors prefetch lines in pairs.
+	paddedBytes = 128
+)
+
+// Ticket marks a moment in the life of a Domain.
+type Ticket uint64
+
+// Domain tracks the readers of a set of shared structures. The zero value is
+// ready. It must not be copied after first use.
+type Domain struct {
+	global  atomic.Uint64
+	_       [paddedBytes - 8]byte
+	stripes [stripeCount]stripe
+}
+
+// stripe counts the readers that are inside, by parity of the epoch they
+// found when they came. Both counters of a stripe share a line because a
+// goroutine uses only one of them at a time.
+type stripe struct {
+	readers [2]atomic.Int64
+	_       [paddedBytes - 16]byte
+}
+
+// Guard is one stay of a reader inside a Domain. It may be passed to another
+// goroutine; Exit is called exactly once.
+type Guard struct {
+	counter *atomic.Int64
+}
+
+// Enter begins a stay: objects that are found in the structures from now on
+// stay intact until Exit. It is wait-free and does not allocate. Stays may
+// nest.
+func (d *Domain) Enter() Guard {
+	var marker byte
+	// Only the number is used, to spread goroutines over the stripes: stacks
+	// are at least 2 KiB apart. The pointer is never followed, so it does not
+	// matter that a stack can move.
+	stack := uint64(uintptr(unsafe.Pointer(&marker)))
+	index := (stack >> 11) * 0x9e3779b97f4a7c15 >> (64 - stripeBits)
+	counter := &d.stripes[index].readers[d.global.Load()&1]
+	counter.Add(1)
+	return Guard{counter}
+}
+
+// Exit ends the stay.
+func (g Guard) Exit() {
+	left := g.counter.Add(-1)
+	if invariant.Enabled {
+		invariant.Check(left >= 0, "epoch guard exited twice")
+	}
+}
+
+// Now returns a ticket for what was unlinked before the call.
+func (d *Domain) Now() Ticket { return Ticket(d.global.Load()) }
+
+// Passed reports whether every stay that began before Now gave out t has
+// ended. It moves the epoch as far as the readers inside allow and never
+// blocks. Once true for a ticket, it stays true for it and all earlier ones.
+func (d *Domain) Passed(t Ticket) bool {
+	for {
+		g := d.global.Load()
+		if g >= uint64(t)+gracePeriod {
+			return true
+		}
+		if !d.idle((g + 1) & 1) {
+			return false
+		}
+		// A lost race means that another caller made the same move.
+		d.global.CompareAndSwap(g, g+1)
+	}
+}
+
+// idle reports whether each counter of the parity was zero when looked at.
+func (d *Domain) idle(parity uint64) bool {
+	for i := range d.stripes {
+		if d.stripes[i].readers[parity].Load() != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Synchronize blocks until every stay that began before the call has ended.
+// It is for background workers; a caller that is inside a stay itself would
+// wait forever.
+func (d *Domain) Synchronize() {
+	const (
+		yields    = 32
+		pauseMin  = 10 * time.Microsecond
+		pauseMax  = time.Millisecond
+		pauseGrow = 2
+	)
+	t := d.Now()
+	pause := pauseMin
+	for i := 0; !d.Passed(t); i++ {
+		if i < yields {
+			runtime.Gosched()
+			continue
+		}
+		time.Sleep(pause)
+		pause = min(pause*pauseGrow, pauseMax)
+	}
+}

@@ -1,0 +1,340 @@
+// Package framecache keeps blocks of table files in memory that the garbage
+// collector does not see.
+//
+// A file has a Table with one slot for each of its blocks; a slot holds the
+// number of the frame the block is in, or zero. Finding a block is one load
+// from the slot and one from the frame: there is no hash, no shard and no
+// lock on that way. Memory comes from an offheap.Slab.
+//
+// # Life of a frame
+//
+//	free     -> private   Alloc: pinned by the caller, who reads the block into it
+//	private  -> attached  Publish: the slot names it, and it is in the small or main queue
+//	private  -> free      Release without Publish
+//	attached -> limbo     eviction or Drop: the slot is zero again
+//	limbo    -> held      the epoch passed but the frame is pinned
+//	limbo, held -> free   the epoch passed and nobody pins it
+//
+// # Invariants
+//
+//   - A frame's address and size are written while it is private and do not
+//     change before it is free. Its memory is freed only when nobody can reach
+//     it: readers inside an epoch guard may have found it as long as the
+//     ticket taken after its unlinking has not passed; pins are only added by
+//     those readers or by Publish to an attached frame, so once the ticket
+//     passed they only get fewer, and at zero nobody is left.
+//   - The bytes of all frames that are not free never exceed the capacity when
+//     Alloc hands out one more. Limbo counts, as its memory is still in use.
+//   - Since a caller of Alloc is usually inside a guard, which keeps what it
+//     evicts in limbo, eviction runs ahead: it holds a reserve of free or
+//     soon-to-be-free memory.
+//
+// # Thread-safety
+//
+// Everything but Close may be called at any time by any number of goroutines.
+// Get and Pin take no lock; all that changes queues, slots or the frame list
+// happens under Cache.mu.
+package framecache
+
+import (
+	"math"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/offheap"
+)
+
+const (
+	// The reserve is a fraction of the capacity, within bounds: a few blocks
+	// for a small cache, and no more than many readers that wait for the disk
+	// at once need for a large one.
+	reserveFraction    = 32
+	reserveMinBytes    = 64 << 10
+	reserveMaxBytes    = 8 << 20
+	reserveMaxFraction = 4
+	batchFraction      = 4 // of the reserve, evicted beyond the need
+
+	// One frame may take half of the capacity.
+	frameMaxFraction = 2
+	frameMaxBytes    = 1<<31 - 1
+
+	// A reserve that was raised is given up after blocks took this many times
+	// its size.
+	wantedPatience = 16
+)
+
+// Config says how large a cache is and what it works with. All fields are
+// required.
+type Config struct {
+	CapacityBytes int64
+	Epochs        *epoch.Domain
+	Memory        *offheap.Accountant
+}
+
+// Cache holds the frames of all tables. See the package comment.
+type Cache struct {
+	frames directory // read without the lock
+
+	epochs *epoch.Domain
+	slab   *offheap.Slab
+
+	mu       sync.Mutex
+	closed   bool
+	capacity int64
+	used     int64 // bytes of all frames that are not free
+	wanted   int64 // reserve raised by refusals, see makeRoom
+	queues   [queueCount]queue
+	ghost    ghost
+	tables   []*Table // by ordinal, nil where one was dropped
+	holes    []uint32 // ordinals of the nils
+	tableIDs uint64   // given out so far
+	counts   counts
+}
+
+type counts struct {
+	allocs, refusals, evictions, promotions, ghostHits uint64
+}
+
+// Metrics is a consistent picture of a cache. Hits are not counted: it would
+// cost more than the hit.
+type Metrics struct {
+	CapacityBytes int64
+	UsedBytes     int64 // of all frames, limbo included
+	LimboBytes    int64 // of frames evicted and not yet freed
+	Frames        int   // visible in tables
+	Misses        uint64
+	Refusals      uint64 // misses that got no frame
+	Evictions     uint64
+	Promotions    uint64 // frames that proved useful while on probation
+	GhostHits     uint64 // frames that came back soon after their eviction
+}
+
+// New returns an empty cache.
+func New(cfg Config) *Cache {
+	c := &Cache{
+		epochs:   cfg.Epochs,
+		slab:     offheap.NewSlab(cfg.Memory, offheap.OwnerCache),
+		capacity: max(cfg.CapacityBytes, 0),
+	}
+	c.ghost.resize(c.capacity)
+	return c
+}
+
+// SetCapacity changes how many bytes the cache may hold. When it shrinks,
+// frames are evicted at once; memory that readers still look at follows as
+// they leave and other calls come in. A call with the present capacity frees
+// what can be freed by now.
+func (c *Cache) SetCapacity(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.capacity = max(bytes, 0)
+	c.ghost.resize(c.capacity)
+	if over := c.attachedBytes() - (c.capacity - c.reserveBytes()); over > 0 {
+		c.evict(over)
+	}
+	c.reclaim(math.MaxInt64)
+}
+
+// reserveBytes is how much is kept out of attached frames in normal times.
+func (c *Cache) reserveBytes() int64 {
+	r := min(max(c.capacity/reserveFraction, reserveMinBytes), reserveMaxBytes)
+	return min(r, c.capacity/reserveMaxFraction)
+}
+
+// attachedBytes counts the frames that eviction has not dealt with: attached
+// and private ones, and those held by pins alone, which can last.
+func (c *Cache) attachedBytes() int64 { return c.used - c.queues[queueLimbo].bytes }
+
+// Alloc returns a private frame of sizeBytes, pinned once, to read a block
+// into and Publish, or just to Release. It returns false when the capacity
+// has no room for it now; the caller then uses memory of its own.
+func (c *Cache) Alloc(sizeBytes int) (Handle, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts.allocs++
+	f := c.alloc(sizeBytes)
+	if f == nil {
+		c.counts.refusals++
+		return Handle{}, false
+	}
+	return Handle{cache: c, frame: f}, true
+}
+
+func (c *Cache) alloc(sizeBytes int) *frame {
+	if c.closed || sizeBytes <= 0 || sizeBytes > frameMaxBytes {
+		return nil
+	}
+	need := chargeBound(sizeBytes)
+	if !c.makeRoom(need) {
+		return nil
+	}
+	f := c.takeFrame()
+	if f == nil {
+		return nil
+	}
+	block, err := c.slab.Alloc(sizeBytes)
+	if err != nil { // the system is out of memory: no reason to fail a read
+		c.putFrame(f)
+		return nil
+	}
+	invariant.Check(int64(cap(block)) <= need, "%d bytes for %d", cap(block), sizeBytes)
+	f.setBlock(block)
+	f.freq.Store(0)
+	f.pins.Store(privatePin + 1)
+	c.used += f.charge()
+	return f
+}
+
+// chargeBound returns an upper bound of what the slab takes for a block.
+func chargeBound(sizeBytes int) int64 {
+	const (
+		classMinBytes = 64
+		slabMaxBytes  = 128 << 10 // larger blocks are mapped in units
+		unitBytes     = 64 << 10
+	)
+	if sizeBytes > slabMaxBytes {
+		return (int64(sizeBytes) + unitBytes - 1) / unitBytes * unitBytes
+	}
+	return int64(sizeBytes) + int64(sizeBytes)/8 + classMinBytes
+}
+
+// makeRoom evicts and reclaims until need more bytes fit. What is evicted here
+// can often not be reclaimed here, because the caller is inside a guard. So a
+// block that is large against the reserve is refused once, and a small one is
+// when readers stay inside long while others fill the cache. Each refusal
+// raises the reserve by what was missing, within bounds, so that the next try
+// finds room; with each success it sinks a little.
+func (c *Cache) makeRoom(need int64) bool {
+	if need > c.capacity/frameMaxFraction {
+		return false
+	}
+	reserve := c.reserveBytes()
+	goal := c.capacity - max(reserve, c.wanted-need)
+	batch := reserve / batchFraction
+	// The second round sees which frames are held by pins.
+	for range 2 {
+		if over := c.attachedBytes() + need - goal; over > 0 {
+			c.evict(over + batch)
+		}
+		if c.used+need > c.capacity {
+			c.reclaim(need + batch)
+		}
+		if c.used+need <= c.capacity {
+			if need >= c.wanted {
+				c.wanted = 0
+			} else {
+				c.wanted -= min(c.wanted, need/wantedPatience)
+			}
+			return true
+		}
+	}
+	raised := min(max(c.wanted, reserve)+need, c.capacity/reserveMaxFraction)
+	c.wanted = max(c.wanted, need, raised)
+	return false
+}
+
+// reclaim frees what readers have left, until about wantBytes are free.
+func (c *Cache) reclaim(wantBytes int64) {
+	start := c.used
+	for i := c.queues[queueHeld].tail; i != 0 && start-c.used < wantBytes; {
+		f := c.frames.at(i)
+		i = f.prev
+		if f.pins.Load() == 0 {
+			c.remove(f)
+			c.free(f)
+		}
+	}
+	for start-c.used < wantBytes {
+		f := c.last(queueLimbo)
+		if f == nil || !c.epochs.Passed(f.ticket) {
+			return
+		}
+		c.remove(f)
+		if f.pins.Load() == 0 {
+			c.free(f)
+		} else {
+			c.push(queueHeld, f)
+		}
+	}
+}
+
+// free gives back the memory of a frame that nobody can reach.
+func (c *Cache) free(f *frame) {
+	c.used -= f.charge()
+	c.slab.Free(f.block())
+	c.putFrame(f)
+}
+
+// Metrics returns the present state and the counts since New.
+func (c *Cache) Metrics() Metrics {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Metrics{
+		CapacityBytes: c.capacity,
+		UsedBytes:     c.used,
+		LimboBytes:    c.queues[queueLimbo].bytes + c.queues[queueHeld].bytes,
+		Frames:        c.queues[queueSmall].count + c.queues[queueMain].count,
+		Misses:        c.counts.allocs,
+		Refusals:      c.counts.refusals,
+		Evictions:     c.counts.evictions,
+		Promotions:    c.counts.promotions,
+		GhostHits:     c.counts.ghostHits,
+	}
+}
+
+// Close drops all tables, waits for the readers inside guards and returns the
+// memory. It reports the bytes of frames that are still pinned; if there are
+// any, a handle was not released, and the memory is not unmapped under it.
+func (c *Cache) Close() (leakedBytes int64) {
+	c.mu.Lock()
+	c.closed = true
+	tables := append([]*Table(nil), c.tables...)
+	c.mu.Unlock()
+	for _, t := range tables {
+		if t != nil {
+			t.Drop()
+		}
+	}
+	c.epochs.Synchronize()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reclaim(math.MaxInt64)
+	if c.used == 0 {
+		c.slab.Close()
+	}
+	return c.used
+}
+
+// Handle is one pin on a frame. It is a value; Release is called exactly once
+// among all copies. The zero Handle is nothing and may be released.
+type Handle struct {
+	cache *Cache
+	frame *frame
+}
+
+// Bytes returns the block, which is valid until Release. It may be written
+// only before Publish, by whom Alloc gave the handle to.
+func (h Handle) Bytes() []byte {
+	if h.frame == nil {
+		return nil
+	}
+	return h.frame.bytes()
+}
+
+// Release gives up the pin.
+func (h Handle) Release() {
+	if h.frame == nil {
+		return
+	}
+	left := h.frame.pins.Add(-1)
+	if invariant.Enabled {
+		invariant.Check(left >= 0 && left != privatePin-1, "handle released twice: %d", left)
+	}
+	if left == privatePin {
+		// Never published: nobody else knows it, no epoch has to pass.
+		h.cache.mu.Lock()
+		h.cache.free(h.frame)
+		h.cache.mu.Unlock()
+	}
+}

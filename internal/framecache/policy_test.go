@@ -1,0 +1,126 @@
+package framecache
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// fifo is the plainest cache of a fixed number of blocks.
+type fifo struct {
+	present map[int]bool
+	order   []int
+	limit   int
+}
+
+func (f *fifo) access(slot int) bool {
+	if f.present[slot] {
+		return true
+	}
+	if len(f.order) == f.limit {
+		delete(f.present, f.order[0])
+		f.order = f.order[1:]
+	}
+	f.order = append(f.order, slot)
+	f.present[slot] = true
+	return false
+}
+
+// trace yields slots: zipf-like point reads, interrupted by long scans over
+// blocks that are not read otherwise. scan says which kind an access is.
+func trace(rng *rand.Rand, n, points, scanned int, yield func(slot int, scan bool)) {
+	zipf := rand.NewZipf(rng, 1.1, 20, uint64(points-1))
+	next := 0
+	for i := range n {
+		if i%20_000 >= 10_000 && i%2 == 0 {
+			yield(points+next%scanned, true)
+			next++
+			continue
+		}
+		yield(int(zipf.Uint64()*7919)%points, false)
+	}
+}
+
+// Point reads must keep their hits while a scan runs, which they lose with a
+// plain first-in-first-out cache.
+func TestScanResistance(t *testing.T) {
+	const points, scanned, blockBytes, frames = 10_000, 20_000, 1024, 1000
+	f := newFixture(t, frames*blockBytes)
+	table := f.NewTable(points + scanned)
+	plain := &fifo{present: map[int]bool{}, limit: frames}
+	var reads, hits, plainHits float64
+	trace(rand.New(rand.NewPCG(1, 2)), 300_000, points, scanned, func(slot int, scan bool) {
+		hit := table.Get(slot) != nil
+		if !hit && !f.load(table, slot, blockBytes) {
+			t.Fatal("refused")
+		}
+		plainHit := plain.access(slot)
+		if scan {
+			return
+		}
+		reads++
+		if hit {
+			hits++
+		}
+		if plainHit {
+			plainHits++
+		}
+	})
+	rate, plainRate := hits/reads, plainHits/reads
+	t.Logf("hit rate of point reads %.3f, plain FIFO %.3f, %+v", rate, plainRate, f.Metrics())
+	if rate < plainRate+0.08 {
+		t.Fatalf("hit rate %.3f against %.3f of a plain FIFO", rate, plainRate)
+	}
+}
+
+// A working set that fits must come to stay after a load far beyond it.
+func TestWorkingSetSettles(t *testing.T) {
+	const frames, blockBytes = 1000, 1024
+	f := newFixture(t, frames*blockBytes)
+	table := f.NewTable(100_000)
+	for slot := range 50_000 {
+		f.load(table, 1000+slot, blockBytes)
+	}
+	misses := 0
+	for round := range 20 {
+		for slot := range frames * 8 / 10 {
+			if table.Get(slot) == nil {
+				f.load(table, slot, blockBytes)
+				if round >= 10 {
+					misses++
+				}
+			}
+		}
+	}
+	if misses > 0 {
+		t.Fatalf("%d misses on a working set that fits", misses)
+	}
+}
+
+func TestGhost(t *testing.T) {
+	var g ghost
+	g.resize(1 << 20)
+	const n = 300
+	for i := range uint32(n) {
+		g.put(fingerprint(7, i))
+	}
+	g.resize(1 << 30) // keeps what it knows
+	g.resize(1 << 29) // no change worth the work
+	found := 0
+	for i := range uint32(n) {
+		if g.take(fingerprint(7, i)) {
+			found++
+		}
+		if g.take(fingerprint(7, i)) {
+			t.Fatal("taken twice")
+		}
+		if g.take(fingerprint(8, i)) {
+			t.Fatal("knows a block that was never evicted")
+		}
+	}
+	if found < n*9/10 {
+		t.Fatalf("only %d of %d remembered", found, n)
+	}
+	if g.resize(0); len(g.buckets) != ghostMinBuckets {
+		t.Fatalf("%d buckets", len(g.buckets))
+	}
+}
