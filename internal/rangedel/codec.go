@@ -1,0 +1,98 @@
+package rangedel
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+// A fragment is stored as a record whose key is Lo and whose value is:
+//
+//	uvarint  length of Hi
+//	bytes    Hi
+//	uvarint  number of sequence numbers, at least 1
+//	uvarint  the first, largest sequence number
+//	uvarint  for each further one: how much smaller it is than the one before, at least 1
+//
+// Every uvarint has its shortest form and nothing follows, so that a fragment
+// has exactly one encoding.
+
+var (
+	errTruncated = errors.New("range delete value is cut short")
+	errLong      = errors.New("range delete value has bytes left over")
+	errVarint    = errors.New("range delete value holds a malformed number")
+)
+
+// AppendValue appends the stored value of the fragment to dst. The key it
+// belongs under is Lo.
+func (f Fragment) AppendValue(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(f.Hi)))
+	dst = append(dst, f.Hi...)
+	dst = binary.AppendUvarint(dst, uint64(len(f.Seqs)))
+	previous := base.SeqNum(0)
+	for i, seq := range f.Seqs {
+		if i == 0 {
+			dst = binary.AppendUvarint(dst, uint64(seq))
+		} else {
+			dst = binary.AppendUvarint(dst, uint64(previous-seq))
+		}
+		previous = seq
+	}
+	return dst
+}
+
+// DecodeFragment reads what AppendValue wrote. The fragment has memory of its
+// own. Input of any content is safe: it yields a well-formed fragment or an
+// error, and allocates no more than a small multiple of the input's length.
+func DecodeFragment(lo, value []byte) (Fragment, error) {
+	hiBytes, rest, err := takeUvarint(value)
+	if err != nil {
+		return Fragment{}, err
+	}
+	if hiBytes > uint64(len(rest)) {
+		return Fragment{}, errTruncated
+	}
+	hi, rest := rest[:hiBytes], rest[hiBytes:]
+	count, rest, err := takeUvarint(rest)
+	if err != nil {
+		return Fragment{}, err
+	}
+	if count > uint64(len(rest)) { // each takes at least a byte
+		return Fragment{}, errTruncated
+	}
+	seqs := make([]base.SeqNum, count)
+	for i := range seqs {
+		var number uint64
+		if number, rest, err = takeUvarint(rest); err != nil {
+			return Fragment{}, err
+		}
+		if i > 0 {
+			// A difference beyond the previous number wraps around to one that
+			// is not smaller than it, and fails the check below.
+			number = uint64(seqs[i-1]) - number
+		}
+		seqs[i] = base.SeqNum(number)
+	}
+	if len(rest) > 0 {
+		return Fragment{}, errLong
+	}
+	keys := append(append(make([]byte, 0, len(lo)+len(hi)), lo...), hi...)
+	f := Fragment{Lo: keys[:len(lo):len(lo)], Hi: keys[len(lo):], Seqs: seqs}
+	if err := f.check(); err != nil {
+		return Fragment{}, err
+	}
+	return f, nil
+}
+
+// takeUvarint reads a number in its shortest form from the begin of b.
+func takeUvarint(b []byte) (number uint64, rest []byte, err error) {
+	number, n := binary.Uvarint(b)
+	switch {
+	case n == 0:
+		return 0, nil, errTruncated
+	case n < 0 || n > 1 && b[n-1] == 0:
+		return 0, nil, errVarint
+	}
+	return number, b[n:], nil
+}

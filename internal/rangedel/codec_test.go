@@ -1,0 +1,74 @@
+package rangedel
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+func TestCodec(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		for _, f := range Build(tombstonesGen.Draw(t, "tombstones")).Fragments() {
+			got, err := DecodeFragment(f.Lo, f.AppendValue(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Lo, f.Lo) || !bytes.Equal(got.Hi, f.Hi) ||
+				!reflect.DeepEqual(got.Seqs, f.Seqs) {
+				t.Fatalf("got %v, want %v", got, f)
+			}
+		}
+	})
+}
+
+func TestDecodeFragmentRefuses(t *testing.T) {
+	good := Fragment{[]byte("a"), []byte("b"), []base.SeqNum{base.SeqNumMax, 7, 0}}
+	value := good.AppendValue(nil)
+	if _, err := DecodeFragment(good.Lo, value); err != nil {
+		t.Fatal(err)
+	}
+	for n := range value {
+		if _, err := DecodeFragment(good.Lo, value[:n]); err == nil {
+			t.Errorf("accepted the first %d of %d bytes", n, len(value))
+		}
+	}
+	for name, bad := range map[string][]byte{
+		"bytes left over":  append(bytes.Clone(value), 0),
+		"no seqs":          {1, 'b', 0},
+		"equal seqs":       {1, 'b', 2, 5, 0},
+		"negative seq":     {1, 'b', 2, 5, 6},
+		"padded number":    {0x81, 0, 'b', 1, 5},
+		"huge count":       {1, 'b', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		"huge length":      {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 'b'},
+		"overlong number":  {1, 'b', 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2},
+		"seq of 57 bits":   {1, 'b', 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1},
+		"empty range":      {1, 'a', 1, 5},
+		"backwards range":  {0, 1, 5},
+		"nothing whatever": nil,
+	} {
+		if f, err := DecodeFragment([]byte("a"), bad); err == nil {
+			t.Errorf("%s: accepted as %v", name, f)
+		}
+	}
+}
+
+func FuzzDecodeFragment(f *testing.F) {
+	f.Add([]byte("a"), Fragment{nil, []byte("b"), []base.SeqNum{9, 7, 1}}.AppendValue(nil))
+	f.Add([]byte(""), []byte{1, 'b', 1, 5})
+	f.Fuzz(func(t *testing.T, lo, value []byte) {
+		frag, err := DecodeFragment(lo, value)
+		if err != nil {
+			return
+		}
+		if again := frag.AppendValue(nil); !bytes.Equal(again, value) {
+			t.Fatalf("%x decodes to %v, which encodes to %x", value, frag, again)
+		}
+		if _, err := FromFragments([]Fragment{frag}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

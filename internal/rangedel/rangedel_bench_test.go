@@ -1,0 +1,56 @@
+package rangedel
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+func benchTombstones(count int) []Tombstone {
+	ts := make([]Tombstone, count)
+	for i := range ts {
+		at := i * 7919 % count
+		ts[i] = Tombstone{
+			Lo:  fmt.Appendf(nil, "key%09d", 10*at),
+			Hi:  fmt.Appendf(nil, "key%09d", 10*at+15), // reaches into the next
+			Seq: base.SeqNum(i + 1),
+		}
+	}
+	return ts
+}
+
+func BenchmarkBuild(b *testing.B) {
+	ts := benchTombstones(1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		Build(ts)
+	}
+}
+
+func BenchmarkCovering(b *testing.B) {
+	l := Build(benchTombstones(1000))
+	key := []byte("key000004711")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Covering(key, base.SeqNumMax)
+	}
+}
+
+func BenchmarkCursorOrdered(b *testing.B) {
+	l := Build(benchTombstones(1000))
+	keys := make([][]byte, 10000)
+	for i := range keys {
+		keys[i] = fmt.Appendf(nil, "key%09d", i)
+	}
+	var c Cursor
+	c.Init(l)
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Covering(keys[i], base.SeqNumMax)
+		if i++; i == len(keys) {
+			i = 0
+		}
+	}
+}
