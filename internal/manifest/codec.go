@@ -1,0 +1,251 @@
+package manifest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+// The fields of an encoded edit. Each is a tag, a length and a value; they
+// stand in the order of their tags, so that an edit has one encoding only. A
+// reader refuses tags it does not know: every field matters.
+const (
+	tagNextFileNum    = 1
+	tagLastSeq        = 2
+	tagLogStart       = 3
+	tagNextKeyspaceID = 4
+	tagRemoveLog      = 5
+	tagAddLog         = 6
+	tagRemoveFile     = 7
+	tagAddFile        = 8
+	tagDropKeyspace   = 9
+	tagAddKeyspace    = 10
+
+	firstListTag = tagRemoveLog // tags from here on may stand several times
+)
+
+// appendEdit appends the encoding of e.
+func appendEdit(dst []byte, e *Edit) []byte {
+	dst = appendNumber(dst, tagNextFileNum, uint64(e.NextFileNum))
+	dst = appendNumber(dst, tagLastSeq, uint64(e.LastSeq))
+	dst = appendNumber(dst, tagLogStart, e.LogStart)
+	dst = appendNumber(dst, tagNextKeyspaceID, e.NextKeyspaceID)
+	var value []byte
+	for _, n := range e.RemoveLogs {
+		value = binary.AppendUvarint(value[:0], uint64(n))
+		dst = appendField(dst, tagRemoveLog, value)
+	}
+	for _, n := range e.AddLogs {
+		value = binary.AppendUvarint(value[:0], uint64(n))
+		dst = appendField(dst, tagAddLog, value)
+	}
+	for _, f := range e.RemoveFiles {
+		value = append(value[:0], byte(f.Level))
+		value = binary.AppendUvarint(value, uint64(f.Num))
+		dst = appendField(dst, tagRemoveFile, value)
+	}
+	for _, f := range e.AddFiles {
+		value = append(value[:0], byte(f.Level))
+		value = appendMeta(value, f.Meta)
+		dst = appendField(dst, tagAddFile, value)
+	}
+	for _, id := range e.DropKeyspaces {
+		value = binary.AppendUvarint(value[:0], id)
+		dst = appendField(dst, tagDropKeyspace, value)
+	}
+	for _, k := range e.AddKeyspaces {
+		value = binary.AppendUvarint(value[:0], k.ID)
+		value = append(value, k.Compression)
+		value = appendBytes(value, []byte(k.Name))
+		dst = appendField(dst, tagAddKeyspace, value)
+	}
+	return dst
+}
+
+func appendMeta(dst []byte, m *FileMeta) []byte {
+	dst = binary.AppendUvarint(dst, uint64(m.Num))
+	dst = binary.AppendUvarint(dst, m.SizeBytes)
+	dst = appendBytes(dst, m.Lo)
+	dst = appendBytes(dst, m.Hi)
+	dst = binary.AppendUvarint(dst, uint64(m.SmallestSeq))
+	dst = binary.AppendUvarint(dst, uint64(m.LargestSeq))
+	dst = binary.AppendUvarint(dst, m.Count)
+	dst = binary.AppendUvarint(dst, m.Deletes)
+	dst = binary.AppendUvarint(dst, m.RangeDeletes)
+	dst = binary.AppendUvarint(dst, m.RawBytes)
+	return binary.LittleEndian.AppendUint64(dst, m.EntryChecksum)
+}
+
+// appendNumber appends a field that is left out when it is zero.
+func appendNumber(dst []byte, tag byte, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	var value [binary.MaxVarintLen64]byte
+	return appendField(dst, tag, binary.AppendUvarint(value[:0], v))
+}
+
+func appendField(dst []byte, tag byte, value []byte) []byte {
+	return appendBytes(append(dst, tag), value)
+}
+
+func appendBytes(dst, b []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+// decodeEdit reads what appendEdit wrote. The edit holds copies, nothing of b.
+// Anything else than a well-formed edit within the limits is an error; no
+// length found in b makes it take more memory than b has bytes, but for a
+// small factor.
+func decodeEdit(b []byte) (*Edit, error) {
+	e := new(Edit)
+	in := input{rest: b}
+	last := byte(0)
+	for len(in.rest) > 0 && in.err == nil {
+		tag := in.byte()
+		value := input{rest: in.bytes()}
+		if in.err != nil {
+			break
+		}
+		if tag < last || tag == last && tag < firstListTag {
+			return nil, fmt.Errorf("field %d is out of order", tag)
+		}
+		last = tag
+		e.decodeField(tag, &value)
+		if value.err == nil && len(value.rest) > 0 {
+			value.err = errTrailing
+		}
+		if value.err != nil {
+			return nil, fmt.Errorf("field %d: %w", tag, value.err)
+		}
+	}
+	if in.err != nil {
+		return nil, in.err
+	}
+	if err := e.validate(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Edit) decodeField(tag byte, in *input) {
+	switch tag {
+	case tagNextFileNum:
+		e.NextFileNum = base.FileNum(in.nonZero())
+	case tagLastSeq:
+		e.LastSeq = base.SeqNum(in.nonZero())
+	case tagLogStart:
+		e.LogStart = in.nonZero()
+	case tagNextKeyspaceID:
+		e.NextKeyspaceID = in.nonZero()
+	case tagRemoveLog:
+		e.RemoveLogs = append(e.RemoveLogs, base.FileNum(in.uvarint()))
+	case tagAddLog:
+		e.AddLogs = append(e.AddLogs, base.FileNum(in.uvarint()))
+	case tagRemoveFile:
+		level := int(in.byte())
+		e.RemoveFiles = append(e.RemoveFiles, LevelNum{level, base.FileNum(in.uvarint())})
+	case tagAddFile:
+		level := int(in.byte())
+		e.AddFiles = append(e.AddFiles, LevelFile{level, in.meta()})
+	case tagDropKeyspace:
+		e.DropKeyspaces = append(e.DropKeyspaces, in.uvarint())
+	case tagAddKeyspace:
+		k := Keyspace{ID: in.uvarint(), Compression: in.byte()}
+		k.Name = string(in.bytes())
+		e.AddKeyspaces = append(e.AddKeyspaces, k)
+	default:
+		in.err = errUnknownField
+	}
+}
+
+var (
+	errTruncated    = errors.New("truncated")
+	errTrailing     = errors.New("bytes left over")
+	errNumber       = errors.New("malformed number")
+	errUnknownField = errors.New("unknown field")
+)
+
+// input reads encoded values from the front of rest. After the first error it
+// returns zeroes.
+type input struct {
+	rest []byte
+	err  error
+}
+
+func (in *input) fail(err error) {
+	if in.err == nil {
+		in.err = err
+	}
+	in.rest = nil
+}
+
+func (in *input) take(n int) []byte {
+	if n > len(in.rest) {
+		in.fail(errTruncated)
+		return nil
+	}
+	b := in.rest[:n]
+	in.rest = in.rest[n:]
+	return b
+}
+
+func (in *input) byte() byte {
+	if b := in.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+// uvarint accepts the shortest encoding of a number only.
+func (in *input) uvarint() uint64 {
+	v, n := binary.Uvarint(in.rest)
+	if n <= 0 || n > 1 && in.rest[n-1] == 0 {
+		in.fail(errNumber)
+		return 0
+	}
+	in.rest = in.rest[n:]
+	return v
+}
+
+func (in *input) nonZero() uint64 {
+	v := in.uvarint()
+	if v == 0 {
+		in.fail(errNumber)
+	}
+	return v
+}
+
+// bytes returns a length-prefixed piece of the input, not a copy.
+func (in *input) bytes() []byte {
+	n := in.uvarint()
+	if n > uint64(len(in.rest)) {
+		in.fail(errTruncated)
+		return nil
+	}
+	return in.take(int(n))
+}
+
+func (in *input) meta() *FileMeta {
+	m := &FileMeta{
+		Num:       base.FileNum(in.uvarint()),
+		SizeBytes: in.uvarint(),
+	}
+	lo, hi := in.bytes(), in.bytes()
+	m.SmallestSeq = base.SeqNum(in.uvarint())
+	m.LargestSeq = base.SeqNum(in.uvarint())
+	m.Count = in.uvarint()
+	m.Deletes = in.uvarint()
+	m.RangeDeletes = in.uvarint()
+	m.RawBytes = in.uvarint()
+	if sum := in.take(8); sum != nil {
+		m.EntryChecksum = binary.LittleEndian.Uint64(sum)
+	}
+	// One allocation for both bounds.
+	both := append(append(make([]byte, 0, len(lo)+len(hi)), lo...), hi...)
+	m.Lo = both[:len(lo):len(lo)]
+	m.Hi = both[len(lo):]
+	return m
+}

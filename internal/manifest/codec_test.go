@@ -1,0 +1,106 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/hex"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+func fullEdit() *Edit {
+	return &Edit{
+		NextFileNum: 300, LastSeq: base.SeqNumMax, LogStart: 1 << 40, NextKeyspaceID: 9,
+		AddLogs: []base.FileNum{12, 11}, RemoveLogs: []base.FileNum{4},
+		AddFiles:     []LevelFile{{0, table(200, "a", "b")}, {6, table(201, "", "c")}},
+		RemoveFiles:  []LevelNum{{3, 7}, {6, 200}},
+		AddKeyspaces: []Keyspace{{ID: 8, Name: "users", Compression: 2}}, DropKeyspaces: []uint64{5},
+	}
+}
+
+func TestEditRoundTrip(t *testing.T) {
+	edits := []*Edit{{}, fullEdit()}
+	state := newState(testID)
+	ed := newEditor(1)
+	for range 100 {
+		e := ed.edit(state)
+		state, _ = state.apply(e)
+		edits = append(edits, e, state.snapshot())
+	}
+	for _, e := range edits {
+		b := appendEdit(nil, e)
+		got, err := decodeEdit(b)
+		if err != nil {
+			t.Fatalf("%+v: %v", e, err)
+		}
+		if again := appendEdit(nil, got); !bytes.Equal(again, b) {
+			t.Fatalf("%+v came back as %+v", e, got)
+		}
+		clear(b) // the edit must not alias its encoding
+		if again := appendEdit(nil, got); !bytes.Equal(again, appendEdit(nil, e)) {
+			t.Fatal("the decoded edit aliases the bytes it came from")
+		}
+	}
+	got, err := decodeEdit(appendEdit(nil, fullEdit()))
+	got.AddFiles[1].Meta.Lo = []byte("") // nil and empty mean the same
+	if err != nil || !reflect.DeepEqual(got, fullEdit()) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+}
+
+// The encoding is frozen: this is what version 1 of the format looks like.
+func TestEditEncodingIsFrozen(t *testing.T) {
+	const want = "0102ac02" + "0208ffffffffffffff7f" + "0306808080808020" + "040109" + "050104" + "06010c" +
+		"06010b" + "07020307" + "070306c801" +
+		"0819" + "00" + "c801" + "b009" + "0161" + "0162" + "01" + "c801" + "0a" + "02" + "01" + "f403" + "68f03072eb18579b" +
+		"0818" + "06" + "c901" + "b109" + "00" + "0163" + "01" + "c901" + "0a" + "02" + "01" + "f403" + "7d6c7bf1a4928e39" +
+		"090105" + "0a080802057573657273"
+	if got := hex.EncodeToString(appendEdit(nil, fullEdit())); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestDecodeEditRefuses(t *testing.T) {
+	field := func(tag byte, value ...byte) []byte { return appendField(nil, tag, value) }
+	long := appendMeta([]byte{1}, table(9, "b", strings.Repeat("c", maxBoundBytes+1)))
+	for name, b := range map[string][]byte{
+		"unknown field":     field(11, 1),
+		"field zero":        field(0, 1),
+		"no length":         {tagAddLog},
+		"length too large":  {tagAddLog, 200, 1, 1},
+		"huge length":       append([]byte{tagAddFile}, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1),
+		"padded number":     field(tagAddLog, 0x81, 0),
+		"endless number":    field(tagAddLog, bytes.Repeat([]byte{0x80}, 11)...),
+		"left over":         field(tagAddLog, 1, 1),
+		"zero counter":      field(tagLastSeq, 0),
+		"counter twice":     append(field(tagLastSeq, 1), field(tagLastSeq, 2)...),
+		"fields reversed":   append(field(tagLogStart, 1), field(tagLastSeq, 2)...),
+		"log zero":          field(tagAddLog, 0),
+		"level":             field(tagRemoveFile, NumLevels, 1),
+		"half a table":      field(tagAddFile, 1, 9, 1, 1, 'a'),
+		"long bound":        field(tagAddFile, long...),
+		"keyspace nameless": field(tagAddKeyspace, 1, 0, 0),
+	} {
+		if e, err := decodeEdit(b); err == nil {
+			t.Errorf("%s: decoded as %+v", name, e)
+		}
+	}
+}
+
+func TestFileNames(t *testing.T) {
+	for _, n := range []base.FileNum{1, 999999, 1000000, maxFileNum} {
+		if got, ok := ParseFileName(FileName(n)); !ok || got != n {
+			t.Errorf("%s parsed as %d, %v", FileName(n), got, ok)
+		}
+	}
+	for _, name := range []string{
+		"", "manifest", ".manifest", "1.manifest", "000000.manifest", "+00001.manifest", "000001.manifest.tmp",
+		"000001.sst", "0000001.manifest", "99999999999999999999.manifest",
+	} {
+		if n, ok := ParseFileName(name); ok {
+			t.Errorf("%q parsed as %d", name, n)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// Package manifest records which files make up the database.
+//
+// The truth is a State: the live tables by level, the live log segments, the
+// keyspaces, and the counters. It changes only by Edits, each applied as a
+// whole. A manifest file holds a snapshot of a State followed by the edits
+// made since; the file CURRENT names the manifest in force.
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/compress"
+)
+
+// NumLevels is the number of levels of the tree. Tables of level 0 may
+// overlap; those of one other level never do.
+const NumLevels = 7
+
+// The limits of what an edit may name; they are checked when an edit is
+// applied and when it is decoded.
+const (
+	// MaxKeyspaceNameBytes is the longest name of a keyspace.
+	MaxKeyspaceNameBytes = 1 << 10
+
+	// maxBoundBytes is the longest bound of a table: a key with its prefix,
+	// or the successor of one.
+	maxBoundBytes = base.MaxPrefixBytes + base.MaxKeyBytes + 1
+
+	// maxFileNum leaves room to count on from every number.
+	maxFileNum base.FileNum = 1<<63 - 1
+)
+
+// FileMeta describes one table. It is immutable once an Edit holds it, and
+// shared by all versions that contain the table.
+type FileMeta struct {
+	Num                     base.FileNum
+	SizeBytes               uint64
+	Lo, Hi                  []byte // the half-open span of its keys and tombstones
+	SmallestSeq, LargestSeq base.SeqNum
+	Count                   uint64 // records
+	Deletes                 uint64
+	RangeDeletes            uint64
+	RawBytes                uint64 // keys and values before compression
+	EntryChecksum           uint64 // order-independent sum over the records
+}
+
+// LevelFile is a table and the level it belongs to.
+type LevelFile struct {
+	Level int
+	Meta  *FileMeta
+}
+
+// LevelNum names a table in a level.
+type LevelNum struct {
+	Level int
+	Num   base.FileNum
+}
+
+// Keyspace is a named part of the key space. Identifiers start at 1 and are
+// never used again; 0 stands for the keyspace that always exists and is not
+// listed.
+type Keyspace struct {
+	ID          uint64
+	Name        string
+	Compression uint8 // 0 is the default of the database, else 1 + the codec
+}
+
+// Edit is one atomic change of a State. Removals are applied before
+// additions, so an edit may move a table between levels, or change a keyspace
+// by dropping and adding the same identifier.
+//
+// The counters never go back: a value lower than the current one changes
+// nothing, and so does zero.
+type Edit struct {
+	// NextFileNum is the lowest number that no file has had. Every number
+	// that the edit adds raises it too.
+	NextFileNum base.FileNum
+	LastSeq     base.SeqNum
+	// LogStart is the log position from which replay is needed.
+	LogStart uint64
+	// NextKeyspaceID is raised by AddKeyspaces too.
+	NextKeyspaceID uint64
+
+	AddLogs, RemoveLogs []base.FileNum // AddLogs in the order of writing
+	AddFiles            []LevelFile
+	RemoveFiles         []LevelNum
+	AddKeyspaces        []Keyspace
+	DropKeyspaces       []uint64
+}
+
+func (m *FileMeta) validate() error {
+	switch {
+	case m.Num == 0 || m.Num > maxFileNum:
+		return fmt.Errorf("table number %d is out of range", uint64(m.Num))
+	case bytes.Compare(m.Lo, m.Hi) >= 0:
+		return fmt.Errorf("table %s: span is empty", m.Num)
+	case len(m.Lo) > maxBoundBytes || len(m.Hi) > maxBoundBytes:
+		return fmt.Errorf("table %s: bound is too long", m.Num)
+	case m.LargestSeq > base.SeqNumMax || m.SmallestSeq > m.LargestSeq:
+		return fmt.Errorf("table %s: sequence numbers %d..%d are out of range",
+			m.Num, m.SmallestSeq, m.LargestSeq)
+	}
+	return nil
+}
+
+func (k *Keyspace) validate() error {
+	switch {
+	case k.ID == 0 || k.ID == 1<<64-1:
+		return fmt.Errorf("keyspace identifier %d is out of range", k.ID)
+	case k.Name == "":
+		return errors.New("keyspace name is empty")
+	case len(k.Name) > MaxKeyspaceNameBytes:
+		return fmt.Errorf("keyspace name has %d bytes, more than %d", len(k.Name), MaxKeyspaceNameBytes)
+	case k.Compression > 0 && !compress.Codec(k.Compression-1).Valid():
+		return fmt.Errorf("keyspace %q: unknown compression %d", k.Name, k.Compression)
+	}
+	return nil
+}
+
+// validate checks everything about e that does not depend on the state it is
+// applied to.
+func (e *Edit) validate() error {
+	if e.NextFileNum > maxFileNum+1 {
+		return fmt.Errorf("next file number %d is out of range", uint64(e.NextFileNum))
+	}
+	if e.LastSeq > base.SeqNumMax {
+		return fmt.Errorf("last sequence number %d is out of range", e.LastSeq)
+	}
+	for _, n := range e.AddLogs {
+		if n == 0 || n > maxFileNum {
+			return fmt.Errorf("log number %d is out of range", uint64(n))
+		}
+	}
+	for i := range e.AddFiles {
+		f := &e.AddFiles[i]
+		if f.Level < 0 || f.Level >= NumLevels {
+			return fmt.Errorf("level %d is out of range", f.Level)
+		}
+		if f.Meta == nil {
+			return errors.New("added table has no description")
+		}
+		if err := f.Meta.validate(); err != nil {
+			return err
+		}
+	}
+	for _, f := range e.RemoveFiles {
+		if f.Level < 0 || f.Level >= NumLevels {
+			return fmt.Errorf("level %d is out of range", f.Level)
+		}
+	}
+	for i := range e.AddKeyspaces {
+		if err := e.AddKeyspaces[i].validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

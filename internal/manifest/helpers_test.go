@@ -1,0 +1,125 @@
+package manifest
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+const testDir = "db"
+
+var testID = base.DBID{1, 2, 3, 4}
+
+// table makes a description with the span [lo, hi).
+func table(n base.FileNum, lo, hi string) *FileMeta {
+	return &FileMeta{
+		Num: n, SizeBytes: 1000 + uint64(n), Lo: []byte(lo), Hi: []byte(hi),
+		SmallestSeq: 1, LargestSeq: base.SeqNum(n), Count: 10, Deletes: 2, RangeDeletes: 1,
+		RawBytes: 500, EntryChecksum: uint64(n) * 0x9e3779b97f4a7c15,
+	}
+}
+
+// fingerprint tells states apart.
+func fingerprint(s *State) string {
+	return string(s.DBID[:]) + string(appendEdit(nil, s.snapshot()))
+}
+
+// describe lists a version, for comparing and for messages.
+func describe(v *Version) string {
+	var b strings.Builder
+	for level, files := range v.Levels {
+		for _, f := range files {
+			fmt.Fprintf(&b, "L%d:%d[%s,%s) ", level, f.Num, f.Lo, f.Hi)
+		}
+	}
+	return b.String()
+}
+
+// editor makes random edits that fit a state.
+type editor struct {
+	rng  *rand.Rand
+	next base.FileNum
+	seq  base.SeqNum
+}
+
+func newEditor(seed uint64) *editor {
+	return &editor{rng: rand.New(rand.NewPCG(seed, 7)), next: 1}
+}
+
+func (ed *editor) number() base.FileNum {
+	ed.next++
+	return ed.next - 1
+}
+
+// edit returns an edit that state accepts.
+func (ed *editor) edit(state *State) *Edit {
+	ed.seq += base.SeqNum(ed.rng.IntN(100))
+	e := &Edit{NextFileNum: ed.next, LastSeq: ed.seq, LogStart: state.LogStart + uint64(ed.rng.IntN(64))*8}
+	switch ed.rng.IntN(5) {
+	case 0:
+		e.AddLogs = append(e.AddLogs, ed.number())
+		if len(state.Logs) > 2 {
+			e.RemoveLogs = append(e.RemoveLogs, state.Logs[0])
+		}
+	case 1:
+		id := state.NextKeyspaceID
+		e.AddKeyspaces = append(e.AddKeyspaces, Keyspace{ID: id, Name: fmt.Sprintf("ks%d", id), Compression: uint8(id % 4)})
+		if len(state.Keyspaces) > 2 {
+			e.DropKeyspaces = append(e.DropKeyspaces, state.Keyspaces[ed.rng.IntN(len(state.Keyspaces))].ID)
+		}
+	case 2:
+		ed.move(state, e)
+	default:
+		lo := ed.rng.IntN(90)
+		f := table(ed.number(), fmt.Sprintf("k%02d", lo), fmt.Sprintf("k%02d", lo+1+ed.rng.IntN(9)))
+		e.AddFiles = append(e.AddFiles, LevelFile{0, f})
+	}
+	return e
+}
+
+// move takes a table one level down and removes what it overlaps there.
+func (ed *editor) move(state *State, e *Edit) {
+	for level := range NumLevels - 1 {
+		files := state.Version.Levels[level]
+		if len(files) == 0 || ed.rng.IntN(2) == 0 {
+			continue
+		}
+		f := files[ed.rng.IntN(len(files))]
+		e.RemoveFiles = append(e.RemoveFiles, LevelNum{level, f.Num})
+		e.AddFiles = append(e.AddFiles, LevelFile{level + 1, f})
+		for _, below := range state.Version.Overlapping(level+1, f.Lo, f.Hi) {
+			e.RemoveFiles = append(e.RemoveFiles, LevelNum{level + 1, below.Num})
+		}
+		return
+	}
+}
+
+// checkVersion checks the invariants of a version.
+func checkVersion(t *testing.T, v *Version) {
+	t.Helper()
+	seen := map[base.FileNum]bool{}
+	for level, files := range v.Levels {
+		var sum uint64
+		for i, f := range files {
+			if seen[f.Num] {
+				t.Fatalf("table %s is listed twice: %s", f.Num, describe(v))
+			}
+			seen[f.Num] = true
+			sum += f.SizeBytes
+			switch {
+			case i == 0:
+			case level == 0 && newestFirst(files[i-1], f) >= 0:
+				t.Fatalf("level 0 is out of order: %s", describe(v))
+			case level > 0 && bytes.Compare(files[i-1].Hi, f.Lo) > 0:
+				t.Fatalf("level %d overlaps: %s", level, describe(v))
+			}
+		}
+		if v.LevelBytes(level) != sum {
+			t.Fatalf("level %d has %d bytes, LevelBytes says %d", level, sum, v.LevelBytes(level))
+		}
+	}
+}

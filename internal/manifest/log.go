@@ -1,0 +1,286 @@
+package manifest
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+const (
+	defaultRollBytes = 1 << 20 // a smaller file is never replaced
+	rollFactor       = 3       // a larger one once it has so many times the size of its snapshot
+)
+
+// Log is the manifest open for writing. Append makes an edit durable; the
+// state that results is published by State only after that.
+//
+// Invariants: CURRENT names a manifest that was durable, name included, before
+// CURRENT was switched to it; nothing is appended to a manifest before the
+// switch is durable; a manifest is removed only after the switch away from it
+// is durable. After the first write, sync or rename that fails, every later
+// Append returns that error, and the file is not touched again: whether the
+// edit that failed is part of the stored state is unknown until the next Open.
+//
+// All methods are safe for concurrent use; Appends exclude one another, and
+// State never waits.
+type Log struct {
+	fs        vfs.FS
+	dir       string
+	rollBytes int64 // defaultRollBytes, but for tests
+	state     atomic.Pointer[State]
+
+	mu sync.Mutex
+	manifestFile
+	err error // first failure, or ErrClosed
+}
+
+// manifestFile is the file in force and where it stands.
+type manifestFile struct {
+	f             vfs.File
+	num           base.FileNum
+	salt          uint64
+	after         chain
+	sizeBytes     int64
+	synced        int64 // bytes known to be durable
+	snapshotBytes int64 // size of the file when it was new
+}
+
+// Create makes the manifest of a new database in dir, which must exist. It
+// refuses a directory that has a CURRENT. If it fails, or the machine stops
+// meanwhile, Exists tells whether it has to be called again.
+func Create(fsys vfs.FS, dir string, id base.DBID) (*Log, *State, error) {
+	if _, err := fsys.Stat(filepath.Join(dir, CurrentName)); err == nil {
+		return nil, nil, fmt.Errorf("create the manifest: %s: %w", CurrentName, fs.ErrExist)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("create the manifest: %w", err)
+	}
+	return start(fsys, dir, 1, newState(id))
+}
+
+// Open loads the state of the database in dir and goes on in a new manifest
+// file, so that nothing is ever appended to a file whose end may be torn.
+func Open(fsys vfs.FS, dir string) (*Log, *State, error) {
+	state, p, err := load(fsys, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, state, err := start(fsys, dir, p.num+1, state)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.removeOlder()
+	return l, state, nil
+}
+
+func start(fsys vfs.FS, dir string, n base.FileNum, state *State) (*Log, *State, error) {
+	l := &Log{fs: fsys, dir: dir, rollBytes: defaultRollBytes}
+	if err := l.switchTo(n, state); err != nil {
+		return nil, nil, err
+	}
+	l.state.Store(state)
+	return l, state, nil
+}
+
+// State returns the state after the last Append that succeeded.
+func (l *Log) State() *State { return l.state.Load() }
+
+// Append makes e durable and part of the state. An edit that does not fit the
+// state is refused without any effect.
+func (l *Log) Append(e *Edit) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return l.err
+	}
+	next, err := l.State().apply(e)
+	if err != nil {
+		return fmt.Errorf("refused manifest edit: %w", err)
+	}
+	payload := appendEdit(nil, e)
+	grown := l.sizeBytes + int64(len(payload)+2*recordHeaderBytes)
+	if grown > max(l.rollBytes, rollFactor*l.snapshotBytes) {
+		err = l.roll(next)
+	} else {
+		err = l.write(payload)
+	}
+	if err != nil {
+		l.err = err
+		return err
+	}
+	l.state.Store(next)
+	return nil
+}
+
+// write appends a record and makes it durable. An empty record follows that
+// says so; it needs no sync of its own: if it is lost, so is only the proof
+// that the record before it was durable once.
+func (l *Log) write(payload []byte) error {
+	name := FileName(l.num)
+	rec := appendRecord(nil, l.salt, l.after, uint64(l.synced), payload)
+	if _, err := l.f.WriteAt(rec, l.sizeBytes); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := l.f.SyncData(); err != nil {
+		return fmt.Errorf("sync %s: %w", name, err)
+	}
+	l.after = l.after.next(payload)
+	l.sizeBytes += int64(len(rec))
+	l.synced = l.sizeBytes
+	proof := appendRecord(nil, l.salt, l.after, uint64(l.synced), nil)
+	if _, err := l.f.WriteAt(proof, l.sizeBytes); err != nil {
+		// The edit is durable; it is the next one that cannot be written.
+		l.err = fmt.Errorf("write %s: %w", name, err)
+		return nil
+	}
+	l.after = l.after.next(nil)
+	l.sizeBytes += int64(len(proof))
+	return nil
+}
+
+// roll goes on in a new file that begins with state.
+func (l *Log) roll(state *State) error {
+	old := l.manifestFile
+	if err := l.switchTo(old.num+1, state); err != nil {
+		return err
+	}
+	// Nothing in the old file matters any more. If it cannot be removed, the
+	// next Open tries again.
+	_ = old.f.Close()
+	_ = l.fs.Remove(filepath.Join(l.dir, FileName(old.num)))
+	return nil
+}
+
+// switchTo writes manifest n with a snapshot of state and makes CURRENT name
+// it. On failure l keeps its file, and it is unknown which of the two CURRENT
+// names.
+func (l *Log) switchTo(n base.FileNum, state *State) error {
+	m, err := l.writeSnapshot(n, state)
+	if err != nil {
+		return err
+	}
+	p := pointer{id: state.DBID, num: n, salt: m.salt, synced: uint64(m.synced)}
+	if err := l.writeCurrent(p); err != nil {
+		_ = m.f.Close()
+		return err
+	}
+	l.manifestFile = m
+	return nil
+}
+
+// writeSnapshot makes manifest n, durable together with its name.
+func (l *Log) writeSnapshot(n base.FileNum, state *State) (manifestFile, error) {
+	name := FileName(n)
+	var salt [8]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	m := manifestFile{num: n, salt: binary.LittleEndian.Uint64(salt[:])}
+	payload := appendEdit(nil, state.snapshot())
+	if len(payload) > maxFileBytes/rollFactor {
+		return m, fmt.Errorf("snapshot for %s is too large: %d bytes", name, len(payload))
+	}
+	b := fileHeader{id: state.DBID, num: n, salt: m.salt}.encode()
+	b = appendRecord(b, m.salt, chain(m.salt), 0, payload)
+	path := filepath.Join(l.dir, name)
+	// What a failed attempt left goes first: a sync of its name or content may
+	// have failed, after which syncing it again proves nothing.
+	if err := l.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return m, fmt.Errorf("remove what is left of %s: %w", name, err)
+	}
+	f, err := l.fs.Create(path)
+	if err != nil {
+		return m, fmt.Errorf("create %s: %w", name, err)
+	}
+	if err := l.fill(f, name, b); err != nil {
+		_ = f.Close()
+		return m, err
+	}
+	m.f = f
+	m.after = chain(m.salt).next(payload)
+	m.sizeBytes = int64(len(b))
+	m.synced, m.snapshotBytes = m.sizeBytes, m.sizeBytes
+	return m, nil
+}
+
+func (l *Log) fill(f vfs.File, name string, b []byte) error {
+	if _, err := f.WriteAt(b, 0); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", name, err)
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return fmt.Errorf("sync the directory of %s: %w", name, err)
+	}
+	return nil
+}
+
+// writeCurrent replaces CURRENT atomically.
+func (l *Log) writeCurrent(p pointer) error {
+	temp := filepath.Join(l.dir, currentTempName)
+	f, err := l.fs.Create(temp)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", currentTempName, err)
+	}
+	_, err = f.WriteAt(p.encode(), 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", currentTempName, err)
+	}
+	if err := l.fs.Rename(temp, filepath.Join(l.dir, CurrentName)); err != nil {
+		return fmt.Errorf("switch %s: %w", CurrentName, err)
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return fmt.Errorf("sync the directory of %s: %w", CurrentName, err)
+	}
+	return nil
+}
+
+// removeOlder removes the manifests of this database from before the one in
+// force. Failures are left to the next Open.
+func (l *Log) removeOlder() {
+	numbers, err := listManifests(l.fs, l.dir)
+	if err != nil {
+		return
+	}
+	for _, n := range numbers {
+		if n >= l.num {
+			continue
+		}
+		if g, err := peek(l.fs, l.dir, n); err == nil && g.id == l.State().DBID {
+			_ = l.fs.Remove(filepath.Join(l.dir, FileName(n)))
+		}
+	}
+}
+
+// Close closes the file. Unless the log failed before, the proof that the last
+// edit was durable becomes durable as well. Closing again does nothing.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(l.err, base.ErrClosed) {
+		return nil
+	}
+	var err error
+	if l.err == nil && l.sizeBytes > l.synced {
+		if err = l.f.SyncData(); err != nil {
+			err = fmt.Errorf("sync %s: %w", FileName(l.num), err)
+		}
+	}
+	if closeErr := l.f.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("close %s: %w", FileName(l.num), closeErr)
+	}
+	l.err = base.ErrClosed
+	return err
+}

@@ -1,0 +1,122 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+// State is everything the manifest knows. It is immutable: each edit makes a
+// new one. Safe for concurrent use.
+type State struct {
+	DBID           base.DBID
+	NextFileNum    base.FileNum
+	LastSeq        base.SeqNum
+	Logs           []base.FileNum // in the order of writing
+	Keyspaces      []Keyspace     // by identifier
+	NextKeyspaceID uint64
+	LogStart       uint64 // log position from which replay is needed
+	Version        *Version
+}
+
+// newState returns the state that every database starts from.
+func newState(id base.DBID) *State {
+	return &State{DBID: id, NextFileNum: 1, NextKeyspaceID: 1, Version: &Version{}}
+}
+
+// apply returns the state that e makes of s; s does not change.
+func (s *State) apply(e *Edit) (*State, error) {
+	version, err := s.Version.Apply(e)
+	if err != nil {
+		return nil, err
+	}
+	next := *s
+	next.Version = version
+	next.NextFileNum = max(next.NextFileNum, e.NextFileNum)
+	next.LastSeq = max(next.LastSeq, e.LastSeq)
+	next.LogStart = max(next.LogStart, e.LogStart)
+	for _, f := range e.AddFiles {
+		next.NextFileNum = max(next.NextFileNum, f.Meta.Num+1)
+	}
+	if err := next.applyLogs(e); err != nil {
+		return nil, err
+	}
+	if err := next.applyKeyspaces(e); err != nil {
+		return nil, err
+	}
+	return &next, nil
+}
+
+func (s *State) applyLogs(e *Edit) error {
+	if len(e.AddLogs) == 0 && len(e.RemoveLogs) == 0 {
+		return nil
+	}
+	logs := slices.Clone(s.Logs)
+	for _, n := range e.RemoveLogs {
+		i := slices.Index(logs, n)
+		if i < 0 {
+			return fmt.Errorf("removed log %s is not there", n)
+		}
+		logs = slices.Delete(logs, i, i+1)
+	}
+	for _, n := range e.AddLogs {
+		if slices.Contains(logs, n) {
+			return fmt.Errorf("log %s is already listed", n)
+		}
+		logs = append(logs, n)
+		s.NextFileNum = max(s.NextFileNum, n+1)
+	}
+	s.Logs = logs
+	return nil
+}
+
+func (s *State) applyKeyspaces(e *Edit) error {
+	fresh := s.NextKeyspaceID
+	s.NextKeyspaceID = max(s.NextKeyspaceID, e.NextKeyspaceID)
+	if len(e.AddKeyspaces) == 0 && len(e.DropKeyspaces) == 0 {
+		return nil
+	}
+	all := slices.Clone(s.Keyspaces)
+	for _, id := range e.DropKeyspaces {
+		i := slices.IndexFunc(all, func(k Keyspace) bool { return k.ID == id })
+		if i < 0 {
+			return fmt.Errorf("dropped keyspace %d is not there", id)
+		}
+		all = slices.Delete(all, i, i+1)
+	}
+	for _, k := range e.AddKeyspaces {
+		if k.ID < fresh && !slices.Contains(e.DropKeyspaces, k.ID) {
+			return fmt.Errorf("keyspace identifier %d was used before", k.ID)
+		}
+		for _, other := range all {
+			if other.ID == k.ID || other.Name == k.Name {
+				return fmt.Errorf("keyspace %d %q is already listed", k.ID, k.Name)
+			}
+		}
+		all = append(all, k)
+		s.NextKeyspaceID = max(s.NextKeyspaceID, k.ID+1)
+	}
+	slices.SortFunc(all, func(a, b Keyspace) int { return cmp.Compare(a.ID, b.ID) })
+	s.Keyspaces = all
+	return nil
+}
+
+// snapshot returns the edit that makes s of a new state.
+func (s *State) snapshot() *Edit {
+	e := &Edit{
+		NextFileNum:    s.NextFileNum,
+		LastSeq:        s.LastSeq,
+		LogStart:       s.LogStart,
+		NextKeyspaceID: s.NextKeyspaceID,
+		AddLogs:        s.Logs,
+		AddKeyspaces:   s.Keyspaces,
+	}
+	for level, files := range s.Version.Levels {
+		for _, f := range files {
+			e.AddFiles = append(e.AddFiles, LevelFile{Level: level, Meta: f})
+		}
+	}
+	return e
+}

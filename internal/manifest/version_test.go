@@ -1,0 +1,249 @@
+package manifest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+func add(level int, files ...*FileMeta) *Edit {
+	e := &Edit{}
+	for _, f := range files {
+		e.AddFiles = append(e.AddFiles, LevelFile{level, f})
+	}
+	return e
+}
+
+func TestApplyOrdersLevels(t *testing.T) {
+	v := &Version{}
+	old := table(1, "a", "z")
+	old.LargestSeq = 9
+	tied := table(5, "a", "b")
+	tied.LargestSeq = 9
+	for _, e := range []*Edit{
+		add(0, table(3, "c", "d"), old),
+		add(0, tied),
+		add(2, table(12, "m", "n"), table(11, "a", "b")),
+		add(2, table(10, "b", "m")),
+	} {
+		next, err := v.Apply(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v = next
+	}
+	checkVersion(t, v)
+	const want = "L0:5[a,b) L0:1[a,z) L0:3[c,d) L2:11[a,b) L2:10[b,m) L2:12[m,n) "
+	if got := describe(v); got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+}
+
+func TestApplySharesUnchangedLevels(t *testing.T) {
+	v, err := (&Version{}).Apply(add(1, table(1, "a", "b")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := v.Apply(add(2, table(2, "a", "b")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if &v.Levels[1][0] != &w.Levels[1][0] {
+		t.Error("level 1 did not change and was copied")
+	}
+	if same, _ := w.Apply(&Edit{LastSeq: 3}); same != w {
+		t.Error("an edit without tables made a new version")
+	}
+	if len(v.Levels[2]) != 0 {
+		t.Error("Apply changed the version it started from")
+	}
+}
+
+func TestApplyRefuses(t *testing.T) {
+	start, err := (&Version{}).Apply(&Edit{AddFiles: []LevelFile{
+		{0, table(1, "a", "m")}, {1, table(2, "a", "c")}, {1, table(3, "f", "k")}, {3, table(4, "a", "z")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seqs := table(9, "a", "b")
+	seqs.SmallestSeq = seqs.LargestSeq + 1
+	huge := table(9, "a", "b")
+	huge.LargestSeq = base.SeqNumMax + 1
+	remove := func(files ...LevelNum) *Edit { return &Edit{RemoveFiles: files} }
+	for name, e := range map[string]*Edit{
+		"overlap with a table":     add(1, table(9, "b", "d")),
+		"overlap among the added":  add(2, table(8, "a", "d"), table(9, "c", "e")),
+		"covering a table":         add(1, table(9, "e", "l")),
+		"number in the same level": add(1, table(2, "x", "y")),
+		"number in level 0":        add(2, table(1, "x", "y")),
+		"number in another level":  add(2, table(4, "a", "z")),
+		"number added twice":       add(2, table(9, "a", "b"), table(9, "c", "d")),
+		"unknown removal":          remove(LevelNum{0, 7}),
+		"removal at a wrong level": remove(LevelNum{2, 2}),
+		"removal twice":            remove(LevelNum{1, 2}, LevelNum{1, 2}),
+		"level out of range":       add(NumLevels, table(9, "a", "b")),
+		"negative level":           add(-1, table(9, "a", "b")),
+		"removal out of range":     remove(LevelNum{NumLevels, 1}),
+		"no description":           {AddFiles: []LevelFile{{Level: 1}}},
+		"number zero":              add(2, table(0, "a", "b")),
+		"empty span":               add(2, table(9, "b", "b")),
+		"long bound":               add(2, table(9, "b", strings.Repeat("c", maxBoundBytes+1))),
+		"sequences reversed":       add(2, seqs),
+		"sequence out of range":    add(2, huge),
+	} {
+		before := describe(start)
+		if _, err := start.Apply(e); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		if describe(start) != before {
+			t.Errorf("%s: changed the version", name)
+		}
+	}
+	moved, err := start.Apply(&Edit{
+		RemoveFiles: []LevelNum{{1, 2}, {3, 4}}, AddFiles: []LevelFile{{3, table(2, "a", "c")}},
+	})
+	if err != nil {
+		t.Fatalf("a move: %v", err)
+	}
+	checkVersion(t, moved)
+}
+
+func TestApplyModel(t *testing.T) {
+	for seed := range uint64(20) {
+		ed := newEditor(seed)
+		state := newState(testID)
+		for range 150 {
+			e := ed.edit(state)
+			model := map[string]bool{}
+			for level, files := range state.Version.Levels {
+				for _, f := range files {
+					model[fmt.Sprint(level, f.Num)] = true
+				}
+			}
+			for _, f := range e.RemoveFiles {
+				delete(model, fmt.Sprint(f.Level, f.Num))
+			}
+			for _, f := range e.AddFiles {
+				model[fmt.Sprint(f.Level, f.Meta.Num)] = true
+			}
+			next, err := state.apply(e)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			state = next
+			checkVersion(t, state.Version)
+			for level, files := range state.Version.Levels {
+				for _, f := range files {
+					if !model[fmt.Sprint(level, f.Num)] {
+						t.Fatalf("seed %d: table %s in level %d should be gone", seed, f.Num, level)
+					}
+					delete(model, fmt.Sprint(level, f.Num))
+				}
+			}
+			if len(model) != 0 {
+				t.Fatalf("seed %d: missing %v", seed, model)
+			}
+		}
+	}
+}
+
+func TestOverlapping(t *testing.T) {
+	for seed := range uint64(5) {
+		ed := newEditor(seed)
+		state := newState(testID)
+		for range 200 {
+			next, err := state.apply(ed.edit(state))
+			if err != nil {
+				t.Fatal(err)
+			}
+			state = next
+		}
+		for range 500 {
+			level := ed.rng.IntN(NumLevels)
+			lo := fmt.Appendf(nil, "k%02d", ed.rng.IntN(100))
+			hi := fmt.Appendf(nil, "k%02d", ed.rng.IntN(100))
+			if ed.rng.IntN(4) == 0 {
+				hi = nil
+			}
+			if ed.rng.IntN(4) == 0 {
+				lo = nil
+			}
+			if hi != nil && bytes.Compare(lo, hi) >= 0 {
+				if got := state.Version.Overlapping(level, lo, lo[:len(lo):len(lo)]); level > 0 && len(got) > 1 {
+					t.Fatalf("seed %d: an empty range meets %d tables", seed, len(got))
+				}
+				continue
+			}
+			var want []*FileMeta
+			for _, f := range state.Version.Levels[level] {
+				if bytes.Compare(lo, f.Hi) < 0 && (hi == nil || bytes.Compare(f.Lo, hi) < 0) {
+					want = append(want, f)
+				}
+			}
+			if got := state.Version.Overlapping(level, lo, hi); !slices.Equal(got, want) {
+				t.Fatalf("seed %d: [%s,%s) in level %d: got %d tables, want %d of %s",
+					seed, lo, hi, level, len(got), len(want), describe(state.Version))
+			}
+		}
+	}
+}
+
+func TestStateRefuses(t *testing.T) {
+	start, err := newState(testID).apply(&Edit{
+		AddLogs: []base.FileNum{1, 2}, NextFileNum: 10,
+		AddKeyspaces: []Keyspace{{ID: 1, Name: "a"}, {ID: 2, Name: "b"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err = start.apply(&Edit{DropKeyspaces: []uint64{2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]*Edit{
+		"log listed":            {AddLogs: []base.FileNum{2}},
+		"log zero":              {AddLogs: []base.FileNum{0}},
+		"log unknown":           {RemoveLogs: []base.FileNum{3}},
+		"keyspace unknown":      {DropKeyspaces: []uint64{7}},
+		"keyspace listed":       {AddKeyspaces: []Keyspace{{ID: 1, Name: "x"}}},
+		"keyspace name listed":  {AddKeyspaces: []Keyspace{{ID: 5, Name: "a"}}},
+		"keyspace dropped once": {AddKeyspaces: []Keyspace{{ID: 2, Name: "x"}}},
+		"keyspace zero":         {AddKeyspaces: []Keyspace{{Name: "x"}}},
+		"keyspace nameless":     {AddKeyspaces: []Keyspace{{ID: 3}}},
+		"keyspace long name":    {AddKeyspaces: []Keyspace{{ID: 3, Name: strings.Repeat("x", MaxKeyspaceNameBytes+1)}}},
+		"keyspace compression":  {AddKeyspaces: []Keyspace{{ID: 3, Name: "x", Compression: 200}}},
+		"sequence out of range": {LastSeq: base.SeqNumMax + 1},
+		"number out of range":   {NextFileNum: maxFileNum + 2},
+	} {
+		if _, err := start.apply(e); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestStateCountersNeverGoBack(t *testing.T) {
+	s, err := newState(testID).apply(&Edit{NextFileNum: 10, LastSeq: 20, LogStart: 32, NextKeyspaceID: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = s.apply(&Edit{
+		NextFileNum: 3, LastSeq: 4, LogStart: 8, NextKeyspaceID: 2, AddLogs: []base.FileNum{15},
+		AddFiles: []LevelFile{{0, table(17, "a", "b")}}, AddKeyspaces: []Keyspace{{ID: 6, Name: "x"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.NextFileNum != 18 || s.LastSeq != 20 || s.LogStart != 32 || s.NextKeyspaceID != 7 {
+		t.Errorf("counters are %d %d %d %d", s.NextFileNum, s.LastSeq, s.LogStart, s.NextKeyspaceID)
+	}
+	// Changing a keyspace is dropping and adding it at once.
+	s, err = s.apply(&Edit{DropKeyspaces: []uint64{6}, AddKeyspaces: []Keyspace{{ID: 6, Name: "y", Compression: 2}}})
+	if err != nil || len(s.Keyspaces) != 1 || s.Keyspaces[0].Name != "y" {
+		t.Errorf("changed keyspace: %v, %v", s.Keyspaces, err)
+	}
+}

@@ -1,0 +1,96 @@
+package sstable
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/block"
+)
+
+func TestSeparator(t *testing.T) {
+	for _, c := range []struct{ a, b, want string }{
+		{"a", "c", "b"},
+		{"abc", "abz", "abd"},
+		{"abc", "abd", "abc"},
+		{"abcd", "abd", "abce"},
+		{"abc\xff\xffz", "abd", "abc\xff\xff{"},
+		{"abc\xff\xff", "abd", "abc\xff\xff"},
+		{"a", "ab", "a"},
+		{"a", "b", "a"},
+		{"abcdef", "b", "ac"},
+		{"\xfe", "\xff", "\xfe"},
+		{"\xfeaaaa", "\xff", "\xfeb"},
+	} {
+		if got := appendSeparator([]byte("+"), []byte(c.a), []byte(c.b)); string(got) != "+"+c.want {
+			t.Errorf("%q..%q: %q, want %q", c.a, c.b, got[1:], c.want)
+		}
+	}
+}
+
+func TestSeparatorIsBetween(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 100_000 {
+		a, b := randomBytes(rng, 1+rng.IntN(6)), randomBytes(rng, 1+rng.IntN(6))
+		if bytes.Compare(a, b) >= 0 {
+			continue
+		}
+		s := appendSeparator(nil, a, b)
+		if bytes.Compare(s, a) < 0 || bytes.Compare(s, b) >= 0 || len(s) > len(a) {
+			t.Fatalf("%x..%x: %x", a, b, s)
+		}
+		if shared := sharedPrefix(a, b); !bytes.Equal(a[:shared], b[:shared]) ||
+			shared < len(a) && shared < len(b) && a[shared] == b[shared] {
+			t.Fatalf("%x and %x share %d", a, b, shared)
+		}
+	}
+}
+
+func TestBlockRefRoundTrip(t *testing.T) {
+	for _, ref := range []blockRef{
+		{64, 10, 10}, {1 << 40, 1<<32 - 1, 1<<32 - 1}, {0, 0, 1},
+	} {
+		b := ref.appendTo(nil)
+		got, rest, ok := takeRef(append(bytes.Clone(b), 7))
+		if !ok || got != ref || len(rest) != 1 {
+			t.Fatalf("%+v: %+v %v %v", ref, got, rest, ok)
+		}
+		for n := range b {
+			if _, _, ok := takeRef(b[:n]); ok {
+				t.Fatalf("%+v cut to %d bytes is accepted", ref, n)
+			}
+		}
+	}
+}
+
+// TestRoomIsNeverTooOptimistic fills blocks of keys whose common prefix comes
+// and goes, and compares with the size they turn out to have.
+func TestRoomIsNeverTooOptimistic(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	const limit = 4096
+	for range 200 {
+		m := slices.CompactFunc(randomModel(rng, 400), func(a, b entry) bool {
+			return bytes.Equal(a.key, b.key)
+		})
+		for i := range m {
+			m[i].tr = m[0].tr // widths that grow are not foreseen
+		}
+		var b block.Builder
+		var r room
+		var last []byte
+		for _, e := range m {
+			if b.Len() > 0 && !r.take(&b, sharedPrefix(last, e.key), len(e.key), len(e.value)) {
+				if n := b.Len(); n > 1 && len(b.Finish()) > limit-trailerBytes {
+					t.Fatalf("%d records take %d bytes", n, len(b.Finish()))
+				}
+				b.Reset()
+			}
+			if b.Len() == 0 {
+				r.begin(limit, len(e.key), len(e.value))
+			}
+			b.Add(e.key, e.tr, e.value, 0)
+			last = e.key
+		}
+	}
+}

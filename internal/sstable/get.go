@@ -1,0 +1,137 @@
+package sstable
+
+import (
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/filter"
+	"github.com/lightningdb/lightning/internal/rangedel"
+)
+
+// MayContain asks the filter about a key with this hash: false means that no
+// version of it is in the table. It is true where there is no filter, or none
+// that can be read. The caller is inside an epoch guard.
+func (r *Reader) MayContain(hash uint64) (bool, error) {
+	if r.footer.filter == (blockRef{}) {
+		return true, nil
+	}
+	if r.table == nil {
+		if f := r.filter.Load(); f != nil {
+			return filter.MayContain(*f, hash), nil
+		}
+	} else if b := r.table.Get(r.filterSlot()); b != nil {
+		return filter.MayContain(b[:len(b)-trailerBytes], hash), nil
+	}
+	return r.mayContainUncached(hash), nil
+}
+
+// mayContainUncached loads the filter and asks it. Where the cache has no room
+// the filter is not worth reading: it is far larger than the block it would
+// save. One that is damaged is not tried again.
+func (r *Reader) mayContainUncached(hash uint64) bool {
+	if r.filterBroken.Load() {
+		return true
+	}
+	ref := r.footer.filter
+	f := r.allocate(ref.rawBytes)
+	if r.table != nil && !f.cached {
+		return true
+	}
+	err := r.fill(f.memory, kindFilter, ref, nil)
+	if err == nil {
+		err = filter.Check(f.payload())
+	}
+	if err != nil {
+		f.release()
+		_, failed := err.(*readError)
+		r.filterBroken.Store(!failed)
+		return true
+	}
+	may := filter.MayContain(f.payload(), hash)
+	if f.cached {
+		r.table.Publish(r.filterSlot(), f.handle).Release()
+	} else {
+		payload := f.payload()
+		r.filter.Store(&payload)
+	}
+	return may
+}
+
+// Get returns the newest version of key that is not newer than seq; hash is
+// base.Hash(key). The filter is not asked, and range deletes are not applied.
+// The caller is inside an epoch guard, and value is valid until it leaves.
+func (r *Reader) Get(key []byte, hash uint64, seq base.SeqNum) (
+	tr base.Trailer, value []byte, found bool, err error) {
+	p := seekEntry(&r.top, key, seq)
+	if p == r.top.Len() {
+		return 0, nil, false, nil
+	}
+	index, err := r.partition(p)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	// The last entry of a partition is that of the top index, so there is one.
+	data, err := r.data(&index, p, seekEntry(&index, key, seq))
+	if err != nil {
+		return 0, nil, false, err
+	}
+	// No other block can hold the version: see index.go.
+	slot, found, _ := data.Find(key, block.Fingerprint(hash), seq)
+	if !found {
+		return 0, nil, false, nil
+	}
+	return data.Trailer(slot), data.Value(slot), true, nil
+}
+
+// RangeDeletes returns the range deletes of the table, nil if it has none. The
+// list is read once and kept in Go memory.
+func (r *Reader) RangeDeletes() (*rangedel.List, error) {
+	if r.footer.rangeDeletes == (blockRef{}) {
+		return nil, nil
+	}
+	r.deletesLock.Lock()
+	defer r.deletesLock.Unlock()
+	if r.deletesReady {
+		return r.deletes, nil
+	}
+	ref := r.footer.rangeDeletes
+	memory := make([]byte, ref.storedBytes())
+	err := r.fill(memory, kindRangeDelete, ref, nil)
+	if err == nil {
+		r.deletes, err = decodeRangeDeletes(memory[:ref.diskBytes], nil)
+	}
+	if err != nil {
+		return nil, r.blame(err, kindRangeDelete, ref, r.props.Lo, r.props.Hi)
+	}
+	r.deletesReady = true
+	return r.deletes, nil
+}
+
+// decodeRangeDeletes reads the range-delete block. seen, if given, is told
+// each fragment with its stored form.
+func decodeRangeDeletes(payload []byte, seen func(f *rangedel.Fragment, value []byte)) (
+	*rangedel.List, error) {
+	v, err := block.Parse(payload)
+	if err != nil {
+		return nil, err
+	}
+	if v.Len() == 0 {
+		return nil, errEmpty
+	}
+	var fragments []rangedel.Fragment
+	var lo []byte
+	for slot := range v.Len() {
+		lo = v.AppendKey(lo[:0], slot)
+		f, err := rangedel.DecodeFragment(lo, v.Value(slot))
+		if err != nil {
+			return nil, err
+		}
+		if v.Trailer(slot) != base.MakeTrailer(f.Seqs[0], base.KindRangeDelete) {
+			return nil, errKind
+		}
+		if seen != nil {
+			seen(&f, v.Value(slot))
+		}
+		fragments = append(fragments, f)
+	}
+	return rangedel.FromFragments(fragments)
+}

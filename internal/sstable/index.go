@@ -1,0 +1,231 @@
+package sstable
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+)
+
+// This file is the two-level index. An entry stands for one block below it:
+// its key, the separator, is >= every key of that block and, unless a key's
+// versions go on in the next block, smaller than the next block's first key.
+//
+// The versions of one key may span blocks, and then separators are equal to
+// that key and to each other. So an entry also has a trailer, and entries are
+// in internal order: where the separator goes on in the next block, or did
+// begin in the one before, the trailer is that of the block's last record; it
+// is settledTrailer everywhere else. The first entry that is not before
+// (key, seq) in internal order thus names the one block that can hold the
+// newest version of key at or below seq.
+
+// settledTrailer is that of separators which do not share their key.
+var settledTrailer = base.MakeTrailer(0, base.KindSet)
+
+// appendSeparator appends a short key s with a <= s < b, or a itself if there
+// is none that is shorter. Requires a < b.
+func appendSeparator(dst, a, b []byte) []byte {
+	shared := 0
+	for shared < len(a) && a[shared] == b[shared] {
+		shared++
+	}
+	if shared == len(a) {
+		return append(dst, a...) // a is a prefix of b
+	}
+	// Here a[shared] < b[shared]. Raising a's byte by one is short enough
+	// unless that reaches b; then a later byte of a is raised.
+	if a[shared]+1 < b[shared] {
+		dst = append(dst, a[:shared+1]...)
+		dst[len(dst)-1]++
+		return dst
+	}
+	for i := shared + 1; i < len(a); i++ {
+		if a[i] != math.MaxUint8 {
+			dst = append(dst, a[:i+1]...)
+			dst[len(dst)-1]++
+			return dst
+		}
+	}
+	return append(dst, a...)
+}
+
+// partition is a finished index partition that waits to be written.
+type partition struct {
+	payload    []byte
+	separator  []byte // of its last entry
+	trailer    base.Trailer
+	firstBlock uint32 // ordinal of the data block of its first entry
+}
+
+// indexBuilder collects the entries of data blocks and cuts them into
+// partitions.
+type indexBuilder struct {
+	current    block.Builder
+	room       room
+	firstBlock uint32
+	blockCount uint32 // entries added so far
+	finished   []partition
+	sizeBytes  int64 // of the finished ones
+
+	separator, previous []byte // of the last entry and of the one before it
+	trailer             base.Trailer
+	value               []byte // scratch
+}
+
+// add notes a data block: where it is and its last record. next is the first
+// key of the block that follows, nil at the end of the table.
+func (b *indexBuilder) add(ref blockRef, lastKey []byte, lastTrailer base.Trailer, next []byte) {
+	shared := b.blockCount > 0 && bytes.Equal(b.separator, lastKey) // with the block before
+	previousTrailer := b.trailer
+	b.previous, b.separator = b.separator, b.previous
+	b.trailer = settledTrailer
+	if shared || next != nil && bytes.Equal(lastKey, next) {
+		b.trailer = lastTrailer
+	}
+	b.value = ref.appendTo(b.value[:0])
+	if next == nil || b.trailer != settledTrailer {
+		b.separator = append(b.separator[:0], lastKey...)
+	} else {
+		b.separator = appendSeparator(b.separator[:0], lastKey, next)
+	}
+	common := sharedPrefix(b.previous, b.separator)
+	if b.current.Len() > 0 && !b.room.take(&b.current, common, len(b.separator), len(b.value)) {
+		b.cut(b.previous, previousTrailer)
+	}
+	if b.current.Len() == 0 {
+		b.room.begin(indexBlockBytes, len(b.separator), len(b.value))
+		b.firstBlock = b.blockCount
+	}
+	b.current.Add(b.separator, b.trailer, b.value, 0)
+	b.blockCount++
+}
+
+// cut ends the current partition, whose last entry is given.
+func (b *indexBuilder) cut(lastKey []byte, lastTrailer base.Trailer) {
+	p := partition{
+		payload:    bytes.Clone(b.current.Finish()),
+		separator:  bytes.Clone(lastKey),
+		trailer:    lastTrailer,
+		firstBlock: b.firstBlock,
+	}
+	b.finished = append(b.finished, p)
+	b.sizeBytes += int64(len(p.payload)) + trailerBytes
+	b.current.Reset()
+}
+
+// finish returns all partitions.
+func (b *indexBuilder) finish() []partition {
+	if b.current.Len() > 0 {
+		b.cut(b.separator, b.trailer)
+	}
+	return b.finished
+}
+
+// appendTopValue appends the value of a top index entry.
+func appendTopValue(dst []byte, ref blockRef, firstBlock uint32) []byte {
+	return binary.AppendUvarint(ref.appendTo(dst), uint64(firstBlock))
+}
+
+// partitionRef is a decoded top index entry.
+type partitionRef struct {
+	ref        blockRef
+	firstBlock int // ordinal of its first data block
+	endBlock   int // one past the last
+}
+
+// decodeTop reads the entries of the top index. The partitions lie side by
+// side up to end, the first at or behind the header; together they stand for
+// blockCount data blocks.
+func decodeTop(top *block.View, f *footer, end int64) ([]partitionRef, error) {
+	if top.Len() != int(f.partitionCount) {
+		return nil, fmt.Errorf("index has %d partitions, not %d", top.Len(), f.partitionCount)
+	}
+	parts := make([]partitionRef, top.Len())
+	for i := range parts {
+		ref, rest, ok := takeRef(top.Value(i))
+		if !ok || !ref.within(headerBytes, end) || ref.rawBytes > maxRawIndexBytes {
+			return nil, errReference
+		}
+		first, n := binary.Uvarint(rest)
+		if n <= 0 || n != len(rest) || first >= uint64(f.blockCount) {
+			return nil, errReference
+		}
+		parts[i] = partitionRef{ref: ref, firstBlock: int(first), endBlock: int(f.blockCount)}
+		if i == 0 {
+			if first != 0 {
+				return nil, errReference
+			}
+			continue
+		}
+		before := &parts[i-1]
+		if ref.offset != before.ref.end() || int(first) <= before.firstBlock {
+			return nil, errOutOfPlace
+		}
+		before.endBlock = int(first)
+	}
+	if parts[len(parts)-1].ref.end() != end {
+		return nil, errOutOfPlace
+	}
+	return parts, nil
+}
+
+// checkPartition verifies the entries of a loaded partition: one for each data
+// block it stands for, side by side inside the data of the table, and the last
+// separator is the one the top index has.
+func (r *Reader) checkPartition(v *block.View, p int) error {
+	part := &r.parts[p]
+	if v.Len() != part.endBlock-part.firstBlock {
+		return fmt.Errorf("index block has %d entries, not %d", v.Len(), part.endBlock-part.firstBlock)
+	}
+	next := int64(-1)
+	for i := range v.Len() {
+		ref, rest, ok := takeRef(v.Value(i))
+		if !ok || len(rest) > 0 || !ref.within(headerBytes, r.dataEnd()) || ref.rawBytes > maxRawBytes {
+			return errReference
+		}
+		if next >= 0 && ref.offset != next {
+			return errOutOfPlace
+		}
+		next = ref.end()
+	}
+	if part.firstBlock == 0 {
+		if first, _, _ := takeRef(v.Value(0)); first.offset != headerBytes {
+			return errOutOfPlace
+		}
+	}
+	if part.endBlock == r.blockCount() && next != r.dataEnd() {
+		return errOutOfPlace
+	}
+	last := v.Len() - 1
+	key := v.AppendKey(nil, last)
+	top := r.top.AppendKey(nil, p)
+	if !bytes.Equal(key, top) || v.Trailer(last) != r.top.Trailer(p) {
+		return fmt.Errorf("index block does not end where the top index says")
+	}
+	return nil
+}
+
+// dataRef returns the reference of a data block in its loaded partition.
+// checkPartition has seen it before.
+func dataRef(v *block.View, slot int) blockRef {
+	ref, _, _ := takeRef(v.Value(slot))
+	return ref
+}
+
+// seekEntry returns the first entry of an index block that is not before
+// (key, seq) in internal order, v.Len() if there is none.
+func seekEntry(v *block.View, key []byte, seq base.SeqNum) int {
+	slot := v.SeekGE(key)
+	// Settled entries have sequence number 0: the loop is entered only where
+	// versions span blocks and the reader is an old one.
+	for ; slot < v.Len() && v.Trailer(slot).Seq() > seq; slot++ {
+		// Only an entry of the very key may be passed by.
+		if !bytes.Equal(v.AppendKey(nil, slot), key) {
+			break
+		}
+	}
+	return slot
+}

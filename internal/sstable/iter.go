@@ -1,0 +1,400 @@
+package sstable
+
+import (
+	"bytes"
+	"sort"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/compress"
+)
+
+// IterOptions says how an iterator reads.
+type IterOptions struct {
+	// NoFill is for one pass over much of the table, as compaction makes it:
+	// large reads into private memory that leave the cache alone.
+	NoFill bool
+}
+
+// standing says where an Iter is.
+type standing uint8
+
+const (
+	beforeFirst standing = iota // no block loaded
+	inBlock                     // where Iter.data is, its edges included
+	pastLast                    // no block loaded
+	failed                      // Iter.err says why
+)
+
+// Iter walks a table. It keeps the current data block and index partition
+// pinned, so that no eviction can touch what it shows; it enters the epoch
+// only while it looks a block up. After an error Next and Prev return nil; the
+// other positioning calls start afresh.
+type Iter struct {
+	r      *Reader
+	noFill bool
+	at     standing
+	err    error
+
+	part      int // partition under index, -1 for none
+	index     block.View
+	indexPin  frame
+	block     int // ordinal of the data block under data
+	view      block.View
+	data      block.Iter
+	dataPin   frame
+	edgesOf   int // block whose edges are in first and last, -1 for none
+	first     []byte
+	last      []byte
+	window    window
+	raw       []byte // a decompressed block of a NoFill iterator
+	rawIndex  []byte // a partition of a NoFill iterator
+	nextMiss  int    // block whose miss would make a sequence of misses
+	aheadSize int64  // bytes of the last read of the sequence
+}
+
+var _ base.Iterator = (*Iter)(nil)
+
+// NewIter returns an iterator that stands before the first record. It is
+// closed before the reader is.
+func (r *Reader) NewIter(o IterOptions) *Iter {
+	it, _ := r.iters.Get().(*Iter)
+	if it == nil {
+		it = &Iter{r: r}
+	}
+	it.noFill = o.NoFill
+	it.part, it.edgesOf, it.nextMiss = -1, -1, -1
+	return it
+}
+
+// Err returns the error that ended the last call, if any.
+func (it *Iter) Err() error { return it.err }
+
+// Close releases the pinned blocks and hands the iterator back to the reader.
+func (it *Iter) Close() error {
+	it.dropBlock(beforeFirst)
+	it.dropPartition()
+	it.err = nil
+	it.view, it.index = block.View{}, block.View{}
+	if err := it.data.Close(); err != nil {
+		return err
+	}
+	it.window.shrink()
+	if cap(it.raw) > scratchMaxBytes {
+		it.raw = nil
+	}
+	it.r.iters.Put(it)
+	return nil
+}
+
+// First lands on the first record of the table.
+func (it *Iter) First() *base.Record {
+	it.err = nil
+	if it.r.blockCount() == 0 {
+		it.dropBlock(pastLast)
+		return nil
+	}
+	if !it.openBlock(0, false) {
+		return nil
+	}
+	return it.data.First()
+}
+
+// Last lands on the last record of the table.
+func (it *Iter) Last() *base.Record {
+	it.err = nil
+	if it.r.blockCount() == 0 {
+		it.dropBlock(beforeFirst)
+		return nil
+	}
+	if !it.openBlock(it.r.blockCount()-1, false) {
+		return nil
+	}
+	return it.data.Last()
+}
+
+// SeekGE lands on the newest version of the first key that is >= key.
+func (it *Iter) SeekGE(key []byte) *base.Record {
+	if it.at == inBlock && it.insideBlock(key) {
+		it.err = nil
+		return it.data.SeekGE(key)
+	}
+	found, ok := it.seekBlock(key)
+	switch {
+	case !ok:
+		return nil
+	case !found:
+		it.dropBlock(pastLast)
+		return nil
+	}
+	if rec := it.data.SeekGE(key); rec != nil {
+		return rec
+	}
+	return it.nextBlock() // the key is between this block's last and its separator
+}
+
+// SeekLT lands on the oldest version of the last key that is < key.
+func (it *Iter) SeekLT(key []byte) *base.Record {
+	found, ok := it.seekBlock(key)
+	switch {
+	case !ok:
+		return nil
+	case !found:
+		return it.Last()
+	}
+	if rec := it.data.SeekLT(key); rec != nil {
+		return rec
+	}
+	return it.prevBlock()
+}
+
+// Next goes one record forward.
+func (it *Iter) Next() *base.Record {
+	if it.at == inBlock {
+		if rec := it.data.Next(); rec != nil {
+			return rec
+		}
+		return it.nextBlock()
+	}
+	if it.at == beforeFirst {
+		return it.First()
+	}
+	return nil
+}
+
+// Prev goes one record back.
+func (it *Iter) Prev() *base.Record {
+	if it.at == inBlock {
+		if rec := it.data.Prev(); rec != nil {
+			return rec
+		}
+		return it.prevBlock()
+	}
+	if it.at == pastLast {
+		return it.Last()
+	}
+	return nil
+}
+
+// nextBlock lands on the first record of the next block. At the end of the
+// table it leaves the iterator where it is, past the last record of the last
+// block.
+func (it *Iter) nextBlock() *base.Record {
+	if it.block+1 == it.r.blockCount() || !it.openBlock(it.block+1, true) {
+		return nil
+	}
+	return it.data.First()
+}
+
+// prevBlock lands on the last record of the block before.
+func (it *Iter) prevBlock() *base.Record {
+	if it.block == 0 || !it.openBlock(it.block-1, false) {
+		return nil
+	}
+	return it.data.Last()
+}
+
+// insideBlock reports whether the first record >= key is certainly in the
+// current block: versions of its first key may begin in the block before.
+func (it *Iter) insideBlock(key []byte) bool {
+	if it.edgesOf != it.block {
+		it.edgesOf = it.block
+		it.first = it.view.AppendKey(it.first[:0], 0)
+		it.last = it.view.AppendKey(it.last[:0], it.view.Len()-1)
+	}
+	return bytes.Compare(key, it.last) <= 0 && bytes.Compare(it.first, key) < 0
+}
+
+// seekBlock opens the first block whose separator is >= key, if there is one.
+func (it *Iter) seekBlock(key []byte) (found, ok bool) {
+	it.err = nil
+	p := it.r.top.SeekGE(key)
+	if p == it.r.top.Len() {
+		return false, true
+	}
+	if !it.openPartition(p) {
+		return false, false
+	}
+	return true, it.openBlock(it.r.parts[p].firstBlock+it.index.SeekGE(key), false)
+}
+
+// dropBlock releases the data block and stands elsewhere.
+func (it *Iter) dropBlock(at standing) {
+	it.at = at
+	it.edgesOf = -1
+	it.dataPin.release()
+}
+
+func (it *Iter) dropPartition() {
+	it.part = -1
+	it.indexPin.release()
+}
+
+// fail stands the iterator nowhere.
+func (it *Iter) fail(err error) bool {
+	it.dropBlock(failed)
+	it.err = err
+	return false
+}
+
+// openBlock makes b the current data block; the caller positions in it. onward
+// says that the scan came from the block before.
+func (it *Iter) openBlock(b int, onward bool) bool {
+	if it.at == inBlock && it.block == b {
+		return true
+	}
+	p := it.part
+	if p < 0 || b < it.r.parts[p].firstBlock || b >= it.r.parts[p].endBlock {
+		parts := it.r.parts
+		p = sort.Search(len(parts), func(i int) bool { return parts[i].endBlock > b })
+		if !it.openPartition(p) {
+			return false
+		}
+	}
+	it.dropBlock(failed) // unless all goes well
+	var err error
+	if it.noFill {
+		err = it.loadPrivate(b)
+	} else {
+		err = it.loadShared(b, onward)
+	}
+	if err != nil {
+		return it.fail(it.r.blameData(err, &it.index, p, b-it.r.parts[p].firstBlock))
+	}
+	it.at, it.block = inBlock, b
+	it.data.Init(it.view)
+	return true
+}
+
+// pin returns the frame of slot if it is in the cache.
+func (r *Reader) pin(slot int) (frame, bool) {
+	if r.table == nil {
+		return frame{}, false
+	}
+	guard := r.o.Epochs.Enter()
+	h, ok := r.table.Pin(slot)
+	guard.Exit()
+	if !ok {
+		return frame{}, false
+	}
+	return frame{handle: h, cached: true, memory: h.Bytes()}, true
+}
+
+// loadShared gets data block b from the cache or brings it in there. A scan
+// that misses block after block reads ahead, more each time.
+func (it *Iter) loadShared(b int, onward bool) error {
+	f, ok := it.r.pin(b)
+	if !ok {
+		ref := dataRef(&it.index, b-it.r.parts[it.part].firstBlock)
+		stored, err := it.readAhead(b, ref, onward)
+		if err != nil {
+			return err
+		}
+		if f, err = it.r.load(kindData, b, ref, stored); err != nil {
+			return err
+		}
+	}
+	it.dataPin = f
+	it.view = block.Trusted(f.payload())
+	return nil
+}
+
+// readAhead returns the stored bytes of a missing block out of the window, or
+// nil where the block is to be read by itself.
+func (it *Iter) readAhead(b int, ref blockRef, onward bool) ([]byte, error) {
+	sequential := onward && it.nextMiss == b
+	it.nextMiss = b + 1
+	if !sequential {
+		it.aheadSize = ref.storedBytes()
+		return nil, nil
+	}
+	if stored := it.window.find(ref); stored != nil {
+		return stored, nil
+	}
+	it.aheadSize = min(2*max(it.aheadSize, ref.storedBytes()), aheadMaxBytes)
+	return it.window.read(it.r, ref, it.aheadSize, it.r.dataEnd())
+}
+
+// loadPrivate reads data block b past the cache.
+func (it *Iter) loadPrivate(b int) (err error) {
+	ref := dataRef(&it.index, b-it.r.parts[it.part].firstBlock)
+	stored, err := it.window.read(it.r, ref, bulkReadBytes, it.r.dataEnd())
+	if err != nil {
+		return err
+	}
+	payload, err := it.r.unpack(kindData, ref, stored, &it.raw)
+	if err != nil {
+		return err
+	}
+	it.view, err = block.Parse(payload)
+	if err == nil && it.view.Len() == 0 {
+		err = errEmpty
+	}
+	return err
+}
+
+// unpack verifies a stored block and returns its payload, in place or, where
+// it is compressed, in *raw.
+func (r *Reader) unpack(kind blockKind, ref blockRef, stored []byte, raw *[]byte) ([]byte, error) {
+	codec, err := checkStored(stored, r.o.FileNum, kind, ref)
+	if err != nil || codec == compress.None {
+		return stored[:ref.diskBytes], err
+	}
+	if uint64(cap(*raw)) < uint64(ref.rawBytes) {
+		*raw = make([]byte, ref.rawBytes)
+	}
+	*raw = (*raw)[:ref.rawBytes]
+	return *raw, compress.Decompress(*raw, codec, stored[:ref.diskBytes])
+}
+
+// openPartition makes p the current index partition.
+func (it *Iter) openPartition(p int) bool {
+	if it.part == p {
+		return true
+	}
+	it.dropPartition()
+	it.dropBlock(failed) // unless all goes well
+	var err error
+	if it.noFill {
+		it.index, err = it.r.readPartition(p, &it.rawIndex)
+	} else {
+		err = it.loadPartition(p)
+	}
+	if err != nil {
+		return it.fail(it.r.blamePartition(err, p))
+	}
+	it.part = p
+	return true
+}
+
+func (it *Iter) loadPartition(p int) error {
+	slot := it.r.blockCount() + p
+	f, ok := it.r.pin(slot)
+	if !ok {
+		var err error
+		if f, err = it.r.load(kindIndex, slot, it.r.parts[p].ref, nil); err != nil {
+			return err
+		}
+	}
+	it.indexPin = f
+	it.index = block.Trusted(f.payload())
+	return nil
+}
+
+// readPartition reads index partition p past the cache, into *memory.
+func (r *Reader) readPartition(p int, memory *[]byte) (block.View, error) {
+	ref := r.parts[p].ref
+	stored := make([]byte, ref.storedBytes())
+	if err := r.readAt(stored, ref.offset); err != nil {
+		return block.View{}, err
+	}
+	payload, err := r.unpack(kindIndex, ref, stored, memory)
+	if err != nil {
+		return block.View{}, err
+	}
+	v, err := block.Parse(payload)
+	if err == nil {
+		err = r.checkPartition(&v, p)
+	}
+	return v, err
+}

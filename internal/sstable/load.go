@@ -1,0 +1,204 @@
+package sstable
+
+import (
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/framecache"
+)
+
+// This file brings blocks from the file into memory: read, verify, decompress,
+// check the structure, and only then show them to others.
+//
+// A frame holds the raw block and behind it trailerBytes bytes that mean
+// nothing any more: uncompressed blocks are read into place in one piece,
+// trailer included.
+
+// scratchMaxBytes is the size above which a scratch buffer is not kept.
+const scratchMaxBytes = 256 << 10
+
+// frame is a loaded block: a pinned frame of the cache, or Go memory.
+type frame struct {
+	handle framecache.Handle
+	cached bool // handle is a frame
+	memory []byte
+}
+
+// payload is the raw block.
+func (f *frame) payload() []byte { return f.memory[:len(f.memory)-trailerBytes] }
+
+// release unpins the frame. Its bytes stay valid until the end of the caller's
+// epoch guard, if it is inside one.
+func (f *frame) release() {
+	if f.cached {
+		f.handle.Release()
+	}
+	*f = frame{}
+}
+
+// allocate returns private memory for a block of rawBytes.
+func (r *Reader) allocate(rawBytes uint32) frame {
+	n := int(rawBytes) + trailerBytes
+	if r.table != nil {
+		if h, ok := r.o.Cache.Alloc(n); ok {
+			return frame{handle: h, cached: true, memory: h.Bytes()}
+		}
+	}
+	return frame{memory: make([]byte, n)}
+}
+
+// load brings a data block or index partition in and publishes it in slot. stored is the block with
+// its trailer where the caller has read it already, else nil. The errors are
+// findings for blame.
+func (r *Reader) load(kind blockKind, slot int, ref blockRef, stored []byte) (frame, error) {
+	f, err := r.fetch(kind, ref, stored)
+	if err == nil {
+		err = r.checkBlock(kind, slot, f.payload())
+	}
+	if err != nil {
+		f.release()
+		return frame{}, err
+	}
+	if f.cached {
+		f.handle = r.table.Publish(slot, f.handle)
+		f.memory = f.handle.Bytes()
+	}
+	return f, nil
+}
+
+// fetch brings a block into private memory and verifies its checksum.
+func (r *Reader) fetch(kind blockKind, ref blockRef, stored []byte) (frame, error) {
+	if ref.compressed() {
+		return r.fetchCompressed(kind, ref, stored)
+	}
+	f := r.allocate(ref.rawBytes)
+	return f, r.fill(f.memory, kind, ref, stored)
+}
+
+// fill reads an uncompressed block with its trailer into dst and verifies it.
+func (r *Reader) fill(dst []byte, kind blockKind, ref blockRef, stored []byte) error {
+	if stored != nil {
+		copy(dst, stored)
+	} else if err := r.readAt(dst, ref.offset); err != nil {
+		return err
+	}
+	_, err := checkStored(dst, r.o.FileNum, kind, ref)
+	return err
+}
+
+// fetchCompressed allocates by the raw length only after the stored bytes
+// have proved to be those that were written.
+func (r *Reader) fetchCompressed(kind blockKind, ref blockRef, stored []byte) (frame, error) {
+	if stored == nil {
+		scratch := r.takeScratch(int(ref.storedBytes()))
+		defer r.returnScratch(scratch)
+		stored = *scratch
+		if err := r.readAt(stored, ref.offset); err != nil {
+			return frame{}, err
+		}
+	}
+	codec, err := checkStored(stored, r.o.FileNum, kind, ref)
+	if err != nil {
+		return frame{}, err
+	}
+	f := r.allocate(ref.rawBytes)
+	return f, compress.Decompress(f.payload(), codec, stored[:ref.diskBytes])
+}
+
+func (r *Reader) takeScratch(n int) *[]byte {
+	p, _ := r.scratch.Get().(*[]byte)
+	if p == nil || cap(*p) < n {
+		b := make([]byte, n, max(n, defaultBlockBytes))
+		return &b
+	}
+	*p = (*p)[:n]
+	return p
+}
+
+func (r *Reader) returnScratch(p *[]byte) {
+	if cap(*p) <= scratchMaxBytes {
+		r.scratch.Put(p)
+	}
+}
+
+// checkBlock verifies the structure of a block that goes to slot.
+func (r *Reader) checkBlock(kind blockKind, slot int, payload []byte) error {
+	v, err := block.Parse(payload)
+	switch {
+	case err != nil:
+		return err
+	case v.Len() == 0:
+		return errEmpty
+	case kind == kindIndex:
+		return r.checkPartition(&v, slot-r.blockCount())
+	}
+	return nil
+}
+
+// cached returns the payload of a block that is in the cache, else nil. The
+// caller is inside an epoch guard.
+func (r *Reader) cached(slot int) []byte {
+	if r.table != nil {
+		if b := r.table.Get(slot); b != nil {
+			return b[:len(b)-trailerBytes]
+		}
+	}
+	return nil
+}
+
+// partition returns index partition p. The bytes under the view are valid
+// until the end of the caller's epoch guard.
+func (r *Reader) partition(p int) (block.View, error) {
+	slot := r.blockCount() + p
+	if payload := r.cached(slot); payload != nil {
+		return block.Trusted(payload), nil
+	}
+	ref := r.parts[p].ref
+	f, err := r.load(kindIndex, slot, ref, nil)
+	if err != nil {
+		return block.View{}, r.blamePartition(err, p)
+	}
+	v := block.Trusted(f.payload())
+	f.release()
+	return v, nil
+}
+
+// data returns the data block of an entry of partition p, under the same
+// terms.
+func (r *Reader) data(index *block.View, p, entry int) (block.View, error) {
+	slot := r.parts[p].firstBlock + entry
+	if payload := r.cached(slot); payload != nil {
+		return block.Trusted(payload), nil
+	}
+	ref := dataRef(index, entry)
+	f, err := r.load(kindData, slot, ref, nil)
+	if err != nil {
+		return block.View{}, r.blameData(err, index, p, entry)
+	}
+	v := block.Trusted(f.payload())
+	f.release()
+	return v, nil
+}
+
+// blamePartition is blame for index partition p.
+func (r *Reader) blamePartition(err error, p int) error {
+	lo := r.props.Lo
+	if p > 0 {
+		lo = r.top.AppendKey(nil, p-1)
+	}
+	hi := base.Successor(nil, r.top.AppendKey(nil, p))
+	return r.blame(err, kindIndex, r.parts[p].ref, lo, hi)
+}
+
+// blameData is blame for the data block of an entry of partition p.
+func (r *Reader) blameData(err error, index *block.View, p, entry int) error {
+	lo := r.props.Lo
+	switch {
+	case entry > 0:
+		lo = index.AppendKey(nil, entry-1)
+	case p > 0:
+		lo = r.top.AppendKey(nil, p-1)
+	}
+	hi := base.Successor(nil, index.AppendKey(nil, entry))
+	return r.blame(err, kindData, dataRef(index, entry), lo, hi)
+}

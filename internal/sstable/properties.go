@@ -1,0 +1,138 @@
+package sstable
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/zeebo/xxh3"
+)
+
+// Properties describes a table. The properties block holds all of it but
+// SizeBytes, which the footer holds.
+type Properties struct {
+	SizeBytes   uint64 // of the file
+	DataBytes   uint64 // of the data blocks as stored
+	IndexBytes  uint64 // of the index partitions as stored
+	FilterBytes uint64 // of the filter block as stored; 0 without a filter
+
+	BlockCount    uint64 // data blocks
+	Count         uint64 // point records, deletes included
+	Deletes       uint64 // point deletes
+	RangeDeletes  uint64 // fragments of range deletes
+	RawKeyBytes   uint64 // of point records
+	RawValueBytes uint64 // of point records
+
+	SmallestSeq, LargestSeq base.SeqNum // range deletes included
+
+	// EntryChecksum is a sum over all records as they were added, range
+	// deletes included. It does not depend on their order.
+	EntryChecksum uint64
+
+	// Every record, and every key a range delete covers, is in [Lo, Hi).
+	Lo, Hi []byte
+}
+
+// The properties block: propertyCount numbers of 8 bytes, then the lengths of
+// Lo and Hi, 4 bytes each, then their bytes.
+const (
+	propertyCount      = 12
+	propertyFixedBytes = propertyCount*8 + 8
+)
+
+var errProperties = errors.New("malformed properties")
+
+// numbers lists the fields in the order in which the block holds them.
+func (p *Properties) numbers() [propertyCount]*uint64 {
+	return [propertyCount]*uint64{
+		&p.DataBytes, &p.IndexBytes, &p.FilterBytes,
+		&p.BlockCount, &p.Count, &p.Deletes, &p.RangeDeletes, &p.RawKeyBytes, &p.RawValueBytes,
+		(*uint64)(&p.SmallestSeq), (*uint64)(&p.LargestSeq), &p.EntryChecksum,
+	}
+}
+
+func (p *Properties) appendTo(dst []byte) []byte {
+	for _, number := range p.numbers() {
+		dst = binary.LittleEndian.AppendUint64(dst, *number)
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(p.Lo)))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(p.Hi)))
+	dst = append(dst, p.Lo...)
+	return append(dst, p.Hi...)
+}
+
+// decodeProperties reads what appendTo wrote; the keys are copied.
+func decodeProperties(src []byte) (Properties, error) {
+	if len(src) < propertyFixedBytes {
+		return Properties{}, errProperties
+	}
+	var p Properties
+	for i, number := range p.numbers() {
+		*number = binary.LittleEndian.Uint64(src[8*i:])
+	}
+	loBytes := uint64(binary.LittleEndian.Uint32(src[8*propertyCount:]))
+	hiBytes := uint64(binary.LittleEndian.Uint32(src[8*propertyCount+4:]))
+	keys := src[propertyFixedBytes:]
+	if loBytes+hiBytes != uint64(len(keys)) {
+		return Properties{}, errProperties
+	}
+	keys = append([]byte(nil), keys...)
+	p.Lo, p.Hi = keys[:loBytes:loBytes], keys[loBytes:]
+	if string(p.Lo) >= string(p.Hi) || p.SmallestSeq > p.LargestSeq || p.LargestSeq > base.SeqNumMax ||
+		p.Deletes > p.Count || p.BlockCount > p.Count || p.Count+p.RangeDeletes == 0 {
+		return Properties{}, errProperties
+	}
+	return p, nil
+}
+
+// tally accumulates the properties of records. Writer and Verify share it, so
+// that what is promised and what is checked cannot drift apart.
+type tally struct {
+	Properties
+	seen bool // whether the sequence numbers are set
+}
+
+// addRecord counts a point record; keyHash is base.Hash of its key.
+func (t *tally) addRecord(key []byte, keyHash uint64, tr base.Trailer, value []byte) {
+	t.Count++
+	if tr.Kind() == base.KindDelete {
+		t.Deletes++
+	}
+	t.RawKeyBytes += uint64(len(key))
+	t.RawValueBytes += uint64(len(value))
+	t.EntryChecksum += entrySum(keyHash, tr, value)
+	t.addSeq(tr.Seq())
+}
+
+// addRangeDelete counts a fragment in its stored form.
+func (t *tally) addRangeDelete(lo, value []byte, seqs []base.SeqNum) {
+	t.RangeDeletes++
+	t.EntryChecksum += entrySum(base.Hash(lo), base.MakeTrailer(seqs[0], base.KindRangeDelete), value)
+	t.addSeq(seqs[0])
+	t.addSeq(seqs[len(seqs)-1])
+}
+
+func (t *tally) addSeq(seq base.SeqNum) {
+	if !t.seen {
+		t.seen = true
+		t.SmallestSeq, t.LargestSeq = seq, seq
+		return
+	}
+	t.SmallestSeq = min(t.SmallestSeq, seq)
+	t.LargestSeq = max(t.LargestSeq, seq)
+}
+
+// entrySum is the contribution of one record to EntryChecksum. The product is
+// what ties the value to its key and trailer; adding a to it keeps the key in
+// the sum should b be zero. It is part of the format.
+func entrySum(keyHash uint64, tr base.Trailer, value []byte) uint64 {
+	const (
+		trailerFactor = 0x9e3779b97f4a7c15
+		valueMask     = 0xd6e8feb86659fd93
+	)
+	a := keyHash + uint64(tr)*trailerFactor
+	b := xxh3.Hash(value) ^ valueMask
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo ^ a
+}

@@ -1,0 +1,239 @@
+package sstable
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// tailBytes is how much of the end of a file is read at once when it is
+// opened: footer, top index and properties of nearly every table.
+const tailBytes = 16 << 10
+
+// ReaderOptions says which table a file should be and where its blocks are
+// cached.
+type ReaderOptions struct {
+	Name    string // of the file, for errors
+	DBID    base.DBID
+	FileNum base.FileNum
+	// SizeBytes is the length the file should have; 0 where it is not known.
+	SizeBytes int64
+	// Cache holds the loaded blocks. Without one every read goes to the file.
+	Cache *framecache.Cache
+	// Epochs is the domain of Cache; it is not used without one.
+	Epochs *epoch.Domain
+}
+
+// Reader reads one table. It keeps properties and top index in Go memory;
+// index partitions, filter and data blocks come from the cache. In the frame
+// table of the file the data blocks have their ordinals as slots, then come
+// the partitions, and last the filter.
+//
+// All methods are safe for concurrent use. What is found damaged is reported
+// as a *base.CorruptionError by the call that needed it; other parts of the
+// file stay readable.
+type Reader struct {
+	file   vfs.File
+	name   string
+	o      ReaderOptions
+	table  *framecache.Table // nil without a cache
+	footer footer
+	top    block.View // over Go memory
+	parts  []partitionRef
+	props  Properties
+
+	filter       atomic.Pointer[[]byte] // the filter block, where there is no cache
+	filterBroken atomic.Bool            // the filter was found damaged
+
+	deletesLock  sync.Mutex
+	deletes      *rangedel.List
+	deletesReady bool
+
+	scratch sync.Pool // *[]byte: compressed blocks on their way in
+	iters   sync.Pool // *Iter
+}
+
+// readError is a failed read, as opposed to bytes that are wrong.
+type readError struct {
+	name   string
+	offset int64
+	err    error
+}
+
+func (e *readError) Error() string {
+	return fmt.Sprintf("read table %s at offset %d: %v", e.name, e.offset, e.err)
+}
+
+func (e *readError) Unwrap() error { return e.err }
+
+// OpenReader opens a table. It takes f over, and closes it if it fails.
+func OpenReader(f vfs.File, o ReaderOptions) (*Reader, error) {
+	r := &Reader{file: f, name: o.Name, o: o}
+	if err := r.open(); err != nil {
+		// Nothing was written: a failed close adds nothing to err.
+		_ = f.Close()
+		return nil, err
+	}
+	if o.Cache != nil {
+		r.table = o.Cache.NewTable(r.filterSlot() + 1)
+	}
+	return r, nil
+}
+
+func (r *Reader) open() error {
+	size, err := r.file.Size()
+	if err != nil {
+		return fmt.Errorf("size of table %s: %w", r.name, err)
+	}
+	if err := r.readHeader(size); err != nil {
+		return err
+	}
+	if r.o.SizeBytes != 0 && size != r.o.SizeBytes {
+		err := fmt.Errorf("file has %d bytes, not %d", size, r.o.SizeBytes)
+		return r.corrupt(-1, size, "table file", err)
+	}
+	tail, err := r.readTail(size)
+	if err != nil {
+		return err
+	}
+	props, err := r.section(kindProperties, r.footer.properties, tail, size)
+	if err == nil {
+		r.props, err = decodeProperties(props)
+		r.props.SizeBytes = uint64(size)
+	}
+	if err == nil && r.props.BlockCount != uint64(r.footer.blockCount) {
+		err = errProperties
+	}
+	if err != nil {
+		return r.blame(err, kindProperties, r.footer.properties, nil, nil)
+	}
+	return r.openTop(tail, size)
+}
+
+func (r *Reader) readHeader(size int64) error {
+	if size < headerBytes+footerBytes {
+		return r.corrupt(-1, size, "table file", errTruncated)
+	}
+	header := make([]byte, headerBytes)
+	if err := r.readAt(header, 0); err != nil {
+		return r.blame(err, kindHeader, blockRef{diskBytes: headerBytes}, nil, nil)
+	}
+	return checkHeader(header, r.name, r.o.DBID, r.o.FileNum)
+}
+
+// readTail reads and decodes the footer, and returns the end of the file from
+// the first section needed at open, or from earlier on.
+func (r *Reader) readTail(size int64) ([]byte, error) {
+	place := blockRef{offset: size - footerBytes, diskBytes: footerBytes}
+	tail := make([]byte, min(size, tailBytes))
+	if err := r.readAt(tail, size-int64(len(tail))); err != nil {
+		return nil, r.blame(err, kindFooter, place, nil, nil)
+	}
+	var err error
+	r.footer, err = decodeFooter(tail[len(tail)-footerBytes:], r.o.FileNum, size)
+	if err != nil {
+		return nil, r.blame(err, kindFooter, place, nil, nil)
+	}
+	if begin := r.footer.properties.offset; begin < size-int64(len(tail)) {
+		tail = make([]byte, size-begin)
+		if err := r.readAt(tail, begin); err != nil {
+			return nil, r.blame(err, kindProperties, r.footer.properties, nil, nil)
+		}
+	}
+	return tail, nil
+}
+
+// section returns the verified payload of an uncompressed block inside the
+// tail of the file.
+func (r *Reader) section(kind blockKind, ref blockRef, tail []byte, size int64) ([]byte, error) {
+	begin := ref.offset - (size - int64(len(tail)))
+	stored := tail[begin : begin+ref.storedBytes()]
+	_, err := checkStored(stored, r.o.FileNum, kind, ref)
+	return stored[:ref.diskBytes], err
+}
+
+func (r *Reader) openTop(tail []byte, size int64) error {
+	ref := r.footer.topIndex
+	if ref == (blockRef{}) {
+		if r.props.Count > 0 {
+			return r.blame(errProperties, kindProperties, r.footer.properties, nil, nil)
+		}
+		return nil
+	}
+	payload, err := r.section(kindTopIndex, ref, tail, size)
+	if err == nil {
+		// A copy, so that the rest of the tail is not kept.
+		r.top, err = block.Parse(append([]byte(nil), payload...))
+	}
+	if err == nil {
+		r.parts, err = decodeTop(&r.top, &r.footer, r.footer.sectionsBegin())
+	}
+	if err != nil {
+		return r.blame(err, kindTopIndex, ref, r.props.Lo, r.props.Hi)
+	}
+	return nil
+}
+
+// readAt fills p from offset. The error is a readError, or errTruncated where
+// the file ends too early.
+func (r *Reader) readAt(p []byte, offset int64) error {
+	n, err := r.file.ReadAt(p, offset)
+	switch {
+	case n == len(p):
+		return nil
+	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return errTruncated
+	}
+	return &readError{name: r.name, offset: offset, err: err}
+}
+
+func (r *Reader) corrupt(offset, length int64, kind string, err error) error {
+	return &base.CorruptionError{
+		File: r.name, Offset: offset, Length: length, Kind: kind, Err: err,
+	}
+}
+
+// blame turns what was found about a block into the error to return: a failed
+// read stays as it is, everything else is corruption that affects [lo, hi).
+func (r *Reader) blame(err error, kind blockKind, ref blockRef, lo, hi []byte) error {
+	var failed *readError
+	if errors.As(err, &failed) {
+		return err
+	}
+	return &base.CorruptionError{
+		File: r.name, Offset: ref.offset, Length: int64(ref.diskBytes), Kind: kind.String(),
+		Lo: lo, Hi: hi, Err: err,
+	}
+}
+
+func (r *Reader) blockCount() int { return int(r.footer.blockCount) }
+
+// filterSlot is the slot of the filter in the frame table.
+func (r *Reader) filterSlot() int { return r.blockCount() + len(r.parts) }
+
+// dataEnd is the offset behind the last data block. There is one.
+func (r *Reader) dataEnd() int64 { return r.parts[0].ref.offset }
+
+// Properties returns the description of the table. It may not be written to.
+func (r *Reader) Properties() *Properties { return &r.props }
+
+// Close forgets the cached blocks and closes the file. No call of another
+// method, no Iter and no value may be in use.
+func (r *Reader) Close() error {
+	if r.table != nil {
+		r.table.Drop()
+	}
+	if err := r.file.Close(); err != nil {
+		return fmt.Errorf("close table %s: %w", r.name, err)
+	}
+	return nil
+}

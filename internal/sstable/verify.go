@@ -1,0 +1,311 @@
+package sstable
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/filter"
+	"github.com/lightningdb/lightning/internal/rangedel"
+)
+
+// This file proves a table from its file alone. Nothing that an earlier read
+// has left in memory is trusted.
+
+// findingsMax is how many findings Verify gathers before it gives up.
+const findingsMax = 64
+
+var (
+	errPadding   = errors.New("padding is not zero")
+	errBoundary  = errors.New("record is on the wrong side of a separator")
+	errFiltered  = errors.New("filter misses a key")
+	errUnfound   = errors.New("record cannot be found by its key")
+	errDisorder  = errors.New("records are out of order")
+	errDataKind  = errors.New("record is neither a set nor a delete")
+	errManyFinds = errors.New("too many findings, the rest of the table is not verified")
+)
+
+// Summary is what Verify found in the file.
+type Summary struct {
+	Properties            // as counted, not as stored
+	IndexPartitions int   // read
+	BytesRead       int64 // from the file
+}
+
+// Verify reads the whole file, past the cache, and checks it: every checksum
+// and structure, that the index leads to every block and the blocks hold what
+// the index says, the order of all records, that the filter knows every key,
+// and that the properties are true. It returns all damage it finds, joined, up
+// to a limit.
+func (r *Reader) Verify(ctx context.Context) (Summary, error) {
+	o := r.o
+	o.Cache, o.Epochs = nil, nil
+	fresh := &Reader{file: r.file, name: r.name, o: o}
+	if err := fresh.open(); err != nil {
+		return Summary{}, err
+	}
+	v := verifier{r: fresh}
+	err := v.run(ctx)
+	v.summary.Properties = v.tally.Properties
+	if err == nil {
+		err = errors.Join(v.findings...)
+	}
+	return v.summary, err
+}
+
+// verifier is one run of Verify over a reader of its own.
+type verifier struct {
+	r       *Reader
+	tally   tally
+	summary Summary
+
+	findings []error
+	window   window
+	raw      []byte // decompressed block
+	rawIndex []byte // decompressed partition
+	filter   []byte // nil where there is none to ask
+	data     block.Iter
+
+	// The record and index entry before the ones at hand.
+	hasLast      bool
+	lastKey      []byte
+	lastTrailer  base.Trailer
+	hasEntry     bool
+	separator    []byte
+	entryTrailer base.Trailer
+}
+
+// found notes damage; the error is for a table that has too much of it.
+func (v *verifier) found(err error) error {
+	v.findings = append(v.findings, err)
+	if len(v.findings) == findingsMax {
+		return errors.Join(append(v.findings, errManyFinds)...)
+	}
+	return nil
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	v.tally.SizeBytes = v.r.props.SizeBytes
+	v.summary.BytesRead = headerBytes + footerBytes
+	if err := v.sections(); err != nil {
+		return err
+	}
+	for p := range v.r.parts {
+		if err := v.partition(ctx, p); err != nil {
+			return err
+		}
+	}
+	// With damaged blocks the sums cannot be right.
+	if len(v.findings) > 0 {
+		return nil
+	}
+	return v.properties()
+}
+
+// stored reads a block with its padding and returns its payload, in place or
+// in *raw.
+func (v *verifier) stored(kind blockKind, ref blockRef, end int64, raw *[]byte) ([]byte, error) {
+	stored, err := v.window.read(v.r, ref, bulkReadBytes, end)
+	if err != nil {
+		return nil, err
+	}
+	v.summary.BytesRead += ref.end() - ref.offset
+	for _, b := range stored[len(stored) : ref.end()-ref.offset] {
+		if b != 0 {
+			return nil, errPadding
+		}
+	}
+	return v.r.unpack(kind, ref, stored, raw)
+}
+
+// sections checks what lies between the index partitions and the footer.
+func (v *verifier) sections() error {
+	f := &v.r.footer
+	for _, section := range []struct {
+		kind  blockKind
+		ref   blockRef
+		check func(payload []byte) error
+	}{
+		{kindFilter, f.filter, v.useFilter},
+		{kindRangeDelete, f.rangeDeletes, v.rangeDeletes},
+		{kindProperties, f.properties, nil},
+		{kindTopIndex, f.topIndex, nil},
+	} {
+		if section.ref == (blockRef{}) {
+			continue
+		}
+		payload, err := v.stored(section.kind, section.ref, int64(v.r.props.SizeBytes)-footerBytes, nil)
+		if err == nil && section.check != nil {
+			err = section.check(payload)
+		}
+		if err != nil {
+			p := &v.r.props
+			if err := v.found(v.r.blame(err, section.kind, section.ref, p.Lo, p.Hi)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (v *verifier) useFilter(payload []byte) error {
+	v.tally.FilterBytes = uint64(v.r.footer.filter.end() - v.r.footer.filter.offset)
+	if err := filter.Check(payload); err != nil {
+		return err
+	}
+	v.filter = bytes.Clone(payload) // the window moves on
+	return nil
+}
+
+func (v *verifier) rangeDeletes(payload []byte) error {
+	p := &v.tally.Properties
+	_, err := decodeRangeDeletes(payload, func(f *rangedel.Fragment, value []byte) {
+		if p.RangeDeletes == 0 {
+			p.Lo = f.Lo
+		}
+		v.tally.addRangeDelete(f.Lo, value, f.Seqs)
+		p.Hi = f.Hi
+	})
+	return err
+}
+
+// partition checks an index partition and the data blocks under it.
+func (v *verifier) partition(ctx context.Context, p int) error {
+	part := &v.r.parts[p]
+	index, err := v.index(p)
+	if err != nil {
+		v.hasLast, v.hasEntry = false, false
+		return v.found(v.r.blamePartition(err, p))
+	}
+	v.tally.IndexBytes += uint64(part.ref.end() - part.ref.offset)
+	v.summary.IndexPartitions++
+	for entry := range index.Len() {
+		if entry%32 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := v.block(&index, entry); err != nil {
+			v.hasLast, v.hasEntry = false, false
+			if err := v.found(v.r.blameData(err, &index, p, entry)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// index reads partition p. It does so apart from the window, which is at the
+// data blocks.
+func (v *verifier) index(p int) (block.View, error) {
+	at := v.window
+	v.window = window{}
+	payload, err := v.stored(kindIndex, v.r.parts[p].ref, v.r.parts[p].ref.end(), &v.rawIndex)
+	v.window = at
+	if err != nil {
+		return block.View{}, err
+	}
+	index, err := block.Parse(payload)
+	if err == nil {
+		err = v.r.checkPartition(&index, p)
+	}
+	return index, err
+}
+
+// block checks the data block of an index entry.
+func (v *verifier) block(index *block.View, entry int) error {
+	ref := dataRef(index, entry)
+	payload, err := v.stored(kindData, ref, v.r.dataEnd(), &v.raw)
+	if err != nil {
+		return err
+	}
+	view, err := block.Parse(payload)
+	if err != nil {
+		return err
+	}
+	v.tally.DataBytes += uint64(ref.end() - ref.offset)
+	v.tally.BlockCount++
+	v.data.Init(view)
+	slot := 0
+	for rec := v.data.First(); rec != nil; rec = v.data.Next() {
+		if err := v.record(&view, slot, rec); err != nil {
+			return fmt.Errorf("record %d: %w", slot, err)
+		}
+		slot++
+	}
+	if slot == 0 {
+		return errEmpty
+	}
+	v.separator = index.AppendKey(v.separator[:0], entry)
+	v.entryTrailer = index.Trailer(entry)
+	v.hasEntry = true
+	c := bytes.Compare(v.lastKey, v.separator)
+	if c > 0 || c == 0 && v.lastTrailer.Seq() < v.entryTrailer.Seq() {
+		return errBoundary
+	}
+	return nil
+}
+
+// record checks one record in slot of a data block.
+func (v *verifier) record(view *block.View, slot int, rec *base.Record) error {
+	if kind := rec.Trailer.Kind(); kind != base.KindSet && kind != base.KindDelete {
+		return errDataKind
+	}
+	order := -1
+	if v.hasLast {
+		order = bytes.Compare(v.lastKey, rec.Key)
+	}
+	if order > 0 || order == 0 && v.lastTrailer <= rec.Trailer {
+		return errDisorder
+	}
+	if slot == 0 && v.hasEntry {
+		c := bytes.Compare(v.separator, rec.Key)
+		if c > 0 || c == 0 && v.entryTrailer.Seq() < rec.Trailer.Seq() {
+			return errBoundary
+		}
+	}
+	hash := base.Hash(rec.Key)
+	if order != 0 {
+		if v.filter != nil && !filter.MayContain(v.filter, hash) {
+			return errFiltered
+		}
+		at, found, _ := view.Find(rec.Key, block.Fingerprint(hash), rec.Trailer.Seq())
+		if !found || at != slot {
+			return errUnfound
+		}
+	}
+	v.widen(rec.Key)
+	v.tally.addRecord(rec.Key, hash, rec.Trailer, rec.Value)
+	v.hasLast = true
+	v.lastKey = append(v.lastKey[:0], rec.Key...)
+	v.lastTrailer = rec.Trailer
+	return nil
+}
+
+// widen extends the span downwards to the first record.
+func (v *verifier) widen(key []byte) {
+	p := &v.tally.Properties
+	if p.Count == 0 && (p.Lo == nil || bytes.Compare(key, p.Lo) < 0) {
+		p.Lo = bytes.Clone(key)
+	}
+}
+
+// properties compares what was counted with what the table says of itself.
+func (v *verifier) properties() error {
+	p := &v.tally.Properties
+	if p.Count > 0 && bytes.Compare(v.lastKey, p.Hi) >= 0 {
+		p.Hi = base.Successor(nil, v.lastKey)
+	}
+	stored := &v.r.props
+	same := bytes.Equal(p.Lo, stored.Lo) && bytes.Equal(p.Hi, stored.Hi)
+	counted := p.numbers()
+	for i, number := range stored.numbers() {
+		same = same && *number == *counted[i]
+	}
+	if same {
+		return nil
+	}
+	err := fmt.Errorf("properties say %+v, the table holds %+v", *stored, *p)
+	return v.found(v.r.blame(err, kindProperties, v.r.footer.properties, p.Lo, p.Hi))
+}

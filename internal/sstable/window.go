@@ -1,0 +1,65 @@
+package sstable
+
+const (
+	// aheadMaxBytes is the most that a scan through the cache reads ahead.
+	aheadMaxBytes = 256 << 10
+	// bulkReadBytes is the size of the reads of a scan past the cache.
+	bulkReadBytes = 512 << 10
+	// windowKeptBytes is the largest window that a pooled iterator keeps.
+	windowKeptBytes = 64 << 10
+)
+
+// window is a piece of the file in private memory, read in one go for several
+// blocks. Files never change, so it cannot go stale. It starts at an aligned
+// offset; blocks inside it are as aligned as they are in the file.
+type window struct {
+	memory []byte // file bytes from offset on
+	offset int64
+}
+
+// find returns the stored bytes of a block, nil if the window has not all of
+// them.
+func (w *window) find(ref blockRef) []byte {
+	begin, end := ref.offset-w.offset, ref.end()-w.offset
+	if begin < 0 || end > int64(len(w.memory)) {
+		return nil
+	}
+	return w.memory[begin:end][:ref.storedBytes()]
+}
+
+// read returns the stored bytes of a block, with its padding behind them,
+// moving the window there if need be. It then reads aheadBytes, but not beyond
+// end, the end of an aligned block, and no less than the block.
+func (w *window) read(r *Reader, ref blockRef, aheadBytes, end int64) ([]byte, error) {
+	if stored := w.find(ref); stored != nil {
+		return stored, nil
+	}
+	least := ref.end() - ref.offset
+	length := min(max(aheadBytes, least), end-ref.offset)
+	err := w.move(r, ref.offset, length)
+	if err != nil && length > least {
+		// What cannot be read may lie behind this block.
+		err = w.move(r, ref.offset, least)
+	}
+	return w.find(ref), err
+}
+
+func (w *window) move(r *Reader, offset, length int64) error {
+	if int64(cap(w.memory)) < length {
+		w.memory = make([]byte, length)
+	}
+	w.memory, w.offset = w.memory[:length], offset
+	err := r.readAt(w.memory, offset)
+	if err != nil {
+		w.memory = w.memory[:0]
+	}
+	return err
+}
+
+// shrink prepares the window for the pool.
+func (w *window) shrink() {
+	if cap(w.memory) > windowKeptBytes {
+		w.memory = nil
+	}
+	w.memory = w.memory[:0]
+}

@@ -1,0 +1,382 @@
+package sstable
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/filter"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+const (
+	// writeBytes is the size of the pieces in which a table goes to its file.
+	writeBytes = 512 << 10
+	// directBytes is the payload from which an uncompressed block is written
+	// where it lies instead of being copied.
+	directBytes = 256 << 10
+)
+
+// WriterOptions says what to write into a table and how.
+type WriterOptions struct {
+	DBID    base.DBID
+	FileNum base.FileNum
+	// BlockSizeBytes is what data blocks hold at most, before compression and
+	// with their trailer, unless a single record takes more. Default 8192.
+	BlockSizeBytes int
+	// Compression is tried on every data and index block.
+	Compression compress.Codec
+	// FilterBitsPerKey is the space of the filter; 0 means none.
+	FilterBitsPerKey int
+}
+
+var (
+	errOrder       = errors.New("record is not behind the one before it")
+	errDone        = errors.New("writer is finished or aborted")
+	errNothing     = errors.New("table has no records")
+	errKeyLength   = errors.New("key length is outside the limits")
+	errValueLength = errors.New("value is too long")
+	errRecordKind  = errors.New("record is neither a set nor a delete")
+)
+
+// Writer writes one table. Records come in internal order; range deletes may
+// come between them at any time, in order among themselves. After the first
+// error every call fails with it, and only Abort is useful.
+type Writer struct {
+	file vfs.File
+	o    WriterOptions
+	err  error
+	done bool // the file is closed
+
+	buffer  []byte // stored blocks that wait for WriteAt
+	written int64  // bytes of the file before buffer
+
+	data        block.Builder
+	room        room // in data
+	index       indexBuilder
+	filter      filter.Builder
+	tally       tally
+	lastKey     []byte
+	lastTrailer base.Trailer
+	lastHash    uint64
+
+	deletes              block.Builder
+	deletesBytes         int64  // about what they take
+	deletesLo, deletesHi []byte // begin of the first one and end of the last one
+
+	value []byte // scratch
+}
+
+// NewWriter begins a table in the empty file f, which it takes over.
+func NewWriter(f vfs.File, o WriterOptions) *Writer {
+	if o.BlockSizeBytes <= 0 {
+		o.BlockSizeBytes = defaultBlockBytes
+	}
+	w := &Writer{file: f, o: o}
+	w.buffer = make([]byte, 0, writeBytes+4*o.BlockSizeBytes)
+	w.buffer = appendHeader(w.buffer, o.DBID, o.FileNum)
+	return w
+}
+
+// offset is where the next block begins.
+func (w *Writer) offset() int64 { return w.written + int64(len(w.buffer)) }
+
+// Add appends a record: a set or a delete, behind all records added before.
+// Neither slice is kept.
+func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
+	if w.err != nil {
+		return w.err
+	}
+	shared := sharedPrefix(w.lastKey, key)
+	isNew := shared < len(key) && (shared == len(w.lastKey) || w.lastKey[shared] < key[shared])
+	isVersion := shared == len(key) && shared == len(w.lastKey) && tr < w.lastTrailer
+	if !isNew && !isVersion || !acceptable(key, tr, value) {
+		return w.refuse(key, tr, value)
+	}
+	if w.data.Len() > 0 && !w.room.take(&w.data, shared, len(key), len(value)) {
+		if err := w.endBlock(key); err != nil {
+			return err
+		}
+	}
+	if w.data.Len() == 0 {
+		w.room.begin(w.o.BlockSizeBytes, len(key), len(value))
+	}
+	if isNew {
+		w.lastHash = base.Hash(key)
+		if w.o.FilterBitsPerKey > 0 {
+			w.filter.Add(w.lastHash)
+		}
+		if w.tally.Count == 0 {
+			w.tally.Lo = bytes.Clone(key)
+		}
+		w.lastKey = append(w.lastKey[:0], key...)
+	}
+	w.lastTrailer = tr
+	w.data.Add(key, tr, value, w.lastHash)
+	w.tally.addRecord(key, w.lastHash, tr, value)
+	return nil
+}
+
+// acceptable reports whether a record keeps the limits of the data model.
+func acceptable(key []byte, tr base.Trailer, value []byte) bool {
+	return len(key) > 0 && len(key) <= maxKeyBytes &&
+		len(value) <= base.MaxValueBytes &&
+		(tr.Kind() == base.KindSet || tr.Kind() == base.KindDelete)
+}
+
+// refuse finds out why a record is refused and makes that the writer's error.
+func (w *Writer) refuse(key []byte, tr base.Trailer, value []byte) error {
+	reason := errOrder
+	switch {
+	case len(key) == 0 || len(key) > maxKeyBytes:
+		reason = errKeyLength
+	case len(value) > base.MaxValueBytes:
+		reason = errValueLength
+	case tr.Kind() != base.KindSet && tr.Kind() != base.KindDelete:
+		reason = errRecordKind
+	}
+	return w.fail("add record", reason)
+}
+
+// fail makes err, with what was done, the error of the writer.
+func (w *Writer) fail(doing string, err error) error {
+	w.err = fmt.Errorf("table %s: %s: %w", w.o.FileNum, doing, err)
+	return w.err
+}
+
+// AddRangeDelete appends a fragment that begins at or behind the end of the
+// one before it. Its slices are not kept.
+func (w *Writer) AddRangeDelete(f rangedel.Fragment) error {
+	if w.err != nil {
+		return w.err
+	}
+	switch {
+	case len(f.Lo) == 0 || len(f.Lo) > maxKeyBytes || len(f.Hi) > maxKeyBytes+1:
+		return w.fail("add range delete", errKeyLength)
+	case bytes.Compare(f.Lo, w.deletesHi) < 0:
+		return w.fail("add range delete", errOrder)
+	}
+	w.value = f.AppendValue(w.value[:0])
+	// Decoding is the check that the fragment is well formed; there are few.
+	if _, err := rangedel.DecodeFragment(f.Lo, w.value); err != nil {
+		return w.fail("add range delete", err)
+	}
+	trailer := base.MakeTrailer(f.Seqs[0], base.KindRangeDelete)
+	w.deletes.Add(f.Lo, trailer, w.value, 0)
+	w.tally.addRangeDelete(f.Lo, w.value, f.Seqs)
+	w.deletesBytes += int64(len(f.Lo) + len(w.value) + entryOverheadBytes)
+	w.deletesHi = append(w.deletesHi[:0], f.Hi...)
+	if w.tally.RangeDeletes == 1 {
+		w.deletesLo = bytes.Clone(f.Lo)
+	}
+	return nil
+}
+
+// EstimatedBytes returns about how long the file would be if it were finished
+// now.
+func (w *Writer) EstimatedBytes() int64 {
+	n := w.offset() + w.index.sizeBytes + w.deletesBytes + footerBytes
+	if w.data.Len() > 0 {
+		n += int64(w.room.taken())
+	}
+	if w.index.current.Len() > 0 {
+		n += int64(w.index.room.taken())
+	}
+	return n + int64(w.filter.Len())*int64(w.o.FilterBitsPerKey)/8
+}
+
+// endBlock stores the current data block; next is the key that follows it, nil
+// at the end.
+func (w *Writer) endBlock(next []byte) error {
+	ref, err := w.store(kindData, w.o.Compression, w.data.Finish())
+	if err != nil {
+		return err
+	}
+	w.data.Reset()
+	w.index.add(ref, w.lastKey, w.lastTrailer, next)
+	return nil
+}
+
+// store appends a block to the file and says where it is.
+func (w *Writer) store(kind blockKind, codec compress.Codec, payload []byte) (blockRef, error) {
+	if len(payload) > maxRawBytes {
+		return blockRef{}, w.fail("store "+kind.String(), errTooLong)
+	}
+	ref := blockRef{offset: w.offset(), rawBytes: uint32(len(payload))}
+	if codec == compress.None && len(payload) >= directBytes {
+		ref.diskBytes = ref.rawBytes
+		return ref, w.storeDirect(ref, kind, payload)
+	}
+	start := len(w.buffer)
+	var used compress.Codec
+	w.buffer, used = compress.Append(w.buffer, codec, payload)
+	ref.diskBytes = uint32(len(w.buffer) - start)
+	w.buffer = appendTrailer(w.buffer, w.o.FileNum, kind, used, ref, w.buffer[start:])
+	if len(w.buffer) >= writeBytes {
+		return ref, w.flush()
+	}
+	return ref, nil
+}
+
+// storeDirect writes a large uncompressed payload without copying it.
+func (w *Writer) storeDirect(ref blockRef, kind blockKind, payload []byte) error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if _, err := w.file.WriteAt(payload, w.written); err != nil {
+		return w.fail("write", err)
+	}
+	w.written += int64(len(payload))
+	w.buffer = appendTrailer(w.buffer, w.o.FileNum, kind, compress.None, ref, payload)
+	return nil
+}
+
+// flush writes the buffer to the file.
+func (w *Writer) flush() error {
+	if len(w.buffer) == 0 {
+		return nil
+	}
+	if _, err := w.file.WriteAt(w.buffer, w.written); err != nil {
+		return w.fail("write", err)
+	}
+	w.written += int64(len(w.buffer))
+	w.buffer = w.buffer[:0]
+	return nil
+}
+
+// Finish writes what is left, makes the file durable and closes it. When it
+// fails the file is closed as well and not a table.
+func (w *Writer) Finish() (Properties, error) {
+	if w.err != nil {
+		return Properties{}, w.err
+	}
+	if err := w.finish(); err != nil {
+		w.Abort()
+		return Properties{}, err
+	}
+	w.err, w.done = fmt.Errorf("table %s: %w", w.o.FileNum, errDone), true
+	return w.tally.Properties, nil
+}
+
+func (w *Writer) finish() error {
+	p := &w.tally.Properties
+	if p.Count+p.RangeDeletes == 0 {
+		return w.fail("finish", errNothing)
+	}
+	if w.data.Len() > 0 {
+		if err := w.endBlock(nil); err != nil {
+			return err
+		}
+	}
+	w.setSpan()
+	p.DataBytes = uint64(w.offset() - headerBytes)
+	f := footer{blockCount: w.index.blockCount}
+	top, err := w.storePartitions(&f)
+	if err != nil {
+		return err
+	}
+	if err := w.storeSections(&f, top); err != nil {
+		return err
+	}
+	offset := w.offset()
+	f.sizeBytes = offset + footerBytes
+	p.SizeBytes = uint64(f.sizeBytes)
+	w.buffer = f.appendTo(w.buffer, w.o.FileNum, offset)
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if err := w.file.SyncData(); err != nil {
+		return w.fail("sync", err)
+	}
+	if err := w.file.Close(); err != nil {
+		w.done = true
+		return w.fail("close", err)
+	}
+	return nil
+}
+
+// setSpan widens the span to all records and range deletes.
+func (w *Writer) setSpan() {
+	p := &w.tally.Properties
+	if p.Count > 0 {
+		p.Hi = base.Successor(nil, w.lastKey)
+	}
+	if p.RangeDeletes == 0 {
+		return
+	}
+	if p.Count == 0 || bytes.Compare(w.deletesLo, p.Lo) < 0 {
+		p.Lo = w.deletesLo
+	}
+	if bytes.Compare(w.deletesHi, p.Hi) > 0 {
+		p.Hi = w.deletesHi
+	}
+}
+
+// storePartitions stores the index partitions and returns the top index block,
+// nil if the table has no data blocks.
+func (w *Writer) storePartitions(f *footer) ([]byte, error) {
+	begin := w.offset()
+	var top block.Builder
+	for _, part := range w.index.finish() {
+		ref, err := w.store(kindIndex, w.o.Compression, part.payload)
+		if err != nil {
+			return nil, err
+		}
+		w.value = appendTopValue(w.value[:0], ref, part.firstBlock)
+		top.Add(part.separator, part.trailer, w.value, 0)
+	}
+	p := &w.tally.Properties
+	p.IndexBytes = uint64(w.offset() - begin)
+	p.BlockCount = uint64(w.index.blockCount)
+	f.partitionCount = uint32(top.Len())
+	if top.Len() == 0 {
+		return nil, nil
+	}
+	return top.Finish(), nil
+}
+
+// storeSections stores what follows the index partitions, up to the footer.
+func (w *Writer) storeSections(f *footer, top []byte) (err error) {
+	p := &w.tally.Properties
+	if w.filter.Len() > 0 {
+		begin := w.offset()
+		bits := w.filter.Finish(w.o.FilterBitsPerKey)
+		if f.filter, err = w.store(kindFilter, compress.None, bits); err != nil {
+			return err
+		}
+		p.FilterBytes = uint64(w.offset() - begin)
+	}
+	if w.deletes.Len() > 0 {
+		f.rangeDeletes, err = w.store(kindRangeDelete, compress.None, w.deletes.Finish())
+		if err != nil {
+			return err
+		}
+	}
+	if f.properties, err = w.store(kindProperties, compress.None, p.appendTo(nil)); err != nil {
+		return err
+	}
+	if len(top) > 0 {
+		f.topIndex, err = w.store(kindTopIndex, compress.None, top)
+	}
+	return err
+}
+
+// Abort gives up the table and closes the file, which the caller removes. It
+// does nothing after Finish.
+func (w *Writer) Abort() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	if w.err == nil {
+		w.err = fmt.Errorf("table %s: %w", w.o.FileNum, errDone)
+	}
+	if err := w.file.Close(); err != nil {
+		return fmt.Errorf("table %s: close: %w", w.o.FileNum, err)
+	}
+	return nil
+}

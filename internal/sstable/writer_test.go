@@ -1,0 +1,173 @@
+package sstable
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/rangedel"
+)
+
+func newTestWriter(f *memFile) *Writer {
+	return NewWriter(f, WriterOptions{DBID: testID, FileNum: testFile, FilterBitsPerKey: 10})
+}
+
+func TestWriterRefuses(t *testing.T) {
+	key := make([]byte, maxKeyBytes+1)
+	deletes := func(lo, hi string, seqs ...base.SeqNum) func(w *Writer) error {
+		return func(w *Writer) error {
+			return w.AddRangeDelete(rangedel.Fragment{Lo: []byte(lo), Hi: []byte(hi), Seqs: seqs})
+		}
+	}
+	add := func(key []byte, tr base.Trailer) func(w *Writer) error {
+		return func(w *Writer) error { return w.Add(key, tr, nil) }
+	}
+	for name, c := range map[string]struct {
+		call func(w *Writer) error
+		want error
+	}{
+		"smaller key":        {add([]byte("a"), base.MakeTrailer(9, base.KindSet)), errOrder},
+		"prefix of last key": {add([]byte("k"), base.MakeTrailer(9, base.KindSet)), errOrder},
+		"same record":        {add([]byte("key"), base.MakeTrailer(5, base.KindSet)), errOrder},
+		"newer version":      {add([]byte("key"), base.MakeTrailer(6, base.KindSet)), errOrder},
+		"empty key":          {add(nil, base.MakeTrailer(6, base.KindSet)), errKeyLength},
+		"long key":           {add(key, base.MakeTrailer(6, base.KindSet)), errKeyLength},
+		"range delete as a record": {
+			add([]byte("l"), base.MakeTrailer(6, base.KindRangeDelete)), errRecordKind},
+		"no kind":              {add([]byte("l"), base.MakeTrailer(6, 0)), errRecordKind},
+		"overlapping fragment": {deletes("l", "n", 1), errOrder},
+		"fragment without lo":  {deletes("", "n", 1), errKeyLength},
+		"long fragment":        {deletes("n", string(key)+"x", 1), errKeyLength},
+		"fragment upside down": {deletes("n", "m", 1), nil},
+		"fragment without seq": {deletes("n", "o"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &memFile{}
+			w := newTestWriter(f)
+			if err := w.Add([]byte("key"), base.MakeTrailer(5, base.KindSet), nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := deletes("k", "m", 3)(w); err != nil {
+				t.Fatal(err)
+			}
+			err := c.call(w)
+			if err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+			if again := w.Add([]byte("z"), base.MakeTrailer(1, base.KindSet), nil); again != err {
+				t.Fatalf("the error does not stay: %v", again)
+			}
+			if _, again := w.Finish(); again != err {
+				t.Fatalf("finish after an error: %v", again)
+			}
+			if err := w.Abort(); err != nil || f.closes != 1 || f.syncs != 0 {
+				t.Fatalf("abort: %v, %d closes, %d syncs", err, f.closes, f.syncs)
+			}
+		})
+	}
+}
+
+func TestWriterEmpty(t *testing.T) {
+	f := &memFile{}
+	if _, err := newTestWriter(f).Finish(); !errors.Is(err, errNothing) || f.closes != 1 {
+		t.Fatal(err, f.closes)
+	}
+}
+
+func TestWriterLifecycle(t *testing.T) {
+	f := &memFile{}
+	w := newTestWriter(f)
+	if err := w.Add([]byte("key"), base.MakeTrailer(5, base.KindSet), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(); err != nil || f.syncs != 1 || f.closes != 1 {
+		t.Fatal(err, f.syncs, f.closes)
+	}
+	if err := w.Abort(); err != nil || f.closes != 1 {
+		t.Fatal(err, f.closes)
+	}
+	if err := w.Add([]byte("z"), base.MakeTrailer(5, base.KindSet), nil); !errors.Is(err, errDone) {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(); !errors.Is(err, errDone) {
+		t.Fatal(err)
+	}
+	w = newTestWriter(&memFile{})
+	if err := w.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Add([]byte("z"), base.MakeTrailer(5, base.KindSet), nil); !errors.Is(err, errDone) {
+		t.Fatal(err)
+	}
+}
+
+// TestWriterFaults fails writes and the sync: the error names the table, wraps
+// the cause and closes the file.
+func TestWriterFaults(t *testing.T) {
+	cause := errors.New("no space")
+	for _, size := range []int{10, writeBytes, 3 * directBytes} {
+		for _, file := range []*memFile{{failWrite: cause}, {failSync: cause}} {
+			w := newTestWriter(file)
+			err := w.Add([]byte("a"), base.MakeTrailer(5, base.KindSet), make([]byte, size))
+			if err == nil {
+				err = w.Add([]byte("b"), base.MakeTrailer(5, base.KindSet), make([]byte, size))
+			}
+			if err == nil {
+				_, err = w.Finish()
+			}
+			if !errors.Is(err, cause) || !strings.Contains(err.Error(), testFile.String()) {
+				t.Fatal(err)
+			}
+			if err := w.Abort(); err != nil || file.closes != 1 {
+				t.Fatal(err, file.closes)
+			}
+		}
+	}
+}
+
+// TestEstimatedBytes bounds the error of the estimate that decides where
+// compaction cuts its files.
+func TestEstimatedBytes(t *testing.T) {
+	f := &memFile{}
+	w := newTestWriter(f)
+	table := newBenchTable()
+	var key []byte
+	for i := range 20_000 {
+		key = table.key(key, i)
+		if err := w.Add(key, base.MakeTrailer(base.SeqNum(i), base.KindSet), table.value(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	del := rangedel.Fragment{Lo: []byte("a"), Hi: []byte("b"), Seqs: []base.SeqNum{4}}
+	if err := w.AddRangeDelete(del); err != nil {
+		t.Fatal(err)
+	}
+	estimate := w.EstimatedBytes()
+	p, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if off := estimate - int64(p.SizeBytes); off*100 > estimate || -off*100 > estimate {
+		t.Fatalf("estimated %d, true %d", estimate, p.SizeBytes)
+	}
+}
+
+// TestEntryChecksumIsOfTheRecords compares the checksum with a sum made apart
+// from any file, in another order.
+func TestEntryChecksumIsOfTheRecords(t *testing.T) {
+	m := model{set("a", 3, "x"), set("a", 2, "y"), set("b", 3, "z"), set("c", 1, "")}
+	_, p := build(t, WriterOptions{}, m, nil)
+	var sum uint64
+	for i := range m {
+		e := m[len(m)-1-i]
+		sum += entrySum(base.Hash(e.key), e.tr, e.value)
+	}
+	if sum != p.EntryChecksum {
+		t.Fatalf("%x, want %x", p.EntryChecksum, sum)
+	}
+	m[1].value, m[2].value = m[2].value, m[1].value
+	if _, q := build(t, WriterOptions{}, m, nil); q.EntryChecksum == p.EntryChecksum {
+		t.Fatal("swapped values have the same checksum")
+	}
+}
