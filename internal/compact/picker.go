@@ -1,0 +1,248 @@
+// Package compact decides which files to merge and merges them. The picker is
+// a pure function from a version of the tree to a job; the runner turns sorted
+// inputs into output tables, dropping what no reader can see. Neither holds
+// state or locks: the engine decides when they run and installs what they
+// make.
+package compact
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/lightningdb/lightning/internal/manifest"
+)
+
+// Limits shape the tree.
+type Limits struct {
+	// L0Files is the number of level-0 files that makes a compaction due.
+	L0Files int
+	// BaseBytes is the size that the first level under level 0 may reach.
+	BaseBytes uint64
+	// FileBytes is the size that output files aim at.
+	FileBytes uint64
+}
+
+const (
+	bottomLevel = manifest.NumLevels - 1
+	// maxFanout is the largest size ratio between neighbouring levels. Ten is
+	// the classic balance of write and space amplification for levelled trees.
+	maxFanout = 10
+	// maxJobFiles bounds the upper inputs of a job between two sorted levels,
+	// so that one job neither blocks urgent ones for long nor needs much
+	// temporary space.
+	maxJobFiles = 8
+)
+
+// Job is a compaction to run: the files of Inputs[0] at Level and those of
+// Inputs[1] at OutputLevel become new files at OutputLevel.
+type Job struct {
+	Level, OutputLevel int
+	Inputs             [2][]*manifest.FileMeta
+	// Move says that the upper inputs overlap neither each other nor anything
+	// at the output level, so they can change level without being read.
+	Move bool
+	// Bottom says that no level under OutputLevel has a key of the job's span.
+	Bottom bool
+}
+
+// Span returns the half-open key range that the inputs cover.
+func (j *Job) Span() (lo, hi []byte) {
+	for _, files := range j.Inputs {
+		for _, f := range files {
+			if lo == nil || bytes.Compare(f.Lo, lo) < 0 {
+				lo = f.Lo
+			}
+			if hi == nil || bytes.Compare(f.Hi, hi) > 0 {
+				hi = f.Hi
+			}
+		}
+	}
+	return lo, hi
+}
+
+// Bytes returns the size of all inputs.
+func (j *Job) Bytes() uint64 { return fileBytes(j.Inputs[0]) + fileBytes(j.Inputs[1]) }
+
+// shape holds the target size of each level. Levels above base are meant to be
+// empty; level 0 feeds base directly, so that a small tree has few levels.
+type shape struct {
+	base    int
+	targets [manifest.NumLevels]float64
+}
+
+func shapeOf(v *manifest.Version, l Limits) shape {
+	var largest float64
+	for level := 1; level <= bottomLevel; level++ {
+		largest = max(largest, float64(v.LevelBytes(level)))
+	}
+	s := shape{base: bottomLevel}
+	for size := largest; s.base > 1 && size > float64(l.BaseBytes); size /= maxFanout {
+		s.base--
+	}
+	fanout := 1.0
+	if n := bottomLevel - s.base; n > 0 {
+		fanout = math.Pow(largest/float64(l.BaseBytes), 1/float64(n))
+	}
+	target := float64(l.BaseBytes)
+	for level := s.base; level <= bottomLevel; level++ {
+		s.targets[level] = target
+		target *= fanout
+	}
+	return s
+}
+
+// score tells how due a level is: 1 and more means that a job should run.
+func (s *shape) score(v *manifest.Version, l Limits, level int) float64 {
+	switch {
+	case level == 0:
+		return float64(len(v.Levels[0])) / float64(l.L0Files)
+	case level == bottomLevel || len(v.Levels[level]) == 0:
+		return 0
+	case level < s.base:
+		return math.Inf(1)
+	}
+	return float64(v.LevelBytes(level)) / s.targets[level]
+}
+
+// Pick returns the most urgent job, or nil when the tree is in shape.
+func Pick(v *manifest.Version, l Limits) *Job {
+	s := shapeOf(v, l)
+	best, bestScore := -1, 1.0
+	for level := 0; level < bottomLevel; level++ {
+		if score := s.score(v, l, level); score >= bestScore && (best < 0 || score > bestScore) {
+			best, bestScore = level, score
+		}
+	}
+	switch best {
+	case -1:
+		return nil
+	case 0:
+		return jobFromL0(v, s.base)
+	}
+	out := best + 1
+	if best < s.base {
+		out = nextFilled(v, best, s.base)
+	}
+	return jobFromLevel(v, best, out, v.Levels[best], 1)
+}
+
+// PickRange returns the next job on the way to having everything in [lo, hi)
+// (nil: unbounded) in one sorted run at the bottom, or nil when it is there.
+func PickRange(v *manifest.Version, l Limits, lo, hi []byte) *Job {
+	if len(v.Overlapping(0, lo, hi)) > 0 {
+		s := shapeOf(v, l)
+		return jobFromL0(v, s.base)
+	}
+	for level := 1; level < bottomLevel; level++ {
+		if files := v.Overlapping(level, lo, hi); len(files) > 0 {
+			return jobFromLevel(v, level, nextFilled(v, level, bottomLevel), files, maxJobFiles)
+		}
+	}
+	return nil
+}
+
+// nextFilled returns the first level under level that holds files, at most
+// last.
+func nextFilled(v *manifest.Version, level, last int) int {
+	for level++; level < last && len(v.Levels[level]) == 0; level++ {
+	}
+	return level
+}
+
+// DebtBytes estimates the bytes that compactions must still write until the
+// tree is in shape.
+func DebtBytes(v *manifest.Version, l Limits) uint64 {
+	s := shapeOf(v, l)
+	var debt float64
+	carried := 0.0
+	if len(v.Levels[0]) >= l.L0Files {
+		carried = float64(v.LevelBytes(0))
+		debt += carried + float64(v.LevelBytes(s.base))
+	}
+	for level := 1; level < bottomLevel; level++ {
+		excess := float64(v.LevelBytes(level)) + carried - s.targets[level]
+		if level < s.base {
+			excess = float64(v.LevelBytes(level))
+		}
+		if excess <= 0 || len(v.Levels[level]) == 0 && level != s.base {
+			carried = 0
+			continue
+		}
+		ratio := 1.0
+		if own := float64(v.LevelBytes(level)); own > 0 {
+			ratio += min(float64(v.LevelBytes(level+1))/own, maxFanout)
+		}
+		debt += excess * ratio
+		carried = excess
+	}
+	return uint64(debt)
+}
+
+func jobFromL0(v *manifest.Version, base int) *Job {
+	j := &Job{Inputs: [2][]*manifest.FileMeta{v.Levels[0], nil}}
+	lo, hi := j.Span()
+	// A level above base that still holds files must not be jumped over: its
+	// data is newer than that of the levels under it.
+	j.OutputLevel = nextFilled(v, 0, base)
+	j.Inputs[1] = v.Overlapping(j.OutputLevel, lo, hi)
+	return finishJob(v, j, lo, hi)
+}
+
+// jobFromLevel takes, of the given files of a level, a run of up to most
+// neighbours that starts where a merge rewrites the fewest bytes of the output
+// level per byte moved down.
+func jobFromLevel(v *manifest.Version, level, out int, files []*manifest.FileMeta, most int) *Job {
+	best, bestCost := 0, math.Inf(1)
+	for i, f := range files {
+		below := fileBytes(v.Overlapping(out, f.Lo, f.Hi))
+		if cost := float64(below) / float64(f.SizeBytes+1); cost < bestCost {
+			best, bestCost = i, cost
+		}
+	}
+	j := &Job{Level: level, OutputLevel: out}
+	j.Inputs[0] = files[best:min(best+most, len(files))]
+	lo, hi := j.Span()
+	j.Inputs[1] = v.Overlapping(out, lo, hi)
+	return finishJob(v, j, lo, hi)
+}
+
+func finishJob(v *manifest.Version, j *Job, lo, hi []byte) *Job {
+	j.Bottom = true
+	for level := j.OutputLevel + 1; level <= bottomLevel; level++ {
+		if len(v.Overlapping(level, lo, hi)) > 0 {
+			j.Bottom = false
+		}
+	}
+	// A move keeps tombstones; where a rewrite would drop them it is worth it.
+	j.Move = len(j.Inputs[1]) == 0 && disjoint(j.Inputs[0]) &&
+		!(j.Bottom && hasDeletes(j.Inputs[0]))
+	return j
+}
+
+func hasDeletes(files []*manifest.FileMeta) bool {
+	for _, f := range files {
+		if f.Deletes+f.RangeDeletes > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func disjoint(files []*manifest.FileMeta) bool {
+	for i, a := range files {
+		for _, b := range files[i+1:] {
+			if bytes.Compare(a.Lo, b.Hi) < 0 && bytes.Compare(b.Lo, a.Hi) < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func fileBytes(files []*manifest.FileMeta) uint64 {
+	var n uint64
+	for _, f := range files {
+		n += f.SizeBytes
+	}
+	return n
+}

@@ -1,0 +1,231 @@
+package compact
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"runtime"
+	"sort"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// Config tells Run what may be dropped and where output goes.
+type Config struct {
+	// Snapshots are the sequence numbers that readers hold, ascending. Between
+	// two neighbours only the newest version of a key can be seen; such a gap
+	// is called a stripe.
+	Snapshots []base.SeqNum
+	// RangeDeletes are the tombstones of all inputs.
+	RangeDeletes *rangedel.List
+	// Bottom says that nothing older than the inputs exists for their keys
+	// outside of them: deletes of the oldest stripe have done their work, and
+	// sequence numbers there no longer matter.
+	Bottom bool
+	// FileBytes is the size at which an output file ends; 0 means never.
+	FileBytes int64
+	// Border says whether an output file must end between two neighbouring
+	// keys, given the bytes it holds so far.
+	Border func(prev, next []byte, fileBytes int64) bool
+	// NewWriter makes the next output file; firstKey is the first it will hold.
+	NewWriter func(firstKey []byte) (base.FileNum, *sstable.Writer, error)
+}
+
+// Stats counts what a run did.
+type Stats struct {
+	RecordsIn, RecordsOut uint64
+	BytesOut              uint64
+}
+
+// yieldRecords is how many records pass between two looks at the context and
+// offers of the processor to foreground work: about 200 microseconds.
+const yieldRecords = 1024
+
+// Run merges the records of it into new tables and returns their descriptions
+// in key order. On an error every output was aborted; files already finished
+// are returned as well, for the caller to remove.
+func Run(ctx context.Context, it base.Iterator, cfg Config) ([]*manifest.FileMeta, Stats, error) {
+	r := runner{cfg: cfg}
+	r.deletes.Init(cfg.RangeDeletes)
+	r.keptDeletes = keptRangeDeletes(cfg)
+	err := r.run(ctx, it)
+	if err == nil {
+		err = r.finishFile(nil)
+	}
+	if err != nil && r.writer != nil {
+		r.writer.Abort()
+	}
+	return r.outputs, r.stats, err
+}
+
+type runner struct {
+	cfg         Config
+	deletes     rangedel.Cursor
+	keptDeletes *rangedel.List // what of cfg.RangeDeletes goes to the output
+
+	key    []byte // the user key being handled
+	hasKey bool
+	stripe int // of the newest version of key seen so far
+
+	writer  *sstable.Writer
+	fileNum base.FileNum
+	fileLo  []byte // output files before this one cover everything under it; nil: first file
+	outputs []*manifest.FileMeta
+	stats   Stats
+}
+
+func (r *runner) run(ctx context.Context, it base.Iterator) error {
+	for rec := it.First(); rec != nil; rec = it.Next() {
+		r.stats.RecordsIn++
+		if r.stats.RecordsIn%yieldRecords == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			runtime.Gosched()
+		}
+		stripe := r.stripeOf(rec.Trailer.Seq())
+		isNew := !r.hasKey || !bytes.Equal(rec.Key, r.key)
+		if !isNew && stripe == r.stripe {
+			continue // a newer version hides this one from everybody
+		}
+		if isNew {
+			if err := r.startKey(rec.Key); err != nil {
+				return err
+			}
+		}
+		r.stripe = stripe
+		if r.droppable(rec, stripe) {
+			continue
+		}
+		if err := r.write(rec, stripe); err != nil {
+			return err
+		}
+	}
+	return it.Err()
+}
+
+// startKey notes the new key and ends the output file where that is due. A
+// file never ends between two versions of one key.
+func (r *runner) startKey(key []byte) error {
+	if r.writer != nil {
+		size := r.writer.EstimatedBytes()
+		full := r.cfg.FileBytes > 0 && size >= r.cfg.FileBytes
+		if full || r.cfg.Border(r.key, key, size) {
+			if err := r.finishFile(key); err != nil {
+				return err
+			}
+		}
+	}
+	r.key = append(r.key[:0], key...)
+	r.hasKey = true
+	return nil
+}
+
+// droppable reports whether nobody can see the record.
+func (r *runner) droppable(rec *base.Record, stripe int) bool {
+	newest := base.SeqNumMax
+	if stripe < len(r.cfg.Snapshots) {
+		newest = r.cfg.Snapshots[stripe]
+	}
+	if covering, _ := r.deletes.Covering(rec.Key, newest); covering > rec.Trailer.Seq() {
+		return true
+	}
+	return rec.Trailer.Kind() == base.KindDelete && stripe == 0 && r.cfg.Bottom
+}
+
+func (r *runner) write(rec *base.Record, stripe int) error {
+	if r.writer == nil {
+		if err := r.openFile(rec.Key); err != nil {
+			return err
+		}
+	}
+	trailer := rec.Trailer
+	if r.cfg.Bottom && stripe == 0 {
+		// Everyone sees it and nothing older exists that it must hide: range
+		// tombstones of this stripe were dropped with the same condition.
+		trailer = base.MakeTrailer(0, trailer.Kind())
+	}
+	r.stats.RecordsOut++
+	return r.writer.Add(rec.Key, trailer, rec.Value)
+}
+
+func (r *runner) openFile(firstKey []byte) error {
+	num, w, err := r.cfg.NewWriter(firstKey)
+	if err != nil {
+		return err
+	}
+	r.fileNum, r.writer = num, w
+	return nil
+}
+
+// finishFile ends the current output, giving it the part of the range
+// tombstones between the previous file's end and hi (nil: no end).
+func (r *runner) finishFile(hi []byte) error {
+	deletes := r.keptDeletes.Truncate(r.fileLo, hi)
+	if r.writer == nil && deletes.Empty() {
+		return nil
+	}
+	if r.writer == nil {
+		if err := r.openFile(deletes.Fragments()[0].Lo); err != nil {
+			return err
+		}
+	}
+	for _, f := range deletes.Fragments() {
+		if err := r.writer.AddRangeDelete(f); err != nil {
+			return err
+		}
+	}
+	props, err := r.writer.Finish()
+	if err != nil {
+		return fmt.Errorf("finish table %s: %w", r.fileNum, err)
+	}
+	r.writer = nil
+	r.stats.BytesOut += uint64(props.SizeBytes)
+	r.outputs = append(r.outputs, &manifest.FileMeta{
+		Num:           r.fileNum,
+		SizeBytes:     uint64(props.SizeBytes),
+		Lo:            props.Lo,
+		Hi:            props.Hi,
+		SmallestSeq:   props.SmallestSeq,
+		LargestSeq:    props.LargestSeq,
+		Count:         uint64(props.Count),
+		Deletes:       uint64(props.Deletes),
+		RangeDeletes:  uint64(props.RangeDeletes),
+		RawBytes:      uint64(props.RawKeyBytes) + uint64(props.RawValueBytes),
+		EntryChecksum: props.EntryChecksum,
+	})
+	r.fileLo = append([]byte(nil), hi...)
+	return nil
+}
+
+// stripeOf returns the index of the oldest snapshot that sees seq, or the
+// number of snapshots when only new readers do.
+func (r *runner) stripeOf(seq base.SeqNum) int { return stripeOf(r.cfg.Snapshots, seq) }
+
+func stripeOf(snapshots []base.SeqNum, seq base.SeqNum) int {
+	if len(snapshots) == 0 {
+		return 0
+	}
+	return sort.Search(len(snapshots), func(i int) bool { return snapshots[i] >= seq })
+}
+
+// keptRangeDeletes returns the tombstones that output must still carry: the
+// newest of each stripe, without those of the oldest stripe at the bottom.
+func keptRangeDeletes(cfg Config) *rangedel.List {
+	var kept []rangedel.Tombstone
+	for _, f := range cfg.RangeDeletes.Fragments() {
+		last := -1
+		for _, seq := range f.Seqs {
+			stripe := stripeOf(cfg.Snapshots, seq)
+			if stripe == last || stripe == 0 && cfg.Bottom {
+				continue
+			}
+			last = stripe
+			kept = append(kept, rangedel.Tombstone{Lo: f.Lo, Hi: f.Hi, Seq: seq})
+		}
+	}
+	return rangedel.Build(kept)
+}

@@ -1,0 +1,403 @@
+package iterate
+
+import (
+	"bytes"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/rangedel"
+)
+
+// This file shows the rows a user sees. Of each key that is the newest version
+// not newer than Seq, unless it is a delete or a range tombstone hides it.
+//
+// The current row is shown in the memory of its source as long as that is
+// possible, and then the source still stands at it (atRow). That is always so
+// after a forward step: the older versions of the key are passed by the next
+// step, which keeps a copy of the key to know them, and needs none if the row
+// has sequence number zero, which only the oldest version of a key may have.
+// Backwards the versions of a key come oldest first, so that the row is known
+// only after a look beyond it; then the row is a copy (beforeRow), or, if its
+// value is large, the source returns to it. No look is needed if the row is as
+// new as anything can be, so a settled table, all of whose records have
+// sequence number zero, is walked without copies in both directions.
+//
+// held doubles as a fact that never expires: no version of held.Key older than
+// held.Trailer is a row.
+
+// Options say what a Visible shows. The slices are used until the next Init or
+// Close and must not change.
+type Options struct {
+	Seq base.SeqNum
+	// Lower is inclusive, Upper exclusive; nil is unbounded.
+	Lower, Upper []byte
+	// RangeDeletes are those of all sources.
+	RangeDeletes []*rangedel.List
+}
+
+const (
+	// staleRun is how many versions of one key are passed one by one before
+	// a seek is used. A seek costs about as much as this many steps.
+	staleRun = 16
+	// hiddenRun is the same for rows under one range tombstone.
+	hiddenRun = 8
+	// heldValueBytes is the longest value that is copied instead of returned
+	// to. It also bounds the memory a pooled Visible keeps.
+	heldValueBytes = 16 << 10
+)
+
+type position uint8
+
+const (
+	atStart   position = iota // before the first row
+	atEnd                     // past the last row
+	atRow                     // the source stands at the row
+	beforeRow                 // the row is held; the source stands at ahead, before it
+	failed                    // err says why; only absolute positioning leads out
+)
+
+// Visible is the user's view of a Merging. Positioning calls report whether
+// they landed on a row; what comes after running off either end is as
+// base.Iterator says. A new Visible stands before the first row.
+type Visible struct {
+	rec      *base.Record  // the row, nil if there is none
+	source   base.Iterator // the merging, or its only source
+	seq      base.SeqNum
+	position position
+	upper    bound
+	lower    bound
+	shadow   shadow
+	newest   base.SeqNum // no visible record is newer
+	ahead    *base.Record
+	held     base.Record // in memory of its own
+	large    bool        // the value did not go into held
+	merging  *Merging
+	err      error
+}
+
+// bound is a key with its head.
+type bound struct {
+	key  []byte // nil: unbounded
+	head uint64
+}
+
+func makeBound(key []byte) bound { return bound{key: key, head: base.Head(key)} }
+
+// above reports whether key is >= the bound, which is not nil.
+func (b *bound) above(key []byte) bool {
+	if h := head(key); h != b.head {
+		return h > b.head
+	}
+	return bytes.Compare(key, b.key) >= 0
+}
+
+// NewVisible returns the view of m that o describes. It owns m from here on
+// and closes it.
+func NewVisible(m *Merging, o Options) *Visible {
+	v := &Visible{}
+	v.Init(m, o)
+	return v
+}
+
+// Init makes v what NewVisible(m, o) returns, reusing its memory. It does not
+// close an earlier Merging.
+func (v *Visible) Init(m *Merging, o Options) {
+	v.merging, v.source = m, m
+	if m.single() {
+		v.source = m.slots[0].iter
+	}
+	v.seq, v.newest = o.Seq, min(o.Seq, m.maxSeq())
+	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
+	v.shadow.init(o.RangeDeletes, o.Seq)
+	v.held.Trailer = 0
+	v.stop(atStart)
+	v.ahead, v.err = nil, nil
+}
+
+// Close closes the Merging and so its sources.
+func (v *Visible) Close() error {
+	err := v.merging.Close()
+	v.merging, v.source, v.ahead = nil, nil, nil
+	v.lower, v.upper = bound{}, bound{}
+	v.shadow.init(nil, 0)
+	v.stop(atStart)
+	return err
+}
+
+// Valid reports whether v stands on a row.
+func (v *Visible) Valid() bool { return v.rec != nil }
+
+// Key returns the key of the row, nil if there is none. It belongs to v and is
+// valid until the next positioning call or Close.
+func (v *Visible) Key() []byte {
+	if v.rec == nil {
+		return nil
+	}
+	return v.rec.Key
+}
+
+// Value returns the value of the row; what is said of Key holds for it too.
+func (v *Visible) Value() []byte {
+	if v.rec == nil {
+		return nil
+	}
+	return v.rec.Value
+}
+
+// Err returns the error that stopped the walk, if one did.
+func (v *Visible) Err() error { return v.err }
+
+// First lands on the first row.
+func (v *Visible) First() bool {
+	v.err = nil
+	if v.lower.key != nil {
+		return v.findForward(v.source.SeekGE(v.lower.key))
+	}
+	return v.findForward(v.source.First())
+}
+
+// Last lands on the last row.
+func (v *Visible) Last() bool {
+	v.err = nil
+	if v.upper.key != nil {
+		return v.findBackward(v.source.SeekLT(v.upper.key))
+	}
+	return v.findBackward(v.source.Last())
+}
+
+// SeekGE lands on the first row whose key is >= key.
+func (v *Visible) SeekGE(key []byte) bool {
+	v.err = nil
+	if v.lower.key != nil && bytes.Compare(key, v.lower.key) < 0 {
+		key = v.lower.key
+	}
+	if v.upper.key != nil && v.upper.above(key) {
+		return v.stop(atEnd)
+	}
+	return v.findForward(v.source.SeekGE(key))
+}
+
+// SeekLT lands on the last row whose key is < key.
+func (v *Visible) SeekLT(key []byte) bool {
+	v.err = nil
+	if v.upper.key != nil && bytes.Compare(key, v.upper.key) > 0 {
+		key = v.upper.key
+	}
+	if v.lower.key != nil && bytes.Compare(key, v.lower.key) <= 0 {
+		return v.stop(atStart)
+	}
+	return v.findBackward(v.source.SeekLT(key))
+}
+
+// Next lands on the row after the current one.
+func (v *Visible) Next() bool {
+	if v.position != atRow {
+		if v.position != beforeRow {
+			return v.position == atStart && v.First()
+		}
+		if !v.returnToRow() {
+			return false
+		}
+	}
+	if v.rec.Trailer.Seq() != 0 {
+		v.hold(v.rec)
+	} else {
+		v.held.Trailer = 0
+	}
+	rec := v.source.Next()
+	// What most rows need, written out: the newest version of the next key,
+	// with nothing special about it.
+	if rec != nil && v.shadow.empty() && rec.Trailer.Kind() == base.KindSet &&
+		rec.Trailer.Seq() <= v.seq && (v.upper.key == nil || head(rec.Key) < v.upper.head) &&
+		(rec.Trailer >= v.held.Trailer || !bytes.Equal(rec.Key, v.held.Key)) {
+		v.setRow(rec)
+		return true
+	}
+	return v.findForward(rec)
+}
+
+// Prev lands on the row before the current one.
+func (v *Visible) Prev() bool {
+	switch v.position {
+	case atRow:
+		// The newer versions of the row's key are all newer than seq.
+		return v.findBackward(v.source.Prev())
+	case beforeRow:
+		return v.findBackward(v.ahead)
+	}
+	return v.position == atEnd && v.Last()
+}
+
+// setRow makes rec, at which the source stands, the row.
+func (v *Visible) setRow(rec *base.Record) {
+	if rec != v.rec { // most sources return the same pointer each time
+		v.rec = rec
+	}
+	v.position = atRow
+}
+
+// stop leaves the rows, at the given end.
+func (v *Visible) stop(end position) bool {
+	v.rec, v.position = nil, end
+	return false
+}
+
+// exhausted leaves the rows after the source returned nil.
+func (v *Visible) exhausted(end position) bool {
+	if v.err = v.source.Err(); v.err != nil {
+		end = failed
+	}
+	return v.stop(end)
+}
+
+// hold copies key and trailer of a visible version.
+func (v *Visible) hold(rec *base.Record) {
+	v.held.Key = append(v.held.Key[:0], rec.Key...)
+	v.held.Trailer = rec.Trailer
+}
+
+// holdRow copies all of it, unless the value is too large.
+func (v *Visible) holdRow(rec *base.Record) {
+	v.hold(rec)
+	v.large = len(rec.Value) > heldValueBytes
+	v.held.Value = v.held.Value[:0]
+	if !v.large {
+		v.held.Value = append(v.held.Value, rec.Value...)
+	}
+}
+
+// findForward goes forward from rec, at which the source stands, to a row.
+func (v *Visible) findForward(rec *base.Record) bool {
+	stale, hidden := 0, 0
+	for rec != nil {
+		seq := rec.Trailer.Seq()
+		switch {
+		case rec.Trailer < v.held.Trailer && bytes.Equal(rec.Key, v.held.Key):
+			if stale++; stale%staleRun == 0 {
+				rec = v.seekPastHeld()
+			} else {
+				rec = v.source.Next()
+			}
+		case v.upper.key != nil && v.upper.above(rec.Key):
+			return v.stop(atEnd)
+		case seq > v.seq:
+			rec = v.source.Next()
+		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
+			hidden++
+			rec = v.passForward(hidden)
+		case rec.Trailer.Kind() == base.KindSet:
+			v.setRow(rec)
+			return true
+		default:
+			invariant.Check(rec.Trailer.Kind() == base.KindDelete, "a source holds a %v", rec.Trailer)
+			v.hold(rec)
+			rec = v.source.Next()
+		}
+	}
+	return v.exhausted(atEnd)
+}
+
+// seekPastHeld lands on the first record after all versions of held.Key.
+func (v *Visible) seekPastHeld() *base.Record {
+	v.held.Key = append(v.held.Key, 0)
+	v.held.Trailer = 0 // nothing is known of this key
+	return v.source.SeekGE(v.held.Key)
+}
+
+// passForward passes a record that a range tombstone hides, the count-th in a
+// row, and now and then everything that the tombstone hides.
+func (v *Visible) passForward(count int) *base.Record {
+	if count%hiddenRun == 0 {
+		if rec, moved := v.merging.SkipForward(v.shadow.by.Hi, v.shadow.newest); moved {
+			return rec
+		}
+	}
+	return v.source.Next()
+}
+
+// passBackward is passForward in the other direction.
+func (v *Visible) passBackward(count int) *base.Record {
+	if count%hiddenRun == 0 {
+		if rec, moved := v.merging.SkipBackward(v.shadow.by.Lo, v.shadow.newest); moved {
+			return rec
+		}
+	}
+	return v.source.Prev()
+}
+
+// findBackward goes backward from rec, at which the source stands, to a row.
+func (v *Visible) findBackward(rec *base.Record) bool {
+	holding := false // held is the row unless a newer visible version follows
+	versions, hidden := 0, 0
+	for rec != nil {
+		seq := rec.Trailer.Seq()
+		switch {
+		case holding && (seq > v.seq || rec.Trailer <= v.held.Trailer ||
+			!bytes.Equal(rec.Key, v.held.Key)):
+			return v.takeHeld(rec)
+		case v.lower.key != nil && !v.lower.above(rec.Key):
+			return v.stop(atStart)
+		case seq > v.seq:
+			rec = v.source.Prev()
+		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
+			hidden++
+			rec = v.passBackward(hidden)
+		case rec.Trailer.Kind() != base.KindSet:
+			invariant.Check(rec.Trailer.Kind() == base.KindDelete, "a source holds a %v", rec.Trailer)
+			holding = false
+			rec = v.source.Prev()
+		case seq >= v.newest:
+			v.setRow(rec)
+			return true
+		default:
+			v.holdRow(rec)
+			holding = true
+			if versions++; versions%staleRun != 0 {
+				rec = v.source.Prev()
+				continue
+			}
+			if rec = v.seekNewestOfHeld(); rec == nil {
+				return v.exhausted(atStart)
+			}
+			if rec.Trailer.Kind() == base.KindSet {
+				v.setRow(rec)
+				return true
+			}
+			holding = false
+			rec = v.source.Prev()
+		}
+	}
+	if !holding || v.source.Err() != nil {
+		return v.exhausted(atStart)
+	}
+	return v.takeHeld(nil)
+}
+
+// seekNewestOfHeld lands on the newest visible version of held.Key. There is
+// one, as held is a visible version, so nil means an error.
+func (v *Visible) seekNewestOfHeld() *base.Record {
+	rec := v.source.SeekGE(v.held.Key)
+	for rec != nil && rec.Trailer.Seq() > v.seq {
+		rec = v.source.Next()
+	}
+	return rec
+}
+
+// takeHeld makes held the row. The source stands before it, at ahead.
+func (v *Visible) takeHeld(ahead *base.Record) bool {
+	v.rec, v.position, v.ahead = &v.held, beforeRow, ahead
+	return !v.large || v.returnToRow()
+}
+
+// returnToRow brings the source from before the row onto it. Steps would do in
+// most cases, but where a skip left sources far behind they would be many.
+func (v *Visible) returnToRow() bool {
+	rec := v.seekNewestOfHeld()
+	if rec == nil {
+		return v.exhausted(atEnd)
+	}
+	invariant.Check(bytes.Equal(rec.Key, v.held.Key) && rec.Trailer == v.held.Trailer,
+		"the row was %q %v, and now is %q %v", v.held.Key, v.held.Trailer, rec.Key, rec.Trailer)
+	v.setRow(rec)
+	return true
+}
