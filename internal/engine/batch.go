@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/memtable"
+)
+
+// Batch is a list of writes that take effect together. It is encoded once, in
+// the form in which the log stores it:
+//
+//	count  u32
+//	count times:
+//	  kind u8, key length uvarint, key,
+//	  and for set and range-delete: value length uvarint, value
+//
+// The value of a range-delete is its upper bound. Keys are internal: they
+// include the keyspace prefix. A Batch is used by one goroutine at a time.
+type Batch struct {
+	buf []byte
+	// memBytes bounds what the records take in a memtable.
+	memBytes int64
+	// keyspaces are the named keyspaces written to.
+	keyspaces []*KeyspaceInfo
+}
+
+const batchHeaderBytes = 4
+
+var (
+	// ErrBatchTooLarge says that a batch would pass base.MaxBatchBytes.
+	ErrBatchTooLarge = errors.New("batch is too large")
+	errBatchEncoding = errors.New("malformed batch")
+)
+
+// Len returns the number of writes in the batch.
+func (b *Batch) Len() int {
+	if len(b.buf) == 0 {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint32(b.buf))
+}
+
+// SizeBytes returns the encoded size.
+func (b *Batch) SizeBytes() int { return len(b.buf) }
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.buf = b.buf[:0]
+	b.memBytes = 0
+	b.keyspaces = b.keyspaces[:0]
+}
+
+// Touch notes that the batch writes to a keyspace; nil is the default one.
+func (b *Batch) Touch(k *KeyspaceInfo) {
+	if k != nil && !slices.Contains(b.keyspaces, k) {
+		b.keyspaces = append(b.keyspaces, k)
+	}
+}
+
+// droppedKeyspace returns an error when a keyspace written to is gone.
+func (b *Batch) droppedKeyspace() error {
+	for _, k := range b.keyspaces {
+		if k.Dropped() {
+			return fmt.Errorf("%w: %q", ErrKeyspaceDropped, k.Name)
+		}
+	}
+	return nil
+}
+
+// Set adds a write of value to the key prefix+key. Both are copied.
+func (b *Batch) Set(prefix, key, value []byte) error {
+	if err := b.begin(base.KindSet, prefix, key, len(value)); err != nil {
+		return err
+	}
+	b.appendValue(value)
+	return nil
+}
+
+// Delete adds a deletion of the key prefix+key.
+func (b *Batch) Delete(prefix, key []byte) error {
+	return b.begin(base.KindDelete, prefix, key, 0)
+}
+
+// DeleteRange adds a deletion of all internal keys in [lo, hi).
+func (b *Batch) DeleteRange(lo, hi []byte) error {
+	if err := b.begin(base.KindRangeDelete, nil, lo, len(hi)); err != nil {
+		return err
+	}
+	b.appendValue(hi)
+	return nil
+}
+
+func (b *Batch) begin(kind base.Kind, prefix, key []byte, valueBytes int) error {
+	keyBytes := len(prefix) + len(key)
+	const overheadBytes = 1 + 2*binary.MaxVarintLen32
+	need := int64(len(b.buf)) + int64(keyBytes) + int64(valueBytes) + overheadBytes
+	if need > base.MaxBatchBytes || need > math.MaxInt {
+		return ErrBatchTooLarge
+	}
+	if len(b.buf) == 0 {
+		b.buf = append(b.buf, 0, 0, 0, 0)
+	}
+	b.memBytes += int64(memtable.AddBound(keyBytes, valueBytes))
+	binary.LittleEndian.PutUint32(b.buf, binary.LittleEndian.Uint32(b.buf)+1)
+	b.buf = append(b.buf, byte(kind))
+	b.buf = binary.AppendUvarint(b.buf, uint64(keyBytes))
+	b.buf = append(b.buf, prefix...)
+	b.buf = append(b.buf, key...)
+	return nil
+}
+
+// recordBound bounds what a decoded record takes in a memtable.
+func recordBound(r *batchReader) int64 {
+	return int64(memtable.AddBound(len(r.key), len(r.value)))
+}
+
+func (b *Batch) appendValue(value []byte) {
+	b.buf = binary.AppendUvarint(b.buf, uint64(len(value)))
+	b.buf = append(b.buf, value...)
+}
+
+// batchReader decodes the records of one or more batches that stand one after
+// the other, as a log group holds them. Slices alias the input.
+type batchReader struct {
+	rest []byte
+	left uint32 // records of the current batch that are not read yet
+
+	kind       base.Kind
+	key, value []byte
+}
+
+// next decodes a record. It returns false at the end of the input.
+func (r *batchReader) next() (bool, error) {
+	for r.left == 0 {
+		if len(r.rest) == 0 {
+			return false, nil
+		}
+		if len(r.rest) < batchHeaderBytes {
+			return false, fmt.Errorf("%w: truncated header", errBatchEncoding)
+		}
+		r.left = binary.LittleEndian.Uint32(r.rest)
+		r.rest = r.rest[batchHeaderBytes:]
+	}
+	if len(r.rest) == 0 {
+		return false, fmt.Errorf("%w: %d records are missing", errBatchEncoding, r.left)
+	}
+	r.kind = base.Kind(r.rest[0])
+	if !r.kind.Valid() {
+		return false, fmt.Errorf("%w: %v", errBatchEncoding, r.kind)
+	}
+	r.rest = r.rest[1:]
+	var ok bool
+	if r.key, ok = r.take(); !ok || len(r.key) == 0 {
+		return false, fmt.Errorf("%w: bad key", errBatchEncoding)
+	}
+	r.value = nil
+	if r.kind != base.KindDelete {
+		if r.value, ok = r.take(); !ok {
+			return false, fmt.Errorf("%w: bad value", errBatchEncoding)
+		}
+	}
+	r.left--
+	return true, nil
+}
+
+// take reads a length and that many bytes.
+func (r *batchReader) take() ([]byte, bool) {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 {
+		n := int(r.rest[0])
+		if len(r.rest) <= n {
+			return nil, false
+		}
+		b := r.rest[1 : 1+n : 1+n]
+		r.rest = r.rest[1+n:]
+		return b, true
+	}
+	n, w := binary.Uvarint(r.rest)
+	if w <= 0 || n > uint64(len(r.rest)-w) {
+		return nil, false
+	}
+	b := r.rest[w : w+int(n) : w+int(n)]
+	r.rest = r.rest[w+int(n):]
+	return b, true
+}

@@ -1,0 +1,363 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+// pipeline is the combining queue of commits. At any time at most one
+// goroutine, the leader, writes the log and the memtable. A committer that
+// finds no leader becomes it and runs the whole path inline; others queue, and
+// the leader takes all that wait as one group when it starts, so that one
+// write and one sync serve many. When a group is done, leadership passes to
+// the head of the queue before the group's members are woken.
+//
+// The fields after mu are guarded by it; those of the second block belong to
+// the leader.
+type pipeline struct {
+	mu    sync.Mutex
+	busy  bool
+	queue []*request
+
+	group    []*request
+	live     []*request // the members of group that are written
+	payloads [][]byte
+	lastSeq  base.SeqNum // the newest sequence number given out
+
+	flushPending atomic.Bool // whether a delayed flush of the log is under way
+}
+
+// request is one commit on its way, or a function that wants to be alone on
+// the write path.
+type request struct {
+	batch      *Batch
+	durability Durability
+	exclusive  func() error
+
+	err   error
+	state atomic.Uint32
+	wake  chan struct{}
+	own   Batch // for single writes, so that they need no batch object
+}
+
+// The states of a queued request.
+const (
+	requestWaiting uint32 = iota
+	requestParked         // the committer sleeps on wake
+	requestLeads          // leadership was passed to the committer
+	requestDone
+)
+
+const (
+	// groupMaxBytes bounds a group, so that the first of it does not wait long
+	// for the last.
+	groupMaxBytes = 1 << 20
+	// spinLoads is how often a waiting committer looks at its state before it
+	// sleeps. An asynchronous commit takes less time than a sleep and a wake-up.
+	spinLoads = 300
+	// ownBatchMaxBytes is the largest buffer that a pooled request keeps.
+	ownBatchMaxBytes = 64 << 10
+)
+
+var requests = sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}
+
+// Set writes one key of a keyspace.
+func (db *DB) Set(k *KeyspaceInfo, prefix, key, value []byte, d Durability) error {
+	r := newSingle(k)
+	err := r.own.Set(prefix, key, value)
+	return db.submitSingle(r, d, err)
+}
+
+// Delete removes one key of a keyspace.
+func (db *DB) Delete(k *KeyspaceInfo, prefix, key []byte, d Durability) error {
+	r := newSingle(k)
+	err := r.own.Delete(prefix, key)
+	return db.submitSingle(r, d, err)
+}
+
+// DeleteRange removes the internal keys in [lo, hi), all of one keyspace.
+func (db *DB) DeleteRange(k *KeyspaceInfo, lo, hi []byte, d Durability) error {
+	r := newSingle(k)
+	err := r.own.DeleteRange(lo, hi)
+	return db.submitSingle(r, d, err)
+}
+
+func newSingle(k *KeyspaceInfo) *request {
+	r := requests.Get().(*request)
+	r.own.Reset()
+	r.own.Touch(k)
+	return r
+}
+
+func (db *DB) submitSingle(r *request, d Durability, err error) error {
+	if err == nil {
+		r.batch, r.durability = &r.own, d
+		err = db.submit(r)
+	}
+	r.batch = nil
+	if cap(r.own.buf) > ownBatchMaxBytes {
+		r.own = Batch{}
+	}
+	requests.Put(r)
+	return err
+}
+
+// Commit writes a batch atomically. The batch can be read and reset afterwards.
+func (db *DB) Commit(b *Batch, d Durability) error {
+	if b.Len() == 0 {
+		return db.writable()
+	}
+	r := requests.Get().(*request)
+	r.batch, r.durability = b, d
+	err := db.submit(r)
+	r.batch = nil
+	requests.Put(r)
+	return err
+}
+
+// alone runs fn while no commit is in progress.
+func (db *DB) alone(fn func() error) error {
+	r := requests.Get().(*request)
+	r.exclusive = fn
+	err := db.submit(r)
+	r.exclusive = nil
+	requests.Put(r)
+	return err
+}
+
+// submit brings a request through the pipeline.
+func (db *DB) submit(r *request) error {
+	r.err = nil
+	r.state.Store(requestWaiting)
+	p := &db.pipeline
+	p.mu.Lock()
+	if p.busy {
+		p.queue = append(p.queue, r)
+		p.mu.Unlock()
+		if r.await() == requestDone {
+			return r.err
+		}
+		p.mu.Lock()
+	}
+	p.busy = true
+	p.takeGroup(r)
+	p.mu.Unlock()
+
+	db.runGroup(p.group)
+	p.finish(r)
+	return r.err
+}
+
+// await waits until the request is done or its committer must lead.
+func (r *request) await() uint32 {
+	spins := spinLoads
+	if r.durability == Sync || r.exclusive != nil || runtime.GOMAXPROCS(0) == 1 {
+		spins = 0
+	}
+	for range spins {
+		if s := r.state.Load(); s != requestWaiting {
+			return s
+		}
+	}
+	if r.state.CompareAndSwap(requestWaiting, requestParked) {
+		<-r.wake
+	}
+	return r.state.Load()
+}
+
+// signal moves a queued request to its next state and wakes its committer.
+func (r *request) signal(state uint32) {
+	if r.state.Swap(state) == requestParked {
+		r.wake <- struct{}{}
+	}
+}
+
+// takeGroup makes the group of the leader's request: itself and those at the
+// head of the queue that can go with it.
+func (p *pipeline) takeGroup(leader *request) {
+	p.group = append(p.group[:0], leader)
+	if leader.exclusive != nil {
+		return
+	}
+	size := leader.batch.SizeBytes()
+	n := 0
+	for ; n < len(p.queue); n++ {
+		r := p.queue[n]
+		if r.exclusive != nil {
+			break
+		}
+		if size += r.batch.SizeBytes(); size > groupMaxBytes {
+			break
+		}
+		p.group = append(p.group, r)
+	}
+	p.dequeue(n)
+}
+
+func (p *pipeline) dequeue(n int) {
+	if n > 0 {
+		rest := copy(p.queue, p.queue[n:])
+		clear(p.queue[rest:])
+		p.queue = p.queue[:rest]
+	}
+}
+
+// finish hands leadership on and wakes the group. The group slice belongs to
+// the next leader from the moment it is signalled, so it is emptied first.
+func (p *pipeline) finish(leader *request) {
+	var few [8]*request
+	members := append(few[:0], p.group[1:]...)
+	clear(p.group)
+	p.mu.Lock()
+	var next *request
+	if len(p.queue) > 0 {
+		next = p.queue[0]
+		p.dequeue(1)
+	} else {
+		p.busy = false
+	}
+	p.mu.Unlock()
+	for _, r := range members {
+		r.signal(requestDone)
+	}
+	if next != nil {
+		next.signal(requestLeads)
+	}
+}
+
+// runGroup commits a group and sets the error of each member.
+func (db *DB) runGroup(group []*request) {
+	if fn := group[0].exclusive; fn != nil {
+		group[0].err = fn()
+		return
+	}
+	// A batch that writes to a dropped keyspace would leave keys that nobody
+	// can reach; drops are alone in the pipeline, so this look is exact.
+	live := db.pipeline.live[:0]
+	for _, r := range group {
+		if r.err = r.batch.droppedKeyspace(); r.err == nil {
+			live = append(live, r)
+		}
+	}
+	db.pipeline.live = live
+	defer clear(live)
+	if len(live) == 0 {
+		return
+	}
+	if err := db.commitGroup(live); err != nil {
+		for _, r := range live {
+			r.err = err
+		}
+	}
+}
+
+// commitGroup writes the log, makes it as durable as the strictest member
+// asks, applies the batches to the memtable and publishes them, in this order:
+// nobody can read a synced write that a crash could take back.
+func (db *DB) commitGroup(group []*request) error {
+	var memBytes int64
+	count := 0
+	durability := Async
+	payloads := db.pipeline.payloads[:0]
+	for _, r := range group {
+		memBytes += r.batch.memBytes
+		count += r.batch.Len()
+		durability = max(durability, r.durability)
+		payloads = append(payloads, r.batch.buf)
+	}
+	db.pipeline.payloads = payloads
+	defer clear(payloads)
+	if err := db.writable(); err != nil {
+		return err
+	}
+	db.pause(memBytes)
+	first := db.pipeline.lastSeq + 1
+	last := db.pipeline.lastSeq + base.SeqNum(count)
+	if last > base.SeqNumMax {
+		return errors.New("sequence numbers are used up")
+	}
+	large := memBytes > int64(db.opts.MemtableBytes)/2
+	if err := db.makeRoom(memBytes, large); err != nil {
+		return err
+	}
+	if err := db.writeLog(first, last, payloads, durability); err != nil {
+		return err
+	}
+	db.pipeline.lastSeq = last
+	if large {
+		return db.applyLarge(payloads, first, last)
+	}
+	if err := db.apply(payloads, first); err != nil {
+		return db.poison("memtable", err)
+	}
+	db.visible.Store(uint64(last))
+	return nil
+}
+
+// writeLog appends a group and brings it where its durability asks. After an
+// error nothing is known about what a crash would leave of it.
+func (db *DB) writeLog(first, last base.SeqNum, payloads [][]byte, d Durability) error {
+	if _, err := db.log.Append(first, last, payloads...); err != nil {
+		return db.poison("log", err)
+	}
+	var err error
+	switch d {
+	case Sync:
+		err = db.log.Sync()
+	case Flush:
+		err = db.log.Flush()
+	default:
+		db.flushLogLater()
+	}
+	if err != nil {
+		return db.poison("log", err)
+	}
+	return nil
+}
+
+// apply puts the records into the memtable. There is room for them.
+func (db *DB) apply(payloads [][]byte, first base.SeqNum) error {
+	mem := db.state.Load().mem.table
+	seq := first
+	for _, payload := range payloads {
+		r := batchReader{rest: payload}
+		for {
+			ok, err := r.next()
+			if err != nil {
+				return err
+			}
+			if !ok {
+				break
+			}
+			if r.kind == base.KindRangeDelete {
+				err = mem.AddRangeDelete(r.key, r.value, seq)
+			} else {
+				err = mem.Add(r.key, base.MakeTrailer(seq, r.kind), r.value)
+			}
+			if err != nil {
+				return err
+			}
+			seq++
+		}
+	}
+	return nil
+}
+
+// poison records the first failed write of the log or the manifest. From then
+// on reads go on and every write gets the same error: after a failed sync
+// nobody knows what is on the disk, so nothing may be built on it.
+func (db *DB) poison(what string, err error) error {
+	f := &failure{fmt.Errorf("writes are refused after a failed %s write: %w", what, err)}
+	if db.failure.CompareAndSwap(nil, f) {
+		db.opts.Logger.Error("database refuses writes", "cause", what, "err", err)
+		db.mu.Lock()
+		db.broadcast()
+		db.mu.Unlock()
+	}
+	return db.failure.Load().err
+}

@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"container/list"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+// snapshotList holds the sequence numbers that snapshots read at, oldest
+// first. New ones are never older than those before, so it is always sorted.
+// DB.mu guards it.
+type snapshotList struct{ seqs list.List }
+
+func (l *snapshotList) add(seq base.SeqNum) *list.Element { return l.seqs.PushBack(seq) }
+
+func (l *snapshotList) remove(e *list.Element) { l.seqs.Remove(e) }
+
+// all returns the distinct numbers, ascending.
+func (l *snapshotList) all() []base.SeqNum {
+	var out []base.SeqNum
+	for e := l.seqs.Front(); e != nil; e = e.Next() {
+		seq := e.Value.(base.SeqNum)
+		if n := len(out); n == 0 || out[n-1] != seq {
+			out = append(out, seq)
+		}
+	}
+	return out
+}
+
+// Snapshot is a view of the database at one moment. Until it is closed, what
+// it sees is kept. It is safe for concurrent use.
+type Snapshot struct {
+	db     *DB
+	seq    base.SeqNum
+	elem   *list.Element
+	closed atomic.Bool
+	handle *handle
+}
+
+// Snapshot returns a view of what is visible now.
+func (db *DB) Snapshot() (*Snapshot, error) {
+	if db.closed.Load() {
+		return nil, base.ErrClosed
+	}
+	s := &Snapshot{db: db}
+	db.mu.Lock()
+	// The number is taken under the lock, so that a compaction that listed
+	// the snapshots before this one exists has only seen older records.
+	s.seq = base.SeqNum(db.visible.Load())
+	s.elem = db.fields.snapshots.add(s.seq)
+	db.mu.Unlock()
+	s.handle = db.handles.open(snapshotKind, &db.opts)
+	return s, nil
+}
+
+// Seq returns the sequence number that the snapshot reads at.
+func (s *Snapshot) Seq() base.SeqNum { return s.seq }
+
+// Close gives the snapshot up. A second call returns base.ErrInvalidHandle.
+func (s *Snapshot) Close() error {
+	if s.closed.Swap(true) {
+		return base.ErrInvalidHandle
+	}
+	s.db.handles.close(s.handle)
+	s.db.mu.Lock()
+	defer s.db.mu.Unlock()
+	s.db.fields.snapshots.remove(s.elem)
+	s.db.broadcast()
+	return nil
+}
+
+func (s *Snapshot) usable() error {
+	if s.db.closed.Load() {
+		return base.ErrClosed
+	}
+	if s.closed.Load() {
+		return base.ErrInvalidHandle
+	}
+	return nil
+}
+
+// AppendGet is DB.AppendGet as of the snapshot.
+func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
+	err := s.GetFunc(key, func(value []byte) error {
+		dst = append(dst, value...)
+		return nil
+	})
+	return dst, err
+}
+
+// GetFunc is DB.GetFunc as of the snapshot.
+func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
+	g := s.db.epochs.Enter()
+	defer g.Exit()
+	if err := s.usable(); err != nil {
+		return err
+	}
+	rs, _ := s.db.view()
+	value, err := s.db.getAt(rs, key, s.seq)
+	if err != nil {
+		return err
+	}
+	return fn(value)
+}
