@@ -1,0 +1,78 @@
+package lightning
+
+import "github.com/lightningdb/lightning/internal/engine"
+
+// Batch is a list of writes that take effect together: after a crash all of
+// them are there or none, and no reader sees a part of them. Later writes of a
+// batch win over earlier ones. A batch may have up to MaxBatchBytes; it need
+// not fit in a memtable. Its own memory is not part of Options.MemoryBudget
+// until it is committed.
+//
+// A Batch is used by one goroutine at a time. After Commit it can be committed
+// again, which writes the same once more, or emptied with Reset and reused.
+type Batch struct {
+	inner *engine.Batch
+	space *space
+}
+
+func newBatch(s *space) *Batch { return &Batch{inner: new(engine.Batch), space: s} }
+
+// In returns a view of the batch that writes to the keyspace k. All views of a
+// batch are the same batch: any of them commits or resets it.
+func (b *Batch) In(k *Keyspace) *Batch { return &Batch{inner: b.inner, space: &k.space} }
+
+// Put adds a write of value to key. Both are copied. On an error the batch is
+// as it was.
+func (b *Batch) Put(key, value []byte) error {
+	if err := b.space.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	b.inner.Touch(b.space.info)
+	return b.inner.Set(b.space.prefix, key, value)
+}
+
+// Delete adds a deletion of key.
+func (b *Batch) Delete(key []byte) error {
+	if err := b.space.check(key); err != nil {
+		return err
+	}
+	b.inner.Touch(b.space.info)
+	return b.inner.Delete(b.space.prefix, key)
+}
+
+// DeleteRange adds a deletion of the keys in [lo, hi); nil for a bound means
+// that there is none. It removes what earlier writes of the batch put there,
+// and not what later ones do.
+func (b *Batch) DeleteRange(lo, hi []byte) error {
+	first, end, empty, err := b.space.span(lo, hi)
+	if err != nil || empty {
+		return err
+	}
+	b.inner.Touch(b.space.info)
+	return b.inner.DeleteRange(first, end)
+}
+
+// Len returns the number of writes in the batch.
+func (b *Batch) Len() int { return b.inner.Len() }
+
+// SizeBytes returns how many bytes the batch takes in the log.
+func (b *Batch) SizeBytes() int { return b.inner.SizeBytes() }
+
+// Reset empties the batch and keeps its memory for reuse.
+func (b *Batch) Reset() { b.inner.Reset() }
+
+// Commit writes the batch with the database's durability.
+func (b *Batch) Commit() error {
+	return public(b.space.engine.Commit(b.inner, b.space.durability))
+}
+
+// CommitWith writes the batch with a durability of its own.
+func (b *Batch) CommitWith(d Durability) error {
+	if d > Async {
+		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}
+	}
+	return public(b.space.engine.Commit(b.inner, d.engine()))
+}

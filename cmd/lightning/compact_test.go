@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestCompact(t *testing.T) { runScripts(t, "compact") }

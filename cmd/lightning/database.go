@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lightningdb/lightning"
+)
+
+// store holds the verbs that a database and a keyspace share, as far as the
+// commands need them.
+type store interface {
+	Get(key []byte) ([]byte, error)
+	Has(key []byte) (bool, error)
+	Put(key, value []byte) error
+	Delete(key []byte) error
+	DeleteRange(lo, hi []byte) error
+	Iterator(lightning.IterOptions) (*lightning.Iterator, error)
+	NewBatch() *lightning.Batch
+}
+
+// keyFlags say how a command names its keys.
+type keyFlags struct {
+	keyspace string
+	hex      bool
+}
+
+func (f *keyFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.keyspace, "keyspace", "k", "", "work in this keyspace instead of the default one")
+	cmd.Flags().BoolVar(&f.hex, "hex", false, "keys on the command line are in hexadecimal")
+}
+
+// decode turns a key as typed into its bytes.
+func (f *keyFlags) decode(text string) ([]byte, error) {
+	if !f.hex {
+		return []byte(text), nil
+	}
+	key, err := hex.DecodeString(text)
+	if err != nil {
+		return nil, usagef("%q is not hexadecimal", text)
+	}
+	return key, nil
+}
+
+// show prints a key the way the user typed it.
+func (f *keyFlags) show(key []byte) string {
+	if f.hex {
+		return hex.EncodeToString(key)
+	}
+	return fmt.Sprintf("%q", key)
+}
+
+// readStore opens an existing database for reading, runs fn on the wanted
+// keyspace and closes the database again.
+func readStore(dir, keyspace string, fn func(*lightning.DB, store) error) error {
+	db, err := openDatabase(dir, lightning.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	return closing(db, func() error {
+		target, err := existingKeyspace(db, keyspace)
+		if err != nil {
+			return err
+		}
+		return fn(db, target)
+	})
+}
+
+// writeStore opens an existing database for writing, runs fn on the wanted
+// keyspace, which must exist, and closes the database again.
+func writeStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error) error {
+	opts.MustExist = true
+	db, err := openDatabase(dir, opts)
+	if err != nil {
+		return err
+	}
+	return closing(db, func() error {
+		target, err := existingKeyspace(db, keyspace)
+		if err != nil {
+			return err
+		}
+		return fn(db, target)
+	})
+}
+
+// createStore is writeStore for commands that make a database or keyspace
+// that is not there yet; a new database is mentioned on notes, so that a
+// mistyped directory does not go unseen.
+func createStore(
+	notes io.Writer, dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error,
+) error {
+	opts.MustExist = true
+	db, err := openDatabase(dir, opts)
+	if errors.Is(err, lightning.ErrNotDatabase) {
+		opts.MustExist = false
+		if db, err = openDatabase(dir, opts); err == nil {
+			fmt.Fprintf(notes, "new database in %s\n", dir)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return closing(db, func() error {
+		if keyspace == "" {
+			return fn(db, db)
+		}
+		target, err := db.Keyspace(keyspace, nil)
+		if err != nil {
+			return err
+		}
+		return fn(db, target)
+	})
+}
+
+// openDatabase opens dir and puts the common failures into plain words.
+func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
+	db, err := lightning.Open(dir, &opts)
+	switch {
+	case errors.Is(err, lightning.ErrNotDatabase):
+		return nil, plainError{fmt.Sprintf("%s is not a Lightning database", dir), err}
+	case errors.Is(err, lightning.ErrLocked):
+		return nil, plainError{fmt.Sprintf("%s is in use by another process", dir), err}
+	}
+	return db, err
+}
+
+// closing runs fn and then closes db; the first failure counts.
+func closing(db *lightning.DB, fn func() error) error {
+	err := fn()
+	if closeErr := db.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func existingKeyspace(db *lightning.DB, name string) (store, error) {
+	if name == "" {
+		return db, nil
+	}
+	names := db.Keyspaces()
+	if slices.Contains(names, name) {
+		return db.Keyspace(name, nil)
+	}
+	if len(names) == 0 {
+		return nil, plainError{fmt.Sprintf("no keyspace %q: there are none", name), lightning.ErrNotFound}
+	}
+	return nil, plainError{
+		fmt.Sprintf("no keyspace %q: there are %s", name, strings.Join(names, ", ")), lightning.ErrNotFound,
+	}
+}
+
+// plainError is an error with a text for the terminal.
+type plainError struct {
+	text  string
+	cause error
+}
+
+func (e plainError) Error() string { return e.text }
+
+func (e plainError) Unwrap() error { return e.cause }
+
+// errNoKey says that a key is not there; it matches lightning.ErrNotFound.
+func errNoKey(shown string) error {
+	return plainError{fmt.Sprintf("key %s not found", shown), lightning.ErrNotFound}
+}

@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestDel(t *testing.T) { runScripts(t, "del") }

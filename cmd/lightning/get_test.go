@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestGet(t *testing.T) { runScripts(t, "get") }

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
+)
+
+// importFlags say where records come from and how they are loaded.
+type importFlags struct {
+	keyspace   string
+	format     *choice[records.Format]
+	key, value []string
+	join       string
+	header     bool
+	skipBad    bool
+	batchSize  int
+	durability *choice[lightning.Durability]
+	memory     byteSize
+}
+
+func newImportCommand() *cobra.Command {
+	flags := importFlags{
+		format: &choice[records.Format]{
+			names: []string{"tsv", "csv", "jsonl"},
+			all:   []records.Format{records.TSV, records.CSV, records.JSONL},
+		},
+		durability: newDurability(lightning.Async),
+		memory:     256 << 20,
+	}
+	cmd := &cobra.Command{
+		Use:   "import DIR {FILE | -}",
+		Short: "Load records from TSV, CSV or JSON lines",
+		Long: `Import loads records from a file, or with - from standard input: tab-separated
+values, comma-separated values, or JSON lines, plain or compressed with gzip. A
+directory that does not exist or is empty becomes a new database.
+
+--key and --value choose columns: by number from 1, or by the names in the first
+line, or for JSON lines by the names of members. Several key columns are joined
+with --join, several value columns with a tab; the value * is the whole line.
+Without them the key is column 1 or member "key", the value column 2 or member
+"value". For JSON lines a member NAME may also stand as NAME_hex in hexadecimal.
+Blank lines are skipped.
+
+A malformed line ends the import with its number; what was loaded before it is
+kept, and said. With --skip-bad such lines are counted and passed over. An
+interrupt (ctrl-C) ends it the same way. When import returns, all it says it
+loaded is on stable storage, whatever --durability is.`,
+		Example: `  lightning import my.db words.tsv
+  lightning import my.db cities.csv.gz --key country,name --value population
+  lightning import my.db events.jsonl --key id --value '*'
+  lightning scan old.db --format json | lightning import new.db - --format jsonl`,
+		Args: arguments(2, "DIR", "FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd, args[0], args[1]) },
+	}
+	cmd.Flags().StringVarP(&flags.keyspace, "keyspace", "k", "", "load into this keyspace instead of the default one")
+	cmd.Flags().VarP(flags.format, "format", "f", "form of the input; told by the file name if not given")
+	cmd.Flags().Lookup("format").DefValue = "" // it has none: the file name tells
+	cmd.Flags().StringSliceVar(&flags.key, "key", nil, "key columns")
+	cmd.Flags().StringSliceVar(&flags.value, "value", nil, "value columns, or * for the whole line")
+	cmd.Flags().StringVar(&flags.join, "join", "/", "what goes between several key columns")
+	cmd.Flags().BoolVar(&flags.header, "header", false, "the first line names the columns (implied by a name in --key or --value)")
+	cmd.Flags().BoolVar(&flags.skipBad, "skip-bad", false, "count malformed lines and go on")
+	cmd.Flags().IntVar(&flags.batchSize, "batch", 1000, "records in one atomic batch")
+	cmd.Flags().Var(flags.durability, "durability", "what each batch must survive before the next one")
+	cmd.Flags().Var(&flags.memory, "memory", "memory budget")
+	return cmd
+}
+
+func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
+	opts, err := f.recordOptions(cmd.Flags().Changed("format"), name)
+	if err != nil {
+		return err
+	}
+	if f.batchSize < 1 {
+		return usagef("--batch must be at least 1")
+	}
+	input, sizeBytes, err := openInput(cmd.InOrStdin(), name)
+	if err != nil {
+		return err
+	}
+	defer input.Close() // only read from
+	progress := newImportProgress(cmd.ErrOrStderr(), sizeBytes)
+	reader, err := records.NewReader(progress.count(input), opts)
+	if err != nil {
+		return f.headerError(name, err)
+	}
+	dbOpts := lightning.Options{Durability: f.durability.value, MemoryBudget: int64(f.memory)}
+	return createStore(cmd.OutOrStdout(), dir, f.keyspace, dbOpts, func(db *lightning.DB, target store) error {
+		load := importer{
+			name: inputName(name), reader: reader, skipBad: f.skipBad, progress: progress,
+			queue: newChunkQueue(f.batchSize), batch: target.NewBatch(),
+		}
+		progress.begin()
+		defer progress.finish()
+		err := load.run(cmd.Context())
+		if syncErr := db.SyncWAL(); syncErr != nil {
+			return errors.Join(err, syncErr)
+		}
+		progress.finish()
+		if err != nil {
+			return fmt.Errorf("%w; %s", err, load.keptText())
+		}
+		return load.summary(cmd.OutOrStdout(), time.Since(progress.start))
+	})
+}
+
+// headerError words an error from before the first record.
+func (f *importFlags) headerError(name string, err error) error {
+	var column *records.ColumnError
+	if errors.As(err, &column) {
+		return usagef("%s: %v", inputName(name), err)
+	}
+	return fmt.Errorf("%s: %w", inputName(name), err)
+}
+
+// recordOptions completes the flags by what the file name tells.
+func (f *importFlags) recordOptions(formatGiven bool, name string) (records.Options, error) {
+	opts := records.Options{
+		Format: f.format.value, Key: f.key, Value: f.value, KeyJoin: f.join, Header: f.header,
+	}
+	if !formatGiven {
+		var ok bool
+		if opts.Format, ok = formatOf(name); !ok {
+			return opts, usagef("cannot tell the format of %s by its name, give --format", inputName(name))
+		}
+	}
+	keyDefault, valueDefault := "1", "2"
+	if opts.Format == records.JSONL {
+		keyDefault, valueDefault = "key", "value"
+		if f.header {
+			return opts, usagef("JSON lines have no --header")
+		}
+	}
+	if len(opts.Key) == 0 {
+		opts.Key = []string{keyDefault}
+	}
+	if len(opts.Value) == 0 {
+		opts.Value = []string{valueDefault}
+	}
+	return opts, nil
+}
+
+// formatOf tells a format by the extension of a file name, with or without
+// ".gz" behind it.
+func formatOf(name string) (records.Format, bool) {
+	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
+	switch filepath.Ext(name) {
+	case ".tsv", ".tab":
+		return records.TSV, true
+	case ".csv":
+		return records.CSV, true
+	case ".jsonl", ".ndjson":
+		return records.JSONL, true
+	}
+	return 0, false
+}
+
+// openInput opens a file, or standard input for "-". The size is -1 where it
+// is unknown.
+func openInput(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), -1, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		file.Close()
+		return nil, 0, fmt.Errorf("%s is a directory", name)
+	}
+	if !info.Mode().IsRegular() {
+		return file, -1, nil
+	}
+	return file, info.Size(), nil
+}
+
+func inputName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
+)
+
+// importer moves records from a reader into a store, batch by batch. One
+// goroutine parses ahead of the one that commits.
+type importer struct {
+	name     string // of the input, for errors
+	reader   *records.Reader
+	skipBad  bool
+	progress *importProgress
+	queue    *chunkQueue
+
+	// Only the committing goroutine uses these.
+	batch         *lightning.Batch // reused
+	loadedRecords int64            // committed so far
+	loadedBytes   int64
+	tooLarge      int64 // records skipped because they break a limit
+}
+
+// run loads until the input ends, something fails or ctx is cancelled. What
+// was parsed by then is committed in every case.
+func (l *importer) run(ctx context.Context) error {
+	unhook := context.AfterFunc(ctx, l.queue.stop)
+	defer unhook()
+	go l.parse()
+	for {
+		parsed, ok := l.queue.take()
+		if !ok {
+			break
+		}
+		if err := l.commit(parsed); err != nil {
+			l.queue.stop()
+			return l.located(err)
+		}
+		l.progress.update(l.loadedRecords)
+		l.queue.recycle(parsed)
+	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return l.located(l.queue.failure())
+}
+
+// located says which input an error is about.
+func (l *importer) located(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", l.name, err)
+}
+
+// parse feeds the queue.
+func (l *importer) parse() {
+	for {
+		record, err := l.reader.Read()
+		var malformed *records.LineError
+		switch {
+		case err == nil:
+			if !l.queue.add(record) {
+				return
+			}
+		case l.skipBad && errors.As(err, &malformed):
+			l.queue.skip()
+		case errors.Is(err, io.EOF):
+			l.queue.finish(nil)
+			return
+		default:
+			l.queue.finish(err)
+			return
+		}
+	}
+}
+
+// commit writes a chunk in one atomic batch, up to a record that breaks a
+// limit of the database.
+func (l *importer) commit(parsed *chunk) error {
+	l.batch.Reset()
+	var refused error
+	var sizeBytes int64
+	for i := range parsed.records {
+		key, value, line := parsed.record(i)
+		err := l.batch.Put(key, value)
+		if err == nil {
+			sizeBytes += int64(len(key) + len(value))
+			continue
+		}
+		if !breaksLimit(err) {
+			return err
+		}
+		if !l.skipBad {
+			refused = &records.LineError{Line: line, Err: err}
+			break
+		}
+		l.tooLarge++
+	}
+	count := int64(l.batch.Len())
+	if err := l.batch.Commit(); err != nil {
+		return err
+	}
+	l.loadedRecords += count
+	l.loadedBytes += sizeBytes
+	return refused
+}
+
+func breaksLimit(err error) bool {
+	return errors.Is(err, lightning.ErrKeyTooLarge) || errors.Is(err, lightning.ErrValueTooLarge) ||
+		errors.Is(err, lightning.ErrEmptyKey)
+}
+
+// keptText says what stays loaded after a failure.
+func (l *importer) keptText() string {
+	switch l.loadedRecords {
+	case 0:
+		return "nothing was loaded"
+	case 1:
+		return "the 1 record loaded before it is kept"
+	}
+	return fmt.Sprintf("the %s loaded before it are kept", console.CountOf(l.loadedRecords, "record"))
+}
+
+// summary tells how it went.
+func (l *importer) summary(w io.Writer, elapsed time.Duration) error {
+	text := fmt.Sprintf("loaded %s, %s, in %s (%s)", console.CountOf(l.loadedRecords, "record"),
+		console.Bytes(l.loadedBytes), console.Duration(elapsed), console.Rate(l.loadedRecords, elapsed))
+	if skipped := l.queue.skipped() + l.tooLarge; skipped > 0 {
+		text += "; skipped " + console.CountOf(skipped, "bad line")
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// chunk holds the records of one batch, copied out of the reader.
+type chunk struct {
+	data    []byte // all keys and values in turn
+	records []recordEnds
+}
+
+type recordEnds struct {
+	start, keyEnd, valueEnd int
+	line                    int
+}
+
+func (c *chunk) add(r records.Record) {
+	start := len(c.data)
+	c.data = append(append(c.data, r.Key...), r.Value...)
+	c.records = append(c.records, recordEnds{start, start + len(r.Key), len(c.data), r.Line})
+}
+
+func (c *chunk) record(i int) (key, value []byte, line int) {
+	ends := c.records[i]
+	return c.data[ends.start:ends.keyEnd], c.data[ends.keyEnd:ends.valueEnd], ends.line
+}
+
+// A chunk is handed over when it has its number of records or this many
+// bytes; the parser runs at most queuedChunks ahead.
+const (
+	chunkBytes   = 4 << 20
+	queuedChunks = 2
+)
+
+// chunkQueue hands parsed records to the committer in order. Stopping it hands
+// over at once what was parsed, and loses none of it. Safe for concurrent use
+// by one parser and one committer.
+type chunkQueue struct {
+	chunkRecords int
+
+	mu      sync.Mutex
+	changed sync.Cond
+	current *chunk   // being filled
+	ready   []*chunk // full, oldest first
+	spare   []*chunk // empty
+	bad     int64
+	ended   bool // the parser adds no more
+	err     error
+}
+
+func newChunkQueue(chunkRecords int) *chunkQueue {
+	q := &chunkQueue{chunkRecords: chunkRecords, current: &chunk{}}
+	q.changed.L = &q.mu
+	return q
+}
+
+// add takes a record, waiting while the committer is behind. It reports false
+// when the queue was stopped.
+func (q *chunkQueue) add(r records.Record) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.ready) >= queuedChunks && !q.ended {
+		q.changed.Wait()
+	}
+	if q.ended {
+		return false
+	}
+	q.current.add(r)
+	if len(q.current.records) >= q.chunkRecords || len(q.current.data) >= chunkBytes {
+		q.handOver()
+	}
+	return true
+}
+
+// handOver moves the current chunk to ready; q.mu is held.
+func (q *chunkQueue) handOver() {
+	q.ready = append(q.ready, q.current)
+	q.current = &chunk{}
+	if n := len(q.spare); n > 0 {
+		q.current, q.spare = q.spare[n-1], q.spare[:n-1]
+	}
+	q.changed.Broadcast()
+}
+
+// skip counts a malformed record.
+func (q *chunkQueue) skip() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bad++
+}
+
+// finish says that the input has ended, with an error or without.
+func (q *chunkQueue) finish(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ended {
+		return
+	}
+	q.ended, q.err = true, err
+	if len(q.current.records) > 0 {
+		q.handOver()
+	}
+	q.changed.Broadcast()
+}
+
+// stop ends the queue from the committer's side.
+func (q *chunkQueue) stop() { q.finish(nil) }
+
+// take waits for a chunk; false after the last.
+func (q *chunkQueue) take() (*chunk, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.ready) == 0 && !q.ended {
+		q.changed.Wait()
+	}
+	if len(q.ready) == 0 {
+		return nil, false
+	}
+	first := q.ready[0]
+	q.ready = q.ready[1:]
+	q.changed.Broadcast()
+	return first, true
+}
+
+// recycle gives a committed chunk back.
+func (q *chunkQueue) recycle(c *chunk) {
+	c.data, c.records = c.data[:0], c.records[:0]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spare = append(q.spare, c)
+}
+
+// failure returns what ended the input.
+func (q *chunkQueue) failure() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.err
+}
+
+// skipped returns how many malformed records there were.
+func (q *chunkQueue) skipped() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bad
+}

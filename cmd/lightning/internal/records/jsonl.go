@@ -1,0 +1,112 @@
+package records
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// jsonl reads one JSON object a line. A wanted member NAME may also stand as
+// NAME_hex with its bytes in hexadecimal, for what is not UTF-8.
+type jsonl struct {
+	lines      lineReader
+	opts       Options
+	key, value []byte // reused
+}
+
+var errNotObject = errors.New("not a JSON object")
+
+func newJSONL(text *bufio.Reader, opts Options) *jsonl {
+	return &jsonl{lines: lineReader{text: text}, opts: opts}
+}
+
+func (j *jsonl) read() (Record, error) {
+	line, err := j.lines.next()
+	if err != nil {
+		return Record{}, err
+	}
+	record, err := j.parse(line)
+	if err != nil {
+		return Record{}, &LineError{j.lines.line, err}
+	}
+	record.Line = j.lines.line
+	return record, nil
+}
+
+func (j *jsonl) parse(line []byte) (record Record, err error) {
+	var members map[string]json.RawMessage
+	var otherType *json.UnmarshalTypeError
+	err = json.Unmarshal(line, &members)
+	if errors.As(err, &otherType) || err == nil && members == nil {
+		return Record{}, errNotObject
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("%w: %w", errNotObject, err)
+	}
+	if j.key, err = appendMembers(j.key[:0], members, j.opts.Key, j.opts.KeyJoin); err != nil {
+		return Record{}, err
+	}
+	if len(j.opts.Value) == 1 && j.opts.Value[0] == WholeLine {
+		return Record{Key: j.key, Value: line}, nil
+	}
+	if j.value, err = appendMembers(j.value[:0], members, j.opts.Value, "\t"); err != nil {
+		return Record{}, err
+	}
+	return Record{Key: j.key, Value: j.value}, nil
+}
+
+// appendMembers appends the named members, with join between them: of a string
+// its text, of anything else its JSON.
+func appendMembers(dst []byte, members map[string]json.RawMessage, names []string, join string) ([]byte, error) {
+	for i, name := range names {
+		if i > 0 {
+			dst = append(dst, join...)
+		}
+		raw, ok := members[name]
+		var err error
+		if ok {
+			dst, err = appendMember(dst, raw)
+		} else if raw, ok = members[name+"_hex"]; ok {
+			dst, err = appendHex(dst, raw)
+		} else {
+			err = errors.New("is missing")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("member %q %w", name, err)
+		}
+	}
+	return dst, nil
+}
+
+func appendMember(dst []byte, raw json.RawMessage) ([]byte, error) {
+	if string(raw) == "null" {
+		return nil, errors.New("is null")
+	}
+	if raw[0] != '"' {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, raw); err != nil {
+			return nil, err
+		}
+		return append(dst, compact.Bytes()...), nil
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return nil, err
+	}
+	return append(dst, text...), nil
+}
+
+func appendHex(dst []byte, raw json.RawMessage) ([]byte, error) {
+	var digits string
+	if err := json.Unmarshal(raw, &digits); err != nil {
+		return nil, errors.New("in hexadecimal is not a string")
+	}
+	decoded, err := hex.DecodeString(digits)
+	if err != nil {
+		return nil, fmt.Errorf("is not hexadecimal: %w", err)
+	}
+	return append(dst, decoded...), nil
+}

@@ -1,0 +1,27 @@
+// Command lightning works with Lightning DB databases from a terminal: it
+// loads, reads, writes, scans, inspects, measures, and gives a tour.
+//
+// Exit codes: 0 success, 1 not found, 2 wrong usage, 3 any other error.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(mainStatus()) }
+
+// mainStatus is main without the exit, so that its deferred calls run.
+func mainStatus() int {
+	// A closed output pipe shall come back as a write error, not as a signal
+	// that ends the process before the database is closed.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first interrupt the default action is back: a second one ends
+	// the program at once.
+	context.AfterFunc(ctx, stop)
+	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lightningdb/lightning"
+)
+
+func newPutCommand() *cobra.Command {
+	var keys keyFlags
+	var file string
+	durability := newDurability(lightning.Sync)
+	cmd := &cobra.Command{
+		Use:   "put DIR KEY [VALUE | - | --file FILE]",
+		Short: "Set the value of a key",
+		Long: `Put sets the value of a key. The value is an argument, or with - the whole of
+standard input, or with --file the whole of a file. A directory that does not
+exist or is empty becomes a new database.`,
+		Example: `  lightning put my.db greeting 'hello, world'
+  lightning put my.db photo --file photo.jpg
+  date | lightning put my.db now -`,
+		Args: arguments(2, "DIR", "KEY", "VALUE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := keys.decode(args[1])
+			if err != nil {
+				return err
+			}
+			value, err := putValue(cmd, args[2:], file)
+			if err != nil {
+				return err
+			}
+			opts := lightning.Options{Durability: durability.value}
+			return createStore(cmd.OutOrStdout(), args[0], keys.keyspace, opts,
+				func(_ *lightning.DB, target store) error { return target.Put(key, value) })
+		},
+	}
+	keys.register(cmd)
+	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
+	cmd.Flags().Var(durability, "durability", "what the write must survive before put returns")
+	return cmd
+}
+
+// putValue finds the value to put: rest is what follows the key.
+func putValue(cmd *cobra.Command, rest []string, file string) ([]byte, error) {
+	switch {
+	case file != "" && len(rest) > 0:
+		return nil, usagef("give either VALUE or --file, not both")
+	case file != "":
+		return os.ReadFile(file)
+	case len(rest) == 0:
+		return nil, usagef("missing argument VALUE (or - for standard input, or --file)")
+	case rest[0] == "-":
+		return io.ReadAll(cmd.InOrStdin())
+	}
+	return []byte(rest[0]), nil
+}

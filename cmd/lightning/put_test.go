@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestPut(t *testing.T) { runScripts(t, "put") }

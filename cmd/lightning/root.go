@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lightningdb/lightning"
+)
+
+// The exit codes, which scripts may rely on.
+const (
+	exitOK       = 0
+	exitNotFound = 1
+	exitUsage    = 2
+	exitError    = 3
+)
+
+// usageError is a mistake in how the program was called.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// errInterrupted says that the user stopped the command.
+var errInterrupted = errors.New("interrupted")
+
+// run executes one command line and returns its exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRootCommand()
+	started := false
+	for _, command := range root.Commands() {
+		action := command.RunE
+		command.RunE = func(cmd *cobra.Command, args []string) error {
+			started = true
+			return action(cmd, args)
+		}
+	}
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !started {
+		// What fails before a command starts is the command line itself.
+		err = usageError{err.Error()}
+	}
+	return report(stderr, cmd, err)
+}
+
+// report prints err as one line and turns it into an exit code.
+func report(stderr io.Writer, cmd *cobra.Command, err error) int {
+	if err == nil || isClosedPipe(err) {
+		return exitOK
+	}
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	var usage usageError
+	var option *lightning.OptionError
+	if errors.As(err, &usage) || errors.As(err, &option) {
+		fmt.Fprintf(stderr, "%s: %s (see '%s --help')\n", cmd.CommandPath(), text, cmd.CommandPath())
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), text)
+	if errors.Is(err, lightning.ErrNotFound) {
+		return exitNotFound
+	}
+	return exitError
+}
+
+// isClosedPipe reports whether whoever read our output has gone, as in
+// "lightning scan my.db | head". That is no failure.
+func isClosedPipe(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, errPipeClosing)
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lightning",
+		Short: "Work with Lightning DB databases",
+		Long: `lightning works with Lightning DB databases: ordered key-value stores that
+live in a directory. New here? Run 'lightning tour'.
+
+Exit codes: 0 success, 1 not found, 2 wrong usage, 3 any other error.`,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+				return usagef("unknown command %q, did you mean %q?", args[0], similar[0])
+			}
+			return usagef("unknown command %q", args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.AddCommand(
+		newTourCommand(),
+		newTourWriterCommand(),
+		newImportCommand(),
+		newGetCommand(),
+		newPutCommand(),
+		newDelCommand(),
+		newScanCommand(),
+		newStatsCommand(),
+		newCompactCommand(),
+		newBenchCommand(),
+		newVersionCommand(),
+	)
+	return root
+}
+
+// arguments makes a check that a command gets the named arguments, the first
+// needed of which must be there.
+func arguments(needed int, names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < needed {
+			return usagef("missing argument %s", names[len(args)])
+		}
+		if len(args) > len(names) {
+			return usagef("unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
+}

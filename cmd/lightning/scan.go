@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lightningdb/lightning"
+)
+
+// scanFlags choose what a scan visits and prints.
+type scanFlags struct {
+	keys             keyFlags
+	prefix, from, to string
+	reverse          bool
+	limit            int64
+	keysOnly         bool
+	count            bool
+	format           *choice[outputFormat]
+}
+
+func newScanCommand() *cobra.Command {
+	flags := scanFlags{format: newOutputFormat()}
+	cmd := &cobra.Command{
+		Use:   "scan DIR",
+		Short: "Print records in key order",
+		Long: `Scan prints the records of a database in key order, one a line, the key and the
+value divided by a tab: all of them, those that begin with a prefix, or those of
+a range, forwards or backwards. A scan that finds nothing is no failure.
+
+` + formatHelp,
+		Example: `  lightning scan my.db --prefix user/ --limit 10
+  lightning scan my.db --from 2024- --to 2025- --reverse
+  lightning scan my.db --count`,
+		Args: arguments(1, "DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			bounds, err := flags.bounds(cmd)
+			if err != nil {
+				return err
+			}
+			return readStore(args[0], flags.keys.keyspace, func(_ *lightning.DB, target store) error {
+				out := newPrinter(cmd.OutOrStdout(), flags.format.value)
+				count, err := flags.scan(cmd.Context(), target, bounds, out)
+				if err != nil {
+					return err
+				}
+				if err := out.flush(); err != nil || !flags.count {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), count)
+				return err
+			})
+		},
+	}
+	flags.keys.register(cmd)
+	cmd.Flags().StringVarP(&flags.prefix, "prefix", "p", "", "only keys that begin with this")
+	cmd.Flags().StringVar(&flags.from, "from", "", "only keys from this one on, inclusive")
+	cmd.Flags().StringVar(&flags.to, "to", "", "only keys before this one, exclusive")
+	cmd.Flags().BoolVarP(&flags.reverse, "reverse", "r", false, "last key first")
+	cmd.Flags().Int64VarP(&flags.limit, "limit", "n", 0, "stop after this many records; 0 is no limit")
+	cmd.Flags().BoolVar(&flags.keysOnly, "keys-only", false, "print no values")
+	cmd.Flags().BoolVar(&flags.count, "count", false, "print only how many records there are")
+	cmd.Flags().VarP(flags.format, "format", "f", "how to print keys and values")
+	return cmd
+}
+
+// bounds turns the flags into the range to visit.
+func (f *scanFlags) bounds(cmd *cobra.Command) (lightning.IterOptions, error) {
+	if f.limit < 0 {
+		return lightning.IterOptions{}, usagef("--limit must not be negative")
+	}
+	var opts lightning.IterOptions
+	for _, bound := range []struct {
+		flag, text string
+		target     *[]byte
+	}{
+		{"prefix", f.prefix, &opts.Prefix},
+		{"from", f.from, &opts.Lower},
+		{"to", f.to, &opts.Upper},
+	} {
+		if !cmd.Flags().Changed(bound.flag) || bound.text == "" {
+			continue
+		}
+		key, err := f.keys.decode(bound.text)
+		if err != nil {
+			return lightning.IterOptions{}, err
+		}
+		*bound.target = key
+	}
+	if opts.Upper != nil && bytes.Compare(opts.Lower, opts.Upper) > 0 {
+		return lightning.IterOptions{}, usagef("--from must not sort after --to")
+	}
+	return opts, nil
+}
+
+// scan visits the records in bounds and prints what is wanted of each. It
+// returns how many there were.
+func (f *scanFlags) scan(
+	ctx context.Context, target store, bounds lightning.IterOptions, out *printer,
+) (count int64, err error) {
+	it, err := target.Iterator(bounds)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if closeErr := it.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	position, step := it.First, it.Next
+	if f.reverse {
+		position, step = it.Last, it.Prev
+	}
+	for ok := position(); ok && (f.limit == 0 || count < f.limit); ok = step() {
+		if count%1024 == 0 && ctx.Err() != nil {
+			return count, errInterrupted
+		}
+		if err := f.print(out, it); err != nil {
+			return count, err
+		}
+		count++
+	}
+	return count, it.Err()
+}
+
+func (f *scanFlags) print(out *printer, it *lightning.Iterator) error {
+	switch {
+	case f.count:
+		return nil
+	case f.keysOnly:
+		return out.key(it.Key())
+	}
+	return out.record(it.Key(), it.Value())
+}

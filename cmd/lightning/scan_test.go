@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestScan(t *testing.T) { runScripts(t, "scan") }

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
+)
+
+func newStatsCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "stats DIR",
+		Short: "Print what a database consists of",
+		Long: `Stats prints the keyspaces of a database and the tables on each level of its
+tree, and what of its log is not in tables yet. A record here is a version of a
+key: replaced and deleted ones count until a compaction drops them. To count the
+live keys, use 'lightning scan DIR --count'.`,
+		Args: arguments(1, "DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return readStore(args[0], "", func(db *lightning.DB, _ store) error {
+				stats, err := collectStats(args[0], db)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					encoder := json.NewEncoder(cmd.OutOrStdout())
+					encoder.SetIndent("", "  ")
+					return encoder.Encode(stats)
+				}
+				return stats.print(cmd.OutOrStdout())
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// databaseStats is what stats prints, in the form of its JSON.
+type databaseStats struct {
+	Keyspaces        []string     `json:"keyspaces"` // beside the default one
+	NewestWrite      uint64       `json:"newest_write"`
+	DiskBytes        int64        `json:"disk_bytes"` // all files
+	TableBytes       uint64       `json:"table_bytes"`
+	Levels           []levelStats `json:"levels"` // those with tables
+	LogFiles         int64        `json:"log_files"`
+	LogTornBytes     int64        `json:"log_torn_bytes"`
+	UnflushedBytes   int64        `json:"unflushed_bytes"` // read from the log into memory
+	DebtBytes        uint64       `json:"compaction_debt_bytes"`
+	QuarantinedFiles int          `json:"quarantined_files"`
+}
+
+type levelStats struct {
+	Level      int    `json:"level"`
+	Tables     int    `json:"tables"`
+	SizeBytes  uint64 `json:"size_bytes"`
+	Records    uint64 `json:"records"`
+	Tombstones uint64 `json:"tombstones"`
+}
+
+func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
+	m := db.Metrics()
+	stats := &databaseStats{
+		Keyspaces:        append([]string{}, db.Keyspaces()...),
+		NewestWrite:      m.VisibleSeq,
+		TableBytes:       m.DiskBytes(),
+		Levels:           []levelStats{},
+		LogFiles:         m.Log.Files,
+		LogTornBytes:     m.Log.TornBytes,
+		UnflushedBytes:   m.Memory.MemtableBytes,
+		DebtBytes:        m.Compactions.DebtBytes,
+		QuarantinedFiles: m.Health.QuarantinedFiles,
+	}
+	for i, level := range m.Levels {
+		if level.Files > 0 {
+			stats.Levels = append(stats.Levels,
+				levelStats{i, level.Files, level.SizeBytes, level.Records, level.Tombstones})
+		}
+	}
+	var err error
+	stats.DiskBytes, err = dirBytes(dir)
+	return stats, err
+}
+
+// print lays the figures out for people.
+func (s *databaseStats) print(w io.Writer) error {
+	style := console.StyleFor(w)
+	var page strings.Builder
+	fact := func(name, format string, args ...any) {
+		fmt.Fprintf(&page, "%s %s\n", style.Dim(console.Left(name, 12)), fmt.Sprintf(format, args...))
+	}
+	fact("keyspaces", "%s", strings.Join(append([]string{"(default)"}, s.Keyspaces...), ", "))
+	fact("on disk", "%s, of it %s in tables", console.Bytes(s.DiskBytes), console.Bytes(int64(s.TableBytes)))
+	fact("newest write", "%s", console.Count(int64(s.NewestWrite)))
+	fact("log", "%d files", s.LogFiles)
+	if s.LogTornBytes > 0 {
+		fact("", "%s of an unfinished write dropped after a crash", console.Bytes(s.LogTornBytes))
+	}
+	if s.UnflushedBytes > 0 {
+		fact("", "%s not in tables yet", console.Bytes(s.UnflushedBytes))
+	}
+	if s.DebtBytes > 0 {
+		fact("to compact", "%s", console.Bytes(int64(s.DebtBytes)))
+	}
+	if s.QuarantinedFiles > 0 {
+		fact("damaged", "%s", style.Bad(fmt.Sprintf("%d tables", s.QuarantinedFiles)))
+	}
+	if len(s.Levels) > 0 {
+		s.printLevels(&page, style)
+	}
+	_, err := io.WriteString(w, page.String())
+	return err
+}
+
+func (s *databaseStats) printLevels(page *strings.Builder, style console.Style) {
+	line := func(cells ...string) string {
+		text := console.Left(cells[0], 6)
+		for i, width := range []int{8, 12, 16, 14} {
+			text += console.Right(cells[i+1], width)
+		}
+		return text
+	}
+	total := levelStats{}
+	row := func(name string, l levelStats) string {
+		return line(name, console.Count(int64(l.Tables)), console.Bytes(int64(l.SizeBytes)),
+			console.Count(int64(l.Records)), console.Count(int64(l.Tombstones)))
+	}
+	fmt.Fprintf(page, "\n%s\n", style.Bold(line("level", "tables", "size", "records", "tombstones")))
+	for _, level := range s.Levels {
+		fmt.Fprintln(page, row(fmt.Sprint(level.Level), level))
+		total.Tables += level.Tables
+		total.SizeBytes += level.SizeBytes
+		total.Records += level.Records
+		total.Tombstones += level.Tombstones
+	}
+	if len(s.Levels) > 1 {
+		fmt.Fprintln(page, style.Dim(row("total", total)))
+	}
+}

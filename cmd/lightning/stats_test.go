@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestStats(t *testing.T) { runScripts(t, "stats") }

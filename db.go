@@ -1,0 +1,195 @@
+package lightning
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/lightningdb/lightning/internal/engine"
+)
+
+// DB is an open database. All methods are safe for concurrent use. The verbs
+// of DB work on the default keyspace; see Keyspace for others.
+type DB struct {
+	engine *engine.DB
+	space  space
+	opts   Options
+}
+
+// Open opens the database in dir. In a missing or empty directory it makes a
+// new one, unless Options.MustExist or ReadOnly forbid it. A database has one
+// opener at a time: a second one, in any process, gets ErrLocked at once.
+//
+// Open recovers what a crash left: every acknowledged Sync commit is there,
+// every batch as a whole or not at all. If files are missing or damaged it
+// fails and reports all damage it found: see Corruptions.
+func Open(dir string, opts *Options) (*DB, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(dir, o.engineOptions())
+	if err != nil {
+		return nil, public(err)
+	}
+	db := &DB{engine: e, opts: o}
+	db.space = space{engine: e, prefix: engine.AppendPrefix(nil, 0), durability: o.Durability.engine()}
+	return db, nil
+}
+
+// Close writes what is in memory to files, so that the next Open has nothing
+// to recover, and closes the database. It waits for calls in progress, so it
+// must not be called from inside the function given to GetFunc or MultiGet.
+// If iterators or snapshots are still open, Close says so with an error that
+// matches ErrLeaked; the database is closed all the same, and those handles
+// answer ErrClosed. A second Close returns ErrClosed.
+func (db *DB) Close() error { return public(db.engine.Close()) }
+
+// Get returns the value of key in a slice that belongs to the caller, or
+// ErrNotFound.
+func (db *DB) Get(key []byte) ([]byte, error) { return db.space.get(key) }
+
+// AppendGet appends the value of key to dst and returns the extended slice. It
+// allocates only when dst lacks capacity. On an error, ErrNotFound included, it
+// returns dst as it was.
+func (db *DB) AppendGet(dst, key []byte) ([]byte, error) { return db.space.appendGet(dst, key) }
+
+// GetFunc calls fn with the value of key, without copying it, and returns what
+// fn returns; or it returns ErrNotFound. The value must not be changed or kept
+// after fn returns. While fn runs, memory cannot be freed: fn should be short
+// and must not close the database.
+func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
+	return db.space.getFunc(key, fn)
+}
+
+// Has reports whether key has a value.
+func (db *DB) Has(key []byte) (bool, error) { return db.space.has(key) }
+
+// MultiGet looks up all keys at one moment. It calls fn once for each, with
+// its index in keys and its value, or ErrNotFound or another error; the calls
+// come in the order of the keys' bytes. The value must not be changed or kept
+// after fn returns; the same rules as for GetFunc hold. MultiGet stops at the
+// first error that fn returns and returns it.
+func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	return db.space.multiGet(nil, keys, fn)
+}
+
+// Put sets the value of key. Both slices are copied. The key has 1 to
+// MaxKeyBytes bytes, the value up to MaxValueBytes.
+func (db *DB) Put(key, value []byte) error { return db.space.put(key, value, db.space.durability) }
+
+// Delete removes key. Deleting a key that does not exist is no error.
+func (db *DB) Delete(key []byte) error { return db.space.delete(key, db.space.durability) }
+
+// DeleteRange removes all keys in [lo, hi), in constant time however many
+// there are; nil for a bound means that there is none.
+func (db *DB) DeleteRange(lo, hi []byte) error {
+	return db.space.deleteRange(lo, hi, db.space.durability)
+}
+
+// NewBatch returns an empty batch that writes to the default keyspace.
+func (db *DB) NewBatch() *Batch { return newBatch(&db.space) }
+
+// Snapshot returns a view of the database at this moment, of all keyspaces. It
+// must be closed; until then the versions that it sees are kept on disk.
+func (db *DB) Snapshot() (*Snapshot, error) {
+	s, err := db.engine.Snapshot()
+	if err != nil {
+		return nil, public(err)
+	}
+	return &Snapshot{inner: s, space: db.space}, nil
+}
+
+// Iterator returns an iterator over the default keyspace as it is now.
+func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.iterator(nil, o) }
+
+// Scan calls fn with the rows of a range, for use with range:
+//
+//	err := db.Scan(lightning.ScanOptions{}, func(rows iter.Seq2[[]byte, []byte]) error {
+//		for key, value := range rows {
+//			...
+//		}
+//		return nil
+//	})
+//
+// An error that ends the rows early is returned by Scan itself, so a loop
+// cannot take a damaged file for the end of the data. Key and value are valid
+// for one turn of the loop. The rows show one moment and can be ranged over
+// more than once.
+func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
+	return db.space.scan(nil, o, fn)
+}
+
+// Flush writes all that is in memory to files in level 0 and waits for it.
+func (db *DB) Flush(ctx context.Context) error { return public(db.engine.Flush(ctx)) }
+
+// Compact rewrites everything in [lo, hi) of the default keyspace into one
+// sorted run without garbage, and returns when the tree is settled; nil bounds
+// mean all data of all keyspaces. It can be cancelled through ctx at any time;
+// what is done by then stays done.
+func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
+	if lo == nil && hi == nil {
+		return public(db.engine.Compact(ctx, nil, nil))
+	}
+	return db.space.compact(ctx, lo, hi)
+}
+
+// SyncWAL makes every acknowledged commit durable.
+func (db *DB) SyncWAL() error { return public(db.engine.SyncLog()) }
+
+// DurableSeq returns the sequence number of the newest write such that it and
+// all before it are on stable storage. Metrics.VisibleSeq is the newest write
+// that readers see.
+func (db *DB) DurableSeq() uint64 { return uint64(db.engine.DurableSeq()) }
+
+// KeyspaceOptions are the options of a keyspace, kept with it.
+type KeyspaceOptions struct {
+	// Compression of its data blocks. DefaultCompression follows the database.
+	Compression Compression
+}
+
+// Keyspace returns the keyspace called name, making it if there is none. A
+// keyspace is an independent range of keys with options of its own; batches
+// and snapshots span keyspaces. Where it exists, nil options accept it as it
+// is, and options that differ fail with ErrKeyspaceDiffers.
+func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
+	if name == "" || len(name) > maxKeyspaceNameBytes {
+		return nil, ErrKeyspaceName
+	}
+	var compression Compression
+	if opts != nil {
+		compression = opts.Compression
+	}
+	if compression > Small {
+		return nil, &OptionError{Field: "Compression", Value: compression.String(), Rule: "one of the constants"}
+	}
+	info, err := db.engine.Keyspace(name, uint8(compression))
+	if err != nil {
+		return nil, public(err)
+	}
+	return newKeyspace(db, info), nil
+}
+
+const maxKeyspaceNameBytes = 1024
+
+// Keyspaces returns the names of all keyspaces but the default one, sorted.
+func (db *DB) Keyspaces() []string {
+	var names []string
+	for _, k := range db.engine.Keyspaces() {
+		names = append(names, k.Name)
+	}
+	slices.SortFunc(names, strings.Compare)
+	return names
+}
+
+// DropKeyspace removes a keyspace with all its keys, in constant time; the
+// space is given back in the background. Iterators and snapshots that exist
+// keep what they see; handles to the keyspace answer ErrKeyspaceDropped.
+func (db *DB) DropKeyspace(name string) error {
+	if err := db.engine.DropKeyspace(name); err != nil {
+		return fmt.Errorf("drop keyspace: %w", public(err))
+	}
+	return nil
+}

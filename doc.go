@@ -1,0 +1,39 @@
+// Package lightning is an embedded, ordered, transactional key-value database
+// in pure Go. A process opens a directory and reads and writes byte strings,
+// in the order of the keys:
+//
+//	db, err := lightning.Open("data", nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer db.Close()
+//	if err := db.Put([]byte("hello"), []byte("world")); err != nil {
+//		return err
+//	}
+//	value, err := db.Get([]byte("hello"))
+//
+// # Durability
+//
+// A write waits for stable storage unless Options.Durability or
+// Batch.CommitWith says otherwise; see Durability. After a crash the database
+// holds every acknowledged Sync write, and of the others all but at most the
+// newest, each batch as a whole.
+//
+// # Slices
+//
+// What goes in is copied. What Get and AppendGet return belongs to the caller.
+// Slices seen inside GetFunc, MultiGet, Scan and from an Iterator belong to
+// the database and are valid only as long as the method says.
+//
+// # Errors
+//
+// Errors are compared with errors.Is and errors.As. The library never exits
+// the process and does not panic for I/O errors, damaged files or the use of a
+// closed handle. After a failed write of the log or the manifest the database
+// refuses further writes and keeps serving reads; opening it again recovers.
+//
+// # Memory
+//
+// Options.MemoryBudget covers memtables, caches, filters and indexes. Most of
+// it is outside the Go heap, so it does not burden the garbage collector.
+package lightning

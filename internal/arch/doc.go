@@ -1,0 +1,10 @@
+// Package arch holds no code: its tests prove the shape of the repository.
+//
+//   - Every package has a tier, and imports go strictly downwards.
+//   - The public package stays small and mentions no internal type.
+//   - Calls that have no place in a library, or belong behind a seam, are made
+//     only where they belong.
+//   - Files and functions stay short enough to read.
+//
+// A broken rule is printed as file:line and what to do instead.
+package arch

@@ -1,0 +1,177 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// testOnly is the tier of rooms that only tests import.
+const testOnly = 100
+
+// tiers gives each package of the library its height. A package imports only
+// packages of lower tiers.
+func tiers() map[string]int {
+	return map[string]int{
+		"internal/base":      0,
+		"internal/invariant": 0,
+		"internal/clock":     0,
+
+		"vfs":               1,
+		"vfs/memfs":         1,
+		"vfs/faultfs":       1,
+		"internal/offheap":  1,
+		"internal/epoch":    1,
+		"internal/kernel":   1,
+		"internal/compress": 1,
+		"internal/checksum": 1,
+
+		"internal/filter":     2,
+		"internal/block":      2,
+		"internal/rangedel":   2,
+		"internal/framecache": 2,
+
+		"internal/memtable": 3,
+		"internal/wal":      3,
+		"internal/sstable":  3,
+		"internal/manifest": 3,
+
+		"internal/iterate": 4,
+		"internal/compact": 4,
+
+		"internal/engine": 5,
+
+		".": 6,
+
+		"internal/arch":    testOnly,
+		"internal/model":   testOnly,
+		"internal/torture": testOnly,
+	}
+}
+
+// sideways are imports inside one tier that are as wanted: the implementations
+// of an interface import it.
+func sideways() map[string]string {
+	return map[string]string{
+		"vfs/memfs":   "vfs",
+		"vfs/faultfs": "vfs",
+	}
+}
+
+func TestImportsGoStrictlyDownwards(t *testing.T) {
+	for _, finding := range checkTiers(repository(t), tiers()) {
+		t.Error(finding)
+	}
+}
+
+// checkTiers finds packages without a tier, tiers without a package, and
+// imports that do not go down.
+func checkTiers(sources []*source, tiers map[string]int) []string {
+	var findings []string
+	existing := packages(sources)
+	for _, pkg := range existing {
+		if _, ok := tiers[pkg]; !ok && !strings.HasPrefix(pkg, programDir) {
+			findings = append(findings, fmt.Sprintf("%s: package has no tier; give it one in internal/arch/tiers_test.go", pkg))
+		}
+	}
+	for pkg := range tiers {
+		if !slices.Contains(existing, pkg) {
+			findings = append(findings, fmt.Sprintf("%s: has a tier, but there is no such package", pkg))
+		}
+	}
+	for _, s := range sources {
+		if s.test {
+			continue
+		}
+		for _, imp := range s.imports() {
+			if finding := checkEdge(s, imp, tiers); finding != "" {
+				findings = append(findings, fmt.Sprintf("%s:%d: %s", s.name, imp.line, finding))
+			}
+		}
+	}
+	slices.Sort(findings)
+	return findings
+}
+
+// checkEdge says what is wrong with one import, or "".
+func checkEdge(s *source, imp imported, tiers map[string]int) string {
+	target, ours := strings.CutPrefix(imp.path, module)
+	if !ours || target != "" && target[0] != '/' {
+		return ""
+	}
+	target = strings.TrimPrefix(target, "/")
+	if target == "" {
+		target = "."
+	}
+	toProgram := strings.HasPrefix(target, programDir)
+	switch {
+	case s.inProgram() && (toProgram || !strings.Contains(target, "internal")):
+		return ""
+	case s.inProgram():
+		return fmt.Sprintf("the program imports %s; it may use only what every user can", target)
+	case toProgram:
+		return fmt.Sprintf("%s imports %s: the library must not know the program", s.pkg, target)
+	case tiers[target] < tiers[s.pkg] || sideways()[s.pkg] == target:
+		return ""
+	}
+	return fmt.Sprintf("%s (tier %d) imports %s (tier %d): imports must go strictly down",
+		s.pkg, tiers[s.pkg], target, tiers[target])
+}
+
+// TestTiersCatchesBadEdges breaks each rule once.
+func TestTiersCatchesBadEdges(t *testing.T) {
+	table := map[string]int{"internal/low": 0, "internal/high": 3, "internal/peer": 3, "internal/model": testOnly}
+	good := map[string]string{
+		"internal/low/a.go":   `package low; import "fmt"`,
+		"internal/high/a.go":  `package high; import "` + module + `/internal/low"`,
+		"internal/peer/a.go":  `package peer`,
+		"internal/model/a.go": `package model; import "` + module + `/internal/peer"`,
+	}
+	for name, broken := range map[string]struct{ file, text, want string }{
+		"none":     {"internal/low/b_test.go", `package low; import "` + module + `/internal/high"`, ""},
+		"program":  {"cmd/lightning/a.go", `package main; import "` + module + `"`, ""},
+		"up":       {"internal/low/b.go", `package low; import "` + module + `/internal/high"`, "internal/low/b.go:1: internal/low (tier 0) imports internal/high (tier 3)"},
+		"level":    {"internal/peer/b.go", `package peer; import "` + module + `/internal/high"`, "internal/peer/b.go:1: internal/peer (tier 3) imports internal/high (tier 3)"},
+		"testOnly": {"internal/high/b.go", `package high; import "` + module + `/internal/model"`, "internal/high/b.go:1: internal/high (tier 3) imports internal/model"},
+		"untiered": {"internal/new/a.go", `package new`, "internal/new: package has no tier"},
+		"inside":   {"cmd/lightning/a.go", `package main; import "` + module + `/internal/low"`, "cmd/lightning/a.go:1: the program imports internal/low"},
+		"upwards":  {"internal/high/b.go", `package high; import "` + module + `/cmd/lightning/x"`, "internal/high/b.go:1: internal/high imports cmd/lightning/x"},
+	} {
+		texts := map[string]string{broken.file: broken.text}
+		for file, text := range good {
+			texts[file] = text
+		}
+		expectFindings(t, name, checkTiers(parseAll(t, texts), table), broken.want)
+	}
+	stale := map[string]int{"internal/low": 0, "internal/gone": 1}
+	sources := parseAll(t, map[string]string{"internal/low/a.go": "package low"})
+	expectFindings(t, "stale", checkTiers(sources, stale), "internal/gone: has a tier, but there is no such package")
+}
+
+// expectFindings wants one finding that begins with want, or none for "".
+func expectFindings(t *testing.T, name string, findings []string, want string) {
+	t.Helper()
+	if want == "" {
+		if len(findings) > 0 {
+			t.Errorf("%s: unexpected %q", name, findings)
+		}
+		return
+	}
+	if len(findings) != 1 || !strings.HasPrefix(findings[0], want) {
+		t.Errorf("%s: got %q, want one that begins with %q", name, findings, want)
+	}
+}
+
+func parseAll(t *testing.T, texts map[string]string) []*source {
+	t.Helper()
+	var sources []*source
+	for name, text := range texts {
+		s, err := parse(name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, s)
+	}
+	return sources
+}

@@ -1,0 +1,39 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unsafe"
+)
+
+// Load64 reads a little-endian number of any alignment at p+offset.
+//
+// The array type has alignment one and Uint64 compiles to a plain load, so no
+// assumption is made about the address; the caller vouches for the 8 bytes.
+func Load64(p unsafe.Pointer, offset uintptr) uint64 {
+	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(p, offset))[:])
+}
+
+// less is 1 if a < b, else 0, without a branch.
+func less(a, b uint64) int {
+	_, borrow := bits.Sub64(a, b, 0)
+	return int(borrow)
+}
+
+// LowerBound returns how many of the n ascending numbers at p are less than x,
+// which is the index of the first one that is not. The caller vouches for 8n
+// readable bytes at p.
+func LowerBound(p unsafe.Pointer, n int, x uint64) int {
+	low := 0
+	for n > 1 {
+		half := n >> 1
+		if Load64(p, uintptr(low+half-1)<<3) < x {
+			low += half
+		}
+		n -= half
+	}
+	if n == 1 {
+		low += less(Load64(p, uintptr(low)<<3), x)
+	}
+	return low
+}

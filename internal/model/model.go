@@ -1,0 +1,63 @@
+// Package model is the oracle of the tests: a sorted map that does slowly and
+// plainly what the database does fast. It is immutable: every write makes a
+// new Store, so that keeping a snapshot is keeping a value.
+package model
+
+import (
+	"maps"
+	"slices"
+)
+
+// Store maps keys to values. The zero Store is empty.
+type Store struct{ rows map[string]string }
+
+// Row is a key with its value.
+type Row struct{ Key, Value string }
+
+// Get returns the value of key.
+func (s Store) Get(key string) (string, bool) {
+	v, ok := s.rows[key]
+	return v, ok
+}
+
+// Len returns the number of keys.
+func (s Store) Len() int { return len(s.rows) }
+
+// Put returns s with key set to value.
+func (s Store) Put(key, value string) Store {
+	rows := maps.Clone(s.rows)
+	if rows == nil {
+		rows = map[string]string{}
+	}
+	rows[key] = value
+	return Store{rows}
+}
+
+// Delete returns s without key.
+func (s Store) Delete(key string) Store {
+	rows := maps.Clone(s.rows)
+	delete(rows, key)
+	return Store{rows}
+}
+
+// DeleteRange returns s without the keys in [lo, hi).
+func (s Store) DeleteRange(lo, hi string) Store {
+	rows := maps.Clone(s.rows)
+	maps.DeleteFunc(rows, func(key, _ string) bool { return key >= lo && key < hi })
+	return Store{rows}
+}
+
+// Rows returns the rows in [lo, hi) in ascending order; an empty hi means that
+// there is no upper bound.
+func (s Store) Rows(lo, hi string) []Row {
+	var out []Row
+	for _, key := range slices.Sorted(maps.Keys(s.rows)) {
+		if key >= lo && (hi == "" || key < hi) {
+			out = append(out, Row{key, s.rows[key]})
+		}
+	}
+	return out
+}
+
+// Equal reports whether both hold the same rows.
+func (s Store) Equal(o Store) bool { return maps.Equal(s.rows, o.rows) }

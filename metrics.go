@@ -1,0 +1,156 @@
+package lightning
+
+import (
+	"time"
+
+	"github.com/lightningdb/lightning/internal/engine"
+)
+
+// Metrics is a picture of the database at one moment. Totals count from Open.
+type Metrics struct {
+	// VisibleSeq is the newest write that readers see; DurableSeq the newest
+	// such that all up to it is on stable storage.
+	VisibleSeq, DurableSeq uint64
+
+	Levels      []LevelMetrics // index 0 is level 0
+	Memory      MemoryMetrics
+	Cache       CacheMetrics
+	Log         LogMetrics
+	Flushes     WorkMetrics
+	Compactions CompactionMetrics
+	Handles     HandleMetrics
+	Health      HealthMetrics
+}
+
+// LevelMetrics describes one level of the tree.
+type LevelMetrics struct {
+	Files      int
+	SizeBytes  uint64
+	Records    uint64 // versions, tombstones included
+	Tombstones uint64
+}
+
+// MemoryMetrics says where the memory budget goes.
+type MemoryMetrics struct {
+	BudgetBytes      int64
+	OffHeapBytes     int64            // in use outside the Go heap, all owners
+	OwnerBytes       map[string]int64 // the same by owner
+	MemtableBytes    int64            // used by data that is not in files yet
+	MemtablesWaiting int64            // full ones whose flush is due or running
+}
+
+// CacheMetrics describes the block cache.
+type CacheMetrics struct {
+	CapacityBytes, UsedBytes int64
+	Blocks                   int
+	Misses, Evictions        uint64
+	Uncached                 uint64 // misses whose block found no room
+}
+
+// LogMetrics describes the write-ahead log.
+type LogMetrics struct {
+	WrittenBytes int64
+	Files        int64
+	// TornBytes were dropped at Open because a crash had left them unfinished.
+	TornBytes int64
+}
+
+// WorkMetrics counts jobs of one kind.
+type WorkMetrics struct {
+	Count        int64
+	WrittenBytes int64
+	Time         time.Duration
+}
+
+// CompactionMetrics counts compactions.
+type CompactionMetrics struct {
+	WorkMetrics
+	Moves          int64 // files that changed level without being rewritten
+	ReadBytes      int64
+	DebtBytes      uint64 // estimate of what is still to be written
+	RecordsMerged  int64  // by flushes too
+	RecordsDropped int64
+}
+
+// HandleMetrics counts what is open.
+type HandleMetrics struct {
+	Iterators, Snapshots int
+	OldestAge            time.Duration
+}
+
+// HealthMetrics tells what is wrong, if anything is.
+type HealthMetrics struct {
+	// WriteErr is the failure since which writes are refused.
+	WriteErr error
+	// BackgroundErr is the error of the last flush, compaction or preparation
+	// of a log segment, until one succeeds.
+	BackgroundErr error
+	// QuarantinedFiles are damaged files that compactions leave alone.
+	QuarantinedFiles int
+	// StallTime is how long commits waited for flushes and compactions.
+	StallTime time.Duration
+}
+
+// WriteAmplification returns the bytes written to files and log for each byte
+// written to the log since Open; 0 before the first write.
+func (m *Metrics) WriteAmplification() float64 {
+	if m.Log.WrittenBytes == 0 {
+		return 0
+	}
+	written := m.Log.WrittenBytes + m.Flushes.WrittenBytes + m.Compactions.WrittenBytes
+	return float64(written) / float64(m.Log.WrittenBytes)
+}
+
+// DiskBytes returns the size of all live tables.
+func (m *Metrics) DiskBytes() uint64 {
+	var n uint64
+	for _, l := range m.Levels {
+		n += l.SizeBytes
+	}
+	return n
+}
+
+// Metrics returns the current figures. It is cheap enough to be called every
+// second.
+func (db *DB) Metrics() Metrics {
+	e := db.engine.Metrics()
+	m := Metrics{
+		VisibleSeq: uint64(e.VisibleSeq),
+		DurableSeq: uint64(e.DurableSeq),
+		Memory: MemoryMetrics{
+			BudgetBytes:      db.opts.MemoryBudget,
+			OffHeapBytes:     e.OffHeapBytes,
+			OwnerBytes:       e.MemoryByOwner,
+			MemtableBytes:    e.MemtableBytes,
+			MemtablesWaiting: e.MemtablesWaiting,
+		},
+		Cache:   cacheMetrics(&e),
+		Log:     LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},
+		Flushes: WorkMetrics{Count: e.Flushes, WrittenBytes: e.FlushBytes, Time: e.FlushTime},
+		Compactions: CompactionMetrics{
+			WorkMetrics:    WorkMetrics{e.Compactions, e.CompactionWritten, e.CompactionTime},
+			Moves:          e.Moves,
+			ReadBytes:      e.CompactionRead,
+			DebtBytes:      e.CompactionDebt,
+			RecordsMerged:  e.RecordsMerged,
+			RecordsDropped: e.RecordsDropped,
+		},
+		Handles: HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
+		Health:  HealthMetrics{e.WriteErr, public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
+	}
+	for _, l := range e.Levels {
+		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes})
+	}
+	return m
+}
+
+func cacheMetrics(e *engine.Metrics) CacheMetrics {
+	return CacheMetrics{
+		CapacityBytes: e.Cache.CapacityBytes,
+		UsedBytes:     e.Cache.UsedBytes,
+		Blocks:        e.Cache.Frames,
+		Misses:        e.Cache.Misses,
+		Evictions:     e.Cache.Evictions,
+		Uncached:      e.Cache.Refusals,
+	}
+}

@@ -1,0 +1,244 @@
+package lightning
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// Durability says what a commit waits for before it returns.
+type Durability uint8
+
+const (
+	// Sync waits until the write is on stable storage. It is also published
+	// to readers only then: nobody ever reads a synced write that a crash can
+	// take back.
+	Sync Durability = iota
+	// Flush waits until the operating system has the write. It survives the
+	// end of the process, not the loss of power.
+	Flush
+	// Async waits for memory only; the write reaches the operating system
+	// within LogOptions.AsyncDelay. A crash loses at most the newest
+	// acknowledged writes, never one from the middle.
+	Async
+)
+
+func (d Durability) String() string {
+	switch d {
+	case Sync:
+		return "sync"
+	case Flush:
+		return "flush"
+	case Async:
+		return "async"
+	}
+	return fmt.Sprintf("durability(%d)", uint8(d))
+}
+
+// Compression chooses how data blocks are stored. Blocks that do not shrink by
+// an eighth are stored as they are under every setting. A change applies to
+// files written from then on.
+type Compression uint8
+
+const (
+	// DefaultCompression is Fast for a database; for a keyspace it is the
+	// setting of its database.
+	DefaultCompression Compression = iota
+	// NoCompression stores blocks as they are.
+	NoCompression
+	// Fast compresses with S2 below level 0, which lives too shortly for it.
+	Fast
+	// Small compresses with Zstandard on the bottom level, where most data
+	// is, and with S2 above.
+	Small
+)
+
+func (c Compression) String() string {
+	switch c {
+	case DefaultCompression:
+		return "default"
+	case NoCompression:
+		return "none"
+	case Fast:
+		return "fast"
+	case Small:
+		return "small"
+	}
+	return fmt.Sprintf("compression(%d)", uint8(c))
+}
+
+// Options are the settings of a database. A nil *Options and the zero value
+// of each field mean the default.
+type Options struct {
+	// MemoryBudget is the number of bytes for memtables, caches, filters and
+	// indexes together. Default 256 MiB, at least 4 MiB.
+	MemoryBudget int64
+	// Durability is what a commit waits for where the call does not say.
+	// Default Sync.
+	Durability Durability
+	// Compression of data blocks. Default Fast.
+	Compression Compression
+	// ReadOnly opens an existing database without changing anything in its
+	// directory. Writes fail with ErrReadOnly.
+	ReadOnly bool
+	// MustExist makes Open fail with ErrNotDatabase where it would otherwise
+	// make a new database.
+	MustExist bool
+	// FS is the file system that holds the database. Default vfs.OS.
+	FS vfs.FS
+	// Logger gets the engine's events: flushes and compactions at Info, what
+	// it recovers from at Warn, what it cannot do at Error. Default: silent.
+	Logger *slog.Logger
+	// Log are the settings of the write-ahead log.
+	Log LogOptions
+	// Tree are the settings of the tree of files. The defaults serve well;
+	// tests use others to meet rare cases often.
+	Tree TreeOptions
+	// Debug are aids for finding mistakes in the use of the library.
+	Debug DebugOptions
+}
+
+// LogOptions are the settings of the write-ahead log.
+type LogOptions struct {
+	// AsyncDelay bounds how long an Async commit stays in memory only.
+	// Default 5 ms, at most one minute.
+	AsyncDelay time.Duration
+}
+
+// TreeOptions are the settings of the tree of files.
+type TreeOptions struct {
+	// MemtableBytes is the size at which a memtable is written to a file.
+	// Default an eighth of the memory budget, at most 64 MiB; at least 64 KiB.
+	MemtableBytes int
+	// BlockBytes is the size of data blocks before compression, 256 B to
+	// 1 MiB. Default 8 KiB.
+	BlockBytes int
+	// FilterBitsPerKey is the size of the Bloom filters, 4 to 32 bits for each
+	// key; negative means none. Default 12, about 0.4 % false positives.
+	FilterBitsPerKey int
+	// FileBytes is the size that files below level 0 aim at, at least 4 KiB.
+	// Default 64 MiB.
+	FileBytes int64
+	// L0Files is the number of files in level 0 that makes a compaction due,
+	// 1 to 64. Default 4.
+	L0Files int
+}
+
+// DebugOptions are aids for finding mistakes.
+type DebugOptions struct {
+	// TrackHandles makes Close report the stacks that created the iterators
+	// and snapshots that were left open. It costs microseconds for each.
+	TrackHandles bool
+}
+
+const (
+	defaultMemoryBudget = 256 << 20
+	minMemoryBudget     = 4 << 20
+	maxMemtableBytes    = 64 << 20
+	minMemtableBytes    = 64 << 10
+)
+
+// withDefaults returns a copy of o with the defaults filled in, or an error
+// that names the field that cannot be.
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	setDefault(&c.MemoryBudget, defaultMemoryBudget)
+	setDefault(&c.Compression, Fast)
+	setDefault(&c.Log.AsyncDelay, 5*time.Millisecond)
+	setDefault(&c.Tree.MemtableBytes, int(min(max(c.MemoryBudget/8, minMemtableBytes), maxMemtableBytes)))
+	setDefault(&c.Tree.BlockBytes, 8<<10)
+	setDefault(&c.Tree.FilterBitsPerKey, 12)
+	setDefault(&c.Tree.FileBytes, 64<<20)
+	setDefault(&c.Tree.L0Files, 4)
+	if c.FS == nil {
+		c.FS = vfs.OS
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, c.validate()
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o *Options) validate() error {
+	t := &o.Tree
+	checks := []struct {
+		ok    bool
+		field string
+		value any
+		rule  string
+	}{
+		{o.MemoryBudget >= minMemoryBudget, "MemoryBudget", o.MemoryBudget, "at least 4 MiB"},
+		{o.Durability <= Async, "Durability", o.Durability, "Sync, Flush or Async"},
+		{o.Compression <= Small, "Compression", o.Compression, "one of the constants"},
+		{o.Log.AsyncDelay > 0 && o.Log.AsyncDelay <= time.Minute, "Log.AsyncDelay", o.Log.AsyncDelay,
+			"positive and at most one minute"},
+		{t.MemtableBytes >= minMemtableBytes && int64(t.MemtableBytes) <= o.MemoryBudget/2,
+			"Tree.MemtableBytes", t.MemtableBytes, "64 KiB to half of the memory budget"},
+		{t.MemtableBytes <= 1<<30, "Tree.MemtableBytes", t.MemtableBytes, "at most 1 GiB"},
+		{t.BlockBytes >= 256 && t.BlockBytes <= 1<<20, "Tree.BlockBytes", t.BlockBytes,
+			"256 B to 1 MiB"},
+		{t.FilterBitsPerKey < 0 || t.FilterBitsPerKey >= 4 && t.FilterBitsPerKey <= 32,
+			"Tree.FilterBitsPerKey", t.FilterBitsPerKey, "4 to 32, or negative"},
+		{t.FileBytes >= 4<<10, "Tree.FileBytes", t.FileBytes, "at least 4 KiB"},
+		{t.L0Files >= 1 && t.L0Files <= 64, "Tree.L0Files", t.L0Files, "1 to 64"},
+	}
+	for _, c := range checks {
+		if !c.ok {
+			return &OptionError{Field: c.field, Value: fmt.Sprint(c.value), Rule: c.rule}
+		}
+	}
+	return nil
+}
+
+// engineOptions translates to what the engine takes.
+func (o *Options) engineOptions() engine.Options {
+	return engine.Options{
+		FS:            o.FS,
+		Clock:         clock.System,
+		Logger:        o.Logger,
+		MemoryBudget:  o.MemoryBudget,
+		MemtableBytes: o.Tree.MemtableBytes,
+		BlockBytes:    o.Tree.BlockBytes,
+		FilterBits:    max(o.Tree.FilterBitsPerKey, 0),
+		FileBytes:     o.Tree.FileBytes,
+		L0Files:       o.Tree.L0Files,
+		AsyncDelay:    o.Log.AsyncDelay,
+		Codec:         codecPolicy(o.Compression),
+		CodecFor:      func(setting uint8) engine.CodecPolicy { return codecPolicy(Compression(setting)) },
+		ReadOnly:      o.ReadOnly,
+		MustExist:     o.MustExist,
+		TrackHandles:  o.Debug.TrackHandles,
+	}
+}
+
+func (d Durability) engine() engine.Durability {
+	return [...]engine.Durability{Sync: engine.Sync, Flush: engine.Flush, Async: engine.Async}[d]
+}
+
+// codecPolicy says how a setting applies to the levels.
+func codecPolicy(c Compression) engine.CodecPolicy {
+	return func(level int, bottom bool) compress.Codec {
+		switch {
+		case c == NoCompression || level == 0:
+			return compress.None
+		case c == Small && bottom:
+			return compress.Small
+		}
+		return compress.Fast
+	}
+}

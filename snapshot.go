@@ -1,0 +1,79 @@
+package lightning
+
+import (
+	"iter"
+
+	"github.com/lightningdb/lightning/internal/engine"
+)
+
+// Snapshot is a view of the database at one moment. It has the read verbs of
+// DB and is safe for concurrent use. It must be closed: until then the
+// versions that it sees cannot be dropped.
+type Snapshot struct {
+	inner *engine.Snapshot
+	space space
+}
+
+// In returns a view of the same moment whose verbs read the keyspace k. Both
+// are closed by closing either one.
+func (s *Snapshot) In(k *Keyspace) *Snapshot { return &Snapshot{inner: s.inner, space: k.space.seen()} }
+
+// seen returns the space as a snapshot reads it: what it saw stays readable
+// when the keyspace is dropped later.
+func (s space) seen() space {
+	s.info = nil
+	return s
+}
+
+// Seq returns the sequence number of the newest write that the snapshot sees.
+func (s *Snapshot) Seq() uint64 { return uint64(s.inner.Seq()) }
+
+// Get is DB.Get as of the snapshot.
+func (s *Snapshot) Get(key []byte) ([]byte, error) {
+	value, err := s.AppendGet(nil, key)
+	if err == nil && value == nil {
+		value = []byte{}
+	}
+	return value, err
+}
+
+// AppendGet is DB.AppendGet as of the snapshot.
+func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
+	if err := checkKey(key); err != nil {
+		return dst, err
+	}
+	var stack [keyStackBytes]byte
+	dst, err := s.inner.AppendGet(dst, s.space.key(stack[:0], key))
+	return dst, public(err)
+}
+
+// GetFunc is DB.GetFunc as of the snapshot.
+func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	var stack [keyStackBytes]byte
+	return public(s.inner.GetFunc(s.space.key(stack[:0], key), fn))
+}
+
+// Has is DB.Has as of the snapshot.
+func (s *Snapshot) Has(key []byte) (bool, error) {
+	return found(s.GetFunc(key, func([]byte) error { return nil }))
+}
+
+// MultiGet is DB.MultiGet as of the snapshot.
+func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	return s.space.multiGet(s.inner, keys, fn)
+}
+
+// Iterator is DB.Iterator as of the snapshot. It stays usable when the
+// snapshot is closed.
+func (s *Snapshot) Iterator(o IterOptions) (*Iterator, error) { return s.space.iterator(s.inner, o) }
+
+// Scan is DB.Scan as of the snapshot.
+func (s *Snapshot) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
+	return s.space.scan(s.inner, o, fn)
+}
+
+// Close gives the snapshot up. A second call returns ErrHandleClosed.
+func (s *Snapshot) Close() error { return public(s.inner.Close()) }

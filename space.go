@@ -1,0 +1,200 @@
+package lightning
+
+import (
+	"bytes"
+	"context"
+	"iter"
+
+	"github.com/lightningdb/lightning/internal/engine"
+)
+
+// space is a keyspace as the verbs of DB, Keyspace and Snapshot see it: the
+// part of the engine's keys that begin with prefix. It translates between the
+// user's keys and the engine's, and checks the limits.
+type space struct {
+	engine     *engine.DB
+	info       *engine.KeyspaceInfo // nil for the default keyspace
+	prefix     []byte
+	durability engine.Durability
+}
+
+// keyStackBytes is the size of the buffers on the stack in which short keys
+// get their prefix.
+const keyStackBytes = 128
+
+func (s *space) key(buf, key []byte) []byte {
+	return append(append(buf, s.prefix...), key...)
+}
+
+func (s *space) check(key []byte) error {
+	if s.info != nil && s.info.Dropped() {
+		return ErrKeyspaceDropped
+	}
+	return checkKey(key)
+}
+
+func (s *space) get(key []byte) ([]byte, error) {
+	value, err := s.appendGet(nil, key)
+	if err == nil && value == nil {
+		value = []byte{}
+	}
+	return value, err
+}
+
+func (s *space) appendGet(dst, key []byte) ([]byte, error) {
+	if err := s.check(key); err != nil {
+		return dst, err
+	}
+	var stack [keyStackBytes]byte
+	dst, err := s.engine.AppendGet(dst, s.key(stack[:0], key))
+	return dst, public(err)
+}
+
+func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	var stack [keyStackBytes]byte
+	return public(s.engine.GetFunc(s.key(stack[:0], key), fn))
+}
+
+func (s *space) has(key []byte) (bool, error) {
+	return found(s.getFunc(key, func([]byte) error { return nil }))
+}
+
+// found turns the error of a get into the answer of a has.
+func found(err error) (bool, error) {
+	if err == ErrNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *space) multiGet(snap *engine.Snapshot, keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	full := make([][]byte, len(keys))
+	for i, key := range keys {
+		if err := s.check(key); err != nil {
+			return err
+		}
+		full[i] = s.key(nil, key)
+	}
+	report := func(i int, value []byte, err error) error { return fn(i, value, public(err)) }
+	if snap != nil {
+		return public(snap.MultiGet(full, report))
+	}
+	return public(s.engine.MultiGet(full, report))
+}
+
+func (s *space) put(key, value []byte, d engine.Durability) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	return public(s.engine.Set(s.info, s.prefix, key, value, d))
+}
+
+func (s *space) delete(key []byte, d engine.Durability) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	return public(s.engine.Delete(s.info, s.prefix, key, d))
+}
+
+func (s *space) deleteRange(lo, hi []byte, d engine.Durability) error {
+	first, end, empty, err := s.span(lo, hi)
+	if err != nil || empty {
+		return err
+	}
+	return public(s.engine.DeleteRange(s.info, first, end, d))
+}
+
+// span translates a range of the user to one of the engine. A nil bound means
+// that of the keyspace.
+func (s *space) span(lo, hi []byte) (first, end []byte, empty bool, err error) {
+	for _, bound := range [][]byte{lo, hi} {
+		if err := checkBound(bound); err != nil {
+			return nil, nil, false, err
+		}
+	}
+	if s.info != nil && s.info.Dropped() {
+		return nil, nil, false, ErrKeyspaceDropped
+	}
+	if hi != nil {
+		switch c := bytes.Compare(lo, hi); {
+		case c > 0:
+			return nil, nil, false, ErrInvalidRange
+		case c == 0:
+			return nil, nil, true, nil
+		}
+	}
+	end = engine.PrefixEnd(s.prefix)
+	if hi != nil {
+		end = s.key(nil, hi)
+	}
+	return s.key(nil, lo), end, false, nil
+}
+
+// bounds translates the options of an iterator.
+func (s *space) bounds(o IterOptions) (engine.IterOptions, error) {
+	lower, upper := o.Lower, o.Upper
+	if o.Prefix != nil {
+		if bytes.Compare(o.Prefix, lower) > 0 {
+			lower = o.Prefix
+		}
+		end := engine.PrefixEnd(o.Prefix)
+		if end != nil && (upper == nil || bytes.Compare(end, upper) < 0) {
+			upper = end
+		}
+	}
+	if upper != nil && bytes.Compare(lower, upper) > 0 {
+		if o.Upper != nil && bytes.Compare(o.Lower, o.Upper) > 0 {
+			return engine.IterOptions{}, ErrInvalidRange
+		}
+		lower = upper // the prefix and the bounds have nothing in common
+	}
+	first, end, empty, err := s.span(lower, upper)
+	if empty {
+		first = s.key(nil, lower)
+		end = first
+	}
+	return engine.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix)}, err
+}
+
+func (s *space) iterator(snap *engine.Snapshot, o IterOptions) (*Iterator, error) {
+	bounds, err := s.bounds(o)
+	if err != nil {
+		return nil, err
+	}
+	var it *engine.Iterator
+	if snap != nil {
+		it, err = snap.NewIterator(bounds)
+	} else {
+		it, err = s.engine.NewIterator(bounds)
+	}
+	if err != nil {
+		return nil, public(err)
+	}
+	return &Iterator{inner: it, prefix: s.prefix}, nil
+}
+
+func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
+	it, err := s.iterator(snap, o.IterOptions)
+	if err != nil {
+		return err
+	}
+	err = fn(it.rows(o.Reverse))
+	if closeErr := it.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func (s *space) compact(ctx context.Context, lo, hi []byte) error {
+	first, end, empty, err := s.span(lo, hi)
+	if err != nil || empty {
+		return err
+	}
+	return public(s.engine.Compact(ctx, first, end))
+}
