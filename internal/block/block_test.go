@@ -175,7 +175,7 @@ var shapes = map[string]func(rng *rand.Rand) []byte{
 		return fmt.Appendf(nil, "user%012d", rng.IntN(300))
 	},
 	"equalHeads": func(rng *rand.Rand) []byte { // after a short prefix, a long shared middle
-		return fmt.Appendf(nil, "%c-the-same-middle-%x", "ab"[rng.IntN(2)], rng.IntN(1<<(4*rng.IntN(12))))
+		return fmt.Appendf(nil, "%c-the-same-middle-%x", "ab"[rng.IntN(2)], rng.Int64N(1<<(4*rng.IntN(12))))
 	},
 	"zeroes": func(rng *rand.Rand) []byte {
 		b := make([]byte, 1+rng.IntN(20))
@@ -239,6 +239,10 @@ func TestModel(t *testing.T) {
 				size := b.SizeBytes()
 				if size < len(data) || name == "fixed" && size != len(data) {
 					t.Fatalf("seed %d: SizeBytes %d, block of %d", seed, size, len(data))
+				}
+				var fresh Builder // what a builder did before leaves no trace
+				if !bytes.Equal(build(&fresh, entries), data) {
+					t.Fatalf("seed %d: a used builder makes other bytes", seed)
 				}
 				// At an odd address, right at the end of its allocation.
 				moved := append([]byte{0}, data...)[1:]

@@ -197,6 +197,27 @@ func TestParseFindings(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
+	// Keys shorter than a head leave slack in the check for room; descending
+	// offsets must not hide in it.
+	short := build(&b, []entry{{[]byte("a"), tr, []byte("12")}, {[]byte("b"), tr, []byte("345")}})
+	if v, err = Parse(short); err != nil {
+		t.Fatal(err)
+	}
+	short[v.slots()+1] = 6
+	if _, err := Parse(short); !errors.Is(err, errSlots) {
+		t.Errorf("descending offsets: %v, want %v", err, errSlots)
+	}
+	// 256 bytes more than one byte of offset can tell.
+	wide := build(&b, []entry{{[]byte("a"), tr, make([]byte, 200)}})
+	if v, err = Parse(wide); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := int(v.records()) - sentinelBytes
+	wide = append(wide, make([]byte, 256)...)
+	binary.LittleEndian.PutUint64(wide[sentinel:], 456)
+	if _, err := Parse(wide); !errors.Is(err, errLength) {
+		t.Errorf("more bytes than offsets reach: %v, want %v", err, errLength)
+	}
 	// A block without records has neither prefix nor lengths: an iterator
 	// would make room for them.
 	empty := make([]byte, headerBytes+sentinelBytes)

@@ -108,18 +108,21 @@ func TestHostileLengths(t *testing.T) {
 	fast := append(binary.AppendUvarint(nil, 4<<30-1), 0, 1, 2, 3)
 	// A zstd frame: magic, descriptor (8-byte content size, single segment),
 	// size, one raw block of one byte.
-	small := []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0}
-	small = binary.LittleEndian.AppendUint64(small, 3<<30)
-	small = append(small, 9, 0, 0, 'x')
+	var small [2][]byte
+	for i, size := range []uint64{3 << 30, 64 << 20} {
+		small[i] = []byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0}
+		small[i] = binary.LittleEndian.AppendUint64(small[i], size)
+		small[i] = append(small[i], 9, 0, 0, 'x')
+	}
 	// The same without a content size but a window of 512 MiB.
 	window := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 19 << 3, 9, 0, 0, 'x'}
 	dst := make([]byte, 100)
-	_ = Decompress(dst, Small, small) // makes the shared coder
+	_ = Decompress(dst, Small, small[0]) // makes the shared coder
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range 10 {
-		if Decompress(dst, Fast, fast) == nil || Decompress(dst, Small, small) == nil ||
-			Decompress(dst, Small, window) == nil {
+		if Decompress(dst, Fast, fast) == nil || Decompress(dst, Small, small[0]) == nil ||
+			Decompress(dst, Small, small[1]) == nil || Decompress(dst, Small, window) == nil {
 			t.Fatal("no error")
 		}
 	}

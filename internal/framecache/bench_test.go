@@ -78,6 +78,7 @@ func BenchmarkMiss(b *testing.B) {
 		if table.Get(slot) == nil {
 			h, ok := f.Alloc(8 << 10)
 			if !ok {
+				g.Exit()
 				b.Fatal("refused")
 			}
 			table.Publish(slot, h).Release()

@@ -52,16 +52,17 @@ const (
 	reserveFraction    = 32
 	reserveMinBytes    = 64 << 10
 	reserveMaxBytes    = 8 << 20
-	reserveMaxFraction = 4
+	reserveMaxFraction = 8
 	batchFraction      = 4 // of the reserve, evicted beyond the need
 
 	// One frame may take half of the capacity.
 	frameMaxFraction = 2
 	frameMaxBytes    = 1<<31 - 1
 
-	// A reserve that was raised is given up after blocks took this many times
-	// its size.
-	wantedPatience = 16
+	// Refusals of small blocks raise the reserve to this share at most, and it
+	// is given up after blocks took wantedPatience times its size.
+	wantedMaxFraction = 4
+	wantedPatience    = 16
 )
 
 // Config says how large a cache is and what it works with. All fields are
@@ -134,6 +135,7 @@ func (c *Cache) SetCapacity(bytes int64) {
 		c.evict(over)
 	}
 	c.reclaim(math.MaxInt64)
+	c.reclaimHeld()
 }
 
 // reserveBytes is how much is kept out of attached frames in normal times.
@@ -212,13 +214,15 @@ func (c *Cache) makeRoom(need int64) bool {
 	reserve := c.reserveBytes()
 	goal := c.capacity - max(reserve, c.wanted-need)
 	batch := reserve / batchFraction
-	// The second round sees which frames are held by pins.
-	for range 2 {
+	for range 2 { // the second round knows which frames are held by pins
 		if over := c.attachedBytes() + need - goal; over > 0 {
 			c.evict(over + batch)
 		}
+		// Not only when it is urgent: a caller that is inside a guard lets
+		// the epoch move by one at most, and it has to move several times.
+		c.reclaim(need + batch)
 		if c.used+need > c.capacity {
-			c.reclaim(need + batch)
+			c.reclaimHeld()
 		}
 		if c.used+need <= c.capacity {
 			if need >= c.wanted {
@@ -229,32 +233,38 @@ func (c *Cache) makeRoom(need int64) bool {
 			return true
 		}
 	}
-	raised := min(max(c.wanted, reserve)+need, c.capacity/reserveMaxFraction)
+	raised := min(max(c.wanted, reserve)+need, c.capacity/wantedMaxFraction)
 	c.wanted = max(c.wanted, need, raised)
 	return false
 }
 
-// reclaim frees what readers have left, until about wantBytes are free.
+// reclaim frees frames from limbo whose readers have left, about wantBytes of
+// them; those that are pinned become held.
 func (c *Cache) reclaim(wantBytes int64) {
-	start := c.used
-	for i := c.queues[queueHeld].tail; i != 0 && start-c.used < wantBytes; {
-		f := c.frames.at(i)
-		i = f.prev
-		if f.pins.Load() == 0 {
-			c.remove(f)
-			c.free(f)
-		}
-	}
-	for start-c.used < wantBytes {
+	for wantBytes > 0 {
 		f := c.last(queueLimbo)
 		if f == nil || !c.epochs.Passed(f.ticket) {
 			return
 		}
 		c.remove(f)
-		if f.pins.Load() == 0 {
-			c.free(f)
-		} else {
+		if f.pins.Load() != 0 {
 			c.push(queueHeld, f)
+			continue
+		}
+		wantBytes -= f.charge()
+		c.free(f)
+	}
+}
+
+// reclaimHeld frees the held frames whose last pin is gone. It looks at all of
+// them.
+func (c *Cache) reclaimHeld() {
+	for i := c.queues[queueHeld].tail; i != 0; {
+		f := c.frames.at(i)
+		i = f.prev
+		if f.pins.Load() == 0 {
+			c.remove(f)
+			c.free(f)
 		}
 	}
 }
@@ -300,6 +310,7 @@ func (c *Cache) Close() (leakedBytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reclaim(math.MaxInt64)
+	c.reclaimHeld()
 	if c.used == 0 {
 		c.slab.Close()
 	}

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
 
@@ -120,8 +121,8 @@ func TestPrivateFrameIsFreedAtOnce(t *testing.T) {
 	f := newFixture(t, 1<<20)
 	g := f.epochs.Enter()
 	defer g.Exit()
-	for range 1000 {
-		h, ok := f.Alloc(100 << 10)
+	for range 200 {
+		h, ok := f.Alloc(20 << 10)
 		if !ok {
 			t.Fatal("refused")
 		}
@@ -195,22 +196,22 @@ func TestCloseReportsLeak(t *testing.T) {
 
 func TestSetCapacity(t *testing.T) {
 	f := newFixture(t, 8<<20)
-	table := f.NewTable(4000)
+	table := f.NewTable(3000)
 	loadAll := func() {
-		for slot := range 4000 {
+		for slot := range 3000 {
 			if table.Get(slot) == nil && !f.load(table, slot, 4<<10) {
 				t.Fatalf("slot %d refused", slot)
 			}
 		}
 	}
-	for _, capacity := range []int64{8 << 20, 1 << 20, 3 << 20, 128 << 10, 16 << 20, 2 << 20} {
+	for _, capacity := range []int64{8 << 20, 1 << 20, 128 << 10, 3 << 20} {
 		f.SetCapacity(capacity)
 		if m := f.Metrics(); m.UsedBytes > capacity || m.CapacityBytes != capacity {
 			t.Fatalf("after SetCapacity(%d): %+v", capacity, m)
 		}
 		loadAll()
 		m := f.Metrics()
-		if m.UsedBytes > capacity || m.UsedBytes < min(capacity*7/10, 4000*4<<10) {
+		if m.UsedBytes > capacity || m.UsedBytes < min(capacity*7/10, 3000*4<<10) {
 			t.Fatalf("filled at capacity %d: %+v", capacity, m)
 		}
 	}
@@ -245,10 +246,25 @@ func TestStalledEpoch(t *testing.T) {
 	}
 }
 
+// Readers load blocks from inside their guards, and mostly nobody else calls
+// the cache. That must be enough to keep memory coming.
+func TestLoadsInsideGuards(t *testing.T) {
+	f := newFixture(t, 1<<20)
+	table := f.NewTable(10_000)
+	for slot := range 10_000 {
+		g := f.epochs.Enter()
+		ok := f.load(table, slot, 4<<10)
+		g.Exit()
+		if !ok {
+			t.Fatalf("slot %d refused: %+v", slot, f.Metrics())
+		}
+	}
+}
+
 // A large block, asked for from inside a guard again and again, gets in after
 // few tries even though small ones take room in between.
 func TestLargeBlockGetsRoom(t *testing.T) {
-	f := newFixture(t, 64<<20)
+	f := newFixture(t, 16<<20)
 	table := f.NewTable(100_000)
 	next := 0
 	small := func() {
@@ -257,12 +273,12 @@ func TestLargeBlockGetsRoom(t *testing.T) {
 		g.Exit()
 		next++
 	}
-	for range 9000 {
+	for range 2300 {
 		small()
 	}
 	for try := 0; ; try++ {
 		g := f.epochs.Enter()
-		ok := f.load(table, 99_999, 20<<20)
+		ok := f.load(table, 99_999, 5<<20)
 		g.Exit()
 		if ok {
 			break
@@ -274,7 +290,7 @@ func TestLargeBlockGetsRoom(t *testing.T) {
 			small()
 		}
 	}
-	if _, ok := f.Alloc(33 << 20); ok {
+	if _, ok := f.Alloc(9 << 20); ok {
 		t.Fatal("one block got more than half of the capacity")
 	}
 }
@@ -315,7 +331,20 @@ func TestCapacityIsRespected(t *testing.T) {
 	tables := []*Table{f.NewTable(500), f.NewTable(500), f.NewTable(500)}
 	var pins []Handle
 	var guards []epoch.Guard
-	for range 40_000 {
+	defer func() {
+		for _, h := range pins {
+			h.Release()
+		}
+		for _, g := range guards {
+			g.Exit()
+		}
+		checkQueues(t, f.Cache)
+	}()
+	rounds := 40_000
+	if invariant.Enabled { // poisoning takes its time
+		rounds = 6_000
+	}
+	for range rounds {
 		i, slot := rng.IntN(len(tables)), rng.IntN(500)
 		switch p := rng.IntN(1000); {
 		case p < 500:
@@ -355,13 +384,6 @@ func TestCapacityIsRespected(t *testing.T) {
 			tables[i] = f.NewTable(500)
 		}
 	}
-	for _, h := range pins {
-		h.Release()
-	}
-	for _, g := range guards {
-		g.Exit()
-	}
-	checkQueues(t, f.Cache)
 }
 
 // checkQueues walks the lists and compares them with their sums and slots.
@@ -400,6 +422,9 @@ func TestLayout(t *testing.T) {
 	table := f.NewTable(2)
 	f.load(table, 0, 8<<10)
 	f.load(table, 1, 1024) // keeps the slab from giving back its chunk
+	if invariant.Enabled {
+		return // checks allocate
+	}
 	if n := testing.AllocsPerRun(100, func() {
 		g := f.epochs.Enter()
 		table.Get(0)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/invariant"
 )
 
 // stress is many readers that check every byte range they are shown, on a
@@ -100,7 +101,7 @@ func TestConcurrent(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rounds := 20_000
-	if testing.Short() {
+	if testing.Short() || invariant.Enabled {
 		rounds = 5_000
 	}
 	s := &stress{fixture: newFixture(t, 2<<20)}

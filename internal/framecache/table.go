@@ -113,6 +113,7 @@ func (t *Table) Drop() {
 			}
 		}
 		c.reclaim(math.MaxInt64)
+		c.reclaimHeld()
 		c.mu.Unlock()
 	}
 	c.mu.Lock()

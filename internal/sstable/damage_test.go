@@ -18,7 +18,8 @@ func smallTable(tb testing.TB, codec compress.Codec) (*memFile, model, []rangede
 	var m model
 	for i := range 40 {
 		for seq := range 1 + i%3 {
-			m = append(m, set(fmt.Sprintf("key%03d", i), base.SeqNum(9-seq), fmt.Sprintf("value %d of %d ....", seq, i)))
+			value := fmt.Sprintf("value %d of %d ....", seq, i)
+			m = append(m, set(fmt.Sprintf("key%03d", i), base.SeqNum(9-seq), value))
 		}
 	}
 	dels := []rangedel.Fragment{{Lo: []byte("key01"), Hi: []byte("key02"), Seqs: []base.SeqNum{7, 2}}}

@@ -9,16 +9,16 @@ import (
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
-// TestVerifyJudgesContent makes tables that are wrong under right checksums,
-// as a broken writer or a flipped bit in memory would make them.
-func TestVerifyJudgesContent(t *testing.T) {
-	const broken = 150 // the record at which something goes wrong
-	record := func(i int) entry { return set(fmt.Sprintf("key%05d", i), 5, "some value") }
-	for name, c := range map[string]struct {
-		spoil func(w *Writer) // before the record
-		mend  func(w *Writer) // after it
-		want  error
-	}{
+// spoiling is a way to make a table that is wrong under right checksums, as a
+// broken writer or a flipped bit in memory would make it.
+type spoiling struct {
+	spoil func(w *Writer) // before the record
+	mend  func(w *Writer) // after it
+	want  error
+}
+
+func spoilings() map[string]spoiling {
+	return map[string]spoiling{
 		"right": {},
 		"block out of order": {spoil: func(w *Writer) {
 			_ = w.endBlock([]byte("key00150"))
@@ -58,7 +58,14 @@ func TestVerifyJudgesContent(t *testing.T) {
 		"sequence range":    {spoil: func(w *Writer) { w.tally.SmallestSeq-- }, want: base.ErrCorrupted},
 		"span":              {spoil: func(w *Writer) { w.tally.Lo = []byte("key") }, want: base.ErrCorrupted},
 		"range delete lost": {spoil: func(w *Writer) { w.tally.RangeDeletes++ }, want: base.ErrCorrupted},
-	} {
+	}
+}
+
+// TestVerifyJudgesContent spoils tables at their middle record.
+func TestVerifyJudgesContent(t *testing.T) {
+	const spoiled = 150
+	record := func(i int) entry { return set(fmt.Sprintf("key%05d", i), 5, "some value") }
+	for name, c := range spoilings() {
 		t.Run(name, func(t *testing.T) {
 			f := &memFile{}
 			w := NewWriter(f, WriterOptions{
@@ -69,14 +76,14 @@ func TestVerifyJudgesContent(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 300 {
-				if i == broken && c.spoil != nil {
+				if i == spoiled && c.spoil != nil {
 					c.spoil(w)
 				}
 				e := record(i)
 				if err := w.Add(e.key, e.tr, e.value); err != nil {
 					t.Fatal(err)
 				}
-				if i == broken && c.mend != nil {
+				if i == spoiled && c.mend != nil {
 					c.mend(w)
 				}
 			}

@@ -66,8 +66,8 @@ func (r *reader) read(offset int64, n int) ([]byte, error) {
 	if offset >= r.at && offset+int64(n) <= r.at+int64(len(r.window)) {
 		return r.window[offset-r.at:][:n], nil
 	}
-	if cap(r.window) < windowBytes {
-		r.window = make([]byte, windowBytes)
+	if want := min(windowBytes, r.size); int64(cap(r.window)) < want {
+		r.window = make([]byte, want)
 	}
 	r.window = r.window[:min(windowBytes, r.size-offset)]
 	r.at = offset

@@ -1,0 +1,251 @@
+package wal
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// sample is a log of three segments in memory, of which everything before the
+// last two groups is synced.
+type sample struct {
+	cfg    Config
+	m      *memfs.FS
+	groups []group
+	ends   []Position // where the segments end
+	synced Position
+}
+
+const sampleSegmentBytes = 2 << 10
+
+func newSample(t testing.TB, closed bool) *sample {
+	t.Helper()
+	cfg, m := newConfig(t)
+	mustPrepare(t, cfg, sampleSegmentBytes, 1, 2, 3)
+	l := mustLog(t, cfg, 1, 0)
+	w := newWriter(l, 4)
+	s := &sample{cfg: cfg, m: m}
+	for i := range 11 {
+		if i == 4 || i == 7 {
+			s.ends = append(s.ends, l.Appended())
+			must(t, l.Rotate(base.FileNum(2+len(s.ends)-1)))
+		}
+		must(t, w.append(50+13*i))
+		if i < 9 {
+			must(t, l.Sync())
+			s.synced = l.Appended()
+		}
+	}
+	must(t, l.Flush())
+	s.ends = append(s.ends, l.Appended())
+	if closed {
+		must(t, l.Close())
+		s.synced = s.ends[2]
+	}
+	s.groups = w.groups
+	return s
+}
+
+// with returns a copy of the log in which a segment has other content.
+func (s *sample) with(t testing.TB, n base.FileNum, b []byte) Config {
+	t.Helper()
+	c := s.m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+	writeSegment(t, c, n, b)
+	return on(s.cfg, c)
+}
+
+// proved is how far the log says of itself that it was durable. Nothing says
+// so of the last sync before a crash.
+func (s *sample) proved(closed bool) Position {
+	if closed {
+		return s.synced
+	}
+	return s.groups[8].end // groups 9 and 10 were written knowing of group 8
+}
+
+func TestEveryBitFlip(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		s := newSample(t, closed)
+		start := Position(0)
+		for seg, end := range s.ends {
+			n := base.FileNum(seg + 1)
+			file := readSegment(t, s.m, n)
+			used := segmentHeaderBytes + int(end-start)
+			for i := range file {
+				for bit := range 8 {
+					if i >= used+groupHeaderBytes && bit > 0 {
+						break // empty space
+					}
+					b := slices.Clone(file)
+					b[i] ^= 1 << bit
+					got, r, err := replayAll(s.with(t, n, b), 0, 1, 2, 3)
+					at := start + Position(max(0, i-segmentHeaderBytes))
+					switch {
+					case err != nil && !isDamage(err):
+						t.Fatalf("segment %d byte %d: %v is not typed as damage", n, i, err)
+					case err != nil && damages(err)[0].File != FileName(n):
+						t.Fatalf("segment %d byte %d: blamed on %v", n, i, err)
+					case err == nil && i < used && at < s.proved(closed):
+						t.Fatalf("closed %v, segment %d byte %d bit %d: not found: %+v", closed, n, i, bit, r)
+					case err == nil:
+						if err := check(s.groups, got, r, min(s.proved(closed), s.synced)); err != nil {
+							t.Fatalf("segment %d byte %d: %v", n, i, err)
+						}
+					default: // what was handed out before is right in any case
+						if err := check(s.groups, got, Result{Groups: len(got), LastSeq: r.LastSeq, End: r.End}, 0); err != nil &&
+							!strings.Contains(err.Error(), "result ends") {
+							t.Fatalf("segment %d byte %d: %v", n, i, err)
+						}
+					}
+				}
+			}
+			start = end
+		}
+	}
+}
+
+func TestEveryTruncation(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		s := newSample(t, closed)
+		start := Position(0)
+		for seg, end := range s.ends {
+			n := base.FileNum(seg + 1)
+			file := readSegment(t, s.m, n)
+			for size := range file {
+				got, r, err := replayAll(s.with(t, n, file[:size]), 0, 1, 2, 3)
+				lost := size < segmentHeaderBytes+int(min(end, s.proved(closed))-start) && start < s.proved(closed)
+				switch {
+				case err != nil && !isDamage(err):
+					t.Fatalf("segment %d cut to %d: %v is not typed as damage", n, size, err)
+				case lost && seg < 2 && err == nil:
+					t.Fatalf("segment %d cut to %d: not found", n, size)
+				case err == nil:
+					if err := check(s.groups, got, r, 0); err != nil {
+						t.Fatalf("segment %d cut to %d: %v", n, size, err)
+					}
+				}
+			}
+			start = end
+		}
+	}
+}
+
+func TestZeroedSectorsAreFound(t *testing.T) {
+	s := newSample(t, true)
+	for seg := range s.ends {
+		n := base.FileNum(seg + 1)
+		file := readSegment(t, s.m, n)
+		for at := 0; at < segmentHeaderBytes+200; at += 64 {
+			b := slices.Clone(file)
+			clear(b[at : at+64])
+			if _, r, err := replayAll(s.with(t, n, b), 0, 1, 2, 3); !isDamage(err) {
+				t.Errorf("segment %d, zeroes at %d: %v, %+v", n, at, err, r)
+			}
+		}
+	}
+}
+
+func TestMissingAndForeignSegments(t *testing.T) {
+	s := newSample(t, true)
+	for n := base.FileNum(1); n <= 3; n++ {
+		c := s.m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+		must(t, c.Remove(testDir+"/"+FileName(n)))
+		_, _, err := replayAll(on(s.cfg, c), 0, 1, 2, 3)
+		if all := damages(err); len(all) != 1 || all[0].Kind != "missing file" || all[0].File != FileName(n) {
+			t.Errorf("segment %d removed: %v", n, err)
+		}
+	}
+	one, two := readSegment(t, s.m, 1), readSegment(t, s.m, 2)
+	if _, _, err := replayAll(s.with(t, 1, two), 0, 1, 2, 3); !isDamage(err) {
+		t.Errorf("segment 2 in the place of 1: %v", err)
+	}
+	if _, _, err := replayAll(s.with(t, 2, one), 0, 1, 2, 3); !isDamage(err) {
+		t.Errorf("segment 1 in the place of 2: %v", err)
+	}
+	if _, _, err := replayAll(s.cfg, 0, 1, 3, 2); !isDamage(err) {
+		t.Errorf("segments out of order: %v", err)
+	}
+	if _, _, err := replayAll(s.cfg, 0, 1, 3); !isDamage(err) {
+		t.Errorf("a segment not listed: %v", err)
+	}
+	foreign := s.cfg
+	foreign.DBID = base.DBID{9}
+	if _, _, err := replayAll(foreign, 0, 1, 2, 3); len(damages(err)) != 3 {
+		t.Errorf("log of another database: %v", err)
+	}
+	other := newSample(t, true) // same numbers and positions, other salts
+	mixed := slices.Concat(one[:segmentHeaderBytes], readSegment(t, other.m, 1)[segmentHeaderBytes:])
+	if got, _, err := replayAll(s.with(t, 1, mixed), 0, 1, 2, 3); !isDamage(err) || len(got) != 0 {
+		t.Errorf("groups of another incarnation: %d of them, %v", len(got), err)
+	}
+}
+
+func TestAllDamageIsListed(t *testing.T) {
+	s := newSample(t, true)
+	c := s.m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+	one := readSegment(t, c, 1)
+	one[segmentHeaderBytes+groupHeaderBytes+5] ^= 1                      // group 0
+	one[segmentHeaderBytes+int(s.groups[1].end)+groupHeaderBytes+5] ^= 1 // group 2
+	writeSegment(t, c, 1, one)
+	three := readSegment(t, c, 3)
+	three[3] ^= 1
+	writeSegment(t, c, 3, three)
+	must(t, c.Remove(testDir+"/"+FileName(2)))
+	_, _, err := replayAll(on(s.cfg, c), 0, 1, 2, 3)
+	found := map[string]int{}
+	for _, d := range damages(err) {
+		found[d.File+" "+d.Kind]++
+	}
+	if found["000001.wal wal group"] != 2 || found["000002.wal missing file"] != 1 ||
+		found["000003.wal wal segment header"] != 1 || len(found) != 3 {
+		t.Errorf("found %v in %v", found, err)
+	}
+}
+
+func TestTornEndIsReported(t *testing.T) {
+	s := newSample(t, false)
+	three := readSegment(t, s.m, 3)
+	at := segmentHeaderBytes + int(s.groups[9].end-s.ends[1]) // group 10, never synced
+	three[at+groupHeaderBytes] ^= 1
+	got, r, err := replayAll(s.with(t, 3, three), 0, 1, 2, 3)
+	if err != nil || len(got) != 10 || r.TornFile != FileName(3) || r.End != s.groups[9].end ||
+		r.TornBytes != int64(s.groups[10].end-s.groups[9].end) {
+		t.Errorf("last group torn: %d groups, %+v, %v", len(got), r, err)
+	}
+	// Group 9 torn, group 10 intact: a disk that wrote them out of order.
+	at = segmentHeaderBytes + int(s.groups[8].end-s.ends[1])
+	three[at+groupHeaderBytes] ^= 1
+	three[segmentHeaderBytes+int(s.groups[9].end-s.ends[1])+groupHeaderBytes] ^= 1
+	got, r, err = replayAll(s.with(t, 3, three), 0, 1, 2, 3)
+	if err != nil || len(got) != 9 || r.End != s.groups[8].end ||
+		r.TornBytes != int64(s.groups[10].end-s.groups[8].end) {
+		t.Errorf("out of order: %d groups, %+v, %v", len(got), r, err)
+	}
+}
+
+func TestNewerFormatIsNamed(t *testing.T) {
+	s := newSample(t, true)
+	b := readSegment(t, s.m, 2)
+	binary.LittleEndian.PutUint32(b[8:], 7)
+	reseal(b)
+	_, _, err := replayAll(s.with(t, 2, b), 0, 1, 2, 3)
+	if err == nil || isDamage(err) || !strings.Contains(err.Error(), "format version 7") {
+		t.Errorf("format 7: %v", err)
+	}
+}
+
+func TestReservedBytesAreRefused(t *testing.T) {
+	s := newSample(t, true)
+	for _, off := range []int{12, 44, 48} {
+		b := readSegment(t, s.m, 2)
+		b[off] |= 1
+		reseal(b)
+		if _, _, err := replayAll(s.with(t, 2, b), 0, 1, 2, 3); !isDamage(err) {
+			t.Errorf("byte %d: %v", off, err)
+		}
+	}
+}
