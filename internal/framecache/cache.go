@@ -243,7 +243,7 @@ func (c *Cache) makeRoom(need int64) bool {
 func (c *Cache) reclaim(wantBytes int64) {
 	for wantBytes > 0 {
 		f := c.last(queueLimbo)
-		if f == nil || !c.epochs.Passed(f.ticket) {
+		if f == nil {
 			return
 		}
 		c.remove(f)

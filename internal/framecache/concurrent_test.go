@@ -26,7 +26,7 @@ const stressSlots = 300
 
 func (s *stress) sizeOf(slot int) int {
 	if slot == 0 {
-		return 300 << 10 // as a filter block
+		return 100 << 10 // as a filter block
 	}
 	return 1<<10 + slot%7*1500
 }

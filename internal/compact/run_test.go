@@ -1,0 +1,294 @@
+package compact
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// records is a base.Iterator over a sorted slice.
+type records struct {
+	rows []base.Record
+	pos  int
+	err  error // returned after the last row
+}
+
+func (r *records) at(pos int) *base.Record {
+	r.pos = min(max(pos, -1), len(r.rows))
+	if r.pos < 0 || r.pos == len(r.rows) {
+		return nil
+	}
+	return &r.rows[r.pos]
+}
+
+func (r *records) seek(key []byte) int {
+	i, _ := slices.BinarySearchFunc(r.rows, key, func(a base.Record, key []byte) int {
+		if bytes.Compare(a.Key, key) < 0 {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+func (r *records) First() *base.Record            { return r.at(0) }
+func (r *records) Last() *base.Record             { return r.at(len(r.rows) - 1) }
+func (r *records) Next() *base.Record             { return r.at(r.pos + 1) }
+func (r *records) Prev() *base.Record             { return r.at(r.pos - 1) }
+func (r *records) SeekGE(key []byte) *base.Record { return r.at(r.seek(key)) }
+func (r *records) SeekLT(key []byte) *base.Record { return r.at(r.seek(key) - 1) }
+func (r *records) Err() error                     { return r.err }
+func (r *records) Close() error                   { return nil }
+
+// input is a random history: versions of few keys and range tombstones, each
+// with a sequence number of its own.
+type input struct {
+	rows       []base.Record
+	tombstones []rangedel.Tombstone
+	snapshots  []base.SeqNum
+}
+
+const lastSeq = 80
+
+func randomInput(rng *rand.Rand) input {
+	var in input
+	for seq := base.SeqNum(1); seq <= lastSeq; seq++ {
+		key := fmt.Appendf(nil, "k%02d", rng.IntN(15))
+		switch rng.IntN(8) {
+		case 0:
+			hi := fmt.Appendf(nil, "k%02d", rng.IntN(16))
+			if bytes.Compare(key, hi) < 0 {
+				in.tombstones = append(in.tombstones, rangedel.Tombstone{Lo: key, Hi: hi, Seq: seq})
+			}
+		case 1, 2:
+			in.rows = append(in.rows, base.Record{Key: key, Trailer: base.MakeTrailer(seq, base.KindDelete)})
+		default:
+			in.rows = append(in.rows, base.Record{
+				Key: key, Trailer: base.MakeTrailer(seq, base.KindSet), Value: fmt.Append(nil, seq),
+			})
+		}
+		if rng.IntN(12) == 0 {
+			in.snapshots = append(in.snapshots, seq)
+		}
+	}
+	slices.SortFunc(in.rows, func(a, b base.Record) int {
+		return base.Compare(a.Key, a.Trailer, b.Key, b.Trailer)
+	})
+	return in
+}
+
+// workshop is where outputs are written and read back.
+type workshop struct {
+	t      *testing.T
+	fs     *memfs.FS
+	epochs epoch.Domain
+	next   base.FileNum
+	id     base.DBID
+}
+
+func newWorkshop(t *testing.T) *workshop { return &workshop{t: t, fs: memfs.New()} }
+
+func (w *workshop) newWriter([]byte) (base.FileNum, *sstable.Writer, error) {
+	w.next++
+	f, err := w.fs.Create(w.next.String())
+	if err != nil {
+		return 0, nil, err
+	}
+	return w.next, sstable.NewWriter(f, sstable.WriterOptions{
+		DBID: w.id, FileNum: w.next, BlockSizeBytes: 256,
+	}), nil
+}
+
+// open returns the sources and tombstones of tables.
+func (w *workshop) open(files []*manifest.FileMeta) ([]iterate.Source, *rangedel.List) {
+	w.t.Helper()
+	var sources []iterate.Source
+	var lists []*rangedel.List
+	for _, meta := range files {
+		f, err := w.fs.Open(meta.Num.String())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r, err := sstable.OpenReader(f, sstable.ReaderOptions{
+			Name: meta.Num.String(), DBID: w.id, FileNum: meta.Num,
+			SizeBytes: int64(meta.SizeBytes), Epochs: &w.epochs,
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		list, err := r.RangeDeletes()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		lists = append(lists, list)
+		sources = append(sources, iterate.Source{
+			Iter: r.NewIter(sstable.IterOptions{}), MaxSeq: base.SeqNumMax,
+		})
+	}
+	return sources, rangedel.Merge(lists...)
+}
+
+// view returns what a reader at seq sees.
+func view(sources []iterate.Source, deletes *rangedel.List, seq base.SeqNum) []string {
+	v := iterate.NewVisible(iterate.NewMerging(sources), iterate.Options{
+		Seq: seq, RangeDeletes: []*rangedel.List{deletes},
+	})
+	var out []string
+	for ok := v.First(); ok; ok = v.Next() {
+		out = append(out, fmt.Sprintf("%s=%s", v.Key(), v.Value()))
+	}
+	return out
+}
+
+// TestRunKeepsWhatReadersSee compacts random histories and compares what each
+// snapshot and a new reader see before and after.
+func TestRunKeepsWhatReadersSee(t *testing.T) {
+	for seed := range uint64(400) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		in := randomInput(rng)
+		w := newWorkshop(t)
+		deletes := rangedel.Build(in.tombstones)
+		cfg := Config{
+			Snapshots: in.snapshots, RangeDeletes: deletes, Bottom: rng.IntN(2) == 0,
+			FileBytes: int64(rng.IntN(2) * 600),
+			Border: func(prev, next []byte, _ int64) bool {
+				return prev[2] != next[2] && next[2] == '5'
+			},
+			NewWriter: w.newWriter,
+		}
+		files, stats, err := Run(context.Background(), &records{rows: in.rows}, cfg)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		checkFiles(t, files, stats, cfg.Border)
+		sources, after := w.open(files)
+		for _, seq := range append(in.snapshots, lastSeq, base.SeqNumMax) {
+			want := view([]iterate.Source{{Iter: &records{rows: in.rows}, MaxSeq: base.SeqNumMax}}, deletes, seq)
+			if got := view(sources, after, seq); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, bottom %v: at %d readers see\n%v instead of\n%v", seed, cfg.Bottom, seq, got, want)
+			}
+		}
+		if cfg.Bottom && len(in.snapshots) == 0 {
+			checkNoGarbage(t, files)
+		}
+	}
+}
+
+// checkFiles sees that outputs are in order, disjoint and end at borders.
+func checkFiles(t *testing.T, files []*manifest.FileMeta, stats Stats, border func(a, b []byte, n int64) bool) {
+	t.Helper()
+	var records uint64
+	for i, f := range files {
+		records += f.Count
+		if i > 0 && bytes.Compare(files[i-1].Hi, f.Lo) > 0 {
+			t.Fatalf("file %d ends at %q, file %d begins at %q", i-1, files[i-1].Hi, i, f.Lo)
+		}
+	}
+	if records != stats.RecordsOut {
+		t.Fatalf("files hold %d records, %d were written", records, stats.RecordsOut)
+	}
+}
+
+// checkNoGarbage sees that a bottom run that nobody looks into the past of
+// leaves only live rows, all with sequence number zero.
+func checkNoGarbage(t *testing.T, files []*manifest.FileMeta) {
+	t.Helper()
+	for _, f := range files {
+		if f.Deletes+f.RangeDeletes > 0 || f.LargestSeq != 0 {
+			t.Fatalf("garbage at the bottom: %+v", f)
+		}
+	}
+}
+
+func TestRunDropsOnlyWhatItMay(t *testing.T) {
+	row := func(key string, seq base.SeqNum, kind base.Kind) base.Record {
+		return base.Record{Key: []byte(key), Trailer: base.MakeTrailer(seq, kind)}
+	}
+	rows := []base.Record{
+		row("a", 9, base.KindDelete), row("a", 5, base.KindSet),
+		row("b", 8, base.KindSet), row("b", 4, base.KindSet), row("b", 3, base.KindSet),
+	}
+	cases := []struct {
+		name      string
+		bottom    bool
+		snapshots []base.SeqNum
+		want      uint64
+	}{
+		{"middle", false, nil, 2},                          // the delete and the newest b
+		{"bottom", true, nil, 1},                           // the newest b
+		{"middle, snapshot 5", false, []base.SeqNum{5}, 4}, // all but b@3
+		{"bottom, snapshot 5", true, []base.SeqNum{5}, 4},
+		{"bottom, snapshot 9", true, []base.SeqNum{9}, 1},
+		{"bottom, snapshots 3 and 4", true, []base.SeqNum{3, 4}, 4}, // a@5 is seen by nobody
+	}
+	for _, c := range cases {
+		w := newWorkshop(t)
+		_, stats, err := Run(context.Background(), &records{rows: rows}, Config{
+			Bottom: c.bottom, Snapshots: c.snapshots, NewWriter: w.newWriter,
+			Border: func(_, _ []byte, _ int64) bool { return false },
+		})
+		if err != nil || stats.RecordsOut != c.want {
+			t.Errorf("%s: %d records, want %d (%v)", c.name, stats.RecordsOut, c.want, err)
+		}
+	}
+}
+
+func TestRunStops(t *testing.T) {
+	w := newWorkshop(t)
+	broken := errors.New("broken input")
+	cfg := Config{NewWriter: w.newWriter, Border: func(_, _ []byte, _ int64) bool { return false }}
+	rows := randomInput(rand.New(rand.NewPCG(1, 1))).rows
+	if _, _, err := Run(context.Background(), &records{rows: rows, err: broken}, cfg); !errors.Is(err, broken) {
+		t.Errorf("error of the input: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var many []base.Record
+	for i := range 2 * yieldRecords {
+		many = append(many, base.Record{
+			Key: fmt.Appendf(nil, "%06d", i), Trailer: base.MakeTrailer(1, base.KindSet),
+		})
+	}
+	if _, _, err := Run(ctx, &records{rows: many}, cfg); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled run: %v", err)
+	}
+	full := errors.New("disk full")
+	cfg.NewWriter = func([]byte) (base.FileNum, *sstable.Writer, error) { return 0, nil, full }
+	if _, _, err := Run(context.Background(), &records{rows: rows}, cfg); !errors.Is(err, full) {
+		t.Errorf("no output file: %v", err)
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	rows := make([]base.Record, 100_000)
+	for i := range rows {
+		rows[i] = base.Record{
+			Key: fmt.Appendf(nil, "%016d", i), Trailer: base.MakeTrailer(1, base.KindSet),
+			Value: make([]byte, 100),
+		}
+	}
+	w := &workshop{fs: memfs.New()}
+	b.SetBytes(int64(len(rows) * 116))
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _, err := Run(context.Background(), &records{rows: rows}, Config{
+			NewWriter: w.newWriter, Bottom: true,
+			Border: func(_, _ []byte, _ int64) bool { return false },
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
