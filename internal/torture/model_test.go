@@ -1,5 +1,3 @@
-// Package torture runs the database against the model under random operations
-// and under crashes at every operation of the file system.
 package torture
 
 import (
