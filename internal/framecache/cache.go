@@ -84,7 +84,7 @@ type Cache struct {
 	closed   bool
 	capacity int64
 	used     int64 // bytes of all frames that are not free
-	wanted   int64 // reserve raised by refusals, see makeRoom
+	wanted   int64 // added to the reserve by refusals, see makeRoom
 	queues   [queueCount]queue
 	ghost    ghost
 	tables   []*Table // by ordinal, nil where one was dropped
@@ -212,7 +212,7 @@ func (c *Cache) makeRoom(need int64) bool {
 		return false
 	}
 	reserve := c.reserveBytes()
-	goal := c.capacity - max(reserve, c.wanted-need)
+	goal := c.capacity - reserve - max(c.wanted-need, 0)
 	batch := reserve / batchFraction
 	for range 2 { // the second round knows which frames are held by pins
 		if over := c.attachedBytes() + need - goal; over > 0 {
@@ -233,7 +233,7 @@ func (c *Cache) makeRoom(need int64) bool {
 			return true
 		}
 	}
-	raised := min(max(c.wanted, reserve)+need, c.capacity/wantedMaxFraction)
+	raised := min(c.wanted+need, c.capacity/wantedMaxFraction)
 	c.wanted = max(c.wanted, need, raised)
 	return false
 }
@@ -243,7 +243,7 @@ func (c *Cache) makeRoom(need int64) bool {
 func (c *Cache) reclaim(wantBytes int64) {
 	for wantBytes > 0 {
 		f := c.last(queueLimbo)
-		if f == nil {
+		if f == nil || !c.epochs.Passed(f.ticket) {
 			return
 		}
 		c.remove(f)

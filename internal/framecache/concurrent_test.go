@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/invariant"
 )
 
@@ -169,13 +168,14 @@ func TestPinOutlivesEviction(t *testing.T) {
 	f := newFixture(t, 256<<10)
 	table, other := f.NewTable(1), f.NewTable(1000)
 	f.load(table, 0, 8<<10)
-	var g epoch.Guard = f.epochs.Enter()
+	g := f.epochs.Enter()
 	b := table.Get(0)
 	table.Drop()
-	if err := verify(b, table.id, 0); err != nil {
-		t.Fatal(err) // the guard alone keeps it
-	}
+	err := verify(b, table.id, 0) // the guard alone keeps it
 	g.Exit()
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	kept := f.NewTable(1)
 	f.load(kept, 0, 8<<10)

@@ -78,6 +78,39 @@ func TestScanResistance(t *testing.T) {
 	}
 }
 
+// What is used while on probation, and what comes back while its ghost is
+// there, survives a scan as long as the cache; what was read once does not.
+func TestProbation(t *testing.T) {
+	const frames, blockBytes = 1000, 1024
+	f := newFixture(t, frames*blockBytes)
+	table := f.NewTable(100_000)
+	next := 10
+	scan := func(n int) {
+		for range n {
+			f.load(table, next, blockBytes)
+			next++
+		}
+	}
+	scan(frames)
+	const used, once, ghost = 1, 2, 3
+	for _, slot := range []int{used, once, ghost} {
+		f.load(table, slot, blockBytes)
+	}
+	table.Get(used)
+	scan(frames * 3 / 2)
+	if table.Get(once) != nil || table.Get(ghost) != nil {
+		t.Fatal("a block read once outlived a scan")
+	}
+	f.load(table, ghost, blockBytes)
+	scan(frames * 2)
+	if table.Get(used) == nil {
+		t.Error("a block that was used again did not outlive a scan")
+	}
+	if table.Get(ghost) == nil {
+		t.Error("a block that came back did not outlive a scan")
+	}
+}
+
 // A working set that fits must come to stay after a load far beyond it.
 func TestWorkingSetSettles(t *testing.T) {
 	const frames, blockBytes = 1000, 1024

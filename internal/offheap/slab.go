@@ -21,7 +21,7 @@ const (
 	// Chunks are small while a slab is small, so that a few half-used ones do
 	// not matter, and large for a large one, so that mappings stay few.
 	smallChunkBytes      = 256 << 10
-	largeChunkBytes      = 1 << 20
+	largeChunkBytes      = hugePageBytes
 	smallChunkMaxBlock   = 16 << 10
 	largeChunksFromBytes = 64 << 20
 
@@ -283,6 +283,11 @@ func (s *Slab) mapMemory(sizeBytes int) ([]byte, error) {
 	if err := commit(memory); err != nil {
 		release(memory)
 		return nil, err
+	}
+	if sizeBytes == largeChunkBytes {
+		// Blocks are read at random: most of the cost beyond the cache misses
+		// themselves is finding their pages.
+		adviseHuge(memory)
 	}
 	s.mapped.Add(int64(sizeBytes))
 	s.acct.add(s.owner, sizeBytes)
