@@ -162,10 +162,10 @@ func (t *benchTable) header(f *benchFlags) error {
 		puts = fmt.Sprintf("batches of %d", t.config.BatchRecords)
 	}
 	_, err := fmt.Fprintf(t.out,
-		"%s records of %d B + %d B (%s), %d goroutines, %s, %s, compression %s, memory budget %s\n\n%s\n",
-		console.Count(t.config.Records), workload.KeyBytes, t.config.ValueBytes,
-		console.Bytes(t.config.RawBytes()), t.config.Goroutines, puts, f.durability, f.compression,
-		console.Bytes(t.config.MemoryBudget),
+		"%s of %d B + %d B (%s), %s, %s, %s\ncompression %s, memory budget %s\n\n%s\n",
+		console.CountOf(t.config.Records, "record"), workload.KeyBytes, t.config.ValueBytes,
+		console.Bytes(t.config.RawBytes()), console.CountOf(int64(t.config.Goroutines), "goroutine"),
+		puts, f.durability, f.compression, console.Bytes(t.config.MemoryBudget),
 		t.style.Bold(benchLine("workload", "operations", "time", "rate", "p50", "p99", "p99.9", "max")))
 	return err
 }

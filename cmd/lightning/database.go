@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -122,12 +123,19 @@ func createStore(
 func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 	db, err := lightning.Open(dir, &opts)
 	switch {
-	case errors.Is(err, lightning.ErrNotDatabase):
+	case err == nil:
+		return db, nil
+	case errors.Is(err, lightning.ErrNotDatabase) || isFile(dir):
 		return nil, plainError{fmt.Sprintf("%s is not a Lightning database", dir), err}
 	case errors.Is(err, lightning.ErrLocked):
 		return nil, plainError{fmt.Sprintf("%s is in use by another process", dir), err}
 	}
-	return db, err
+	return nil, err
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
 }
 
 // closing runs fn and then closes db; the first failure counts.

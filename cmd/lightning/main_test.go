@@ -102,7 +102,7 @@ var (
 	// the names of temporary directories, and how far the tour's writer came.
 	varying = regexp.MustCompile(
 		`( ?) *([0-9.,]+ (ns|µs|ms|s|B|KiB|MiB|GiB|[KM]/s)\b|[0-9.]+/s\b|/\S*lightning-(tour|bench)-[0-9]+` +
-			`|\b[0-9,]+ acknowledged|\b[0-9,]+ writes found)`)
+			`|\b[0-9,]+ acknowledged|\b[0-9,]+ found)`)
 	// occasional matches what is not always there.
 	occasional = regexp.MustCompile(` \([0-9]+ not yet acknowledged\)`)
 )

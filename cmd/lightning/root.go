@@ -54,10 +54,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return report(stderr, cmd, err)
 }
 
-// report prints err as one line and turns it into an exit code.
+// report prints err as one line and turns it into an exit code. Only damage to
+// a database, of which all is told, may take more lines.
 func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 	if err == nil || isClosedPipe(err) {
 		return exitOK
+	}
+	if damage := lightning.Corruptions(err); len(damage) > 1 {
+		reportDamage(stderr, cmd, damage)
+		return exitError
 	}
 	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
 	var usage usageError
@@ -71,6 +76,19 @@ func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 		return exitNotFound
 	}
 	return exitError
+}
+
+// shownDamage is how many pieces of damage are told one by one.
+const shownDamage = 20
+
+func reportDamage(stderr io.Writer, cmd *cobra.Command, damage []*lightning.CorruptionError) {
+	fmt.Fprintf(stderr, "%s: the database is damaged in %d places:\n", cmd.CommandPath(), len(damage))
+	for _, piece := range damage[:min(len(damage), shownDamage)] {
+		fmt.Fprintf(stderr, "  %v\n", piece)
+	}
+	if more := len(damage) - shownDamage; more > 0 {
+		fmt.Fprintf(stderr, "  and %d more\n", more)
+	}
 }
 
 // isClosedPipe reports whether whoever read our output has gone, as in

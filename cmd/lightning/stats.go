@@ -97,7 +97,11 @@ func (s *databaseStats) print(w io.Writer) error {
 	fact("keyspaces", "%s", strings.Join(append([]string{"(default)"}, s.Keyspaces...), ", "))
 	fact("on disk", "%s, of it %s in tables", console.Bytes(s.DiskBytes), console.Bytes(int64(s.TableBytes)))
 	fact("newest write", "%s", console.Count(int64(s.NewestWrite)))
-	fact("log", "%d files", s.LogFiles)
+	if s.LogFiles == 0 {
+		fact("log", "empty")
+	} else {
+		fact("log", "%s", console.CountOf(s.LogFiles, "file"))
+	}
 	if s.LogTornBytes > 0 {
 		fact("", "%s of an unfinished write dropped after a crash", console.Bytes(s.LogTornBytes))
 	}

@@ -152,7 +152,7 @@ func (t *tour) farewell(elapsed time.Duration) error {
 // The width of the page and of its right column, the timings.
 const (
 	tourColumns   = 78
-	timingColumns = 10
+	timingColumns = 9
 )
 
 // print writes lines.

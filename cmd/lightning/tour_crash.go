@@ -63,7 +63,7 @@ func (t *tour) crash() error {
 		if err := expect(found >= acknowledged, "%d writes acknowledged, %d found", acknowledged, found); err != nil {
 			return err
 		}
-		text := fmt.Sprintf("checked: %s writes found, ", console.Count(found)) + t.style.Good("none lost")
+		text := fmt.Sprintf("checked: %s found, ", console.Count(found)) + t.style.Good("none lost")
 		if extra := found - acknowledged; extra > 0 {
 			text += fmt.Sprintf(" (%d not yet acknowledged)", extra)
 		}

@@ -139,6 +139,9 @@ func TestCheckValue(t *testing.T) {
 		if checkValue(key[:], append(value, 0), size) == nil {
 			t.Errorf("%d bytes: one too many went unseen", size)
 		}
+		if size > 0 && checkValue(key[:], value[:size-1], size) == nil {
+			t.Errorf("%d bytes: one too few went unseen", size)
+		}
 	}
 }
 
