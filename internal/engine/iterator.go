@@ -65,6 +65,11 @@ func (s *Snapshot) NewIterator(o IterOptions) (*Iterator, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.usable(); err != nil { // what rs holds may lack what s saw
+		s.db.release(rs)
+		s.db.handles.close(h)
+		return nil, err
+	}
 	return s.db.newIterator(rs, s.seq, h, o)
 }
 

@@ -28,7 +28,12 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 		return err
 	}
 	rs, _ := s.db.view()
-	return s.db.multiGetAt(rs, keys, s.seq, fn)
+	return s.db.multiGetAt(rs, keys, s.seq, func(i int, value []byte, err error) error {
+		if closed := s.usable(); closed != nil {
+			return closed
+		}
+		return fn(i, value, err)
+	})
 }
 
 // multiGetAt visits the keys in their order, so that neighbours find what they

@@ -142,7 +142,9 @@ func (db *DB) refuseForeign() error {
 	}
 	for _, name := range names {
 		_, isManifest := manifest.ParseFileName(name)
-		if name != lockName && !isManifest && !strings.HasPrefix(name, manifest.CurrentName) {
+		known := name == lockName || name == "lost+found" || isManifest ||
+			strings.HasPrefix(name, manifest.CurrentName)
+		if !known {
 			return fmt.Errorf("%w: %s holds %q but no database", ErrNotDatabase, db.dir, name)
 		}
 	}
@@ -256,7 +258,7 @@ func (db *DB) replayGroup(first base.SeqNum, payload []byte) error {
 	for seq := first; ; seq++ {
 		ok, err := r.next()
 		if err != nil {
-			return err
+			return &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
 		}
 		if !ok {
 			break

@@ -158,7 +158,7 @@ func (db *DB) flushLogLater() {
 		if db.failure.Load() != nil || db.closed.Load() {
 			return
 		}
-		if err := db.log.Flush(); err != nil {
+		if err := db.log.Flush(); err != nil && !db.closed.Load() {
 			db.poison("log", err)
 		}
 	})

@@ -98,6 +98,9 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	}
 	rs, _ := s.db.view()
 	value, err := s.db.getAt(rs, key, s.seq)
+	if closed := s.usable(); closed != nil {
+		return closed // what was read may already have been cleaned up
+	}
 	if err != nil {
 		return err
 	}
