@@ -7,7 +7,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 )
 
-// wideVersion has so many tables in level 6 and a tenth of it in level 5.
+// wideState has so many tables in level 6, and a tenth as many in level 5.
 func wideState(b *testing.B, tables int) *State {
 	b.Helper()
 	e := &Edit{}

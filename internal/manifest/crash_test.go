@@ -75,8 +75,8 @@ func script(fsys vfs.FS, h *history) (*Log, error) {
 	return nil, l.Close()
 }
 
-// recover opens what a crash left, makes sure that it is allowed and that the
-// database goes on, and returns a description of what is wrong.
+// recoverFrom opens what a crash left, makes sure that it is allowed and that the
+// database goes on; the error says what is wrong.
 func recoverFrom(crashed *memfs.FS, h *history) error {
 	ok, err := Exists(crashed, testDir)
 	if err != nil {

@@ -123,6 +123,23 @@ func TestEveryTruncation(t *testing.T) {
 	}
 }
 
+// What a new manifest begins with was durable before CURRENT named it.
+func TestDamagedSnapshotIsNoTornEnd(t *testing.T) {
+	s := &sample{fs: newFS(t), name: FileName(1)}
+	if _, _, err := Create(s.fs, testDir, testID); err != nil {
+		t.Fatal(err)
+	}
+	b := s.read(t, s.name)
+	b[len(b)-8] ^= 1
+	if _, err := Load(s.with(t, s.name, b), testDir); !isDamage(err) {
+		t.Errorf("snapshot damaged: %v", err)
+	}
+	few := pointer{id: testID, num: 1, salt: 1, synced: headerBytes}
+	if _, err := Load(s.with(t, CurrentName, few.encode()), testDir); !isDamage(err) {
+		t.Errorf("CURRENT that promises nothing: %v", err)
+	}
+}
+
 func TestAllDamageIsListed(t *testing.T) {
 	s := newSample(t)
 	b := slices.Clone(s.file)
@@ -161,6 +178,22 @@ func TestMisplacedRecords(t *testing.T) {
 	twice := append(slices.Clone(s.file), s.file[second:]...)
 	if state, err := Load(s.with(t, s.name, twice), testDir); err == nil && fingerprint(state) != s.final() {
 		t.Error("records written twice were applied")
+	}
+	// The proof behind the second edit replaced by that behind the first: only
+	// the chain tells them apart.
+	salt := binary.LittleEndian.Uint64(s.file[40:])
+	var proofs []int
+	for off := headerBytes; off < len(s.file); {
+		rec, _ := decodeRecord(s.file[off:], salt)
+		if len(rec.payload) == 0 {
+			proofs = append(proofs, off)
+		}
+		off += rec.sizeBytes
+	}
+	repeated := slices.Clone(s.file)
+	copy(repeated[proofs[1]:], s.file[proofs[0]:proofs[0]+recordHeaderBytes])
+	if _, err := Load(s.with(t, s.name, repeated), testDir); !isDamage(err) {
+		t.Errorf("a record repeated in the place of another: %v", err)
 	}
 	// Another manifest of the same database under this name.
 	other := newSample(t)

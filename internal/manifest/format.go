@@ -145,6 +145,9 @@ func decodePointer(b []byte) (pointer, error) {
 	if p.num == 0 || p.num > maxFileNum {
 		return p, fmt.Errorf("manifest number %d is out of range", uint64(p.num))
 	}
+	if p.synced < headerBytes+recordHeaderBytes {
+		return p, fmt.Errorf("%d durable bytes are too few for a manifest", p.synced)
+	}
 	return p, nil
 }
 

@@ -67,7 +67,8 @@ func (ed *editor) edit(state *State) *Edit {
 		}
 	case 1:
 		id := state.NextKeyspaceID
-		e.AddKeyspaces = append(e.AddKeyspaces, Keyspace{ID: id, Name: fmt.Sprintf("ks%d", id), Compression: uint8(id % 4)})
+		k := Keyspace{ID: id, Name: fmt.Sprintf("ks%d", id), Compression: uint8(id % 4)}
+		e.AddKeyspaces = append(e.AddKeyspaces, k)
 		if len(state.Keyspaces) > 2 {
 			e.DropKeyspaces = append(e.DropKeyspaces, state.Keyspaces[ed.rng.IntN(len(state.Keyspaces))].ID)
 		}

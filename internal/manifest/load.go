@@ -174,7 +174,6 @@ func replay(name string, p pointer, b []byte) (*State, error) {
 	state := newState(p.id)
 	after := chain(p.salt)
 	var found []error
-	records := 0
 	for off := headerBytes; ; {
 		rec, ok := decodeRecord(b[off:], p.salt)
 		if !ok || rec.after != after || rec.synced > uint64(off) {
@@ -190,7 +189,6 @@ func replay(name string, p pointer, b []byte) (*State, error) {
 			rec, _ = decodeRecord(b[end:], p.salt)
 			off = end
 		}
-		records++
 		after = rec.after.next(rec.payload)
 		if len(found) == 0 {
 			next, err := applyPayload(state, rec.payload)
@@ -200,9 +198,6 @@ func replay(name string, p pointer, b []byte) (*State, error) {
 			state = next
 		}
 		off += rec.sizeBytes
-	}
-	if len(found) == 0 && records == 0 {
-		return nil, damage(name, "manifest", -1, 0, errors.New("no record in it"))
 	}
 	if len(found) > 0 {
 		return nil, errors.Join(found...)

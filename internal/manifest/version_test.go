@@ -205,6 +205,7 @@ func TestStateRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	longName := strings.Repeat("x", MaxKeyspaceNameBytes+1)
 	for name, e := range map[string]*Edit{
 		"log listed":            {AddLogs: []base.FileNum{2}},
 		"log zero":              {AddLogs: []base.FileNum{0}},
@@ -215,7 +216,7 @@ func TestStateRefuses(t *testing.T) {
 		"keyspace dropped once": {AddKeyspaces: []Keyspace{{ID: 2, Name: "x"}}},
 		"keyspace zero":         {AddKeyspaces: []Keyspace{{Name: "x"}}},
 		"keyspace nameless":     {AddKeyspaces: []Keyspace{{ID: 3}}},
-		"keyspace long name":    {AddKeyspaces: []Keyspace{{ID: 3, Name: strings.Repeat("x", MaxKeyspaceNameBytes+1)}}},
+		"keyspace long name":    {AddKeyspaces: []Keyspace{{ID: 3, Name: longName}}},
 		"keyspace compression":  {AddKeyspaces: []Keyspace{{ID: 3, Name: "x", Compression: 200}}},
 		"sequence out of range": {LastSeq: base.SeqNumMax + 1},
 		"number out of range":   {NextFileNum: maxFileNum + 2},
@@ -242,7 +243,8 @@ func TestStateCountersNeverGoBack(t *testing.T) {
 		t.Errorf("counters are %d %d %d %d", s.NextFileNum, s.LastSeq, s.LogStart, s.NextKeyspaceID)
 	}
 	// Changing a keyspace is dropping and adding it at once.
-	s, err = s.apply(&Edit{DropKeyspaces: []uint64{6}, AddKeyspaces: []Keyspace{{ID: 6, Name: "y", Compression: 2}}})
+	changed := Keyspace{ID: 6, Name: "y", Compression: 2}
+	s, err = s.apply(&Edit{DropKeyspaces: []uint64{6}, AddKeyspaces: []Keyspace{changed}})
 	if err != nil || len(s.Keyspaces) != 1 || s.Keyspaces[0].Name != "y" {
 		t.Errorf("changed keyspace: %v, %v", s.Keyspaces, err)
 	}

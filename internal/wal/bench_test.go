@@ -50,7 +50,7 @@ func realConfig(b *testing.B) Config {
 }
 
 // BenchmarkSyncedGroups compares the ways to make a segment ready: what counts
-// is the time of a synced group of 200 bytes.
+// is the time of a synced group, of 200 bytes or of a whole page.
 func BenchmarkSyncedGroups(b *testing.B) {
 	const segmentBytes = 16 << 20
 	ways := map[string]func(cfg Config) error{
@@ -65,30 +65,36 @@ func BenchmarkSyncedGroups(b *testing.B) {
 		},
 	}
 	for _, way := range []string{"growing", "fallocated", "prepared", "recycled"} {
-		b.Run(way, func(b *testing.B) {
-			cfg := realConfig(b)
-			if err := ways[way](cfg); err != nil {
-				b.Fatal(err)
-			}
-			l, err := NewLog(cfg, 2, 0)
-			if err != nil {
-				b.Fatal(err)
-			}
-			payload := bytes.Repeat([]byte("x"), 160)
-			seq := base.SeqNum(0)
-			for b.Loop() {
-				seq++
-				if _, err := l.Append(seq, seq, payload); err != nil {
+		for _, size := range []int{160, 4056} {
+			b.Run(fmt.Sprint(way, "/", size), func(b *testing.B) {
+				cfg := realConfig(b)
+				if err := ways[way](cfg); err != nil {
 					b.Fatal(err)
 				}
-				if err := l.Sync(); err != nil {
+				l, err := NewLog(cfg, 2, 0)
+				if err != nil {
 					b.Fatal(err)
 				}
-			}
-			if err := l.Close(); err != nil {
-				b.Fatal(err)
-			}
-		})
+				syncGroups(b, l, make([]byte, size))
+				if err := l.Close(); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+func syncGroups(b *testing.B, l *Log, payload []byte) {
+	b.Helper()
+	seq := base.SeqNum(0)
+	for b.Loop() {
+		seq++
+		if _, err := l.Append(seq, seq, payload); err != nil {
+			b.Fatal(err)
+		}
+		if err := l.Sync(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

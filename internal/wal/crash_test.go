@@ -278,7 +278,9 @@ func TestLyingSyncsAreNoticed(t *testing.T) {
 		s := &story{cfg: on(cfg, faulty)}
 		noticed := false
 		var lied vfs.Op
-		faulty.Add(faultfs.Rule{Kinds: vfs.OpAnySync, Nth: nth, Ignore: true, Before: func(op vfs.Op) { lied = op }})
+		faulty.Add(faultfs.Rule{
+			Kinds: vfs.OpAnySync, Nth: nth, Ignore: true, Before: func(op vfs.Op) { lied = op },
+		})
 		faulty.Add(faultfs.Rule{Kinds: vfs.OpMutations, Sticky: true, Before: func(vfs.Op) {
 			for seed := uint64(0); seed < 8 && !noticed; seed++ {
 				o := memfs.CrashOptions{Seed: seed, Keep: memfs.KeepRandom}

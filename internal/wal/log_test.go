@@ -102,7 +102,8 @@ func TestReplayFrom(t *testing.T) {
 		}
 	}
 	// Beyond the end: what is needed begins with what comes next.
-	if got, r, err := replayAll(cfg, l.Appended()+800, 3); err != nil || len(got) != 0 || r.End != l.Appended()+800 {
+	beyond := l.Appended() + 800
+	if got, r, err := replayAll(cfg, beyond, 3); err != nil || len(got) != 0 || r.End != beyond {
 		t.Errorf("from beyond the end: %+v, %v", r, err)
 	}
 	// The segments do not reach back far enough.
@@ -335,7 +336,9 @@ func TestFileNames(t *testing.T) {
 	if FileName(12) != "000012.wal" {
 		t.Error(FileName(12))
 	}
-	for _, name := range []string{"", ".wal", "1.wal", "+00001.wal", "000001.wal.tmp", "000001.sst", "0000001.wal"} {
+	for _, name := range []string{
+		"", ".wal", "1.wal", "+00001.wal", "000001.wal.tmp", "000001.sst", "0000001.wal",
+	} {
 		if _, ok := ParseFileName(name); ok {
 			t.Errorf("%q parsed", name)
 		}

@@ -154,7 +154,7 @@ func (r *replayer) arrive() {
 		// An earlier replay cut the log short there, and it went on here.
 		r.gaps = r.gaps[:0]
 	case start > r.expect && !r.missing:
-		r.gaps = append(r.gaps, r.tailGap(int64(start-r.expect)))
+		r.gaps = append(r.gaps, r.gapBefore(start))
 	case start < r.expect:
 		r.report(gap{file: r.in.name, length: segmentHeaderBytes, kind: "wal segment header"},
 			fmt.Errorf("segment starts at %d, inside the one before it, which ends at %d",
@@ -164,9 +164,11 @@ func (r *replayer) arrive() {
 	r.missing = false
 }
 
-// tailGap is the gap behind the last group of the segment before.
-func (r *replayer) tailGap(length int64) gap {
-	g := gap{at: r.expect, file: r.last.file, offset: r.last.offset, length: length, kind: "wal group"}
+// gapBefore is the gap between the last group of the segments before and the
+// start of this one.
+func (r *replayer) gapBefore(start Position) gap {
+	g := gap{at: r.expect, file: r.last.file, offset: r.last.offset,
+		length: int64(start - r.expect), kind: "wal group"}
 	if g.file == "" {
 		g.file, g.offset, g.kind = r.in.name, -1, "wal segment before this one"
 	}
@@ -230,9 +232,6 @@ func (r *replayer) leave(offset int64) error {
 // finish judges the gaps.
 func (r *replayer) finish() {
 	end := r.expect
-	if r.claimed > r.expect {
-		r.gaps = append(r.gaps, r.tailGap(int64(r.claimed-r.expect)))
-	}
 	r.result.End = max(end, r.from)
 	if r.last.torn > 0 {
 		r.result.TornFile, r.result.TornBytes = r.last.file, r.last.torn
