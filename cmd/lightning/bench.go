@@ -56,8 +56,10 @@ Workloads:
 	cmd.Flags().IntVarP(&flags.config.Goroutines, "goroutines", "g", 2, "how many goroutines")
 	cmd.Flags().IntVar(&flags.config.ValueBytes, "value-bytes", 100, "size of a value; a key has 16 bytes")
 	cmd.Flags().IntVar(&flags.config.BatchRecords, "batch", 1, "puts to a commit")
-	cmd.Flags().DurationVar(&flags.config.ReadTime, "time", 3*time.Second, "how long each workload of random reads runs")
-	cmd.Flags().StringVar(&flags.config.Dir, "dir", "", "keep the database in this directory, which must be new or empty")
+	cmd.Flags().DurationVar(&flags.config.ReadTime, "time", 3*time.Second,
+		"how long each workload of random reads runs")
+	cmd.Flags().StringVar(&flags.config.Dir, "dir", "",
+		"keep the database in this directory, which must be new or empty")
 	cmd.Flags().StringSliceVarP(&flags.workloads, "workloads", "w", workload.Names(), "what to run, fill first")
 	cmd.Flags().Var(&flags.memory, "memory", "memory budget")
 	cmd.Flags().Var(flags.durability, "durability", "what each commit must survive before the next one")

@@ -62,13 +62,15 @@ loaded is on stable storage, whatever --durability is.`,
 		Args: arguments(2, "DIR", "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd, args[0], args[1]) },
 	}
-	cmd.Flags().StringVarP(&flags.keyspace, "keyspace", "k", "", "load into this keyspace instead of the default one")
+	cmd.Flags().StringVarP(&flags.keyspace, "keyspace", "k", "",
+		"load into this keyspace instead of the default one")
 	cmd.Flags().VarP(flags.format, "format", "f", "form of the input; told by the file name if not given")
 	cmd.Flags().Lookup("format").DefValue = "" // it has none: the file name tells
 	cmd.Flags().StringSliceVar(&flags.key, "key", nil, "key columns")
 	cmd.Flags().StringSliceVar(&flags.value, "value", nil, "value columns, or * for the whole line")
 	cmd.Flags().StringVar(&flags.join, "join", "/", "what goes between several key columns")
-	cmd.Flags().BoolVar(&flags.header, "header", false, "the first line names the columns (implied by a name in --key or --value)")
+	cmd.Flags().BoolVar(&flags.header, "header", false,
+		"the first line names the columns (implied by a name in --key or --value)")
 	cmd.Flags().BoolVar(&flags.skipBad, "skip-bad", false, "count malformed lines and go on")
 	cmd.Flags().IntVar(&flags.batchSize, "batch", 1000, "records in one atomic batch")
 	cmd.Flags().Var(flags.durability, "durability", "what each batch must survive before the next one")

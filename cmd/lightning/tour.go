@@ -131,7 +131,8 @@ func (t *tour) welcome() error {
 }
 
 func (t *tour) farewell(elapsed time.Duration) error {
-	lines := []string{"", t.style.Bold("  That was the tour.") + t.style.Dim("  It took "+console.Duration(elapsed)+".")}
+	took := t.style.Dim("  It took " + console.Duration(elapsed) + ".")
+	lines := []string{"", t.style.Bold("  That was the tour.") + took}
 	if t.kept {
 		lines = append(lines,
 			"  The databases are kept. Look into them:",

@@ -42,7 +42,8 @@ func (t *tour) crash() error {
 	if err != nil {
 		return err
 	}
-	err = t.result(time.Since(start), fmt.Sprintf("killed after %s acknowledged writes", console.Count(acknowledged)))
+	err = t.result(time.Since(start),
+		fmt.Sprintf("killed after %s acknowledged writes", console.Count(acknowledged)))
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,8 @@ func (t *tour) crash() error {
 		if err != nil {
 			return err
 		}
-		if err := expect(found >= acknowledged, "%d writes acknowledged, %d found", acknowledged, found); err != nil {
+		err = expect(found >= acknowledged, "%d writes acknowledged, %d found", acknowledged, found)
+		if err != nil {
 			return err
 		}
 		text := fmt.Sprintf("checked: %s found, ", console.Count(found)) + t.style.Good("none lost")

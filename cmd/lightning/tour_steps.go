@@ -87,7 +87,8 @@ func (t *tour) put() error {
 	}
 	key := []byte("IS/Lightning Bay/0")
 	value := cityValue{"Lightning Bay", 42, [2]float64{64.2, -22.1}}.encode()
-	if err := t.timed(fmt.Sprintf("put %s", key), string(value), func() error { return t.db.Put(key, value) }); err != nil {
+	put := func() error { return t.db.Put(key, value) }
+	if err := t.timed(fmt.Sprintf("put %s", key), string(value), put); err != nil {
 		return err
 	}
 	found, err := t.db.Get(key)
@@ -97,7 +98,8 @@ func (t *tour) put() error {
 	if err := expect(bytes.Equal(found, value), "got %q after put %q", found, value); err != nil {
 		return err
 	}
-	if err := t.timed(fmt.Sprintf("delete %s", key), "deleted", func() error { return t.db.Delete(key) }); err != nil {
+	remove := func() error { return t.db.Delete(key) }
+	if err := t.timed(fmt.Sprintf("delete %s", key), "deleted", remove); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -260,7 +262,8 @@ func (t *tour) snapshot() (err error) {
 		return err
 	}
 	after := cityValue{"Reykjavík", 200_000, [2]float64{64.135, -21.895}}.encode()
-	if err := t.timed("put "+exampleKey, string(after), func() error { return t.db.Put(key, after) }); err != nil {
+	put := func() error { return t.db.Put(key, after) }
+	if err := t.timed("put "+exampleKey, string(after), put); err != nil {
 		return err
 	}
 	now, err := t.db.Get(key)
@@ -271,7 +274,8 @@ func (t *tour) snapshot() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := expect(bytes.Equal(now, after) && bytes.Equal(then, before), "now %q, then %q", now, then); err != nil {
+	asExpected := bytes.Equal(now, after) && bytes.Equal(then, before)
+	if err := expect(asExpected, "now %q, then %q", now, then); err != nil {
 		return err
 	}
 	if err := t.show("now   " + string(now)); err != nil {
@@ -309,7 +313,8 @@ func (t *tour) batch() error {
 	if err := t.show(fmt.Sprintf("before: %s inhabitants", console.Count(before))); err != nil {
 		return err
 	}
-	err = t.timed(fmt.Sprintf("commit a batch of %s puts", console.Count(changes)), "committed and synced", batch.Commit)
+	command := fmt.Sprintf("commit a batch of %s puts", console.Count(changes))
+	err = t.timed(command, "committed and synced", batch.Commit)
 	if err != nil {
 		return err
 	}
@@ -325,7 +330,9 @@ func (t *tour) batch() error {
 
 // inhabitants sums up the population of the cities with a prefix and shows
 // each to visit, if that is not nil.
-func (t *tour) inhabitants(prefix string, visit func(key []byte, city cityValue) error) (sum int64, err error) {
+func (t *tour) inhabitants(
+	prefix string, visit func(key []byte, city cityValue) error,
+) (sum int64, err error) {
 	it, err := t.db.Iterator(lightning.IterOptions{Prefix: []byte(prefix)})
 	if err != nil {
 		return 0, err

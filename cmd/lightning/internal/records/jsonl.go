@@ -60,7 +60,9 @@ func (j *jsonl) parse(line []byte) (record Record, err error) {
 
 // appendMembers appends the named members, with join between them: of a string
 // its text, of anything else its JSON.
-func appendMembers(dst []byte, members map[string]json.RawMessage, names []string, join string) ([]byte, error) {
+func appendMembers(
+	dst []byte, members map[string]json.RawMessage, names []string, join string,
+) ([]byte, error) {
 	for i, name := range names {
 		if i > 0 {
 			dst = append(dst, join...)
