@@ -76,6 +76,19 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("option %s is %s: must be %s", e.Field, e.Value, e.Rule)
 }
 
+// FormatError says that a file was written in a format that this version of
+// the library does not know: a newer version has to open the database.
+type FormatError struct {
+	File    string
+	Version uint32 // needed to read the file
+	Known   uint32 // the newest this library reads
+	err     error
+}
+
+func (e *FormatError) Error() string { return e.err.Error() }
+
+func (e *FormatError) Unwrap() error { return e.err }
+
 // CorruptionError says that stored bytes are not what was written. Reads that
 // do not need those bytes go on working. It matches ErrCorrupted.
 type CorruptionError struct {
@@ -123,8 +136,8 @@ func publicCorruption(e *base.CorruptionError, whole error) *CorruptionError {
 	return &CorruptionError{File: e.File, Offset: e.Offset, Kind: e.Kind, Lo: e.Lo, Hi: e.Hi, err: whole}
 }
 
-// public turns the engine's corruption errors into the ones of this package;
-// all others pass. It is called where an error leaves the library.
+// public turns the engine's error types into the ones of this package; all
+// others pass. It is called where an error leaves the library.
 func public(err error) error {
 	if err == nil || err == base.ErrNotFound {
 		return err
@@ -132,6 +145,10 @@ func public(err error) error {
 	var damage *base.CorruptionError
 	if errors.As(err, &damage) {
 		return publicCorruption(damage, err)
+	}
+	var format *base.FormatError
+	if errors.As(err, &format) {
+		return &FormatError{File: format.File, Version: format.Version, Known: format.Known, err: err}
 	}
 	return err
 }

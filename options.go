@@ -122,7 +122,7 @@ type TreeOptions struct {
 	// key; negative means none. Default 12, about 0.4 % false positives.
 	FilterBitsPerKey int
 	// FileBytes is the size that files below level 0 aim at, at least 4 KiB.
-	// Default 64 MiB.
+	// Default the size of a memtable, at least 2 MiB.
 	FileBytes int64
 	// L0Files is the number of files in level 0 that makes a compaction due,
 	// 1 to 64. Default 4.
@@ -156,7 +156,7 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&c.Tree.MemtableBytes, int(min(max(c.MemoryBudget/8, minMemtableBytes), maxMemtableBytes)))
 	setDefault(&c.Tree.BlockBytes, 8<<10)
 	setDefault(&c.Tree.FilterBitsPerKey, 12)
-	setDefault(&c.Tree.FileBytes, 64<<20)
+	setDefault(&c.Tree.FileBytes, int64(max(c.Tree.MemtableBytes, 2<<20)))
 	setDefault(&c.Tree.L0Files, 4)
 	if c.FS == nil {
 		c.FS = vfs.OS

@@ -41,3 +41,21 @@ func (e *CorruptionError) Error() string {
 func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupted }
 
 func (e *CorruptionError) Unwrap() error { return e.Err }
+
+// FormatError says that a file was written in a format that this version of
+// the code does not know.
+type FormatError struct {
+	File    string
+	Version uint32 // needed to read the file
+	Known   uint32 // the newest this code reads
+	KeyID   uint32 // of the encryption key; 0 where it is not encrypted
+}
+
+func (e *FormatError) Error() string {
+	if e.KeyID != 0 {
+		return fmt.Sprintf("%s is encrypted with key %d; this program reads no encrypted files",
+			e.File, e.KeyID)
+	}
+	return fmt.Sprintf("%s has format version %d; this program reads versions up to %d",
+		e.File, e.Version, e.Known)
+}

@@ -9,6 +9,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/zeebo/xxh3"
 )
@@ -134,6 +136,22 @@ func Successor(dst, key []byte) []byte { return append(append(dst, key...), 0) }
 type FileNum uint64
 
 func (n FileNum) String() string { return fmt.Sprintf("%06d", uint64(n)) }
+
+// FileName returns the name of file n of the kind that suffix stands for.
+func FileName(n FileNum, suffix string) string { return n.String() + suffix }
+
+// ParseFileName returns the number in a name that FileName made.
+func ParseFileName(name, suffix string) (FileNum, bool) {
+	digits, ok := strings.CutSuffix(name, suffix)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || n == 0 || FileName(FileNum(n), suffix) != name {
+		return 0, false
+	}
+	return FileNum(n), true
+}
 
 // DBID is the random identity of a database, present in each of its files.
 type DBID [16]byte

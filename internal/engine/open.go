@@ -87,6 +87,9 @@ func (db *DB) lockDir() error {
 		if db.opts.ReadOnly || db.opts.MustExist {
 			return fmt.Errorf("%w: %s", ErrNotDatabase, db.dir)
 		}
+		if info, err := fs.Stat(db.dir); err == nil && !info.IsDir() {
+			return fmt.Errorf("%w: %s is a file", ErrNotDatabase, db.dir)
+		}
 		if err := db.refuseForeign(); err != nil {
 			return err
 		}

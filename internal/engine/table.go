@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -32,18 +31,10 @@ type table struct {
 
 const tableSuffix = ".sst"
 
-func tableName(n base.FileNum) string { return n.String() + tableSuffix }
+func tableName(n base.FileNum) string { return base.FileName(n, tableSuffix) }
 
 func parseTableName(name string) (base.FileNum, bool) {
-	digits, ok := strings.CutSuffix(name, tableSuffix)
-	if !ok || len(digits) < 6 {
-		return 0, false
-	}
-	var n base.FileNum
-	if _, err := fmt.Sscanf(digits, "%d", &n); err != nil || n.String() != digits {
-		return 0, false
-	}
-	return n, true
+	return base.ParseFileName(name, tableSuffix)
 }
 
 // open returns the table's reader, opening the file when it is the first to

@@ -265,7 +265,7 @@ func TestNewerFormatIsNamed(t *testing.T) {
 		binary.LittleEndian.PutUint32(b[8:], 12)
 		seal(b[:headerBytes])
 		_, err := Load(s.with(t, f.name, b), testDir)
-		format, ok := errors.AsType[*FormatError](err)
+		format, ok := errors.AsType[*base.FormatError](err)
 		if !ok || format.Version != 12 || format.File != f.name || !strings.Contains(err.Error(), "version 12") {
 			t.Errorf("%s in format 12: %v", f.name, err)
 		}

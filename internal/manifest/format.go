@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/zeebo/xxh3"
 
@@ -34,35 +32,12 @@ const (
 	maxFileBytes = 1 << 30
 )
 
-// FormatError says that a file was written in a format that this version of
-// the code does not know.
-type FormatError struct {
-	File    string
-	Version uint32 // needed to read the file
-	Known   uint32 // the newest this code reads
-}
-
-func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s has format version %d; this program reads versions up to %d",
-		e.File, e.Version, e.Known)
-}
-
 // FileName returns the name of a manifest file. Manifests are numbered on
 // their own, apart from the other files.
-func FileName(n base.FileNum) string { return n.String() + fileSuffix }
+func FileName(n base.FileNum) string { return base.FileName(n, fileSuffix) }
 
 // ParseFileName returns the number in a name that FileName made.
-func ParseFileName(name string) (base.FileNum, bool) {
-	digits, ok := strings.CutSuffix(name, fileSuffix)
-	if !ok {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || n == 0 || FileName(base.FileNum(n)) != name {
-		return 0, false
-	}
-	return base.FileNum(n), true
-}
+func ParseFileName(name string) (base.FileNum, bool) { return base.ParseFileName(name, fileSuffix) }
 
 // pointer is the content of CURRENT.
 type pointer struct {
@@ -122,7 +97,7 @@ func unframe(name, magic string, b []byte) error {
 		return errChecksum
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != formatVersion {
-		return &FormatError{File: name, Version: v, Known: formatVersion}
+		return &base.FormatError{File: name, Version: v, Known: formatVersion}
 	}
 	if binary.LittleEndian.Uint32(b[12:]) != 0 || binary.LittleEndian.Uint32(b[56:]) != 0 {
 		return errReserved

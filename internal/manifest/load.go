@@ -260,7 +260,7 @@ func readAll(f vfs.File, name string) ([]byte, error) {
 // damage wraps a finding, but hands on a FormatError as it is: a newer format
 // is not damage.
 func damage(name, kind string, offset, length int64, err error) error {
-	if _, ok := errors.AsType[*FormatError](err); ok {
+	if _, ok := errors.AsType[*base.FormatError](err); ok {
 		return err
 	}
 	return &base.CorruptionError{File: name, Offset: offset, Length: length, Kind: kind, Err: err}

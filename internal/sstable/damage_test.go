@@ -367,7 +367,7 @@ func TestUnsupportedVersion(t *testing.T) {
 		_, err := OpenReader(&memFile{data: data}, ReaderOptions{Name: "x", DBID: testID, FileNum: testFile})
 		return err
 	}
-	var u *UnsupportedError
+	var u *base.FormatError
 	if err := reseal(8); !errors.As(err, &u) || u.Version != 2 || errors.Is(err, base.ErrCorrupted) {
 		t.Fatal(err)
 	}

@@ -208,22 +208,6 @@ func appendHeader(dst []byte, db base.DBID, file base.FileNum) []byte {
 	return binary.LittleEndian.AppendUint32(dst, sum)
 }
 
-// UnsupportedError says that a table was written by a version of the code that
-// this one does not know.
-type UnsupportedError struct {
-	File    string
-	Version uint32 // of the file's format
-	KeyID   uint32 // of the encryption key; 0 where it is not encrypted
-}
-
-func (e *UnsupportedError) Error() string {
-	if e.KeyID != 0 {
-		return fmt.Sprintf("table %s is encrypted with key %d, which is not supported", e.File, e.KeyID)
-	}
-	return fmt.Sprintf("table %s has format version %d, the newest supported is %d",
-		e.File, e.Version, formatVersion)
-}
-
 // checkHeader verifies that h is the header of this file of this database.
 func checkHeader(h []byte, name string, db base.DBID, file base.FileNum) error {
 	damaged := func(err error) error {
@@ -241,7 +225,7 @@ func checkHeader(h []byte, name string, db base.DBID, file base.FileNum) error {
 	}
 	version, keyID := binary.LittleEndian.Uint32(h[8:]), binary.LittleEndian.Uint32(h[12:])
 	if version != formatVersion || keyID != 0 {
-		return &UnsupportedError{File: name, Version: version, KeyID: keyID}
+		return &base.FormatError{File: name, Version: version, Known: formatVersion, KeyID: keyID}
 	}
 	if owner := base.DBID(h[16:32]); owner != db {
 		return damaged(fmt.Errorf("file belongs to database %s, not to %s", owner, db))

@@ -73,7 +73,7 @@ func walk(t *testing.T, data []byte, cache testCache) {
 // judge accepts only the errors that bytes can cause.
 func judge(t *testing.T, err error) {
 	t.Helper()
-	var u *UnsupportedError
+	var u *base.FormatError
 	if err != nil && !errors.Is(err, base.ErrCorrupted) && !errors.As(err, &u) {
 		t.Fatalf("%v is not corruption", err)
 	}

@@ -3,10 +3,7 @@ package wal
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/checksum"
@@ -29,34 +26,11 @@ const (
 	flagSeal = 1 << 56
 )
 
-// FormatError says that a segment was written in a format that this version
-// of the code does not know.
-type FormatError struct {
-	File    string
-	Version uint32 // needed to read the file
-	Known   uint32 // the newest this code reads
-}
-
-func (e *FormatError) Error() string {
-	return fmt.Sprintf("%s has format version %d; this program reads versions up to %d",
-		e.File, e.Version, e.Known)
-}
-
 // FileName returns the name of segment n.
-func FileName(n base.FileNum) string { return n.String() + fileSuffix }
+func FileName(n base.FileNum) string { return base.FileName(n, fileSuffix) }
 
 // ParseFileName returns the number in a name that FileName made.
-func ParseFileName(name string) (base.FileNum, bool) {
-	digits, ok := strings.CutSuffix(name, fileSuffix)
-	if !ok {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || FileName(base.FileNum(n)) != name {
-		return 0, false
-	}
-	return base.FileNum(n), true
-}
+func ParseFileName(name string) (base.FileNum, bool) { return base.ParseFileName(name, fileSuffix) }
 
 // segmentHeader is the start of a segment that was begun.
 type segmentHeader struct {
@@ -92,7 +66,7 @@ func decodeSegmentHeader(name string, b []byte) (segmentHeader, error) {
 		return h, errNotBegun
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != formatVersion {
-		return h, &FormatError{File: name, Version: v, Known: formatVersion}
+		return h, &base.FormatError{File: name, Version: v, Known: formatVersion}
 	}
 	copy(h.id[:], b[16:])
 	h.num = base.FileNum(binary.LittleEndian.Uint64(b[32:]))

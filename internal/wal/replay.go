@@ -108,7 +108,7 @@ func (r *replayer) contents(n base.FileNum) error {
 		return err
 	}
 	h, err := decodeSegmentHeader(r.in.name, b)
-	if _, newer := errors.AsType[*FormatError](err); newer {
+	if _, newer := errors.AsType[*base.FormatError](err); newer {
 		return err
 	}
 	if err == nil && (h.id != r.cfg.DBID || h.num > n) {
