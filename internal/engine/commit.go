@@ -17,9 +17,11 @@ import (
 // write and one sync serve many. When a group is done, leadership passes to
 // the head of the queue before the group's members are woken.
 //
-// The fields after mu are guarded by it; those of the second block belong to
-// the leader.
+// The fields after mu are guarded by it; those of the block after that belong
+// to the leader.
 type pipeline struct {
+	pool sync.Pool // of *request
+
 	mu    sync.Mutex
 	busy  bool
 	queue []*request
@@ -64,31 +66,38 @@ const (
 	ownBatchMaxBytes = 64 << 10
 )
 
-var requests = sync.Pool{New: func() any { return &request{wake: make(chan struct{}, 1)} }}
+// newRequest returns a request from the pipeline's pool. The pool belongs to
+// one database, because under testing/synctest the channels do.
+func (p *pipeline) newRequest() *request {
+	if r, ok := p.pool.Get().(*request); ok {
+		return r
+	}
+	return &request{wake: make(chan struct{}, 1)}
+}
 
 // Set writes one key of a keyspace.
 func (db *DB) Set(k *KeyspaceInfo, prefix, key, value []byte, d Durability) error {
-	r := newSingle(k)
+	r := db.newSingle(k)
 	err := r.own.Set(prefix, key, value)
 	return db.submitSingle(r, d, err)
 }
 
 // Delete removes one key of a keyspace.
 func (db *DB) Delete(k *KeyspaceInfo, prefix, key []byte, d Durability) error {
-	r := newSingle(k)
+	r := db.newSingle(k)
 	err := r.own.Delete(prefix, key)
 	return db.submitSingle(r, d, err)
 }
 
 // DeleteRange removes the internal keys in [lo, hi), all of one keyspace.
 func (db *DB) DeleteRange(k *KeyspaceInfo, lo, hi []byte, d Durability) error {
-	r := newSingle(k)
+	r := db.newSingle(k)
 	err := r.own.DeleteRange(lo, hi)
 	return db.submitSingle(r, d, err)
 }
 
-func newSingle(k *KeyspaceInfo) *request {
-	r := requests.Get().(*request)
+func (db *DB) newSingle(k *KeyspaceInfo) *request {
+	r := db.pipeline.newRequest()
 	r.own.Reset()
 	r.own.Touch(k)
 	return r
@@ -103,7 +112,7 @@ func (db *DB) submitSingle(r *request, d Durability, err error) error {
 	if cap(r.own.buf) > ownBatchMaxBytes {
 		r.own = Batch{}
 	}
-	requests.Put(r)
+	db.pipeline.pool.Put(r)
 	return err
 }
 
@@ -112,21 +121,21 @@ func (db *DB) Commit(b *Batch, d Durability) error {
 	if b.Len() == 0 {
 		return db.writable()
 	}
-	r := requests.Get().(*request)
+	r := db.pipeline.newRequest()
 	r.batch, r.durability = b, d
 	err := db.submit(r)
 	r.batch = nil
-	requests.Put(r)
+	db.pipeline.pool.Put(r)
 	return err
 }
 
 // alone runs fn while no commit is in progress.
 func (db *DB) alone(fn func() error) error {
-	r := requests.Get().(*request)
+	r := db.pipeline.newRequest()
 	r.exclusive = fn
 	err := db.submit(r)
 	r.exclusive = nil
-	requests.Put(r)
+	db.pipeline.pool.Put(r)
 	return err
 }
 

@@ -169,16 +169,17 @@ func (db *DB) flushLogLater() {
 // a segment before the first record goes into it.
 func (db *DB) keepLogs(ctx context.Context) {
 	defer db.workers.Done()
-	for {
+	for rotated := false; ; rotated = true {
 		err := db.waitFor(ctx, func() bool { return db.fields.preparedLog == 0 })
 		db.mu.Unlock()
 		if err != nil {
 			return
 		}
 		err = db.prepareLog()
-		if err == nil {
-			// What the last rotation left behind is made durable here, so that
-			// commits that never sync still lose little in a power cut.
+		if err == nil && rotated {
+			// What the last rotation left behind is made durable here: its file
+			// can be closed then, and commits that never sync still lose little
+			// in a power cut.
 			if syncErr := db.log.Sync(); syncErr != nil {
 				err = db.poison("log", syncErr)
 			}
@@ -202,7 +203,12 @@ func (db *DB) prepareLog() error {
 	db.mu.Unlock()
 	var err error
 	if old != 0 {
-		err = wal.Recycle(db.logConfig(), old, num, size)
+		if err = wal.Recycle(db.logConfig(), old, num, size); err != nil {
+			// It may bear either name now, and nobody will use it. If it cannot
+			// be removed, the next open does.
+			_ = db.removeFile(wal.FileName(old))
+			_ = db.removeFile(wal.FileName(num))
+		}
 	} else {
 		err = wal.Prepare(db.logConfig(), num, size)
 	}
