@@ -269,7 +269,7 @@ func (db *DB) runGroup(group []*request) {
 // asks, applies the batches to the memtable and publishes them, in this order:
 // nobody can read a synced write that a crash could take back.
 func (db *DB) commitGroup(group []*request) error {
-	var memBytes int64
+	var bytes, memBytes int64
 	count := 0
 	durability := Async
 	payloads := db.pipeline.payloads[:0]
@@ -278,13 +278,14 @@ func (db *DB) commitGroup(group []*request) error {
 		count += r.batch.Len()
 		durability = max(durability, r.durability)
 		payloads = append(payloads, r.batch.buf)
+		bytes += int64(r.batch.SizeBytes())
 	}
 	db.pipeline.payloads = payloads
 	defer clear(payloads)
 	if err := db.writable(); err != nil {
 		return err
 	}
-	db.pause(memBytes)
+	db.pause(bytes)
 	first := db.pipeline.lastSeq + 1
 	last := db.pipeline.lastSeq + base.SeqNum(count)
 	if last > base.SeqNumMax {

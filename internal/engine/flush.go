@@ -68,9 +68,18 @@ func (db *DB) flushImmutables(ctx context.Context) error {
 		db.discardOutputs(outputs)
 		return err
 	}
-	db.counters.flushed(outputs, db.opts.Clock.Now().Sub(start))
+	took := db.opts.Clock.Now().Sub(start)
+	db.counters.flushed(outputs, took)
+	db.pace.flushed(int64(rawBytes(outputs)), took)
 	db.opts.Logger.Info("flushed", "memtables", len(imms), "files", len(outputs))
 	return nil
+}
+
+func rawBytes(files []*manifest.FileMeta) (n uint64) {
+	for _, f := range files {
+		n += f.RawBytes
+	}
+	return n
 }
 
 // writeMemories writes memories, newest first, to new tables and verifies them.

@@ -6,12 +6,19 @@ import (
 	"time"
 )
 
-// pacer slows commits down when compaction falls behind: a delay per byte that
-// starts at nothing and grows with the square of the backlog, so that the rate
-// of writes approaches what compaction can take instead of running into a
-// wall. Delays are gathered until they are long enough to sleep.
+// pacer slows commits down when background work falls behind, so that the rate
+// of writes approaches what it can take instead of running into a wall. The
+// delay is per byte and has two parts, both of which start at nothing:
+//
+//   - with the square of the backlog of level-0 files, against compaction debt;
+//   - while as many memtables wait for their flush as may wait, with the fill
+//     of the one that takes writes, up to twice what a byte takes to flush.
+//
+// Delays are gathered until they are long enough to sleep.
 type pacer struct {
-	nsPerByte atomic.Uint64 // float64 bits
+	backlogNS atomic.Uint64 // float64 bits, ns per byte
+	full      atomic.Bool   // whether no more memtables may wait
+	flushNS   atomic.Uint64 // float64 bits, ns per byte flushed, smoothed
 	owedNS    float64       // of the commit leader
 }
 
@@ -30,18 +37,43 @@ const (
 func (p *pacer) update(rs *readState, opts *Options) {
 	units := float64(len(rs.tree.levels[0])) / float64(opts.L0Files)
 	x := min(max((units-paceStart)/(paceEnd-paceStart), 0), 1)
-	p.nsPerByte.Store(math.Float64bits(slowestNSPerByte * x * x))
+	p.backlogNS.Store(math.Float64bits(slowestNSPerByte * x * x))
+	p.full.Store(len(rs.imms) >= maxImmutables)
 }
 
-// pause makes the commit leader wait for what its group owes.
+// flushed notes how long a flush took.
+func (p *pacer) flushed(bytes int64, took time.Duration) {
+	if bytes == 0 {
+		return
+	}
+	now := float64(took) / float64(bytes)
+	if before := math.Float64frombits(p.flushNS.Load()); before > 0 {
+		now = (now + 3*before) / 4
+	}
+	p.flushNS.Store(math.Float64bits(now))
+}
+
+// nsPerByte returns the delay for a memtable that is full to the given
+// fraction.
+func (p *pacer) nsPerByte(fill float64) float64 {
+	delay := math.Float64frombits(p.backlogNS.Load())
+	if p.full.Load() {
+		delay += 2 * fill * math.Float64frombits(p.flushNS.Load())
+	}
+	return delay
+}
+
+// pause makes the commit leader wait for what a group owes that adds bytes to
+// the log.
 func (db *DB) pause(bytes int64) {
 	p := &db.pace
-	rate := math.Float64frombits(p.nsPerByte.Load())
-	if rate == 0 {
+	if p.backlogNS.Load() == 0 && !p.full.Load() {
 		p.owedNS = 0
 		return
 	}
-	p.owedNS += rate * float64(bytes)
+	mem := db.state.Load().mem
+	fill := 1 - float64(mem.table.AvailableBytes())/float64(mem.capBytes)
+	p.owedNS += p.nsPerByte(fill) * float64(bytes)
 	if owed := time.Duration(p.owedNS); owed >= sleepMin {
 		p.owedNS = 0
 		owed = min(owed, sleepMax)

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/manifest"
+)
+
+func TestPaceGrowsSmoothly(t *testing.T) {
+	opts := &Options{L0Files: 4}
+	var p pacer
+	last := 0.0
+	for files := range 50 {
+		rs := &readState{tree: &tree{}}
+		rs.tree.levels[0] = make([]*table, files)
+		p.update(rs, opts)
+		delay := p.nsPerByte(1)
+		if files <= paceStart*opts.L0Files && delay != 0 {
+			t.Errorf("%d files already delay by %v ns a byte", files, delay)
+		}
+		if delay < last || delay > slowestNSPerByte || delay-last > slowestNSPerByte/8 {
+			t.Errorf("from %d to %d files the delay goes from %v to %v", files-1, files, last, delay)
+		}
+		last = delay
+	}
+	if last != slowestNSPerByte {
+		t.Errorf("the delay ends at %v", last)
+	}
+}
+
+func TestPaceFollowsTheFlush(t *testing.T) {
+	var p pacer
+	p.flushed(0, time.Second) // nothing to learn from
+	p.flushed(1000, 10*time.Microsecond)
+	rs := &readState{tree: &tree{version: &manifest.Version{}}, imms: make([]*memory, maxImmutables)}
+	if d := p.nsPerByte(1); d != 0 {
+		t.Errorf("a delay of %v while memtables may still wait", d)
+	}
+	p.update(rs, &Options{L0Files: 4})
+	if p.nsPerByte(0) != 0 || p.nsPerByte(0.5) != 10 || p.nsPerByte(1) != 20 {
+		t.Errorf("delays %v, %v, %v for a flush of 10 ns a byte", p.nsPerByte(0), p.nsPerByte(0.5), p.nsPerByte(1))
+	}
+	p.flushed(1000, 50*time.Microsecond)
+	if d := p.nsPerByte(1); math.Abs(d-40) > 1e-9 {
+		t.Errorf("after a slower flush the delay is %v, want it smoothed to 40", d)
+	}
+}
