@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	mask FILE              print a file, or stdout, with # for what differs
 //	                       from run to run
 //	repeat NAME N          set a variable to N times the letter x
+//	peak-at-most N         the peak memory that stdout tells of is at most N MiB
 func runScripts(t *testing.T, command string) {
 	t.Helper()
 	t.Parallel()
@@ -41,6 +42,7 @@ func runScripts(t *testing.T, command string) {
 			"closed-stdout": scriptClosedStdout,
 			"mask":          scriptMask,
 			"repeat":        scriptRepeat,
+			"peak-at-most":  scriptPeakAtMost,
 		},
 	})
 }
@@ -64,6 +66,21 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if stderr := ts.ReadFile("stderr"); want != exitOK && strings.Count(stderr, "\n") != 1 {
 		ts.Fatalf("an error must be one line on stderr")
+	}
+}
+
+func scriptPeakAtMost(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: peak-at-most N")
+	}
+	most, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	found := regexp.MustCompile(`peak resident memory: (\d+) MiB`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if found == nil {
+		ts.Fatalf("stdout does not tell the peak memory")
+	}
+	if peak, err := strconv.Atoi(found[1]); err != nil || peak > most {
+		ts.Fatalf("peak of %s MiB, want at most %d", found[1], most)
 	}
 }
 
