@@ -7,7 +7,9 @@ package compact
 
 import (
 	"bytes"
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/lightningdb/lightning/internal/manifest"
 )
@@ -20,6 +22,14 @@ type Limits struct {
 	BaseBytes uint64
 	// FileBytes is the size that output files aim at.
 	FileBytes uint64
+	// Damaged, if given, tells the files that no job may read. They stay where
+	// they are, and so does what must not pass them.
+	Damaged func(f *manifest.FileMeta) bool
+}
+
+// anyDamaged reports whether a job may not read one of the files.
+func (l *Limits) anyDamaged(files []*manifest.FileMeta) bool {
+	return l.Damaged != nil && slices.ContainsFunc(files, l.Damaged)
 }
 
 const (
@@ -104,38 +114,57 @@ func (s *shape) score(v *manifest.Version, l Limits, level int) float64 {
 	return float64(v.LevelBytes(level)) / s.targets[level]
 }
 
-// Pick returns the most urgent job, or nil when the tree is in shape.
+// Pick returns the most urgent job that can run, or nil when the tree is in
+// shape, as far as damaged files let it.
 func Pick(v *manifest.Version, l Limits) *Job {
 	s := shapeOf(v, l)
-	best, bestScore := -1, 1.0
+	type due struct {
+		level int
+		score float64
+	}
+	var levels []due
 	for level := 0; level < bottomLevel; level++ {
-		if score := s.score(v, l, level); score >= bestScore && (best < 0 || score > bestScore) {
-			best, bestScore = level, score
+		if score := s.score(v, l, level); score >= 1 {
+			levels = append(levels, due{level, score})
 		}
 	}
-	switch best {
-	case -1:
-		return nil
-	case 0:
-		return jobFromL0(v, s.base)
+	slices.SortStableFunc(levels, func(a, b due) int { return cmp.Compare(b.score, a.score) })
+	for _, d := range levels {
+		if j := s.job(v, l, d.level); j != nil {
+			return j
+		}
 	}
-	out := best + 1
-	if best < s.base {
-		out = nextFilled(v, best, s.base)
+	return nil
+}
+
+// job returns a job that makes a level smaller, or nil when there is none.
+func (s *shape) job(v *manifest.Version, l Limits, level int) *Job {
+	switch {
+	case level == 0:
+		return jobFromL0(v, l, s.base)
+	case level < s.base:
+		return jobFromLevel(v, l, level, nextFilled(v, level, s.base), v.Levels[level], 1)
 	}
-	return jobFromLevel(v, best, out, v.Levels[best], 1)
+	return jobFromLevel(v, l, level, level+1, v.Levels[level], 1)
 }
 
 // PickRange returns the next job on the way to having everything in [lo, hi)
-// (nil: unbounded) in one sorted run at the bottom, or nil when it is there.
+// (nil: unbounded) in one sorted run at the bottom, or nil when it is there, as
+// far as damaged files let it.
 func PickRange(v *manifest.Version, l Limits, lo, hi []byte) *Job {
 	if len(v.Overlapping(0, lo, hi)) > 0 {
 		s := shapeOf(v, l)
-		return jobFromL0(v, s.base)
+		if j := jobFromL0(v, l, s.base); j != nil {
+			return j
+		}
 	}
 	for level := 1; level < bottomLevel; level++ {
-		if files := v.Overlapping(level, lo, hi); len(files) > 0 {
-			return jobFromLevel(v, level, nextFilled(v, level, bottomLevel), files, maxJobFiles)
+		files := v.Overlapping(level, lo, hi)
+		if len(files) == 0 {
+			continue
+		}
+		if j := jobFromLevel(v, l, level, nextFilled(v, level, bottomLevel), files, maxJobFiles); j != nil {
+			return j
 		}
 	}
 	return nil
@@ -178,32 +207,76 @@ func DebtBytes(v *manifest.Version, l Limits) uint64 {
 	return uint64(debt)
 }
 
-func jobFromL0(v *manifest.Version, base int) *Job {
-	j := &Job{Inputs: [2][]*manifest.FileMeta{v.Levels[0], nil}}
-	lo, hi := j.Span()
+// jobFromL0 takes all of level 0, but for the files that cannot go down: those
+// that are damaged or meet damage below, and those that lie over one that
+// stays, because older data must never come to stand above newer.
+func jobFromL0(v *manifest.Version, l Limits, base int) *Job {
 	// A level above base that still holds files must not be jumped over: its
 	// data is newer than that of the levels under it.
-	j.OutputLevel = nextFilled(v, 0, base)
-	j.Inputs[1] = v.Overlapping(j.OutputLevel, lo, hi)
+	j := &Job{OutputLevel: nextFilled(v, 0, base)}
+	below := func() []*manifest.FileMeta {
+		lo, hi := j.Span()
+		return v.Overlapping(j.OutputLevel, lo, hi)
+	}
+	j.Inputs[0] = v.Levels[0]
+	if l.anyDamaged(j.Inputs[0]) || l.anyDamaged(below()) {
+		var stay []*manifest.FileMeta
+		j.Inputs[0] = nil
+		for _, f := range slices.Backward(v.Levels[0]) { // from the oldest
+			taken := j.Inputs[0]
+			j.Inputs[0] = append(slices.Clip(taken), f)
+			if l.Damaged(f) || overlapsAny(f, stay) || l.anyDamaged(below()) {
+				stay = append(stay, f)
+				j.Inputs[0] = taken
+			}
+		}
+		if len(j.Inputs[0]) == 0 {
+			return nil
+		}
+		slices.Reverse(j.Inputs[0])
+	}
+	j.Inputs[1] = below()
+	lo, hi := j.Span()
 	return finishJob(v, j, lo, hi)
 }
 
 // jobFromLevel takes, of the given files of a level, a run of up to most
 // neighbours that starts where a merge rewrites the fewest bytes of the output
-// level per byte moved down.
-func jobFromLevel(v *manifest.Version, level, out int, files []*manifest.FileMeta, most int) *Job {
-	best, bestCost := 0, math.Inf(1)
+// level per byte moved down. It takes no damaged file, nor one over damage.
+func jobFromLevel(v *manifest.Version, l Limits, level, out int, files []*manifest.FileMeta, most int) *Job {
+	best, bestCost := -1, math.Inf(1)
 	for i, f := range files {
-		below := fileBytes(v.Overlapping(out, f.Lo, f.Hi))
-		if cost := float64(below) / float64(f.SizeBytes+1); cost < bestCost {
+		below := v.Overlapping(out, f.Lo, f.Hi)
+		if l.anyDamaged(files[i:i+1]) || l.anyDamaged(below) {
+			continue
+		}
+		if cost := float64(fileBytes(below)) / float64(f.SizeBytes+1); cost < bestCost {
 			best, bestCost = i, cost
 		}
 	}
+	if best < 0 {
+		return nil
+	}
 	j := &Job{Level: level, OutputLevel: out}
-	j.Inputs[0] = files[best:min(best+most, len(files))]
-	lo, hi := j.Span()
-	j.Inputs[1] = v.Overlapping(out, lo, hi)
-	return finishJob(v, j, lo, hi)
+	for end := min(best+most, len(files)); end > best; end-- {
+		j.Inputs[0] = files[best:end]
+		lo, hi := j.Span()
+		below := v.Overlapping(out, lo, hi)
+		if l.anyDamaged(j.Inputs[0]) || l.anyDamaged(below) {
+			continue // a shorter run
+		}
+		j.Inputs[1] = below
+		return finishJob(v, j, lo, hi)
+	}
+	return nil
+}
+
+func overlapsAny(f *manifest.FileMeta, files []*manifest.FileMeta) bool {
+	return slices.ContainsFunc(files, func(o *manifest.FileMeta) bool { return overlap(f, o) })
+}
+
+func overlap(a, b *manifest.FileMeta) bool {
+	return bytes.Compare(a.Lo, b.Hi) < 0 && bytes.Compare(b.Lo, a.Hi) < 0
 }
 
 func finishJob(v *manifest.Version, j *Job, lo, hi []byte) *Job {
@@ -231,7 +304,7 @@ func hasDeletes(files []*manifest.FileMeta) bool {
 func disjoint(files []*manifest.FileMeta) bool {
 	for i, a := range files {
 		for _, b := range files[i+1:] {
-			if bytes.Compare(a.Lo, b.Hi) < 0 && bytes.Compare(b.Lo, a.Hi) < 0 {
+			if overlap(a, b) {
 				return false
 			}
 		}

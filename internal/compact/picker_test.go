@@ -146,7 +146,7 @@ func TestUpperLevelIsNotJumpedOver(t *testing.T) {
 		tr.add(0, "a", "z", 100)
 	}
 	s := shapeOf(tr.v, testLimits)
-	if j := jobFromL0(tr.v, s.base); j.OutputLevel != 3 {
+	if j := jobFromL0(tr.v, testLimits, s.base); j.OutputLevel != 3 {
 		t.Errorf("level 0 goes to level %d past newer data in level 3", j.OutputLevel)
 	}
 	if j := Pick(tr.v, testLimits); j.Level != 3 {

@@ -313,6 +313,9 @@ func (db *DB) commitGroup(group []*request) error {
 // error nothing is known about what a crash would leave of it.
 func (db *DB) writeLog(first, last base.SeqNum, payloads [][]byte, d Durability) error {
 	if _, err := db.log.Append(first, last, payloads...); err != nil {
+		if db.log.Failure() == nil {
+			return fmt.Errorf("append to the log: %w", err) // nothing was written
+		}
 		return db.poison("log", err)
 	}
 	var err error

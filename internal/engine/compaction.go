@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
@@ -43,7 +44,7 @@ func (db *DB) compactionWorker(ctx context.Context) {
 		if err == nil || manual != nil && manual.ctx.Err() != nil {
 			continue
 		}
-		if db.failure.Load() != nil || !db.quarantine(err) && !db.sleep(ctx, retryDelay) {
+		if db.failure.Load() != nil || !db.quarantine(job, err) && !db.sleep(ctx, retryDelay) {
 			return
 		}
 	}
@@ -66,24 +67,41 @@ func (db *DB) runJobFor(ctx context.Context, manual *manualCompaction, job *comp
 func (db *DB) pickJob() (*compact.Job, *manualCompaction) {
 	v := db.lockedState().tree.version
 	limits := db.limits()
-	if len(v.Levels[0]) < 3*limits.L0Files {
-		for len(db.fields.manual) > 0 {
-			m := db.fields.manual[0]
-			if m.ctx.Err() == nil {
-				if job := compact.PickRange(v, limits, m.lo, m.hi); job != nil && !db.damaged(job) {
-					return db.unclaimed(job), m
-				}
-			}
-			m.done = true
-			db.fields.manual = db.fields.manual[1:]
-			db.broadcast()
+	if len(v.Levels[0]) >= 3*limits.L0Files {
+		if job := compact.Pick(v, limits); job != nil {
+			return db.unclaimed(job), nil
 		}
 	}
-	job := compact.Pick(v, limits)
-	if job == nil || db.damaged(job) {
-		return nil, nil
+	for len(db.fields.manual) > 0 {
+		m := db.fields.manual[0]
+		if m.ctx.Err() == nil {
+			if job := compact.PickRange(v, limits, m.lo, m.hi); job != nil {
+				return db.unclaimed(job), m
+			}
+			m.err = db.damageIn(v, m.lo, m.hi)
+		}
+		m.done = true
+		db.fields.manual = db.fields.manual[1:]
+		db.broadcast()
 	}
-	return db.unclaimed(job), nil
+	if job := compact.Pick(v, limits); job != nil {
+		return db.unclaimed(job), nil
+	}
+	return nil, nil
+}
+
+// damageIn returns what is wrong with the quarantined files in [lo, hi), which
+// no compaction can settle. The caller holds db.mu.
+func (db *DB) damageIn(v *manifest.Version, lo, hi []byte) error {
+	var damage []error
+	for level := range v.Levels {
+		for _, f := range v.Overlapping(level, lo, hi) {
+			if err := db.fields.quarantined[f.Num]; err != nil {
+				damage = append(damage, err)
+			}
+		}
+	}
+	return errors.Join(damage...)
 }
 
 // unclaimed returns job, or nil when one of its files is about to go. The
@@ -99,33 +117,21 @@ func (db *DB) unclaimed(job *compact.Job) *compact.Job {
 	return job
 }
 
+// limits are those for the picker, which runs under db.mu.
 func (db *DB) limits() compact.Limits {
 	return compact.Limits{
 		L0Files:   db.opts.L0Files,
 		BaseBytes: uint64(baseLevelMemtables * db.opts.MemtableBytes),
 		FileBytes: uint64(db.opts.FileBytes),
+		// Merging a file that cannot be read in full would lose what is
+		// readable of it.
+		Damaged: func(f *manifest.FileMeta) bool { return db.fields.quarantined[f.Num] != nil },
 	}
 }
 
 // baseLevelMemtables is the size of the first sorted level in memtables. Below
 // that size a level of its own would only be written to be rewritten.
 const baseLevelMemtables = 4
-
-// damaged reports whether the job would read a quarantined file. Merging a
-// file that cannot be read in full would lose what is readable of it.
-func (db *DB) damaged(job *compact.Job) bool {
-	if len(db.fields.quarantined) == 0 || job.Move {
-		return false
-	}
-	for _, files := range job.Inputs {
-		for _, f := range files {
-			if db.fields.quarantined[f.Num] {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // claim marks the inputs of a job, so that nothing else removes them. The
 // caller holds db.mu.
@@ -158,20 +164,22 @@ func (db *DB) finishJob(manual *manualCompaction, job *compact.Job, err error) {
 	db.broadcast()
 }
 
-// quarantine notes the file that a job found damaged, so that no job reads it
-// again; it reports whether err names one.
-func (db *DB) quarantine(err error) bool {
+// quarantine notes the input that a job found damaged, so that no job reads it
+// again; it reports whether err names one. Damage in what the job wrote is none
+// of the inputs' fault: the job is to be tried again, after a while.
+func (db *DB) quarantine(job *compact.Job, err error) bool {
 	var damage *base.CorruptionError
 	if !errors.As(err, &damage) {
 		return false
 	}
 	num, ok := parseTableName(damage.File)
-	if !ok {
+	isInput := func(f *manifest.FileMeta) bool { return f.Num == num }
+	if !ok || !slices.ContainsFunc(job.Inputs[0], isInput) && !slices.ContainsFunc(job.Inputs[1], isInput) {
 		return false
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.fields.quarantined[num] = true
+	db.fields.quarantined[num] = err
 	return true
 }
 
@@ -204,10 +212,7 @@ func (db *DB) runJob(ctx context.Context, job *compact.Job) error {
 		db.installVersion(v, now.mem, now.imms, gone)
 	})
 	if err != nil {
-		if !job.Move {
-			db.discardOutputs(outputs)
-		}
-		return err
+		return err // the outputs stay: see DB.edit
 	}
 	took := db.opts.Clock.Now().Sub(start)
 	db.counters.compacted(job, outputs, took)

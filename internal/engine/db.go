@@ -71,12 +71,12 @@ type DB struct {
 type guarded struct {
 	snapshots   snapshotList
 	nextFileNum base.FileNum
-	logs        []base.FileNum        // that the manifest names, oldest first
-	freeLogs    []base.FileNum        // that nobody needs any more, ready for reuse
-	preparedLog base.FileNum          // ready to be rotated to; 0: being prepared
-	logBytes    int64                 // size for the next prepared segment
-	claimed     map[base.FileNum]bool // inputs of the running job, and files about to go
-	quarantined map[base.FileNum]bool // damaged: no job may read them
+	logs        []base.FileNum         // that the manifest names, oldest first
+	freeLogs    []base.FileNum         // that nobody needs any more, ready for reuse
+	preparedLog base.FileNum           // ready to be rotated to; 0: being prepared
+	logBytes    int64                  // size for the next prepared segment
+	claimed     map[base.FileNum]bool  // inputs of the running job, and files about to go
+	quarantined map[base.FileNum]error // damaged, and how: no job may read them
 	manual      []*manualCompaction
 	keyspaces   keyspaceSet
 	// The outcome of the last job of each background worker.
@@ -223,7 +223,9 @@ func (db *DB) newFileNum() base.FileNum {
 
 // edit appends e to the manifest, durably, and then calls done under db.mu
 // with the new version, before anything else can change it. A failed append
-// poisons the database.
+// poisons the database; whether the disk has the edit is unknown then, so the
+// caller leaves every file alone that the edit names, added or removed. The
+// next open sees which of them are orphans.
 func (db *DB) edit(e *manifest.Edit, done func(v *manifest.Version)) error {
 	db.manifestMu.Lock()
 	defer db.manifestMu.Unlock()

@@ -65,8 +65,7 @@ func (db *DB) flushImmutables(ctx context.Context) error {
 		db.installVersion(v, now.mem, now.imms[:len(now.imms)-len(imms)], edit.RemoveFiles)
 	})
 	if err != nil {
-		db.discardOutputs(outputs)
-		return err
+		return err // the outputs stay: see DB.edit
 	}
 	took := db.opts.Clock.Now().Sub(start)
 	db.counters.flushed(outputs, took)
@@ -229,12 +228,6 @@ func (db *DB) verifyOutput(ctx context.Context, meta *manifest.FileMeta) error {
 		return fmt.Errorf("%w: %s", errOutputDiffers, tableName(meta.Num))
 	}
 	return nil
-}
-
-func (db *DB) discardOutputs(outputs []*manifest.FileMeta) {
-	for _, meta := range outputs {
-		db.removeOutput(meta.Num)
-	}
 }
 
 // removeOutput deletes a table that never became part of the database. A

@@ -31,7 +31,7 @@ func Open(dir string, opts Options) (db *DB, err error) {
 	db = &DB{dir: dir, opts: opts, tables: map[base.FileNum]*table{}, changed: make(chan struct{})}
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	db.fields.claimed = map[base.FileNum]bool{}
-	db.fields.quarantined = map[base.FileNum]bool{}
+	db.fields.quarantined = map[base.FileNum]error{}
 	db.fields.logBytes = firstLogBytes
 	db.cache = framecache.New(framecache.Config{
 		CapacityBytes: opts.MemoryBudget, Epochs: &db.epochs, Memory: &db.memory,
@@ -201,6 +201,9 @@ func (db *DB) recover(state *manifest.State) error {
 	db.flushedSeq.Store(uint64(state.LastSeq))
 
 	logs := slices.Sorted(slices.Values(state.Logs))
+	if err := db.checkStrayLogs(state, names); err != nil {
+		return err
+	}
 	db.fields.logs = logs
 	result, err := wal.Replay(db.logConfig(), logs, wal.Position(state.LogStart), db.replayGroup)
 	if err != nil {
@@ -252,6 +255,38 @@ func (db *DB) checkTable(f *manifest.FileMeta) error {
 	}
 }
 
+// checkStrayLogs looks at the log segments that the manifest does not name.
+// Most are leftovers. But one that holds a live segment was exchanged with it;
+// and as the manifest names a segment before anything goes into it, one that
+// was begun under a number that the manifest has not given out yet says that
+// the manifest is an old one.
+func (db *DB) checkStrayLogs(state *manifest.State, names []string) error {
+	var damage []error
+	for _, name := range names {
+		n, ok := wal.ParseFileName(name)
+		if !ok || slices.Contains(state.Logs, n) {
+			continue
+		}
+		owner, err := wal.Owner(db.logConfig(), n)
+		if err != nil {
+			return err
+		}
+		finding := error(nil)
+		switch {
+		case slices.Contains(state.Logs, owner):
+			finding = fmt.Errorf("it holds what belongs into %s", wal.FileName(owner))
+		case owner == n && n >= state.NextFileNum:
+			finding = errors.New("the manifest is older than this file")
+		default:
+			continue
+		}
+		damage = append(damage, &base.CorruptionError{
+			File: name, Offset: -1, Kind: "stray log segment", Err: finding,
+		})
+	}
+	return errors.Join(damage...)
+}
+
 // replayGroup applies one group of the log to the memtable, writing tables
 // when it is full.
 func (db *DB) replayGroup(first base.SeqNum, payload []byte) error {
@@ -279,7 +314,10 @@ func (db *DB) replayGroup(first base.SeqNum, payload []byte) error {
 		}
 		return db.applyLarge([][]byte{payload}, first, last)
 	}
-	if int64(mem.table.AvailableBytes()) < need || len(db.state.Load().imms) > 0 {
+	// A large batch is flushed as soon as something follows it. What a read-only
+	// database replays stays in memory, and fills one memtable after the other.
+	waiting := len(db.state.Load().imms) > 0 && !db.opts.ReadOnly
+	if waiting || int64(mem.table.AvailableBytes()) < need {
 		if err := db.flushReplayed(); err != nil {
 			return err
 		}

@@ -24,18 +24,26 @@ const (
 
 // makeRoom rotates the memtable when the group does not fit in it. A large
 // group goes into no memtable, but what came before it must be older in the
-// read state too, so the memtable ends where it begins. Called by the leader.
+// read state too, so the memtable ends where it begins. Where large groups alone
+// have filled a log segment, it is left, or no flush could ever set it free.
+// Called by the leader.
 func (db *DB) makeRoom(memBytes int64, large bool) error {
 	mem := db.state.Load().mem
 	switch {
 	case !large && int64(mem.table.AvailableBytes()) >= memBytes:
 		return nil
-	case large && mem.empty():
+	case large && mem.empty() && db.logSegmentBytes() < int64(db.opts.MemtableBytes):
 		err := db.waitForFlushes(0)
 		db.mu.Unlock()
 		return err
 	}
 	return db.rotate()
+}
+
+// logSegmentBytes is how much of the log is in the current segment. Called by
+// the leader.
+func (db *DB) logSegmentBytes() int64 {
+	return int64(db.log.Appended() - db.counters.logStart)
 }
 
 // rotate turns the memtable into an immutable one and begins a new memtable
@@ -88,6 +96,10 @@ func (db *DB) switchMemtable() error {
 	before := db.log.Appended()
 	num := db.fields.preparedLog
 	if err := db.log.Rotate(num); err != nil {
+		next.free()
+		if db.log.Failure() == nil {
+			return fmt.Errorf("rotate the log: %w", err) // it goes on as it was
+		}
 		return db.poisonLocked("log", err)
 	}
 	db.fields.preparedLog = 0

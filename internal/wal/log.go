@@ -113,7 +113,9 @@ func (l *Log) DurableSeq() base.SeqNum { return base.SeqNum(l.syncSeq.Load()) }
 
 // Append adds one group that holds the sequence numbers first to last, with
 // the given pieces as its payload, and returns the position after it. The
-// pieces are copied. When the buffer is full Append writes it out itself.
+// pieces are copied. When the buffer is full Append writes it out itself. Where
+// the segment has to grow and cannot, nothing is appended and the log goes on
+// as it was, as Failure tells: a full disk is found out before a write fails.
 func (l *Log) Append(first, last base.SeqNum, payload ...[]byte) (Position, error) {
 	if err := l.failed(); err != nil {
 		return 0, err
@@ -125,6 +127,9 @@ func (l *Log) Append(first, last base.SeqNum, payload ...[]byte) (Position, erro
 	if last < first || last > base.SeqNumMax || last-first > math.MaxUint32 ||
 		length > base.MaxBatchBytes {
 		return 0, fmt.Errorf("log group %d..%d of %d bytes is out of range", first, last, length)
+	}
+	if err := l.current.reserve(l.Appended() + Position(groupBytes(length))); err != nil {
+		return 0, err
 	}
 	return l.append(groupHeader{
 		length: uint32(length), first: first, count: uint32(last - first),
@@ -192,6 +197,10 @@ func (l *Log) fail(err error) error {
 	l.failure.CompareAndSwap(nil, &err)
 	return *l.failure.Load()
 }
+
+// Failure returns the first failure, after which the log does nothing any more;
+// nil while it works.
+func (l *Log) Failure() error { return l.failed() }
 
 func (l *Log) failed() error {
 	if err := l.failure.Load(); err != nil {

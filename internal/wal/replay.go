@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
 )
@@ -33,7 +34,7 @@ type Result struct {
 // empty; one that is missing is damage. An error of fn ends the replay.
 func Replay(cfg Config, segments []base.FileNum, from Position,
 	fn func(first base.SeqNum, payload []byte) error) (Result, error) {
-	r := replayer{cfg: cfg, from: from, expect: from, fn: fn}
+	r := replayer{cfg: cfg, live: segments, from: from, expect: from, fn: fn}
 	for _, n := range segments {
 		if err := r.segment(n); err != nil {
 			return r.result, errors.Join(append(r.damage, err)...)
@@ -43,11 +44,31 @@ func Replay(cfg Config, segments []base.FileNum, from Position,
 	return r.result, errors.Join(r.damage...)
 }
 
+// Owner returns the number of the segment that the content of file n was begun
+// as, which is another one where n was recycled and not begun again; 0 where
+// there is no intact header of this database.
+func Owner(cfg Config, n base.FileNum) (base.FileNum, error) {
+	var in reader
+	if err := in.open(cfg, n); err != nil {
+		return 0, err
+	}
+	b, err := in.read(0, segmentHeaderBytes)
+	if err = errors.Join(err, in.f.Close()); err != nil {
+		return 0, err
+	}
+	h, err := decodeSegmentHeader(in.name, b)
+	if err != nil || h.id != cfg.DBID {
+		return 0, nil // nothing that could be ours
+	}
+	return h.num, nil
+}
+
 // replayer walks the log once. It hands out groups until the first gap, and
 // goes on behind gaps only to learn whether they are damage: claimed, the
 // highest position that anything says was durable, decides it in the end.
 type replayer struct {
 	cfg    Config
+	live   []base.FileNum
 	from   Position
 	fn     func(base.SeqNum, []byte) error
 	in     reader
@@ -103,6 +124,12 @@ func (r *replayer) segment(n base.FileNum) error {
 }
 
 func (r *replayer) contents(n base.FileNum) error {
+	if r.in.size < segmentHeaderBytes {
+		// Its size was durable before anyone counted on it.
+		r.report(gap{file: r.in.name, kind: "wal segment"}, fmt.Errorf("it has only %d bytes", r.in.size))
+		r.missing = true
+		return nil
+	}
 	b, err := r.in.read(0, segmentHeaderBytes)
 	if err != nil {
 		return err
@@ -111,7 +138,9 @@ func (r *replayer) contents(n base.FileNum) error {
 	if _, newer := errors.AsType[*base.FormatError](err); newer {
 		return err
 	}
-	if err == nil && (h.id != r.cfg.DBID || h.num > n) {
+	// A recycled segment may have the header of an older use, but never that of
+	// a segment that is still in use.
+	if err == nil && (h.id != r.cfg.DBID || h.num > n || h.num < n && slices.Contains(r.live, h.num)) {
 		err = errors.New("segment of another place")
 	}
 	switch {

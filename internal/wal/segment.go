@@ -104,6 +104,8 @@ type segment struct {
 	num   base.FileNum
 	salt  uint32
 	start Position
+	// sizeBytes of the file are allocated. Of the one who appends.
+	sizeBytes int64
 }
 
 // openSegment opens the prepared segment n, to be begun at position start.
@@ -112,9 +114,35 @@ func openSegment(cfg Config, n base.FileNum, start Position) (*segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", FileName(n), err)
 	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("size of %s: %w", FileName(n), err), f.Close())
+	}
 	var salt [4]byte
 	_, _ = rand.Read(salt[:]) // never fails
-	return &segment{f: f, num: n, salt: binary.LittleEndian.Uint32(salt[:]), start: start}, nil
+	return &segment{
+		f: f, num: n, salt: binary.LittleEndian.Uint32(salt[:]), start: start, sizeBytes: size,
+	}, nil
+}
+
+// reserve makes the file large enough for groups up to end, and by a quarter
+// larger than that where there is space.
+func (s *segment) reserve(end Position) error {
+	need := segmentHeaderBytes + int64(end-s.start)
+	if need <= s.sizeBytes {
+		return nil
+	}
+	size := need + need/4
+	err := s.f.Preallocate(size)
+	if errors.Is(err, vfs.ErrNoSpace) {
+		size = need
+		err = s.f.Preallocate(size)
+	}
+	if err != nil {
+		return fmt.Errorf("extend %s: %w", FileName(s.num), err)
+	}
+	s.sizeBytes = size
+	return nil
 }
 
 // begin writes the header.
