@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/manifest"
 )
 
@@ -22,6 +23,10 @@ type Limits struct {
 	BaseBytes uint64
 	// FileBytes is the size that output files aim at.
 	FileBytes uint64
+	// SharedSeq is the newest sequence number up to which all readers see
+	// everything. A file at the bottom that is not newer and not yet rewritten
+	// there may hold garbage, all of which a rewrite drops.
+	SharedSeq base.SeqNum
 	// Damaged, if given, tells the files that no job may read. They stay where
 	// they are, and so does what must not pass them.
 	Damaged func(f *manifest.FileMeta) bool
@@ -167,7 +172,34 @@ func PickRange(v *manifest.Version, l Limits, lo, hi []byte) *Job {
 			return j
 		}
 	}
-	return nil
+	return settleBottom(v.Overlapping(bottomLevel, lo, hi), l)
+}
+
+// settleBottom returns a job that rewrites neighbours at the bottom that came
+// there with what a snapshot saw, or by a move. What it writes has sequence
+// number zero throughout, so no file is rewritten twice.
+func settleBottom(files []*manifest.FileMeta, l Limits) *Job {
+	begin, end := 0, 0
+	for i, f := range files {
+		settled := f.LargestSeq == 0 || f.LargestSeq > l.SharedSeq || l.anyDamaged(files[i:i+1])
+		if settled && end == begin {
+			begin, end = i+1, i+1
+			continue
+		}
+		if settled || end-begin == maxJobFiles {
+			break
+		}
+		end++
+	}
+	if begin == end {
+		return nil
+	}
+	return &Job{
+		Level:       bottomLevel,
+		OutputLevel: bottomLevel,
+		Inputs:      [2][]*manifest.FileMeta{files[begin:end], nil},
+		Bottom:      true,
+	}
 }
 
 // nextFilled returns the first level under level that holds files, at most

@@ -28,6 +28,9 @@ func (db *DB) Close() error {
 	// From here on no commit reaches the log, and the workers go on with what
 	// they have until they are told to stop.
 	db.stop()
+	db.mu.Lock()
+	db.broadcast() // to those who wait for work that nobody will do now
+	db.mu.Unlock()
 	db.workers.Wait()
 	if !db.opts.ReadOnly {
 		errs = append(errs, db.settleForClose(), db.log.Close(), db.manifest.Close())

@@ -364,7 +364,12 @@ func (db *DB) apply(payloads [][]byte, first base.SeqNum) error {
 // poison records the first failed write of the log or the manifest. From then
 // on reads go on and every write gets the same error: after a failed sync
 // nobody knows what is on the disk, so nothing may be built on it.
+//
+// A log or manifest that Close has closed did not fail: the caller was late.
 func (db *DB) poison(what string, err error) error {
+	if errors.Is(err, base.ErrClosed) {
+		return base.ErrClosed
+	}
 	f := &failure{fmt.Errorf("writes are refused after a failed %s write: %w", what, err)}
 	if db.failure.CompareAndSwap(nil, f) {
 		db.opts.Logger.Error("database refuses writes", "cause", what, "err", err)

@@ -67,6 +67,10 @@ func (db *DB) runJobFor(ctx context.Context, manual *manualCompaction, job *comp
 func (db *DB) pickJob() (*compact.Job, *manualCompaction) {
 	v := db.lockedState().tree.version
 	limits := db.limits()
+	limits.SharedSeq = base.SeqNumMax
+	if snapshots := db.fields.snapshots.all(); len(snapshots) > 0 {
+		limits.SharedSeq = snapshots[0]
+	}
 	if len(v.Levels[0]) >= 3*limits.L0Files {
 		if job := compact.Pick(v, limits); job != nil {
 			return db.unclaimed(job), nil

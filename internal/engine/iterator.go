@@ -58,14 +58,11 @@ func (db *DB) NewIterator(o IterOptions) (*Iterator, error) {
 
 // NewIterator returns an iterator over what the snapshot sees.
 func (s *Snapshot) NewIterator(o IterOptions) (*Iterator, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
 	rs, _, h, err := s.db.acquire(iteratorKind)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.usable(); err != nil { // what rs holds may lack what s saw
+	if err := s.usable(); err != nil { // after the state was loaded, as in view
 		s.db.release(rs)
 		s.db.handles.close(h)
 		return nil, err

@@ -122,6 +122,9 @@ func (db *DB) Keyspace(name string, compression uint8) (*KeyspaceInfo, error) {
 		if info = db.lookKeyspace(name); info != nil {
 			return nil // someone else was first
 		}
+		if err := db.writable(); err != nil { // Close may have been first
+			return err
+		}
 		k := manifest.Keyspace{ID: db.manifest.State().NextKeyspaceID, Name: name, Compression: compression}
 		return db.edit(&manifest.Edit{AddKeyspaces: []manifest.Keyspace{k}}, func(*manifest.Version) {
 			info = db.fields.keyspaces.add(k)
@@ -158,10 +161,13 @@ func (db *DB) DropKeyspace(name string) error {
 	}
 	// Commits look at the mark, so none comes after the tombstone.
 	err := db.alone(func() error {
+		if err := db.writable(); err != nil {
+			return err
+		}
 		if info.dropped.Swap(true) {
 			return fmt.Errorf("%w: %q", ErrKeyspaceNotFound, name)
 		}
-		return db.writable()
+		return nil
 	})
 	if err != nil {
 		return err
@@ -172,6 +178,9 @@ func (db *DB) DropKeyspace(name string) error {
 		return err
 	}
 	return db.alone(func() error {
+		if err := db.writable(); err != nil {
+			return err
+		}
 		return db.edit(&manifest.Edit{DropKeyspaces: []uint64{info.ID}}, func(*manifest.Version) {
 			db.fields.keyspaces.drop(info)
 		})

@@ -24,16 +24,11 @@ func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) er
 func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	g := s.db.epochs.Enter()
 	defer g.Exit()
-	if err := s.usable(); err != nil {
+	rs, err := s.view()
+	if err != nil {
 		return err
 	}
-	rs, _ := s.db.view()
-	return s.db.multiGetAt(rs, keys, s.seq, func(i int, value []byte, err error) error {
-		if closed := s.usable(); closed != nil {
-			return closed
-		}
-		return fn(i, value, err)
-	})
+	return s.db.multiGetAt(rs, keys, s.seq, fn)
 }
 
 // multiGetAt visits the keys in their order, so that neighbours find what they

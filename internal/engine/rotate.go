@@ -20,6 +20,10 @@ const (
 	// later ones are prepared at the size that the last one reached.
 	firstLogBytes = 256 << 10
 	retryDelay    = time.Second
+	// maxRangeDeletes is how many range deletes end a memtable. Overlapping
+	// ones take memory with the square of their number, outside of the budget:
+	// a queue that trims [first, here) again and again is the common case.
+	maxRangeDeletes = 512
 )
 
 // makeRoom rotates the memtable when the group does not fit in it. A large
@@ -30,7 +34,8 @@ const (
 func (db *DB) makeRoom(memBytes int64, large bool) error {
 	mem := db.state.Load().mem
 	switch {
-	case !large && int64(mem.table.AvailableBytes()) >= memBytes:
+	case !large && int64(mem.table.AvailableBytes()) >= memBytes &&
+		mem.table.RangeDeleteCount() < maxRangeDeletes:
 		return nil
 	case large && mem.empty() && db.logSegmentBytes() < int64(db.opts.MemtableBytes):
 		err := db.waitForFlushes(0)

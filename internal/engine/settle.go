@@ -26,10 +26,12 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 	switch {
 	case err != nil:
 		return err
+	case m.done && m.err == nil:
+		return nil
+	case closed: // which is also why the job failed, if one did
+		return base.ErrClosed
 	case m.done:
 		return m.err
-	case closed:
-		return base.ErrClosed
 	}
 	return db.failure.Load().err
 }
@@ -61,10 +63,10 @@ func (db *DB) Flush(ctx context.Context) error {
 			return true
 		case f != nil:
 			flushErr = f.err
+		case db.stopped.Err() != nil: // before flushErr, which it may have caused
+			flushErr = base.ErrClosed
 		case db.fields.flushErr != nil:
 			flushErr = db.fields.flushErr
-		case db.stopped.Err() != nil:
-			flushErr = base.ErrClosed
 		default:
 			return false
 		}

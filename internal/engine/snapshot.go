@@ -80,6 +80,14 @@ func (s *Snapshot) usable() error {
 	return nil
 }
 
+// view returns a read state that holds what the snapshot sees. The caller is in
+// an epoch guard. Whether the snapshot is open is looked at after the state was
+// loaded: a state that is installed after Close may lack what the snapshot saw.
+func (s *Snapshot) view() (*readState, error) {
+	rs, _ := s.db.view()
+	return rs, s.usable()
+}
+
 // AppendGet is DB.AppendGet as of the snapshot.
 func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 	err := s.GetFunc(key, func(value []byte) error {
@@ -93,14 +101,11 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	g := s.db.epochs.Enter()
 	defer g.Exit()
-	if err := s.usable(); err != nil {
+	rs, err := s.view()
+	if err != nil {
 		return err
 	}
-	rs, _ := s.db.view()
 	value, err := s.db.getAt(rs, key, s.seq)
-	if closed := s.usable(); closed != nil {
-		return closed // what was read may already have been cleaned up
-	}
 	if err != nil {
 		return err
 	}

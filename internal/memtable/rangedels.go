@@ -42,6 +42,9 @@ func (t *Table) AddRangeDelete(lo, hi []byte, seq base.SeqNum) error {
 	return nil
 }
 
+// RangeDeleteCount returns how many range deletes were added.
+func (t *Table) RangeDeleteCount() int { return int(t.rangeDeletes.added.Load()) }
+
 // RangeDeletes returns all range deletes that were added before, nil if there
 // are none.
 func (t *Table) RangeDeletes() *rangedel.List {

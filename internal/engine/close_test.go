@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// closeDuring begins job, lets it come as far as making a table, begins Close,
+// lets both go on, and returns what they return.
+func closeDuring(t *testing.T, prepare func(db *DB), job func(db *DB) error) (jobErr, closeErr error) {
+	t.Helper()
+	faulty := faultfs.New(memfs.New())
+	db := openTest(t, testOptions(faulty))
+	prepare(db)
+	reached, release := make(chan struct{}), make(chan struct{})
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Before: func(vfs.Op) {
+		close(reached)
+		<-release
+	}})
+	jobDone, closeDone := make(chan error), make(chan error)
+	go func() { jobDone <- job(db) }()
+	<-reached
+	go func() { closeDone <- db.Close() }()
+	<-db.stopped.Done()
+	close(release)
+	return <-jobDone, <-closeDone
+}
+
+// Flush and Compact that are overtaken by Close say ErrClosed. They said that
+// the context was cancelled, which was the engine's own and not the caller's.
+func TestCloseOvertakes(t *testing.T) {
+	ctx := context.Background()
+	for range 20 { // what goes wrong depends on who wakes up first
+		jobErr, err := closeDuring(t,
+			func(db *DB) { fill(t, db, "a", 200) },
+			func(db *DB) error { return db.Flush(ctx) })
+		if err != nil || !errors.Is(jobErr, base.ErrClosed) && jobErr != nil {
+			t.Fatalf("flush: %v, close: %v", jobErr, err)
+		}
+		jobErr, err = closeDuring(t,
+			func(db *DB) {
+				fillFile(t, db, "a", 600)
+				fillFile(t, db, "a", 600)
+			},
+			func(db *DB) error { return db.Compact(ctx, nil, nil) })
+		if err != nil || !errors.Is(jobErr, base.ErrClosed) && jobErr != nil {
+			t.Fatalf("compact: %v, close: %v", jobErr, err)
+		}
+	}
+}
+
+// A sync of the log, or the delayed flush of an Async commit, that finds the
+// log closed must not count as a failed write. It poisoned the database in the
+// middle of Close, which then failed and left the log behind.
+func TestLateSyncDoesNotFailClose(t *testing.T) {
+	db := openTest(t, testOptions(memfs.New()))
+	fill(t, db, "a", 1)
+	must(t, db.log.Close()) // as far as Close has come when SyncLog, begun before, goes on
+	if err := db.SyncLog(); !errors.Is(err, base.ErrClosed) {
+		t.Errorf("late sync: %v", err)
+	}
+	if f := db.failure.Load(); f != nil {
+		t.Errorf("poisoned: %v", f.err)
+	}
+	must(t, db.Close())
+}
+
+// A keyspace that is asked for while Close waits for its turn is refused. It
+// was made, or not, on a manifest that was being closed.
+func TestKeyspaceBehindClose(t *testing.T) {
+	db := openTest(t, testOptions(memfs.New()))
+	var closed, late chan error
+	err := db.alone(func() error {
+		begin := func(waiting int, call func() error) chan error {
+			done := make(chan error, 1)
+			go func() { done <- call() }()
+			for queued := 0; queued < waiting; {
+				db.pipeline.mu.Lock()
+				queued = len(db.pipeline.queue)
+				db.pipeline.mu.Unlock()
+			}
+			return done
+		}
+		closed = begin(1, db.Close)
+		late = begin(2, func() error { _, err := db.Keyspace("late", 0); return err })
+		return nil
+	})
+	must(t, err)
+	if err := <-late; !errors.Is(err, base.ErrClosed) {
+		t.Errorf("keyspace behind close: %v", err)
+	}
+	must(t, <-closed)
+}
