@@ -361,7 +361,8 @@ func (db *DB) apply(payloads [][]byte, first base.SeqNum) error {
 	return nil
 }
 
-// poison records the first failed write of the log or the manifest. From then
+// poison records the first failed write of the log, the manifest or the
+// directory. From then
 // on reads go on and every write gets the same error: after a failed sync
 // nobody knows what is on the disk, so nothing may be built on it.
 //

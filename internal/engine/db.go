@@ -62,8 +62,8 @@ type DB struct {
 	stopped  context.Context
 	counters counters
 
-	// failure is the first failed write of the log or the manifest; no write is
-	// accepted after it.
+	// failure is the first failed write of the log or the manifest, or failed
+	// sync of the directory; no write is accepted after it.
 	failure atomic.Pointer[failure]
 }
 

@@ -29,6 +29,7 @@ var ErrNotDatabase = errors.New("not a database")
 // unless the options forbid it.
 func Open(dir string, opts Options) (db *DB, err error) {
 	db = &DB{dir: dir, opts: opts, tables: map[base.FileNum]*table{}, changed: make(chan struct{})}
+	db.opts.FS = &watchedFS{FS: opts.FS, db: db}
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	db.fields.claimed = map[base.FileNum]bool{}
 	db.fields.quarantined = map[base.FileNum]error{}

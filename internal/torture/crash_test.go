@@ -366,7 +366,7 @@ func TestFailedOperation(t *testing.T) {
 
 // lifeWithFaults runs steps, ignoring errors, and returns the states that may
 // be found afterwards.
-func lifeWithFaults(fs *memfs.FS, steps []scriptStep) []model.Store {
+func lifeWithFaults(fs vfs.FS, steps []scriptStep) []model.Store {
 	allowed := []model.Store{{}}
 	db, err := lightning.Open("db", &lightning.Options{FS: fs, MemoryBudget: 4 << 20})
 	if err != nil {
