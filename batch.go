@@ -18,8 +18,12 @@ type Batch struct {
 func newBatch(s *space) *Batch { return &Batch{inner: new(engine.Batch), space: s} }
 
 // In returns a view of the batch that writes to the keyspace k. All views of a
-// batch are the same batch: any of them commits or resets it.
-func (b *Batch) In(k *Keyspace) *Batch { return &Batch{inner: b.inner, space: &k.space} }
+// batch are the same batch: any of them commits or resets it. Writes through a
+// keyspace of another database fail with ErrForeignKeyspace.
+func (b *Batch) In(k *Keyspace) *Batch {
+	s := b.space.in(k)
+	return &Batch{inner: b.inner, space: &s}
+}
 
 // Put adds a write of value to key. Both are copied. On an error the batch is
 // as it was.
@@ -30,8 +34,11 @@ func (b *Batch) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {
 		return err
 	}
+	if err := b.inner.Set(b.space.prefix, key, value); err != nil {
+		return err
+	}
 	b.inner.Touch(b.space.info)
-	return b.inner.Set(b.space.prefix, key, value)
+	return nil
 }
 
 // Delete adds a deletion of key.

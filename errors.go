@@ -51,6 +51,9 @@ var (
 	// ErrKeyspaceDropped says that the keyspace was dropped after the handle
 	// to it was made.
 	ErrKeyspaceDropped = engine.ErrKeyspaceDropped
+	// ErrForeignKeyspace says that a handle belongs to another database than
+	// the batch or snapshot it was used with.
+	ErrForeignKeyspace = errors.New("keyspace belongs to another database")
 	// ErrKeyspaceDiffers says that a keyspace exists with other options than
 	// the ones asked for.
 	ErrKeyspaceDiffers = engine.ErrKeyspaceDiffers

@@ -40,3 +40,31 @@ func TestRefusedDropKeyspace(t *testing.T) {
 		t.Errorf("after a refused drop, read-only: %q, %v", v, err)
 	}
 }
+
+// A handle of one database cannot reach into another: a batch view of a foreign
+// keyspace used to commit the whole batch to the other database.
+func TestForeignKeyspace(t *testing.T) {
+	here, there := open(t, small(memfs.New())), open(t, small(memfs.New()))
+	foreign, err := there.Keyspace("k", nil)
+	must(t, err)
+	b := here.NewBatch()
+	must(t, b.Put([]byte("a"), []byte("1")))
+	view := b.In(foreign)
+	wantErr(t, view.Put([]byte("b"), nil), lightning.ErrForeignKeyspace)
+	wantErr(t, view.Delete([]byte("b")), lightning.ErrForeignKeyspace)
+	wantErr(t, view.DeleteRange(nil, nil), lightning.ErrForeignKeyspace)
+	must(t, view.Commit())
+	if ok, err := here.Has([]byte("a")); !ok || err != nil {
+		t.Errorf("the batch is not in its own database: %v", err)
+	}
+	if ok, err := there.Has([]byte("a")); ok || err != nil {
+		t.Errorf("the batch is in the other database: %v", err)
+	}
+	snap, err := here.Snapshot()
+	must(t, err)
+	defer snap.Close()
+	_, err = snap.In(foreign).Get([]byte("a"))
+	wantErr(t, err, lightning.ErrForeignKeyspace)
+	_, err = snap.In(foreign).Iterator(lightning.IterOptions{})
+	wantErr(t, err, lightning.ErrForeignKeyspace)
+}

@@ -136,7 +136,7 @@ func (db *DB) Metrics() Metrics {
 			RecordsDropped: e.RecordsDropped,
 		},
 		Handles: HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
-		Health:  HealthMetrics{e.WriteErr, public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
+		Health:  HealthMetrics{public(e.WriteErr), public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
 	}
 	for _, l := range e.Levels {
 		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes})

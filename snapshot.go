@@ -16,13 +16,12 @@ type Snapshot struct {
 
 // In returns a view of the same moment whose verbs read the keyspace k. Both
 // are closed by closing either one.
-func (s *Snapshot) In(k *Keyspace) *Snapshot { return &Snapshot{inner: s.inner, space: k.space.seen()} }
-
-// seen returns the space as a snapshot reads it: what it saw stays readable
-// when the keyspace is dropped later.
-func (s space) seen() space {
-	s.info = nil
-	return s
+func (s *Snapshot) In(k *Keyspace) *Snapshot {
+	seen := s.space.in(k)
+	if !seen.foreign {
+		seen.info = nil // what was seen stays readable when it is dropped later
+	}
+	return &Snapshot{inner: s.inner, space: seen}
 }
 
 // Seq returns the sequence number of the newest write that the snapshot sees.
@@ -39,7 +38,7 @@ func (s *Snapshot) Get(key []byte) ([]byte, error) {
 
 // AppendGet is DB.AppendGet as of the snapshot.
 func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
-	if err := checkKey(key); err != nil {
+	if err := s.space.check(key); err != nil {
 		return dst, err
 	}
 	var stack [keyStackBytes]byte
@@ -49,7 +48,7 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 
 // GetFunc is DB.GetFunc as of the snapshot.
 func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
-	if err := checkKey(key); err != nil {
+	if err := s.space.check(key); err != nil {
 		return err
 	}
 	var stack [keyStackBytes]byte

@@ -16,6 +16,28 @@ type space struct {
 	info       *engine.KeyspaceInfo // nil for the default keyspace
 	prefix     []byte
 	durability engine.Durability
+	// foreign marks a keyspace of another database that was asked for in this
+	// one: every use of it fails.
+	foreign bool
+}
+
+// in returns the space of keyspace k for use with the database of s.
+func (s *space) in(k *Keyspace) space {
+	out := k.space
+	out.foreign = k.space.engine != s.engine
+	out.engine = s.engine
+	return out
+}
+
+// usable says why the keyspace cannot be used, if it cannot.
+func (s *space) usable() error {
+	switch {
+	case s.foreign:
+		return ErrForeignKeyspace
+	case s.info != nil && s.info.Dropped():
+		return ErrKeyspaceDropped
+	}
+	return nil
 }
 
 // keyStackBytes is the size of the buffers on the stack in which short keys
@@ -27,8 +49,10 @@ func (s *space) key(buf, key []byte) []byte {
 }
 
 func (s *space) check(key []byte) error {
-	if s.info != nil && s.info.Dropped() {
-		return ErrKeyspaceDropped
+	if s.info != nil {
+		if err := s.usable(); err != nil {
+			return err
+		}
 	}
 	return checkKey(key)
 }
@@ -118,8 +142,8 @@ func (s *space) span(lo, hi []byte) (first, end []byte, empty bool, err error) {
 			return nil, nil, false, err
 		}
 	}
-	if s.info != nil && s.info.Dropped() {
-		return nil, nil, false, ErrKeyspaceDropped
+	if err := s.usable(); err != nil {
+		return nil, nil, false, err
 	}
 	if hi != nil {
 		switch c := bytes.Compare(lo, hi); {
@@ -179,16 +203,17 @@ func (s *space) iterator(snap *engine.Snapshot, o IterOptions) (*Iterator, error
 	return &Iterator{inner: it, prefix: s.prefix}, nil
 }
 
-func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
+func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {
 	it, err := s.iterator(snap, o.IterOptions)
 	if err != nil {
 		return err
 	}
-	err = fn(it.rows(o.Reverse))
-	if closeErr := it.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	defer func() { // also where fn panics: someone above may recover
+		if closeErr := it.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	return fn(it.rows(o.Reverse))
 }
 
 func (s *space) compact(ctx context.Context, lo, hi []byte) error {

@@ -125,7 +125,7 @@ func (db *DB) unclaimed(job *compact.Job) *compact.Job {
 func (db *DB) limits() compact.Limits {
 	return compact.Limits{
 		L0Files:   db.opts.L0Files,
-		BaseBytes: uint64(baseLevelMemtables * db.opts.MemtableBytes),
+		BaseBytes: baseLevelMemtables * uint64(db.opts.MemtableBytes),
 		FileBytes: uint64(db.opts.FileBytes),
 		// Merging a file that cannot be read in full would lose what is
 		// readable of it.

@@ -220,12 +220,7 @@ func (db *DB) prepareLog() error {
 	db.mu.Unlock()
 	var err error
 	if old != 0 {
-		if err = wal.Recycle(db.logConfig(), old, num, size); err != nil {
-			// It may bear either name now, and nobody will use it. If it cannot
-			// be removed, the next open does.
-			_ = db.removeFile(wal.FileName(old))
-			_ = db.removeFile(wal.FileName(num))
-		}
+		err = wal.Recycle(db.logConfig(), old, num, size)
 	} else {
 		err = wal.Prepare(db.logConfig(), num, size)
 	}

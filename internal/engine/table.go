@@ -37,7 +37,7 @@ func parseTableName(name string) (base.FileNum, bool) {
 	return base.ParseFileName(name, tableSuffix)
 }
 
-// open returns the table's reader, opening the file when it is the first to
+// openTable returns the table's reader, opening the file when it is the first to
 // ask.
 func (db *DB) openTable(t *table) (*sstable.Reader, error) {
 	if r := t.reader.Load(); r != nil {

@@ -47,7 +47,9 @@ func Prepare(cfg Config, n base.FileNum, sizeBytes int64) error {
 
 // Recycle turns segment from, which nobody needs any more, into the prepared
 // segment to. Its old content stays on the disk until it is written over; no
-// reader takes it for groups of the new segment.
+// reader takes it for groups of the new segment. On failure it is removed, under
+// whichever name it has then: the caller takes a new one, which may need the
+// space.
 func Recycle(cfg Config, from, to base.FileNum, sizeBytes int64) error {
 	if from >= to {
 		return fmt.Errorf("recycle %s: its new number %s is not higher", FileName(from), to)
@@ -60,6 +62,8 @@ func Recycle(cfg Config, from, to base.FileNum, sizeBytes int64) error {
 		err = cfg.FS.SyncDir(cfg.Dir)
 	}
 	if err != nil {
+		_ = cfg.FS.Remove(filepath.Join(cfg.Dir, FileName(from)))
+		_ = cfg.FS.Remove(filepath.Join(cfg.Dir, FileName(to)))
 		return fmt.Errorf("recycle %s as %s: %w", FileName(from), FileName(to), err)
 	}
 	return nil
