@@ -1,7 +1,9 @@
 package framecache
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -22,6 +24,31 @@ func BenchmarkGet(b *testing.B) {
 				total += len(table.Get(slot))
 			}
 		})
+	}
+}
+
+// BenchmarkGetRandom is Get as a point read sees it: the slots come in no
+// order, the begin of the block is read, and the next one depends on it.
+func BenchmarkGetRandom(b *testing.B) {
+	const slots = 1 << 15
+	f := newFixture(b, 1<<30)
+	table := f.NewTable(slots)
+	order := rand.New(rand.NewPCG(1, 2)).Perm(slots)
+	next := make([]uint64, slots)
+	for i, slot := range order {
+		next[slot] = uint64(order[(i+1)%slots])
+	}
+	for slot := range slots { // not in the order of the reads
+		h, _ := f.Alloc(8 << 10)
+		binary.LittleEndian.PutUint64(h.Bytes(), next[slot])
+		table.Publish(slot, h).Release()
+	}
+	g := f.epochs.Enter()
+	defer g.Exit()
+	b.ReportAllocs()
+	slot := 0
+	for b.Loop() {
+		slot = int(binary.LittleEndian.Uint64(table.Get(slot)))
 	}
 }
 

@@ -2,14 +2,16 @@
 // collector does not see.
 //
 // A file has a Table with one slot for each of its blocks; a slot holds the
-// number of the frame the block is in, or zero. Finding a block is one load
-// from the slot and one from the frame: there is no hash, no shard and no
-// lock on that way. Memory comes from an offheap.Slab.
+// address of the block, or zero. Finding a block is one load from the slot and
+// one from the cache line that the block begins in: there is no hash, no shard
+// and no lock on that way. Memory comes from an offheap.Slab. What else there
+// is to know about a block in the cache is in its frame, which readers do not
+// look at unless they pin it.
 //
 // # Life of a frame
 //
 //	free     -> private   Alloc: pinned by the caller, who reads the block into it
-//	private  -> attached  Publish: the slot names it, and it is in the small or main queue
+//	private  -> attached  Publish: the slot has its address, and it is in the small or main queue
 //	private  -> free      Release without Publish
 //	attached -> limbo     eviction or Drop: the slot is zero again
 //	limbo    -> held      the epoch passed but the frame is pinned
@@ -17,8 +19,8 @@
 //
 // # Invariants
 //
-//   - A frame's address and size are written while it is private and do not
-//     change before it is free. Its memory is freed only when nobody can reach
+//   - A frame's address, and size and number in the preamble of its block, are
+//     written while it is private and do not change before it is free. Its memory is freed only when nobody can reach
 //     it: readers inside an epoch guard may have found it as long as the
 //     ticket taken after its unlinking has not passed; pins are only added by
 //     those readers or by Publish to an attached frame, so once the ticket
@@ -32,8 +34,9 @@
 // # Thread-safety
 //
 // Everything but Close may be called at any time by any number of goroutines.
-// Get and Pin take no lock; all that changes queues, slots or the frame list
-// happens under Cache.mu.
+// Get and Pin take no lock, and change nothing but the count of uses in a slot
+// and the pins of a frame; all else that changes queues, slots or the frame
+// list happens under Cache.mu.
 package framecache
 
 import (
@@ -182,7 +185,6 @@ func (c *Cache) alloc(sizeBytes int) *frame {
 	}
 	invariant.Check(int64(cap(block)) <= need, "%d bytes for %d", cap(block), sizeBytes)
 	f.setBlock(block)
-	f.freq.Store(0)
 	f.pins.Store(privatePin + 1)
 	c.used += f.charge()
 	return f
@@ -196,7 +198,7 @@ func chargeBound(sizeBytes int) int64 {
 		unitBytes     = 64 << 10
 	)
 	if sizeBytes > slabMaxBytes {
-		return (int64(sizeBytes) + unitBytes - 1) / unitBytes * unitBytes
+		return int64(sizeBytes) + unitBytes
 	}
 	return int64(sizeBytes) + int64(sizeBytes)/8 + classMinBytes
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -409,8 +410,11 @@ func checkQueues(t *testing.T, c *Cache) {
 			if f.prev != prev || f.queue != kind || f.index != i {
 				t.Fatalf("frame %d is linked wrongly: %+v", i, f)
 			}
-			if kind <= queueMain && c.tables[f.table].slots[f.slot].Load() != i {
-				t.Fatalf("slot of frame %d does not name it", i)
+			if kind <= queueMain && entry(c.slotOf(f).Load()).unused() != f.home {
+				t.Fatalf("slot of frame %d does not lead to it", i)
+			}
+			if got := f.home.preamble().index; got != i {
+				t.Fatalf("block of frame %d says it is of %d", i, got)
 			}
 			count, bytes, prev = count+1, bytes+f.charge(), i
 		}
@@ -421,6 +425,69 @@ func checkQueues(t *testing.T, c *Cache) {
 	}
 	if used != c.used || used != c.slab.UsedBytes() {
 		t.Fatalf("queues hold %d, used says %d, slab %d", used, c.used, c.slab.UsedBytes())
+	}
+}
+
+// The count of uses and the address share a word: neither must touch the other.
+func TestUsesAreCountedInTheSlot(t *testing.T) {
+	f := newFixture(t, 4<<20)
+	table := f.NewTable(3)
+	sizes := []int{100, 8 << 10, 1 << 20} // a small block, a usual one, one with its own mapping
+	for slot, size := range sizes {
+		h, _ := f.Alloc(size)
+		fill(h.Bytes(), table.id, uint64(slot))
+		table.Publish(slot, h)
+		for uses := range usesMax + 3 {
+			e := entry(table.slots[slot].Load())
+			if e.uses() != min(uses, usesMax) || e.unused() != h.frame.home {
+				t.Fatalf("%d bytes: slot is %#x after %d uses of %#x", size, e, uses, h.frame.home)
+			}
+			if p := e.preamble(); int(p.sizeBytes) != size || p.index != h.frame.index {
+				t.Fatalf("%d bytes: preamble %+v", size, *p)
+			}
+			if uses%2 == 0 {
+				if b := table.Get(slot); len(b) != size || cap(b) != size || &b[0] != &h.Bytes()[0] {
+					t.Fatalf("%d bytes: got %d, capacity %d", size, len(b), cap(b))
+				}
+			} else if pinned, ok := table.Pin(slot); !ok || pinned != h {
+				t.Fatalf("%d bytes: pinned another frame", size)
+			} else {
+				pinned.Release()
+			}
+		}
+		if err := verify(h.Bytes(), table.id, uint64(slot)); err != nil {
+			t.Fatal(err)
+		}
+		h.Release()
+	}
+	checkQueues(t, f.Cache)
+}
+
+// A reader that found a block just before its eviction must not bring it back
+// by counting the use.
+func TestUseAfterUnlink(t *testing.T) {
+	f := newFixture(t, 1<<20)
+	tables := []*Table{f.NewTable(1), f.NewTable(1)}
+	for range 500 {
+		for _, table := range tables {
+			f.load(table, 0, 2000)
+		}
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				g := f.epochs.Enter()
+				defer g.Exit()
+				for range 2 {
+					tables[0].Get(0)
+				}
+			})
+		}
+		tables[0].Drop()
+		wg.Wait()
+		if e := tables[0].slots[0].Load(); e != 0 {
+			t.Fatalf("slot of a dropped table is %#x", e)
+		}
+		tables[0] = f.NewTable(1)
 	}
 }
 

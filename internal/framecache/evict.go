@@ -1,5 +1,7 @@
 package framecache
 
+import "sync/atomic"
+
 // This file chooses what to evict. New frames are on probation in a small
 // first-in-first-out queue. Those used again before they reach its end move to
 // the main queue, a clock over counts of uses; the others are evicted, and a
@@ -8,7 +10,9 @@ package framecache
 // blocks are used once, thus passes through the small queue and leaves the
 // main one alone.
 //
-// All of it belongs to Cache.mu, except that readers count uses meanwhile.
+// All of it belongs to Cache.mu, except that readers count uses meanwhile, in
+// the slots. A use that is counted while a slot is rewritten here can get lost;
+// the rest of the slot changes under the lock alone.
 
 const (
 	// smallFraction is the share of the capacity for probation, 1/n.
@@ -24,7 +28,7 @@ const (
 
 	// pinnedRounds is how often a queue may come round to its pinned frames
 	// before it is given up: as often as a count of uses can go down.
-	pinnedRounds = freqMax + 1
+	pinnedRounds = usesMax + 1
 )
 
 // admit puts a frame that was just published into a queue.
@@ -70,21 +74,22 @@ func (c *Cache) victim(skips *[queueCount]int) *frame {
 			}
 		}
 		f := c.last(kind)
-		uses := f.freq.Load()
+		slot := c.slotOf(f)
+		e := entry(slot.Load())
 		switch {
 		case f.pins.Load() != 0:
 			skips[kind]++
 			c.remove(f)
 			c.push(kind, f)
-		case kind == queueSmall && uses >= promoteUses:
+		case kind == queueSmall && e.uses() >= promoteUses:
 			c.counts.promotions++
 			c.remove(f)
-			f.freq.Store(0)
+			slot.Store(uintptr(e.unused()))
 			c.push(queueMain, f)
-		case kind == queueMain && uses > 0 && reprieves > 0:
+		case kind == queueMain && e.uses() > 0 && reprieves > 0:
 			reprieves--
 			c.remove(f)
-			f.freq.Store(uses - 1)
+			slot.Store(uintptr(e - 1)) // one use less
 			c.push(queueMain, f)
 		default:
 			return f
@@ -96,11 +101,14 @@ func (c *Cache) onlyPinned(kind queueKind, skips *[queueCount]int) bool {
 	return skips[kind] >= pinnedRounds*c.queues[kind].count
 }
 
+// slotOf returns the slot that names an attached frame.
+func (c *Cache) slotOf(f *frame) *atomic.Uintptr { return &c.tables[f.table].slots[f.slot] }
+
 // unlink makes an attached frame unreachable for new readers and puts it into
 // limbo.
 func (c *Cache) unlink(f *frame) {
 	c.remove(f)
-	c.tables[f.table].slots[f.slot].Store(0)
+	c.slotOf(f).Store(0)
 	f.ticket = c.epochs.Now() // after the store: see epoch.Domain
 	c.push(queueLimbo, f)
 }

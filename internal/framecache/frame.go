@@ -3,15 +3,17 @@ package framecache
 // This file describes frames: the records that stand for blocks of memory, the
 // directory that finds them by number, and the queues they stand in. Frames
 // live in chunks without pointers, so that the garbage collector has nothing to
-// scan however large the cache is; a chunk is never given back. Apart from the
-// atomic fields, what readers look at without the lock is constant while they
-// can reach the frame; the rest belongs to Cache.mu.
+// scan however large the cache is; a chunk is never given back. Readers come
+// to a frame only to pin it, by the number in the preamble of its block. Apart
+// from the pins, what they look at there without the lock is constant while
+// they can reach the frame; the rest belongs to Cache.mu.
 
 import (
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/invariant"
 )
 
 const (
@@ -19,59 +21,43 @@ const (
 	chunkFrames = 1 << chunkBits
 	chunksMax   = 1 << 14 // 16 M frames: 128 GiB of 8 KiB blocks
 
-	// freqMax is where the count of uses stops.
-	freqMax = 3
-
 	// privatePin is in pins as long as the frame is private. It is far from
 	// what pins add up to.
 	privatePin = 1 << 30
 )
 
-// frame describes one block of memory. It fills a cache line.
+// frame describes one block of memory. It fills a cache line, so that those
+// who pin one frame do not disturb those who pin another.
 type frame struct {
-	address   uintptr // of the block, see start
-	sizeBytes uint32
-	capBytes  uint32
-	freq      atomic.Uint32 // uses since it was last considered, at most freqMax
-	pins      atomic.Int32
-	index     uint32 // its number
-	table     uint32 // ordinal of its table, while attached
-	slot      uint32
-	prev      uint32 // towards the head of its queue
-	next      uint32 // towards the tail; next free frame while free
-	queue     queueKind
-	ticket    epoch.Ticket // when it was unlinked, while in limbo
-	_         [8]byte
+	home     entry // of its block, without uses; zero while free
+	capBytes uint32
+	pins     atomic.Int32
+	index    uint32 // its number
+	table    uint32 // ordinal of its table, while attached
+	slot     uint32
+	prev     uint32 // towards the head of its queue
+	next     uint32 // towards the tail; next free frame while free
+	queue    queueKind
+	ticket   epoch.Ticket // when it was unlinked, while in limbo
+	_        [16]byte
 }
 
+// setBlock gives a frame its memory, and the memory its preamble.
 func (f *frame) setBlock(block []byte) {
-	f.address = uintptr(unsafe.Pointer(unsafe.SliceData(block)))
-	f.sizeBytes = uint32(len(block))
+	f.home = entryOf(block)
+	invariant.Check(f.home.uses() == 0, "block at %#x is not aligned", uintptr(f.home))
 	f.capBytes = uint32(cap(block))
+	*f.home.preamble() = preamble{sizeBytes: uint32(len(block)), index: f.index}
 }
-
-// start returns the address as a pointer. An integer holds it because frames
-// must have no pointers. That is sound: the slab keeps the memory until the
-// frame is freed (under the race detector too, where it is of the Go heap,
-// whose objects do not move), and nobody asks a free frame.
-func (f *frame) start() *byte { return (*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&f.address))) }
 
 // bytes returns the content; its capacity ends with it.
-func (f *frame) bytes() []byte { return unsafe.Slice(f.start(), f.sizeBytes) }
+func (f *frame) bytes() []byte { return f.home.bytes() }
 
-// block returns the block as the slab knows it.
-func (f *frame) block() []byte { return unsafe.Slice(f.start(), f.capBytes)[:f.sizeBytes] }
+// block returns the block with the capacity that the slab gave it.
+func (f *frame) block() []byte { return unsafe.Slice((*byte)(f.home.start()), f.capBytes) }
 
 // charge is what the frame counts against the capacity.
 func (f *frame) charge() int64 { return int64(f.capBytes) }
-
-// use counts a use. Two readers at once may count one: that is good enough,
-// and once the count is full nothing is written.
-func (f *frame) use() {
-	if n := f.freq.Load(); n < freqMax {
-		f.freq.Store(n + 1)
-	}
-}
 
 type frameChunk [chunkFrames]frame
 
@@ -112,7 +98,7 @@ func (c *Cache) takeFrame() *frame {
 }
 
 func (c *Cache) putFrame(f *frame) {
-	f.address, f.sizeBytes, f.capBytes = 0, 0, 0
+	f.home, f.capBytes = 0, 0
 	f.next = c.frames.free
 	c.frames.free = f.index
 }

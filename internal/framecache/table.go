@@ -2,6 +2,7 @@ package framecache
 
 import (
 	"math"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -10,19 +11,20 @@ import (
 // dropStep is how many slots Drop clears before it lets others have the lock.
 const dropStep = 1024
 
-// Table is the frame table of one file: which frame each of its blocks is in.
-// Slots are loaded by readers at any time and stored under Cache.mu.
+// Table is the frame table of one file: where each of its blocks is. Slots are
+// loaded by readers at any time, who may also count a use in one; apart from
+// that they are stored under Cache.mu.
 type Table struct {
 	cache   *Cache
-	slots   []atomic.Uint32 // number of the frame, 0 = not in the cache
-	id      uint64          // never given to another table
-	ordinal uint32          // in Cache.tables
-	dropped bool            // belongs to Cache.mu
+	slots   []atomic.Uintptr // an entry each, 0 = not in the cache
+	id      uint64           // never given to another table
+	ordinal uint32           // in Cache.tables
+	dropped bool             // belongs to Cache.mu
 }
 
 // NewTable returns a table for a file of the given number of blocks.
 func (c *Cache) NewTable(slots int) *Table {
-	t := &Table{cache: c, slots: make([]atomic.Uint32, slots)}
+	t := &Table{cache: c, slots: make([]atomic.Uintptr, slots)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tableIDs++
@@ -42,27 +44,39 @@ func (c *Cache) NewTable(slots int) *Table {
 // caller is inside an epoch guard; the bytes are valid until it exits and must
 // not be written.
 func (t *Table) Get(slot int) []byte {
-	index := t.slots[slot].Load()
-	if index == 0 {
+	e := t.use(slot)
+	if e == 0 {
 		return nil
 	}
-	f := t.cache.frames.at(index)
-	f.use()
-	return f.bytes()
+	b := e.bytes()
+	runtime.KeepAlive(t) // until there is a pointer to the memory: see entry.start
+	return b
+}
+
+// use loads the slot and counts a use, unless there are enough: then nothing
+// is written. Of readers that come at once some may not be counted, which is
+// good enough. Only a slot that has not changed is written, so that an entry
+// that was taken out does not come back.
+func (t *Table) use(slot int) entry {
+	s := &t.slots[slot]
+	e := s.Load()
+	if e&usesMax != usesMax && e != 0 {
+		s.CompareAndSwap(e, e+1)
+	}
+	return entry(e)
 }
 
 // Pin returns a handle on the block in the slot, or false when it is not in
 // the cache. The caller is inside an epoch guard, which the handle outlives.
 func (t *Table) Pin(slot int) (Handle, bool) {
-	index := t.slots[slot].Load()
-	if index == 0 {
+	e := t.use(slot)
+	if e == 0 {
 		return Handle{}, false
 	}
-	f := t.cache.frames.at(index)
+	f := t.cache.frames.at(e.preamble().index)
 	// The frame may have been unlinked since the load; the guard keeps it
 	// from being freed until the pin counts.
 	f.pins.Add(1)
-	f.use()
 	return Handle{cache: t.cache, frame: f}, true
 }
 
@@ -78,10 +92,9 @@ func (t *Table) Publish(slot int, h Handle) Handle {
 	if t.dropped {
 		return h
 	}
-	if index := t.slots[slot].Load(); index != 0 {
-		f := c.frames.at(index)
+	if e := t.use(slot); e != 0 {
+		f := c.frames.at(e.preamble().index)
 		f.pins.Add(1) // attached, hence not freed before the lock is released
-		f.use()
 		h.frame.pins.Store(0)
 		c.free(h.frame)
 		return Handle{cache: c, frame: f}
@@ -90,7 +103,7 @@ func (t *Table) Publish(slot int, h Handle) Handle {
 	f.table, f.slot = t.ordinal, uint32(slot)
 	f.pins.Add(-privatePin)
 	c.admit(f, t.id)
-	t.slots[slot].Store(f.index)
+	t.slots[slot].Store(uintptr(f.home))
 	return h
 }
 
@@ -108,8 +121,8 @@ func (t *Table) Drop() {
 	for start := 0; start < len(t.slots); start += dropStep {
 		c.mu.Lock()
 		for i := start; i < min(start+dropStep, len(t.slots)); i++ {
-			if index := t.slots[i].Load(); index != 0 {
-				c.unlink(c.frames.at(index))
+			if e := entry(t.slots[i].Load()); e != 0 {
+				c.unlink(c.frames.at(e.preamble().index))
 			}
 		}
 		c.reclaim(math.MaxInt64)

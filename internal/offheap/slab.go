@@ -27,6 +27,20 @@ const (
 
 	bigAlignBytes = 64 << 10 // sizes of mappings for one block are multiples of it
 
+	// BlockAlignBytes divides the address of every block.
+	BlockAlignBytes = 8
+	// PrefixBytes is the room right before a block that belongs to whom the
+	// block was handed out to, as the block does.
+	PrefixBytes = 8
+
+	// The prefix of a block of lineFromBytes or more is at the begin of a cache
+	// line, so that it comes with the first bytes of the block. For smaller
+	// blocks the padding would take too much memory.
+	lineBytes     = 64
+	lineFromBytes = 1 << 10
+	// leadBytes is where in a mapping the first block is.
+	leadBytes = lineBytes + PrefixBytes
+
 	poison    = 0xdb
 	stateLive = 0x6c697665 // "live"
 	stateFree = 0x66726565 // "free"
@@ -37,6 +51,8 @@ type blockHeader struct {
 	chunk uint32 // index in class.chunks
 	slot  uint32
 	state uint64 // stateLive or stateFree: finds blocks freed twice
+
+	prefix [PrefixBytes]byte
 }
 
 const headerBytes = int(unsafe.Sizeof(blockHeader{}))
@@ -94,11 +110,21 @@ func classOf(sizeBytes int) (index, classBytes int) {
 	return (shift-minClassShift)*8 + eighths + 1, 1<<shift + (eighths+1)<<(shift-3)
 }
 
-// Alloc returns a block of sizeBytes, 8-byte aligned, whose content is
-// arbitrary. Its capacity may be larger, and must be left as it is, since Free
-// goes by it.
+// strideOf returns how far apart the blocks of a class are, the header of the
+// next one being between them.
+func strideOf(classBytes int) int {
+	stride := classBytes + headerBytes
+	if classBytes >= lineFromBytes {
+		stride = (stride + lineBytes - 1) / lineBytes * lineBytes
+	}
+	return stride
+}
+
+// Alloc returns a block of sizeBytes, aligned to BlockAlignBytes, whose content
+// is arbitrary, as are the PrefixBytes before it. Its capacity may be larger,
+// and must be left as it is, since Free goes by it.
 func (s *Slab) Alloc(sizeBytes int) ([]byte, error) {
-	if sizeBytes < 0 || sizeBytes > math.MaxInt-bigAlignBytes {
+	if sizeBytes < 0 || sizeBytes > math.MaxInt-bigAlignBytes-leadBytes {
 		return nil, fmt.Errorf("cannot allocate a block of %d bytes", sizeBytes)
 	}
 	if sizeBytes > maxClassBytes {
@@ -125,16 +151,19 @@ func (s *Slab) Alloc(sizeBytes int) ([]byte, error) {
 		c.partial = -1
 		cl.partial = cl.partial[:len(cl.partial)-1]
 	}
-	start := int(slot) * (classBytes + headerBytes)
-	block := c.memory[start+headerBytes:][:sizeBytes:classBytes]
-	*headerOf(block) = blockHeader{chunk: uint32(c.index), slot: slot, state: stateLive}
+	start := leadBytes + int(slot)*strideOf(classBytes)
+	block := c.memory[start:][:sizeBytes:classBytes]
+	header := headerOf(block)
+	header.chunk, header.slot, header.state = uint32(c.index), slot, stateLive
 	s.used.Add(int64(classBytes))
 	return block, nil
 }
 
 // headerOf returns the header before the block. Sound for blocks that Alloc
-// returned from a chunk: the header is part of the same mapping, and aligned
-// because chunks and block strides are multiples of 8.
+// returned from a chunk: the header is part of the same mapping, as the first
+// block has leadBytes before it, which is more, and the others have what
+// strideOf adds to their size. It is aligned because mappings, leadBytes,
+// strides and the size of the header are multiples of 8.
 func headerOf(block []byte) *blockHeader {
 	return (*blockHeader)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(block)), -headerBytes))
 }
@@ -152,7 +181,11 @@ func (s *Slab) addChunk(cl *class, classBytes int) error {
 			return err
 		}
 	}
-	c := &chunk{memory: memory, slots: sizeBytes / (classBytes + headerBytes), partial: len(cl.partial)}
+	// Strides are counted from the first header to the end of the mapping, and
+	// what follows a block in its stride is at least as long as a header: so
+	// the last block ends inside.
+	slots := (sizeBytes - (leadBytes - headerBytes)) / strideOf(classBytes)
+	c := &chunk{memory: memory, slots: slots, partial: len(cl.partial)}
 	if n := len(cl.holes); n > 0 {
 		c.index = cl.holes[n-1]
 		cl.holes = cl.holes[:n-1]
@@ -184,6 +217,9 @@ func (s *Slab) Free(block []byte) {
 	if invariant.Enabled {
 		for i := range block {
 			block[i] = poison
+		}
+		for i := range header.prefix {
+			header.prefix[i] = poison
 		}
 	}
 	cl := &s.classes[index]
@@ -250,16 +286,17 @@ func (s *Slab) keepSpare(memory []byte) {
 }
 
 func (s *Slab) allocBig(sizeBytes int) ([]byte, error) {
-	mappedBytes := (sizeBytes + bigAlignBytes - 1) / bigAlignBytes * bigAlignBytes
+	mappedBytes := (leadBytes + sizeBytes + bigAlignBytes - 1) / bigAlignBytes * bigAlignBytes
 	memory, err := s.mapMemory(mappedBytes)
 	if err != nil {
 		return nil, err
 	}
+	block := memory[leadBytes:]
 	s.mu.Lock()
-	s.big[unsafe.SliceData(memory)] = memory
+	s.big[unsafe.SliceData(block)] = memory
 	s.mu.Unlock()
-	s.used.Add(int64(mappedBytes))
-	return memory[:sizeBytes], nil
+	s.used.Add(int64(len(block)))
+	return block[:sizeBytes], nil
 }
 
 func (s *Slab) freeBig(block []byte) {
@@ -270,7 +307,7 @@ func (s *Slab) freeBig(block []byte) {
 	s.mu.Unlock()
 	invariant.Check(ok, "block of %d bytes is not of this slab", len(block))
 	if ok {
-		s.used.Add(int64(-len(memory)))
+		s.used.Add(int64(-len(block)))
 		s.unmapMemory(memory)
 	}
 }

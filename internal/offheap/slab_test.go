@@ -33,6 +33,11 @@ func TestClassesCoverAllSizesTightly(t *testing.T) {
 	}
 }
 
+func prefixOf(block []byte) []byte {
+	start := unsafe.Add(unsafe.Pointer(unsafe.SliceData(block)), -PrefixBytes)
+	return unsafe.Slice((*byte)(start), PrefixBytes)
+}
+
 // TestSlabModel allocates and frees at random, fills each block with a byte of
 // its own, and looks for blocks that overlap and for wrong accounts.
 func TestSlabModel(t *testing.T) {
@@ -59,18 +64,24 @@ func TestSlabModel(t *testing.T) {
 			if err != nil || len(block) != size || block == nil {
 				t.Fatalf("seed %d: block of %d bytes: %d, %v", seed, size, len(block), err)
 			}
-			if uintptr(unsafe.Pointer(unsafe.SliceData(block)))%8 != 0 {
-				t.Fatalf("seed %d: block of %d bytes is not aligned", seed, size)
+			address := uintptr(unsafe.Pointer(unsafe.SliceData(block)))
+			inLine := cap(block) < lineFromBytes || address%lineBytes == PrefixBytes
+			if address%BlockAlignBytes != 0 || !inLine {
+				t.Fatalf("seed %d: block of %d bytes is at %#x", seed, size, address)
 			}
 			fill := byte(rng.IntN(256))
-			for i := range block {
-				block[i] = fill
+			copy(prefixOf(block), bytes.Repeat([]byte{fill}, PrefixBytes))
+			whole := block[:cap(block)] // all of it must be there
+			for i := range whole {
+				whole[i] = fill
 			}
 			live = append(live, held{block, fill})
 		} else {
 			i := rng.IntN(len(live))
 			h := live[i]
-			if !bytes.Equal(h.block, bytes.Repeat([]byte{h.fill}, len(h.block))) {
+			want := bytes.Repeat([]byte{h.fill}, max(len(h.block), PrefixBytes))
+			if !bytes.Equal(h.block, want[:len(h.block)]) ||
+				!bytes.Equal(prefixOf(h.block), want[:PrefixBytes]) {
 				t.Fatalf("seed %d: step %d: a block of %d bytes was overwritten", seed, step, len(h.block))
 			}
 			s.Free(h.block)
@@ -167,7 +178,7 @@ func TestSlabFindsMisuse(t *testing.T) {
 	keep, _ := s.Alloc(100)
 	block, _ := s.Alloc(100)
 	s.Free(block)
-	if block[0] != poison || block[99] != poison {
+	if block[0] != poison || block[99] != poison || prefixOf(block)[0] != poison {
 		t.Error("a freed block is not poisoned")
 	}
 	defer func() {
