@@ -71,7 +71,8 @@ func (db *DB) Has(key []byte) (bool, error) { return db.space.has(key) }
 // its index in keys and its value, or ErrNotFound or another error; the calls
 // come in the order of the keys' bytes. The value must not be changed or kept
 // after fn returns; the same rules as for GetFunc hold. MultiGet stops at the
-// first error that fn returns and returns it.
+// first error that fn returns and returns it. If one of the keys is empty or
+// too large, it returns ErrEmptyKey or ErrKeyTooLarge and calls fn for none.
 func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return db.space.multiGet(nil, keys, fn)
 }
@@ -117,7 +118,7 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 // An error that ends the rows early is returned by Scan itself, so a loop
 // cannot take a damaged file for the end of the data. Key and value are valid
 // for one turn of the loop. The rows show one moment and can be ranged over
-// more than once.
+// more than once, but not within each other, and only until fn returns.
 func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return db.space.scan(nil, o, fn)
 }
@@ -153,7 +154,8 @@ type KeyspaceOptions struct {
 // Keyspace returns the keyspace called name, making it if there is none. A
 // keyspace is an independent range of keys with options of its own; batches
 // and snapshots span keyspaces. Where it exists, nil options accept it as it
-// is, and options that differ fail with ErrKeyspaceDiffers.
+// is, as does DefaultCompression; options that differ otherwise fail with
+// ErrKeyspaceDiffers.
 func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	if name == "" || len(name) > maxKeyspaceNameBytes {
 		return nil, ErrKeyspaceName

@@ -1,6 +1,6 @@
-// Package lightning is an embedded, ordered, transactional key-value database
-// in pure Go. A process opens a directory and reads and writes byte strings,
-// in the order of the keys:
+// Package lightning is an embedded, ordered key-value database in pure Go. A
+// process opens a directory and reads and writes byte strings, in the order of
+// the keys:
 //
 //	db, err := lightning.Open("data", nil)
 //	if err != nil {

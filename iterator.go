@@ -29,9 +29,10 @@ type ScanOptions struct {
 // compactions since then do not change what it shows. Next and Prev allocate
 // nothing.
 //
-// A new iterator stands on no row. The positioning calls return whether they
-// landed on one; where they did not, Err tells an end from an error. After
-// Next has passed the last row, Prev returns to it, and the other way round.
+// A new iterator stands before the first row: Next moves to it. The positioning
+// calls return whether they landed on a row; where they did not, Err tells an
+// end from an error. After Next has passed the last row, Prev returns to it, and
+// the other way round.
 //
 // An Iterator is used by one goroutine at a time and must be closed. It holds
 // the files and memory that it shows.

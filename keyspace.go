@@ -10,7 +10,7 @@ import (
 // Keyspace is a handle to a named keyspace: an independent range of keys in
 // the same database, log and commit order. It has the verbs of DB, which work
 // the same way. It needs no closing, and is safe for concurrent use. After the
-// keyspace was dropped every verb fails with ErrKeyspaceDropped.
+// keyspace was dropped every verb but Flush fails with ErrKeyspaceDropped.
 type Keyspace struct {
 	space space
 	db    *DB
@@ -62,6 +62,9 @@ func (k *Keyspace) NewBatch() *Batch { return newBatch(&k.space) }
 // Snapshot returns a view of the database at this moment whose verbs read this
 // keyspace.
 func (k *Keyspace) Snapshot() (*Snapshot, error) {
+	if k.space.info.Dropped() {
+		return nil, ErrKeyspaceDropped
+	}
 	s, err := k.db.Snapshot()
 	if err != nil {
 		return nil, err
@@ -77,7 +80,8 @@ func (k *Keyspace) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 	return k.space.scan(nil, o, fn)
 }
 
-// Flush is DB.Flush: it writes out all keyspaces, as they share the memtable.
+// Flush is DB.Flush: it writes out all keyspaces, as they share the memtable,
+// and so works after this one was dropped, too.
 func (k *Keyspace) Flush(ctx context.Context) error { return k.db.Flush(ctx) }
 
 // Compact is DB.Compact in this keyspace; nil bounds mean all of it.

@@ -68,3 +68,14 @@ func TestForeignKeyspace(t *testing.T) {
 	_, err = snap.In(foreign).Iterator(lightning.IterOptions{})
 	wantErr(t, err, lightning.ErrForeignKeyspace)
 }
+
+// Keyspace.Snapshot succeeded after the drop, and the snapshot looked like one
+// of an empty keyspace.
+func TestSnapshotOfDroppedKeyspace(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	k, err := db.Keyspace("k", nil)
+	must(t, err)
+	must(t, db.DropKeyspace("k"))
+	_, err = k.Snapshot()
+	wantErr(t, err, lightning.ErrKeyspaceDropped)
+}

@@ -73,14 +73,14 @@ func (db *DB) pickJob() (*compact.Job, *manualCompaction) {
 	}
 	if len(v.Levels[0]) >= 3*limits.L0Files {
 		if job := compact.Pick(v, limits); job != nil {
-			return db.unclaimed(job), nil
+			return db.shaped(db.unclaimed(job)), nil
 		}
 	}
 	for len(db.fields.manual) > 0 {
 		m := db.fields.manual[0]
 		if m.ctx.Err() == nil {
 			if job := compact.PickRange(v, limits, m.lo, m.hi); job != nil {
-				return db.unclaimed(job), m
+				return db.shaped(db.unclaimed(job)), m
 			}
 			m.err = db.damageIn(v, m.lo, m.hi)
 		}
@@ -89,7 +89,7 @@ func (db *DB) pickJob() (*compact.Job, *manualCompaction) {
 		db.broadcast()
 	}
 	if job := compact.Pick(v, limits); job != nil {
-		return db.unclaimed(job), nil
+		return db.shaped(db.unclaimed(job)), nil
 	}
 	return nil, nil
 }
@@ -106,6 +106,33 @@ func (db *DB) damageIn(v *manifest.Version, lo, hi []byte) error {
 		}
 	}
 	return errors.Join(damage...)
+}
+
+// shaped turns a move into a rewrite where the output level has another codec:
+// a file that is only moved keeps the one it was written with. Level 0 is
+// never compressed, so what comes in key order, and overlaps nothing, would
+// otherwise stay uncompressed for good. The caller holds db.mu.
+func (db *DB) shaped(job *compact.Job) *compact.Job {
+	if job == nil || !job.Move {
+		return job
+	}
+	policies := []CodecPolicy{db.opts.Codec}
+	for _, k := range db.fields.keyspaces.byID {
+		policies = append(policies, db.policyOf(k))
+	}
+	for _, f := range job.Inputs[0] {
+		if job.Level > 0 { // tables end where the codec changes
+			id, _ := splitPrefix(f.Lo)
+			policies = []CodecPolicy{db.policyOf(db.fields.keyspaces.byID[id])}
+		}
+		for _, codec := range policies {
+			if codec(job.Level, false) != codec(job.OutputLevel, job.Bottom) {
+				job.Move = false
+				return job
+			}
+		}
+	}
+	return job
 }
 
 // unclaimed returns job, or nil when one of its files is about to go. The

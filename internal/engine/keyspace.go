@@ -193,7 +193,12 @@ func (db *DB) codecOf(key []byte) CodecPolicy {
 	id, _ := splitPrefix(key)
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if k := db.fields.keyspaces.byID[id]; k != nil && k.Compression != 0 {
+	return db.policyOf(db.fields.keyspaces.byID[id])
+}
+
+// policyOf returns the codec policy of a keyspace; nil is the default one.
+func (db *DB) policyOf(k *KeyspaceInfo) CodecPolicy {
+	if k != nil && k.Compression != 0 {
 		return db.opts.CodecFor(k.Compression)
 	}
 	return db.opts.Codec

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // jsonl reads one JSON object a line. A wanted member NAME may also stand as
@@ -17,7 +18,10 @@ type jsonl struct {
 	key, value []byte // reused
 }
 
-var errNotObject = errors.New("not a JSON object")
+var (
+	errNotObject = errors.New("not a JSON object")
+	errNotUTF8   = errors.New("not UTF-8, as JSON has to be; bytes go into NAME_hex")
+)
 
 func newJSONL(text *bufio.Reader, opts Options) *jsonl {
 	return &jsonl{lines: lineReader{text: text}, opts: opts}
@@ -25,6 +29,9 @@ func newJSONL(text *bufio.Reader, opts Options) *jsonl {
 
 func (j *jsonl) read() (Record, error) {
 	line, err := j.lines.next()
+	for err == nil && len(bytes.TrimSpace(line)) == 0 {
+		line, err = j.lines.next()
+	}
 	if err != nil {
 		return Record{}, err
 	}
@@ -37,6 +44,11 @@ func (j *jsonl) read() (Record, error) {
 }
 
 func (j *jsonl) parse(line []byte) (record Record, err error) {
+	// encoding/json would put U+FFFD in the place of what is not UTF-8: other
+	// keys and values than the ones given.
+	if !utf8.Valid(line) {
+		return Record{}, errNotUTF8
+	}
 	var members map[string]json.RawMessage
 	var otherType *json.UnmarshalTypeError
 	err = json.Unmarshal(line, &members)
