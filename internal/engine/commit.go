@@ -291,7 +291,7 @@ func (db *DB) commitGroup(group []*request) error {
 	if last > base.SeqNumMax {
 		return errors.New("sequence numbers are used up")
 	}
-	large := memBytes > int64(db.opts.MemtableBytes)/2
+	large := db.isLarge(count, bytes)
 	if err := db.makeRoom(memBytes, large); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (m *memory) newIter() base.Iterator {
 }
 
 func (m *memory) empty() bool {
-	return m.table != nil && m.table.Len() == 0 && m.table.RangeDeletes().Empty()
+	return m.table != nil && m.table.Len()+m.table.RangeDeleteCount() == 0
 }
 
 // reservedBytes is what the memory may take of the budget.

@@ -293,7 +293,7 @@ func (db *DB) checkStrayLogs(state *manifest.State, names []string) error {
 func (db *DB) replayGroup(first base.SeqNum, payload []byte) error {
 	flushed := base.SeqNum(db.flushedSeq.Load())
 	r := batchReader{rest: payload}
-	need, last := int64(0), first
+	need, last, records := int64(0), first, 0
 	for seq := first; ; seq++ {
 		ok, err := r.next()
 		if err != nil {
@@ -304,12 +304,13 @@ func (db *DB) replayGroup(first base.SeqNum, payload []byte) error {
 		}
 		last = seq
 		need += recordBound(&r)
+		records++
 	}
 	if last <= flushed {
 		return nil // in a table since before the crash
 	}
 	mem := db.state.Load().mem
-	if need > int64(db.opts.MemtableBytes)/2 {
+	if db.isLarge(records, int64(len(payload))) {
 		if err := db.flushReplayed(); err != nil {
 			return err
 		}

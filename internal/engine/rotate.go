@@ -34,6 +34,8 @@ const (
 func (db *DB) makeRoom(memBytes int64, large bool) error {
 	mem := db.state.Load().mem
 	switch {
+	case !large && mem.empty():
+		return nil // see isLarge
 	case !large && int64(mem.table.AvailableBytes()) >= memBytes &&
 		mem.table.RangeDeleteCount() < maxRangeDeletes:
 		return nil
@@ -43,6 +45,13 @@ func (db *DB) makeRoom(memBytes int64, large bool) error {
 		return err
 	}
 	return db.rotate()
+}
+
+// isLarge reports whether records, encoded in so many bytes, may not fit in an
+// empty memtable.
+func (db *DB) isLarge(records int, bytes int64) bool {
+	limit := int64(db.opts.MemtableBytes)
+	return bytes > limit || int64(memtable.LoadBound(records, int(bytes))) > limit
 }
 
 // logSegmentBytes is how much of the log is in the current segment. Called by

@@ -30,6 +30,26 @@ func AddBound(keyBytes, valueBytes int) int {
 	return keyBytes + valueBytes + int(versionBytes) + int(directBytes) + 2*alignBytes
 }
 
+// LoadBound returns an upper bound of the arena that an empty table needs for
+// all of some records, of which only the number and the bytes of keys and
+// values together are known. It is far below the sum of the AddBounds, because
+// nodes grow seldom: with n leaves there are fewer than n nodes, and one that
+// has outgrown its first bucket has eight children or more, so that there are
+// at most n/7 of those, each of which leaves behind at most one copy of every
+// larger shape.
+func LoadBound(records, keyValueBytes int) int {
+	grown := 0
+	for shape := shapeSmall + 1; shape <= shapeDirect; shape++ {
+		grown += int(nodeBytes(shape))
+	}
+	perRecord := int(versionBytes) + 2*alignBytes + int(nodeBytes(shapeSmall)) + grown/7 + 1
+	// The last Add still has its AddBound available.
+	return keyValueBytes + records*perRecord + int(directBytes) + emptyBytes
+}
+
+// emptyBytes is more than what an empty table takes.
+const emptyBytes = 256
+
 // Add puts in one version of key, KindSet with a value or KindDelete. tr is
 // newer than all that were added before. The slices are copied.
 func (t *Table) Add(key []byte, tr base.Trailer, value []byte) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -363,6 +364,37 @@ func TestAddBound(t *testing.T) {
 	}
 	if slack := AddBound(16, 100) - 116; slack > 1100 {
 		t.Errorf("the bound is %d bytes above the record", slack)
+	}
+}
+
+// TestLoadBound fills empty tables of the size that LoadBound says with records
+// of all key shapes, and with keys that make nodes grow as early as they can.
+func TestLoadBound(t *testing.T) {
+	sameLowBits := func(rng *rand.Rand) []byte {
+		key := make([]byte, 3)
+		for i := range key {
+			key[i] = byte(rng.IntN(32)) * 8
+		}
+		return key
+	}
+	all := maps.Clone(shapes)
+	all["bytes with the same low bits"] = sameLowBits
+	for name, shape := range all {
+		for seed := range uint64(20) {
+			rng := rand.New(rand.NewPCG(seed, 10))
+			var keys, values [][]byte
+			size := 0
+			for range 1 + rng.IntN(600) {
+				keys, values = append(keys, shape(rng)), append(values, make([]byte, rng.IntN(20)))
+				size += len(keys[len(keys)-1]) + len(values[len(values)-1])
+			}
+			table := newTable(t, LoadBound(len(keys), size))
+			for i, key := range keys {
+				if err := table.Add(key, base.MakeTrailer(base.SeqNum(i+1), base.KindSet), values[i]); err != nil {
+					t.Fatalf("%s, seed %d: record %d of %d: %v", name, seed, i, len(keys), err)
+				}
+			}
+		}
 	}
 }
 
