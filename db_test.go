@@ -195,14 +195,14 @@ func TestOpenRefuses(t *testing.T) {
 		missing := filepath.Join(t.TempDir(), "missing")
 		_, err = lightning.Open(missing, opts)
 		wantErr(t, err, lightning.ErrNotDatabase)
+		wantErr(t, err, fs.ErrNotExist)
 		if _, err := os.Stat(missing); !errors.Is(err, fs.ErrNotExist) {
 			t.Error("a refused open made the directory")
 		}
 	}
 	file := filepath.Join(dir, "letter.txt")
-	if _, err := lightning.Open(file, nil); err == nil {
-		t.Error("a file was opened as a database")
-	}
+	_, err = lightning.Open(file, nil)
+	wantErr(t, err, lightning.ErrNotDatabase)
 }
 
 func TestSecondOpener(t *testing.T) {

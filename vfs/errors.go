@@ -12,21 +12,28 @@ var (
 	// ErrNoSpace is matched by every error that means the file system is full
 	// or the user's quota is used up, whatever the platform calls it.
 	ErrNoSpace = errors.New("no space left")
+	// ErrReadOnly is matched by every error that means that the file system
+	// is mounted read-only.
+	ErrReadOnly = errors.New("read-only file system")
 )
 
-// spaceError makes an out-of-space error of the platform match ErrNoSpace
-// while it keeps its own text and chain.
-type spaceError struct{ err error }
+// platformError makes an error of the platform match one of ours while it
+// keeps its own text and chain.
+type platformError struct{ err, kind error }
 
-func (e *spaceError) Error() string        { return e.err.Error() }
-func (e *spaceError) Is(target error) bool { return target == ErrNoSpace }
-func (e *spaceError) Unwrap() error        { return e.err }
+func (e *platformError) Error() string        { return e.err.Error() }
+func (e *platformError) Is(target error) bool { return target == e.kind }
+func (e *platformError) Unwrap() error        { return e.err }
 
 // translate turns an error of the operating system into one that callers can
 // test without knowing the platform.
 func translate(err error) error {
-	if err != nil && isNoSpace(err) {
-		return &spaceError{err}
+	switch {
+	case err == nil:
+	case isNoSpace(err):
+		return &platformError{err, ErrNoSpace}
+	case isReadOnly(err):
+		return &platformError{err, ErrReadOnly}
 	}
 	return err
 }

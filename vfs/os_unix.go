@@ -56,3 +56,5 @@ func retryInterrupted(call func() error) error {
 		}
 	}
 }
+
+func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

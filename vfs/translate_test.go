@@ -19,10 +19,12 @@ func TestTranslate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("has other error numbers")
 	}
-	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+	for errno, want := range map[syscall.Errno]error{
+		syscall.ENOSPC: ErrNoSpace, syscall.EDQUOT: ErrNoSpace, syscall.EROFS: ErrReadOnly,
+	} {
 		cause := &os.PathError{Op: "write", Path: "f", Err: errno}
 		err := translate(cause)
-		if !errors.Is(err, ErrNoSpace) || !errors.Is(err, errno) || err.Error() != cause.Error() {
+		if !errors.Is(err, want) || !errors.Is(err, errno) || err.Error() != cause.Error() {
 			t.Errorf("%v became %v", cause, err)
 		}
 	}

@@ -87,7 +87,7 @@ func (h *handleRegistry) leaks() error {
 	if len(counts) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %d iterators, %d snapshots%s",
+	return fmt.Errorf("%w: iterators: %d, snapshots: %d%s",
 		ErrLeaked, counts[iteratorKind], counts[snapshotKind], stacks.String())
 }
 

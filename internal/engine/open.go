@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,17 +80,21 @@ func (db *DB) abandon() {
 
 // lockDir makes the directory if that is allowed and takes its lock.
 func (db *DB) lockDir() error {
-	fs := db.opts.FS
-	exists, err := manifest.Exists(fs, db.dir)
+	vfsys := db.opts.FS
+	info, statErr := vfsys.Stat(db.dir)
+	if statErr == nil && !info.IsDir() {
+		return fmt.Errorf("%w: %s is a file", ErrNotDatabase, db.dir)
+	}
+	exists, err := manifest.Exists(vfsys, db.dir)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", db.dir, err)
 	}
 	if !exists {
 		if db.opts.ReadOnly || db.opts.MustExist {
+			if statErr != nil {
+				return fmt.Errorf("%w: %w", ErrNotDatabase, statErr)
+			}
 			return fmt.Errorf("%w: %s", ErrNotDatabase, db.dir)
-		}
-		if info, err := fs.Stat(db.dir); err == nil && !info.IsDir() {
-			return fmt.Errorf("%w: %s is a file", ErrNotDatabase, db.dir)
 		}
 		if err := db.refuseForeign(); err != nil {
 			return err
@@ -98,13 +103,16 @@ func (db *DB) lockDir() error {
 			return fmt.Errorf("make directory: %w", err)
 		}
 	}
-	lock, err := fs.Lock(filepath.Join(db.dir, lockName))
+	name := filepath.Join(db.dir, lockName)
+	if _, err := vfsys.Stat(name); db.opts.ReadOnly && errors.Is(err, fs.ErrNotExist) {
+		return nil // a writer would have made it, and a reader makes no files
+	}
+	lock, err := vfsys.Lock(name)
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
 		return fmt.Errorf("%w: %s", base.ErrLocked, db.dir)
-	case err != nil && db.opts.ReadOnly:
-		// A read-only medium cannot hold a lock, nor can anyone write to it.
-		return nil
+	case db.opts.ReadOnly && errors.Is(err, vfs.ErrReadOnly):
+		return nil // nobody can write to such a medium
 	case err != nil:
 		return fmt.Errorf("lock %s: %w", db.dir, err)
 	}
@@ -117,20 +125,20 @@ func (db *DB) lockDir() error {
 // interrupted open may have made the directory, so its entry is synced even if
 // it is there.
 func (db *DB) makeDir() error {
-	fs := db.opts.FS
+	vfsys := db.opts.FS
 	made := []string{filepath.Clean(db.dir)}
 	for {
 		parent := filepath.Dir(made[len(made)-1])
-		if _, err := fs.Stat(parent); err == nil || parent == made[len(made)-1] {
+		if _, err := vfsys.Stat(parent); err == nil || parent == made[len(made)-1] {
 			break
 		}
 		made = append(made, parent)
 	}
-	if err := fs.MkdirAll(db.dir); err != nil {
+	if err := vfsys.MkdirAll(db.dir); err != nil {
 		return err
 	}
 	for _, dir := range made {
-		if err := fs.SyncDir(filepath.Dir(dir)); err != nil {
+		if err := vfsys.SyncDir(filepath.Dir(dir)); err != nil {
 			return err
 		}
 	}
@@ -157,19 +165,19 @@ func (db *DB) refuseForeign() error {
 
 // openManifest loads the state of the database, or makes a new one.
 func (db *DB) openManifest() (*manifest.State, error) {
-	fs := db.opts.FS
-	exists, err := manifest.Exists(fs, db.dir)
+	vfsys := db.opts.FS
+	exists, err := manifest.Exists(vfsys, db.dir)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", db.dir, err)
 	}
 	var state *manifest.State
 	switch {
 	case db.opts.ReadOnly:
-		state, err = manifest.Load(fs, db.dir)
+		state, err = manifest.Load(vfsys, db.dir)
 	case exists:
-		db.manifest, state, err = manifest.Open(fs, db.dir)
+		db.manifest, state, err = manifest.Open(vfsys, db.dir)
 	default:
-		db.manifest, state, err = manifest.Create(fs, db.dir, newDBID())
+		db.manifest, state, err = manifest.Create(vfsys, db.dir, newDBID())
 	}
 	if err != nil {
 		return nil, err
