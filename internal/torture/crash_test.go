@@ -352,8 +352,10 @@ func TestFailedOperation(t *testing.T) {
 		ended := fs.Ops() < n
 		fs.SetHook(nil)
 		r := &crashRun{t: t, opts: lightning.Options{MemoryBudget: 4 << 20}}
-		r.judgeState(fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone}), acked,
-			fmt.Sprintf("operation %d failed", n))
+		for _, keep := range []memfs.Policy{memfs.KeepNone, memfs.KeepAll} {
+			r.judgeState(fs.Crash(memfs.CrashOptions{Keep: keep}), acked,
+				fmt.Sprintf("operation %d failed, keep %v", n, keep))
+		}
 		if t.Failed() {
 			return
 		}
