@@ -134,6 +134,9 @@ type DebugOptions struct {
 	// TrackHandles makes Close report the stacks that created the iterators
 	// and snapshots that were left open. It costs microseconds for each.
 	TrackHandles bool
+	// NoHotCache makes every read go to the tree. It is for measurements and
+	// for telling whether a fault is in the hot-record cache.
+	NoHotCache bool
 }
 
 const (
@@ -205,6 +208,17 @@ func (o *Options) validate() error {
 	return nil
 }
 
+// hotCacheBytes is the part of the budget for copies of often read records. It
+// is small on purpose: every get and put looks there first, which is nearly free
+// as long as it stays in the processor's caches. See
+// docs/decisions/0004-a-small-hot-record-cache.md.
+func (o *Options) hotCacheBytes() int64 {
+	if o.Debug.NoHotCache {
+		return 0
+	}
+	return min(o.MemoryBudget/16, 4<<20)
+}
+
 // engineOptions translates to what the engine takes.
 func (o *Options) engineOptions() engine.Options {
 	return engine.Options{
@@ -212,6 +226,7 @@ func (o *Options) engineOptions() engine.Options {
 		Clock:         clock.System,
 		Logger:        o.Logger,
 		MemoryBudget:  o.MemoryBudget,
+		HotCacheBytes: o.hotCacheBytes(),
 		MemtableBytes: o.Tree.MemtableBytes,
 		BlockBytes:    o.Tree.BlockBytes,
 		FilterBits:    max(o.Tree.FilterBitsPerKey, 0),

@@ -49,7 +49,7 @@ func bans() []ban {
 		{"math/rand", nil, nowhere, "use math/rand/v2"},
 		{
 			"unsafe", nil, either("internal/offheap", "internal/epoch", "internal/memtable",
-				"internal/framecache", "internal/block", "internal/kernel"),
+				"internal/framecache", "internal/hotcache", "internal/block", "internal/kernel"),
 			"keep memory tricks in the rooms that are about them",
 		},
 	}

@@ -31,6 +31,7 @@ func tiers() map[string]int {
 		"internal/block":      2,
 		"internal/rangedel":   2,
 		"internal/framecache": 2,
+		"internal/hotcache":   2,
 
 		"internal/memtable": 3,
 		"internal/wal":      3,

@@ -100,6 +100,9 @@ func (db *DB) dropState() error {
 		})
 	}
 	db.janitor.stop()
+	if db.hot != nil {
+		db.hot.Free() // the gets that used it have left their epoch
+	}
 	leaks := db.handles.leaks()
 	db.handles.whenIdle(func() {
 		if leaked := db.cache.Close(); leaked != 0 {

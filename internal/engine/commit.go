@@ -29,7 +29,10 @@ type pipeline struct {
 	group    []*request
 	live     []*request // the members of group that are written
 	payloads [][]byte
-	lastSeq  base.SeqNum // the newest sequence number given out
+	// hotWrites are the hashes of the keys that the hot-record cache knows to
+	// be written.
+	hotWrites []uint64
+	lastSeq   base.SeqNum // the newest sequence number given out
 
 	flushPending atomic.Bool // whether a delayed flush of the log is under way
 }
@@ -302,11 +305,39 @@ func (db *DB) commitGroup(group []*request) error {
 	if large {
 		return db.applyLarge(payloads, first, last)
 	}
+	defer db.endHotWrites()
 	if err := db.apply(payloads, first); err != nil {
 		return db.poison("memtable", err)
 	}
 	db.visible.Store(uint64(last))
 	return nil
+}
+
+// beginHotWrite tells the hot-record cache of a record that is about to be
+// applied.
+func (db *DB) beginHotWrite(r *batchReader) {
+	if db.hot == nil {
+		return
+	}
+	if r.kind == base.KindRangeDelete {
+		db.hot.BeginAll()
+		return
+	}
+	hash := base.Hash(r.key)
+	db.hot.BeginWrite(hash)
+	db.pipeline.hotWrites = append(db.pipeline.hotWrites, hash)
+}
+
+// endHotWrites tells it that they are visible, or will never be.
+func (db *DB) endHotWrites() {
+	if db.hot == nil {
+		return
+	}
+	for _, hash := range db.pipeline.hotWrites {
+		db.hot.EndWrite(hash)
+	}
+	db.pipeline.hotWrites = db.pipeline.hotWrites[:0]
+	db.hot.EndAll()
 }
 
 // writeLog appends a group and brings it where its durability asks. After an
@@ -347,6 +378,7 @@ func (db *DB) apply(payloads [][]byte, first base.SeqNum) error {
 			if !ok {
 				break
 			}
+			db.beginHotWrite(&r)
 			if r.kind == base.KindRangeDelete {
 				err = mem.AddRangeDelete(r.key, r.value, seq)
 			} else {

@@ -21,6 +21,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/wal"
@@ -35,6 +36,7 @@ type DB struct {
 	memory offheap.Accountant
 	epochs epoch.Domain
 	cache  *framecache.Cache
+	hot    *hotcache.Cache // nil: none
 
 	// visible is the newest sequence number that readers may see. It follows
 	// the data: whoever loads the read state after it sees everything up to it.
@@ -181,7 +183,7 @@ func (db *DB) release(rs *readState) {
 
 // resizeCache gives the cache what the memtables leave of the budget.
 func (db *DB) resizeCache(rs *readState) {
-	reserved := rs.mem.reservedBytes()
+	reserved := rs.mem.reservedBytes() + db.opts.HotCacheBytes
 	for _, m := range rs.imms {
 		reserved += m.reservedBytes()
 	}

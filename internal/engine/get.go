@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
@@ -15,13 +17,47 @@ func (db *DB) AppendGet(dst, key []byte) ([]byte, error) {
 		g.Exit()
 		return dst, base.ErrClosed
 	}
-	rs, seq := db.view()
-	value, err := db.getAt(rs, key, seq)
-	if err == nil {
-		dst = append(dst, value...)
-	}
+	dst, err := db.appendNewest(dst, key)
 	g.Exit()
 	return dst, err
+}
+
+// appendNewest is AppendGet inside a guard: from the hot-record cache if it has
+// the key, or else from the tree, in which case the cache may take it.
+func (db *DB) appendNewest(dst, key []byte) ([]byte, error) {
+	hash := base.Hash(key)
+	var ticket hotcache.Ticket
+	if db.hot != nil {
+		ticket = db.hot.Ticket(hash) // before the view is chosen
+		found, ok := db.hot.Get(dst, key, hash)
+		if ok {
+			if invariant.Enabled {
+				db.checkHit(ticket, key, found[len(dst):], hash)
+			}
+			return found, nil
+		}
+	}
+	rs, seq := db.view()
+	value, err := db.getAt(rs, key, hash, seq)
+	if err != nil {
+		return dst, err
+	}
+	if db.hot != nil {
+		db.hot.Fill(ticket, key, value, hash)
+	}
+	return append(dst, value...), nil
+}
+
+// checkHit compares what the hot-record cache answered with the tree. The
+// comparison counts only if no write to the slot began meanwhile.
+func (db *DB) checkHit(ticket hotcache.Ticket, key, value []byte, hash uint64) {
+	rs, seq := db.view()
+	want, err := db.getAt(rs, key, hash, seq)
+	if db.hot.Ticket(hash) != ticket || err != nil && err != base.ErrNotFound {
+		return
+	}
+	invariant.Check(err == nil && bytes.Equal(want, value),
+		"hot-record cache says %q for %q, the tree %q, %v", value, key, want, err)
 }
 
 // GetFunc calls fn with the newest value of key, in place: the value is valid
@@ -34,7 +70,7 @@ func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 		return base.ErrClosed
 	}
 	rs, seq := db.view()
-	value, err := db.getAt(rs, key, seq)
+	value, err := db.getAt(rs, key, base.Hash(key), seq)
 	if err != nil {
 		return err
 	}
@@ -44,7 +80,8 @@ func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 // getAt finds the value of key as of seq. The caller is in an epoch guard or
 // holds a reference on rs; in either case it must be in a guard while it uses
 // the value.
-func (db *DB) getAt(rs *readState, key []byte, seq base.SeqNum) ([]byte, error) {
+// hash is base.Hash(key).
+func (db *DB) getAt(rs *readState, key []byte, hash uint64, seq base.SeqNum) ([]byte, error) {
 	// A record is hidden by any newer range tombstone, wherever that stands.
 	covering := coveringSeq(rs.mem.rangeDeletes(), key, seq)
 	for _, m := range rs.imms {
@@ -64,7 +101,7 @@ func (db *DB) getAt(rs *readState, key []byte, seq base.SeqNum) ([]byte, error) 
 			return visibleValue(tr, value, covering)
 		}
 	}
-	tr, value, ok, err := db.getFromTree(rs.tree, key, seq)
+	tr, value, ok, err := db.getFromTree(rs.tree, key, hash, seq)
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +128,8 @@ func visibleValue(tr base.Trailer, value []byte, covering base.SeqNum) ([]byte, 
 // getFromTree looks for the newest version of key that seq sees, from the
 // newest files to the oldest. The sources above hold newer versions of a key
 // than those below, so the first hit is the answer.
-func (db *DB) getFromTree(t *tree, key []byte, seq base.SeqNum) (
+func (db *DB) getFromTree(t *tree, key []byte, hash uint64, seq base.SeqNum) (
 	tr base.Trailer, value []byte, found bool, err error) {
-	hash := base.Hash(key)
 	for _, tab := range t.levels[0] {
 		if bytes.Compare(key, tab.meta.Lo) < 0 || bytes.Compare(key, tab.meta.Hi) >= 0 {
 			continue

@@ -119,7 +119,7 @@ func (db *DB) Metrics() Metrics {
 		StallTime:         time.Duration(c.stallNS.Load()),
 		MemoryByOwner:     map[string]int64{},
 	}
-	for _, owner := range []offheap.Owner{offheap.OwnerMemtable, offheap.OwnerCache} {
+	for _, owner := range offheap.Owners() {
 		m.MemoryByOwner[owner.String()] = db.memory.Bytes(owner)
 	}
 	for _, mem := range append([]*memory{rs.mem}, rs.imms...) {

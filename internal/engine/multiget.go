@@ -41,7 +41,7 @@ func (db *DB) multiGetAt(rs *readState, keys [][]byte, seq base.SeqNum,
 	}
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
 	for _, i := range order {
-		value, err := db.getAt(rs, keys[i], seq)
+		value, err := db.getAt(rs, keys[i], base.Hash(keys[i]), seq)
 		if err := fn(i, value, err); err != nil {
 			return err
 		}

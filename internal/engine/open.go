@@ -11,6 +11,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/internal/wal"
@@ -38,6 +39,11 @@ func Open(dir string, opts Options) (db *DB, err error) {
 	db.cache = framecache.New(framecache.Config{
 		CapacityBytes: opts.MemoryBudget, Epochs: &db.epochs, Memory: &db.memory,
 	})
+	if opts.HotCacheBytes > 0 {
+		if db.hot, err = hotcache.New(&db.memory, opts.HotCacheBytes); err != nil {
+			return nil, err
+		}
+	}
 	db.janitor.start()
 	defer func() {
 		if err != nil {

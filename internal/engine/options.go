@@ -31,6 +31,7 @@ type Options struct {
 	Logger *slog.Logger
 
 	MemoryBudget  int64
+	HotCacheBytes int64 // part of the budget; 0: no hot-record cache
 	MemtableBytes int
 	BlockBytes    int
 	FilterBits    int

@@ -145,6 +145,10 @@ func (db *DB) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
 	if err != nil {
 		return db.poison("memtable", err)
 	}
+	if db.hot != nil {
+		db.hot.BeginAll()
+		defer db.hot.EndAll()
+	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	rs := db.lockedState()

@@ -105,7 +105,7 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	if err != nil {
 		return err
 	}
-	value, err := s.db.getAt(rs, key, s.seq)
+	value, err := s.db.getAt(rs, key, base.Hash(key), s.seq)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type Owner uint8
 const (
 	OwnerMemtable Owner = iota
 	OwnerCache
+	OwnerHotCache
 	ownerCount
 )
 
@@ -28,9 +29,14 @@ func (o Owner) String() string {
 		return "memtable"
 	case OwnerCache:
 		return "cache"
+	case OwnerHotCache:
+		return "hot records"
 	}
 	return fmt.Sprintf("owner(%d)", uint8(o))
 }
+
+// Owners returns all owners.
+func Owners() []Owner { return []Owner{OwnerMemtable, OwnerCache, OwnerHotCache} }
 
 // Accountant counts the bytes that arenas and slabs hold, by owner. Counted is
 // what the operating system may have had to provide, not merely reserved

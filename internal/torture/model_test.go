@@ -72,6 +72,7 @@ func randomOptions(rng *rand.Rand, fs *memfs.FS) lightning.Options {
 			FileBytes:        4096 << rng.IntN(5),
 			L0Files:          1 + rng.IntN(4),
 		},
+		Debug: lightning.DebugOptions{NoHotCache: rng.IntN(4) == 0},
 	}
 }
 
