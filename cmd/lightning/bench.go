@@ -163,20 +163,25 @@ func (t *benchTable) header(f *benchFlags) error {
 	if t.config.BatchRecords > 1 {
 		puts = fmt.Sprintf("batches of %d", t.config.BatchRecords)
 	}
+	compression := t.config.Compression
+	if compression == lightning.DefaultCompression {
+		compression = lightning.Fast // that is what the default means
+	}
 	_, err := fmt.Fprintf(t.out,
-		"%s of %d B + %d B (%s), %s, %s, %s\ncompression %s, memory budget %s\n\n%s\n",
+		"%s of %d B + %d B (%s), %s\n%s, %s, compression %s, memory budget %s\n\n%s\n",
 		console.CountOf(t.config.Records, "record"), workload.KeyBytes, t.config.ValueBytes,
 		console.Bytes(t.config.RawBytes()), console.CountOf(int64(t.config.Goroutines), "goroutine"),
-		puts, f.durability, f.compression, console.Bytes(t.config.MemoryBudget),
+		puts, f.durability, compression, console.Bytes(t.config.MemoryBudget),
 		t.style.Bold(benchLine("workload", "operations", "time", "rate", "p50", "p99", "p99.9", "max")))
 	return err
 }
 
-// benchLine lays out a line of the table.
-func benchLine(name, operations string, numbers ...string) string {
-	line := console.Left(name, 13) + console.Right(operations, 18)
-	for _, number := range numbers {
-		line += console.Right(number, 11)
+// benchLine lays out a line of the table, 80 columns wide.
+func benchLine(name, operations, elapsed, rate string, latencies ...string) string {
+	line := console.Left(name, 12) + console.Right(" "+operations, 18) +
+		console.Right(" "+elapsed, 8) + console.Right(" "+rate, 10)
+	for _, latency := range latencies {
+		line += console.Right(" "+latency, 8)
 	}
 	return line
 }
@@ -205,7 +210,7 @@ func (t *benchTable) row(result workload.Result) error {
 	}
 	if result.Latency == nil {
 		rate := ""
-		if result.Operations > 1 {
+		if !result.Single {
 			rate = console.Rate(result.Operations, result.Elapsed)
 		}
 		_, err := fmt.Fprintln(t.out, strings.TrimRight(benchLine(result.Name,
@@ -226,15 +231,15 @@ func (t *benchTable) row(result workload.Result) error {
 }
 
 func operationsText(result workload.Result) string {
-	if result.Operations == 1 {
+	if result.Single {
 		return result.Unit
 	}
-	return console.Count(result.Operations) + " " + result.Unit
+	return console.CountOf(result.Operations, strings.TrimSuffix(result.Unit, "s"))
 }
 
 // footer prints what concerns the whole run; the database is closed by then.
 func (t *benchTable) footer() error {
-	lines := []string{"", "latencies: " + strings.Join(t.sampled, ", ") + ", timed one by one"}
+	lines := []string{"", "latencies: " + strings.Join(t.sampled, ", ")}
 	if t.settled {
 		lines = append(lines, "fill including settle: "+console.Rate(t.config.Records, t.filling))
 	}

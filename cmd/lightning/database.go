@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +28,7 @@ type store interface {
 	DeleteRange(lo, hi []byte) error
 	Iterator(lightning.IterOptions) (*lightning.Iterator, error)
 	NewBatch() *lightning.Batch
+	Compact(ctx context.Context, lo, hi []byte) error
 }
 
 // keyFlags say how a command names its keys.
@@ -39,14 +44,44 @@ func (f *keyFlags) register(cmd *cobra.Command) {
 
 // decode turns a key as typed into its bytes.
 func (f *keyFlags) decode(text string) ([]byte, error) {
-	if !f.hex {
-		return []byte(text), nil
+	key, err := f.bound(text)
+	if err == nil && len(key) == 0 {
+		return nil, usagef("key is empty")
 	}
-	key, err := hex.DecodeString(text)
-	if err != nil {
-		return nil, usagef("%q is not hexadecimal", text)
+	return key, err
+}
+
+// bound turns one end of a range as typed into its bytes; empty text is an open
+// end, which is nil.
+func (f *keyFlags) bound(text string) ([]byte, error) {
+	if text == "" {
+		return nil, nil
+	}
+	key := []byte(text)
+	if f.hex {
+		var err error
+		if key, err = hex.DecodeString(text); err != nil {
+			return nil, usagef("%q is not hexadecimal", text)
+		}
+	}
+	if len(key) > lightning.MaxKeyBytes {
+		return nil, usagef("key is too large: %d bytes, the limit is %d", len(key), lightning.MaxKeyBytes)
 	}
 	return key, nil
+}
+
+// bounds decodes the range [lo, hi).
+func (f *keyFlags) bounds(from, to string) (lo, hi []byte, err error) {
+	if lo, err = f.bound(from); err != nil {
+		return nil, nil, err
+	}
+	if hi, err = f.bound(to); err != nil {
+		return nil, nil, err
+	}
+	if hi != nil && bytes.Compare(lo, hi) > 0 {
+		return nil, nil, usagef("--from must not sort after --to")
+	}
+	return lo, hi, nil
 }
 
 // show prints a key the way the user typed it.
@@ -125,12 +160,19 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 	switch {
 	case err == nil:
 		return db, nil
+	case errors.Is(err, lightning.ErrNotDatabase) && isMissing(dir):
+		return nil, plainError{dir + " does not exist", err}
 	case errors.Is(err, lightning.ErrNotDatabase) || isFile(dir):
 		return nil, plainError{fmt.Sprintf("%s is not a Lightning database", dir), err}
 	case errors.Is(err, lightning.ErrLocked):
 		return nil, plainError{fmt.Sprintf("%s is in use by another process", dir), err}
 	}
 	return nil, err
+}
+
+func isMissing(name string) bool {
+	_, err := os.Stat(name)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func isFile(name string) bool {
@@ -158,8 +200,12 @@ func existingKeyspace(db *lightning.DB, name string) (store, error) {
 	if len(names) == 0 {
 		return nil, plainError{fmt.Sprintf("no keyspace %q: there are none", name), lightning.ErrNotFound}
 	}
+	quoted := make([]string, len(names))
+	for i, other := range names {
+		quoted[i] = strconv.Quote(other)
+	}
 	return nil, plainError{
-		fmt.Sprintf("no keyspace %q: there are %s", name, strings.Join(names, ", ")), lightning.ErrNotFound,
+		fmt.Sprintf("no keyspace %q: there are %s", name, strings.Join(quoted, ", ")), lightning.ErrNotFound,
 	}
 }
 

@@ -10,26 +10,31 @@ import (
 
 func newDelCommand() *cobra.Command {
 	var keys keyFlags
-	var from, to string
+	var what deletion
 	durability := newDurability(lightning.Sync)
 	cmd := &cobra.Command{
-		Use:   "del DIR {KEY | --from KEY --to KEY}",
+		Use:   "del DIR {KEY | --prefix KEY | --from KEY --to KEY}",
 		Short: "Delete a key or a range of keys",
 		Long: `Del deletes a key; if the key is not there, the exit code is 1. With --from and
---to it deletes all keys from the first, inclusive, to the second, exclusive, in
-one step, however many there are.`,
+--to it deletes all keys from the first, inclusive, to the second, exclusive, and
+with --prefix those that begin with it, in one step, however many there are. A
+bound that is not given or empty is open: --from '' alone deletes all keys. Before
+a key that begins with a dash write --.`,
 		Example: `  lightning del my.db greeting
-  lightning del my.db --from 2024- --to 2025-`,
+  lightning del my.db --prefix user/
+  lightning del my.db --from 2024- --to 2025-
+  lightning del my.db -- -5`,
 		Args: arguments(1, "DIR", "KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			isRange := cmd.Flags().Changed("from") || cmd.Flags().Changed("to")
-			lo, hi, err := deleteBounds(&keys, args[1:], isRange, from, to)
+			given := cmd.Flags().Changed
+			what.isPrefix, what.isRange = given("prefix"), given("from") || given("to")
+			lo, hi, err := what.bounds(&keys, args[1:])
 			if err != nil {
 				return err
 			}
 			opts := lightning.Options{Durability: durability.value}
 			return writeStore(args[0], keys.keyspace, opts, func(_ *lightning.DB, target store) error {
-				if isRange {
+				if what.isPrefix || what.isRange {
 					return target.DeleteRange(lo, hi)
 				}
 				return deleteKey(target, lo, keys.show(lo))
@@ -37,37 +42,52 @@ one step, however many there are.`,
 		},
 	}
 	keys.register(cmd)
-	cmd.Flags().StringVar(&from, "from", "", "first key to delete")
-	cmd.Flags().StringVar(&to, "to", "", "first key after the range to delete")
+	cmd.Flags().StringVarP(&what.prefix, "prefix", "p", "", "delete the keys that begin with this")
+	cmd.Flags().StringVar(&what.from, "from", "", "first key to delete")
+	cmd.Flags().StringVar(&what.to, "to", "", "first key after the range to delete")
 	cmd.Flags().Var(durability, "durability", "what the write must survive before del returns")
 	return cmd
 }
 
-// deleteBounds returns the key to delete as lo, or the range [lo, hi).
-func deleteBounds(keys *keyFlags, rest []string, isRange bool, from, to string) (lo, hi []byte, err error) {
-	if !isRange {
-		if len(rest) == 0 {
-			return nil, nil, usagef("missing argument KEY (or --from and --to)")
+// deletion says what to delete: a key, if it is neither a prefix nor a range.
+type deletion struct {
+	prefix, from, to  string
+	isPrefix, isRange bool
+}
+
+// bounds returns the key to delete as lo, or the range [lo, hi), where nil is
+// an open end.
+func (d *deletion) bounds(keys *keyFlags, rest []string) (lo, hi []byte, err error) {
+	switch {
+	case d.isPrefix && d.isRange:
+		return nil, nil, usagef("give either --prefix or --from and --to, not both")
+	case (d.isPrefix || d.isRange) && len(rest) > 0:
+		return nil, nil, usagef("give either KEY or --prefix, --from and --to, not both")
+	case d.isPrefix && d.prefix == "":
+		// Rather a prefix that got lost than the wish to delete everything.
+		return nil, nil, usagef("--prefix is empty; --from '' deletes all keys")
+	case d.isPrefix:
+		lo, err = keys.bound(d.prefix)
+		return lo, afterPrefix(lo), err
+	case d.isRange:
+		return keys.bounds(d.from, d.to)
+	case len(rest) == 0:
+		return nil, nil, usagef("missing argument KEY (or --prefix, or --from and --to)")
+	}
+	lo, err = keys.decode(rest[0])
+	return lo, nil, err
+}
+
+// afterPrefix returns the first key after those that begin with prefix; nil if
+// there is none.
+func afterPrefix(prefix []byte) []byte {
+	// bytes.TrimRight knows only characters: it would take \xfe for \xff.
+	for n := len(prefix); n > 0; n-- {
+		if last := prefix[n-1]; last < 0xff {
+			return append(bytes.Clone(prefix[:n-1]), last+1)
 		}
-		lo, err = keys.decode(rest[0])
-		return lo, nil, err
 	}
-	if len(rest) > 0 {
-		return nil, nil, usagef("give either KEY or --from and --to, not both")
-	}
-	if from == "" || to == "" {
-		return nil, nil, usagef("--from and --to go together")
-	}
-	if lo, err = keys.decode(from); err != nil {
-		return nil, nil, err
-	}
-	if hi, err = keys.decode(to); err != nil {
-		return nil, nil, err
-	}
-	if bytes.Compare(lo, hi) >= 0 {
-		return nil, nil, usagef("--from must sort before --to")
-	}
-	return lo, hi, nil
+	return nil
 }
 
 // deleteKey deletes a key that must be there.

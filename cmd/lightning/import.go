@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,7 +53,8 @@ Without them the key is column 1 or member "key", the value column 2 or member
 Blank lines are skipped.
 
 A malformed line ends the import with its number; what was loaded before it is
-kept, and said. With --skip-bad such lines are counted and passed over. An
+kept, and said. With --skip-bad such lines are counted and passed over; a quote
+in CSV that is never closed still ends the import. An
 interrupt (ctrl-C) ends it the same way. When import returns, all it says it
 loaded is on stable storage, whatever --durability is.`,
 		Example: `  lightning import my.db words.tsv
@@ -79,6 +81,11 @@ loaded is on stable storage, whatever --durability is.`,
 }
 
 func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
+	input, sizeBytes, err := openInput(cmd.InOrStdin(), name)
+	if err != nil {
+		return err
+	}
+	defer input.Close() // only read from
 	opts, err := f.recordOptions(cmd.Flags().Changed("format"), name)
 	if err != nil {
 		return err
@@ -86,11 +93,6 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	if f.batchSize < 1 {
 		return usagef("--batch must be at least 1")
 	}
-	input, sizeBytes, err := openInput(cmd.InOrStdin(), name)
-	if err != nil {
-		return err
-	}
-	defer input.Close() // only read from
 	progress := newImportProgress(cmd.ErrOrStderr(), sizeBytes)
 	reader, err := records.NewReader(progress.count(input), opts)
 	if err != nil {
@@ -174,6 +176,9 @@ func openInput(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
 		return io.NopCloser(stdin), -1, nil
 	}
 	file, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, fmt.Errorf("%s does not exist", name)
+	}
 	if err != nil {
 		return nil, 0, err
 	}

@@ -18,10 +18,12 @@ func newPutCommand() *cobra.Command {
 		Short: "Set the value of a key",
 		Long: `Put sets the value of a key. The value is an argument, or with - the whole of
 standard input, or with --file the whole of a file. A directory that does not
-exist or is empty becomes a new database.`,
+exist or is empty becomes a new database. Before a key or value that begins with
+a dash write --, after all flags.`,
 		Example: `  lightning put my.db greeting 'hello, world'
   lightning put my.db photo --file photo.jpg
-  date | lightning put my.db now -`,
+  date | lightning put my.db now -
+  lightning put my.db -- temperature -5`,
 		Args: arguments(2, "DIR", "KEY", "VALUE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := keys.decode(args[1])
@@ -45,10 +47,13 @@ exist or is empty becomes a new database.`,
 
 // putValue finds the value to put: rest is what follows the key.
 func putValue(cmd *cobra.Command, rest []string, file string) ([]byte, error) {
+	fromFile := cmd.Flags().Changed("file")
 	switch {
-	case file != "" && len(rest) > 0:
+	case fromFile && len(rest) > 0:
 		return nil, usagef("give either VALUE or --file, not both")
-	case file != "":
+	case fromFile && file == "":
+		return nil, usagef("--file is empty")
+	case fromFile:
 		return os.ReadFile(file)
 	case len(rest) == 0:
 		return nil, usagef("missing argument VALUE (or - for standard input, or --file)")

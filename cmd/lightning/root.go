@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/lightningdb/lightning"
 )
@@ -39,6 +41,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		action := command.RunE
 		command.RunE = func(cmd *cobra.Command, args []string) error {
 			started = true
+			if keyspace := cmd.Flags().Lookup("keyspace"); keyspace != nil && keyspace.Changed && keyspace.Value.String() == "" {
+				return usagef("--keyspace is empty; the default keyspace is that of no --keyspace")
+			}
 			return action(cmd, args)
 		}
 	}
@@ -119,6 +124,7 @@ Exit codes: 0 success, 1 not found, 2 wrong usage, 3 any other error.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newTourCommand(),
 		newTourWriterCommand(),
@@ -135,12 +141,37 @@ Exit codes: 0 success, 1 not found, 2 wrong usage, 3 any other error.`,
 	return root
 }
 
+// flagError words what is wrong with a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	var number *strconv.NumError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &invalid) && errors.As(err, &number):
+		reason := "must be a whole number"
+		if errors.Is(number, strconv.ErrRange) {
+			reason = "is out of range"
+		}
+		return usageError{strings.TrimSuffix(err.Error(), number.Error()) + reason}
+	case errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "duration":
+		return usageError{strings.TrimSuffix(err.Error(), invalid.Unwrap().Error()) + "must be a time such as 3s or 500ms"}
+	case errors.As(err, &unknown) && strings.Contains(cmd.Use, "KEY"):
+		return usagef("%v; write -- before a key or value that begins with a dash", err)
+	}
+	return err
+}
+
 // arguments makes a check that a command gets the named arguments, the first
 // needed of which must be there.
 func arguments(needed int, names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < needed {
 			return usagef("missing argument %s", names[len(args)])
+		}
+		for i, name := range names[:min(len(args), len(names))] {
+			if args[i] == "" && (name == "DIR" || name == "FILE") {
+				return usagef("argument %s is empty", name)
+			}
 		}
 		if len(args) > len(names) {
 			return usagef("unexpected argument %q", args[len(names)])

@@ -36,7 +36,7 @@ a range, forwards or backwards. A scan that finds nothing is no failure.
   lightning scan my.db --count`,
 		Args: arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			bounds, err := flags.bounds(cmd)
+			bounds, err := flags.bounds()
 			if err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ a range, forwards or backwards. A scan that finds nothing is no failure.
 }
 
 // bounds turns the flags into the range to visit.
-func (f *scanFlags) bounds(cmd *cobra.Command) (lightning.IterOptions, error) {
+func (f *scanFlags) bounds() (lightning.IterOptions, error) {
 	if f.limit < 0 {
 		return lightning.IterOptions{}, usagef("--limit must not be negative")
 	}
@@ -80,10 +80,7 @@ func (f *scanFlags) bounds(cmd *cobra.Command) (lightning.IterOptions, error) {
 		{"from", f.from, &opts.Lower},
 		{"to", f.to, &opts.Upper},
 	} {
-		if !cmd.Flags().Changed(bound.flag) || bound.text == "" {
-			continue
-		}
-		key, err := f.keys.decode(bound.text)
+		key, err := f.keys.bound(bound.text)
 		if err != nil {
 			return lightning.IterOptions{}, err
 		}

@@ -26,6 +26,17 @@ func IsTerminal(stream any) bool {
 // progress bar needs.
 func CanRedraw(w io.Writer) bool { return IsTerminal(w) && os.Getenv("TERM") != "dumb" }
 
+// Width returns how many columns the terminal behind w has, 80 where it is
+// unknown.
+func Width(w io.Writer) int {
+	if file, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
+}
+
 // Style marks up text for one output; on an output without colours it leaves
 // the text alone. The zero Style has no colours.
 type Style struct{ colours bool }
@@ -84,7 +95,7 @@ func Rate(n int64, elapsed time.Duration) string {
 	}
 	perSecond := float64(n) / elapsed.Seconds()
 	switch {
-	case perSecond >= 100e6:
+	case perSecond >= 99.995e6:
 		return fmt.Sprintf("%.0f M/s", perSecond/1e6)
 	case perSecond >= 1e6:
 		return fmt.Sprintf("%.2f M/s", perSecond/1e6)
@@ -107,9 +118,9 @@ func Duration(d time.Duration) string {
 		}
 		value := float64(d) / float64(unit.size)
 		switch {
-		case value >= 100:
+		case value >= 99.95:
 			return fmt.Sprintf("%.0f %s", value, unit.name)
-		case value >= 10:
+		case value >= 9.995:
 			return fmt.Sprintf("%.1f %s", value, unit.name)
 		}
 		return fmt.Sprintf("%.2f %s", value, unit.name)

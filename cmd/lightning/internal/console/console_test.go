@@ -12,6 +12,8 @@ func TestDuration(t *testing.T) {
 		999:                     "999 ns",
 		1500:                    "1.50 µs",
 		12345 * 1000:            "12.3 ms",
+		9_999_999:               "10.0 ms",
+		99_999_999:              "100 ms",
 		2 * time.Minute:         "120 s",
 		1234 * time.Millisecond: "1.23 s",
 	} {

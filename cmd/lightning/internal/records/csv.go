@@ -5,12 +5,15 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 )
 
 // csvSource reads comma-separated values as RFC 4180 has them: a quoted field
 // may hold commas, quotes and newlines.
 type csvSource struct {
+	text       *bufio.Reader // what in reads; it holds nothing back
 	in         *csv.Reader
 	columns    columns
 	whole      bytes.Buffer // the record written out again, for WholeLine
@@ -19,7 +22,10 @@ type csvSource struct {
 }
 
 func newCSV(text *bufio.Reader, opts Options) (*csvSource, error) {
-	c := &csvSource{in: csv.NewReader(text)}
+	// The blank lines at the end change nothing, but only a quote that is never
+	// closed swallows them.
+	text = bufio.NewReaderSize(io.MultiReader(text, strings.NewReader("\n\n")), text.Size())
+	c := &csvSource{text: text, in: csv.NewReader(text)}
 	c.in.ReuseRecord = true
 	c.in.FieldsPerRecord = -1 // columns.check looks at what is needed
 	c.out = csv.NewWriter(&c.whole)
@@ -27,7 +33,7 @@ func newCSV(text *bufio.Reader, opts Options) (*csvSource, error) {
 	if opts.Header || opts.named() {
 		fields, err := c.in.Read()
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, lineError(err)
+			return nil, c.lineError(err)
 		}
 		header = append(header, fields...)
 	}
@@ -39,7 +45,7 @@ func newCSV(text *bufio.Reader, opts Options) (*csvSource, error) {
 func (c *csvSource) read() (Record, error) {
 	fields, err := c.in.Read()
 	if err != nil {
-		return Record{}, lineError(err)
+		return Record{}, c.lineError(err)
 	}
 	line, _ := c.in.FieldPos(0)
 	if err := c.columns.check(len(fields)); err != nil {
@@ -59,11 +65,18 @@ func (c *csvSource) read() (Record, error) {
 	return Record{Key: c.key, Value: whole, Line: line}, nil
 }
 
-// lineError makes a LineError of a parse error and leaves others alone.
-func lineError(err error) error {
+// lineError makes a LineError of a parse error and leaves others alone. A quote
+// that is still open at the end of the input has taken all records after it
+// along: that is no malformed line to go on behind.
+func (c *csvSource) lineError(err error) error {
 	var parse *csv.ParseError
-	if errors.As(err, &parse) {
-		return &LineError{parse.StartLine, parse.Err}
+	if !errors.As(err, &parse) {
+		return err
 	}
-	return err
+	if errors.Is(parse.Err, csv.ErrQuote) {
+		if _, peekErr := c.text.Peek(1); errors.Is(peekErr, io.EOF) {
+			return fmt.Errorf("line %d: quote is never closed, the rest of the file was not read", parse.StartLine)
+		}
+	}
+	return &LineError{parse.StartLine, parse.Err}
 }

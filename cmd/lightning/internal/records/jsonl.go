@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -21,6 +23,9 @@ type jsonl struct {
 var (
 	errNotObject = errors.New("not a JSON object")
 	errNotUTF8   = errors.New("not UTF-8, as JSON has to be; bytes go into NAME_hex")
+	errSurrogate = errors.New("has half of a surrogate pair, which is no text; bytes go into NAME_hex")
+	errArray     = fmt.Errorf("%w but an array: JSON lines are one object a line, "+
+		"as 'jq -c .[]' makes them of an array", errNotObject)
 )
 
 func newJSONL(text *bufio.Reader, opts Options) *jsonl {
@@ -52,11 +57,17 @@ func (j *jsonl) parse(line []byte) (record Record, err error) {
 	var members map[string]json.RawMessage
 	var otherType *json.UnmarshalTypeError
 	err = json.Unmarshal(line, &members)
+	if err != nil && bytes.TrimSpace(line)[0] == '[' {
+		return Record{}, errArray
+	}
 	if errors.As(err, &otherType) || err == nil && members == nil {
 		return Record{}, errNotObject
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %w", errNotObject, err)
+	}
+	if hasLoneSurrogate(line) { // another thing that would become U+FFFD
+		return Record{}, errSurrogate
 	}
 	if j.key, err = appendMembers(j.key[:0], members, j.opts.Key, j.opts.KeyJoin); err != nil {
 		return Record{}, err
@@ -68,6 +79,41 @@ func (j *jsonl) parse(line []byte) (record Record, err error) {
 		return Record{}, err
 	}
 	return Record{Key: j.key, Value: j.value}, nil
+}
+
+// hasLoneSurrogate reports whether valid JSON has an escape such as \ud800 that
+// is not one of a pair.
+func hasLoneSurrogate(text []byte) bool {
+	for {
+		start := bytes.IndexByte(text, '\\')
+		if start < 0 {
+			return false
+		}
+		text = text[start:]
+		first, ok := unicodeEscape(text)
+		switch {
+		case !ok:
+			text = text[2:]
+		case !utf16.IsSurrogate(first):
+			text = text[6:]
+		default:
+			second, _ := unicodeEscape(text[6:])
+			if utf16.DecodeRune(first, second) == utf8.RuneError {
+				return true
+			}
+			text = text[12:]
+		}
+	}
+}
+
+// unicodeEscape returns the code of an escape such as \u00e9 that text begins
+// with.
+func unicodeEscape(text []byte) (rune, bool) {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	code, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(code), err == nil
 }
 
 // appendMembers appends the named members, with join between them: of a string

@@ -79,6 +79,14 @@ func TestRead(t *testing.T) {
 		{"csv with a stray quote", "a,1\nb\"x,2\nc,3\n", columnsOf(CSV, "1", "2"),
 			"1 a=1\nline 2: bare \" in non-quoted-field\n3 c=3"},
 		{"csv with an open quote", "a,1\n\"b,2\nc,3\n", columnsOf(CSV, "1", "2"),
+			"1 a=1\nfailed: line 2: quote is never closed, the rest of the file was not read"},
+		{"csv with an open quote in the last field", "a,1\nb,\"2", columnsOf(CSV, "1", "2"),
+			"1 a=1\nfailed: line 2: quote is never closed, the rest of the file was not read"},
+		{"csv with an open quote in the header", "k,\"v\na,1\n", headedCSV,
+			"line 1: quote is never closed, the rest of the file was not read"},
+		{"csv with text after a quote", "a,1\n\"b\"x,2\nc,3\n", columnsOf(CSV, "1", "2"),
+			"1 a=1\nline 2: extraneous or missing \" in quoted-field\n3 c=3"},
+		{"csv with text after a quote at the end", "a,1\n\"b\"x,2", columnsOf(CSV, "1", "2"),
 			"1 a=1\nline 2: extraneous or missing \" in quoted-field"},
 		{"csv with an unknown name", "a,b\n", columnsOf(CSV, "c", "b"), `column "c" is not in the header ["a" "b"]`},
 		{"empty csv", "", columnsOf(CSV, "1", "2"), ""},
@@ -100,8 +108,15 @@ func TestRead(t *testing.T) {
 		{"json that is not UTF-8", `{"key":"a` + "\xff" + `","value":"1"}` + "\n" + `{"key":"b","value":"2"}`, columnsOf(JSONL, "key", "value"),
 			"line 1: not UTF-8, as JSON has to be; bytes go into NAME_hex\n2 b=2"},
 		{"json with blank lines", " \t\n\n" + `{"key":"b","value":"2"}` + "\n \r\n", columnsOf(JSONL, "key", "value"), "3 b=2"},
+		{"json with half a surrogate pair", `{"key":"\ud800","value":"1"}` + "\n" + `{"key":"b","value":"\udc00\ud800"}` + "\n" +
+			`{"key":"\ud83d\ude00","value":"\\ud800"}`, columnsOf(JSONL, "key", "value"),
+			"line 1: has half of a surrogate pair, which is no text; bytes go into NAME_hex\n" +
+				"line 2: has half of a surrogate pair, which is no text; bytes go into NAME_hex\n" +
+				`3 😀=\ud800`},
+		{"a json array", "[\n", columnsOf(JSONL, "key", "value"),
+			"line 1: not a JSON object but an array: JSON lines are one object a line, as 'jq -c .[]' makes them of an array"},
 		{"json of another kind", "[1]\nnull\n7\n", columnsOf(JSONL, "key", "value"),
-			"line 1: not a JSON object\nline 2: not a JSON object\nline 3: not a JSON object"},
+			"line 1: not a JSON object but an array: JSON lines are one object a line, as 'jq -c .[]' makes them of an array\nline 2: not a JSON object\nline 3: not a JSON object"},
 		{"unknown format", "", Options{Format: 77}, "unknown format 77"},
 	} {
 		if got := readAll(t, strings.NewReader(c.input), c.opts); got != c.want {

@@ -233,5 +233,5 @@ func (r *Runner) reopen(context.Context) (Result, error) {
 func single(unit string, fn func() error) (Result, error) {
 	start := time.Now()
 	err := fn()
-	return Result{Operations: 1, Unit: unit, Elapsed: time.Since(start)}, err
+	return Result{Operations: 1, Unit: unit, Single: true, Elapsed: time.Since(start)}, err
 }

@@ -39,6 +39,8 @@ func (c *Config) Validate() error {
 		return errors.New("there must be at least 1 record")
 	case c.ValueBytes < 0:
 		return errors.New("the value size must not be negative")
+	case c.ValueBytes > lightning.MaxValueBytes:
+		return fmt.Errorf("the value size must be at most %d bytes", lightning.MaxValueBytes)
 	case c.Goroutines < 1:
 		return errors.New("there must be at least 1 goroutine")
 	case c.BatchRecords < 1:
@@ -57,6 +59,7 @@ type Result struct {
 	Name       string
 	Operations int64
 	Unit       string // of the operations: "puts", "gets", "rows"
+	Single     bool   // there was one operation, which Unit names
 	Elapsed    time.Duration
 	// Latency holds the sampled operations in nanoseconds; nil where there is
 	// only one operation. Sampled names them, such as "1 in 64 gets".
