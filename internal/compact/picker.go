@@ -21,8 +21,6 @@ type Limits struct {
 	L0Files int
 	// BaseBytes is the size that the first level under level 0 may reach.
 	BaseBytes uint64
-	// FileBytes is the size that output files aim at.
-	FileBytes uint64
 	// SharedSeq is the newest sequence number up to which all readers see
 	// everything. A file at the bottom that is not newer and not yet rewritten
 	// there may hold garbage, all of which a rewrite drops.

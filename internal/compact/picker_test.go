@@ -10,7 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/manifest"
 )
 
-var testLimits = Limits{L0Files: 4, BaseBytes: 1000, FileBytes: 100}
+var testLimits = Limits{L0Files: 4, BaseBytes: 1000}
 
 // tree builds a version from files written as level, lo, hi and size.
 type testTree struct {

@@ -153,7 +153,6 @@ func (db *DB) limits() compact.Limits {
 	return compact.Limits{
 		L0Files:   db.opts.L0Files,
 		BaseBytes: baseLevelMemtables * uint64(db.opts.MemtableBytes),
-		FileBytes: uint64(db.opts.FileBytes),
 		// Merging a file that cannot be read in full would lose what is
 		// readable of it.
 		Damaged: func(f *manifest.FileMeta) bool { return db.fields.quarantined[f.Num] != nil },

@@ -14,15 +14,15 @@ import (
 
 // counters are the totals since the database was opened.
 type counters struct {
-	flushes, flushBytes, flushNS             atomic.Int64
-	compactions, moves                       atomic.Int64
-	compactionRead, compactionWritten        atomic.Int64
-	compactionNS                             atomic.Int64
-	recordsMerged, recordsDropped            atomic.Int64
-	stallNS                                  atomic.Int64
-	logStart                                 wal.Position // where the current segment began; of the leader
-	logFirst                                 wal.Position // where the log began at open
-	replayedGroups, replayedBytes, tornBytes int64        // of recovery
+	flushes, flushBytes, flushNS      atomic.Int64
+	compactions, moves                atomic.Int64
+	compactionRead, compactionWritten atomic.Int64
+	compactionNS                      atomic.Int64
+	recordsMerged, recordsDropped     atomic.Int64
+	stallNS                           atomic.Int64
+	logStart                          wal.Position // where the current segment began; of the leader
+	logFirst                          wal.Position // where the log began at open
+	tornBytes                         int64        // dropped by recovery
 }
 
 func (c *counters) flushed(outputs []*manifest.FileMeta, took time.Duration) {

@@ -135,7 +135,6 @@ type crashRun struct {
 	durable int           // commits that must survive
 	judged  int
 	sampled int // operations where not every state was taken
-	seen    map[int64]bool
 }
 
 func TestCrashStates(t *testing.T) {

@@ -51,10 +51,7 @@ func (r *reader) open(cfg Config, n base.FileNum) error {
 	return nil
 }
 
-// offset is where a position of the segment is in the file.
-func (r *reader) offset(p Position) int64 { return segmentHeaderBytes + int64(p-r.start) }
-
-// position is the inverse of offset.
+// position is the position in the log of an offset in the file.
 func (r *reader) position(offset int64) Position {
 	return r.start + Position(offset-segmentHeaderBytes)
 }
