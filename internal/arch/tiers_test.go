@@ -45,8 +45,10 @@ func tiers() map[string]int {
 
 		".": 6,
 
+		"internal/torture/ledger": 0,
+		"internal/model":          0,
+
 		"internal/arch":    testOnly,
-		"internal/model":   testOnly,
 		"internal/torture": testOnly,
 	}
 }
