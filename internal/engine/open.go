@@ -18,10 +18,7 @@ import (
 	"github.com/lightningdb/lightning/vfs"
 )
 
-const (
-	lockName       = "LOCK"
-	logBufferBytes = 1 << 20
-)
+const lockName = "LOCK"
 
 // ErrNotDatabase says that a directory holds something else, or nothing where
 // a database was expected.

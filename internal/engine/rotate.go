@@ -19,7 +19,10 @@ const (
 	// firstLogBytes is the prepared size of a database's first log segment;
 	// later ones are prepared at the size that the last one reached.
 	firstLogBytes = 256 << 10
-	retryDelay    = time.Second
+	// maxLogBufferBytes bounds the buffer of the log; small budgets have a
+	// smaller one.
+	maxLogBufferBytes = 1 << 20
+	retryDelay        = time.Second
 	// maxRangeDeletes is how many range deletes end a memtable. Overlapping
 	// ones take memory with the square of their number, outside of the budget:
 	// a queue that trims [first, here) again and again is the common case.
@@ -247,7 +250,10 @@ func (db *DB) prepareLog() error {
 }
 
 func (db *DB) logConfig() wal.Config {
-	return wal.Config{FS: db.opts.FS, Dir: db.dir, DBID: db.id, BufferBytes: logBufferBytes}
+	return wal.Config{
+		FS: db.opts.FS, Dir: db.dir, DBID: db.id,
+		BufferBytes: int(min(maxLogBufferBytes, db.opts.MemoryBudget/32)),
+	}
 }
 
 // sleep waits for d on the database's clock; it returns false when ctx ends.

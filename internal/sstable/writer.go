@@ -16,6 +16,9 @@ import (
 const (
 	// writeBytes is the size of the pieces in which a table goes to its file.
 	writeBytes = 512 << 10
+	// firstBufferBytes is what the buffer of such a piece begins with: many
+	// tables of small databases never need more.
+	firstBufferBytes = 32 << 10
 	// directBytes is the payload from which an uncompressed block is written
 	// where it lies instead of being copied.
 	directBytes = 256 << 10
@@ -77,7 +80,7 @@ func NewWriter(f vfs.File, o WriterOptions) *Writer {
 		o.BlockSizeBytes = defaultBlockBytes
 	}
 	w := &Writer{file: f, o: o}
-	w.buffer = make([]byte, 0, writeBytes+4*o.BlockSizeBytes)
+	w.buffer = make([]byte, 0, firstBufferBytes)
 	w.buffer = appendHeader(w.buffer, o.DBID, o.FileNum)
 	return w
 }

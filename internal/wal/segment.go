@@ -14,6 +14,9 @@ import (
 // zeroChunkBytes is what one write of a preparation covers.
 const zeroChunkBytes = 1 << 20
 
+// zeroes is never written to, so that it takes no memory of its own.
+var zeroes [zeroChunkBytes]byte
+
 // Config says where the log is and how much memory it may use.
 type Config struct {
 	FS   vfs.FS
@@ -92,9 +95,8 @@ func resize(cfg Config, n base.FileNum, sizeBytes int64) error {
 // fillAndClose writes zeroes to [from, to), syncs and closes f.
 func fillAndClose(f vfs.File, from, to int64) error {
 	err := f.Preallocate(to)
-	zeroes := make([]byte, min(zeroChunkBytes, max(0, to-from)))
-	for at := from; at < to && err == nil; at += int64(len(zeroes)) {
-		_, err = f.WriteAt(zeroes[:min(int64(len(zeroes)), to-at)], at)
+	for at := from; at < to && err == nil; at += zeroChunkBytes {
+		_, err = f.WriteAt(zeroes[:min(zeroChunkBytes, to-at)], at)
 	}
 	if err == nil {
 		err = f.Sync()

@@ -1,6 +1,9 @@
 package memfs
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // content is the bytes of a file: a sparse array of pages in chunks, shared
 // between copies until one of them writes (copy on write). Making a copy is
@@ -113,9 +116,27 @@ func (c *content) readAt(p []byte, off int64) int {
 func (c *content) writeAt(p []byte, off int64) {
 	c.size = max(c.size, off+int64(len(p)))
 	for len(p) > 0 {
-		n := copy(c.ownedPage(off / pageBytes)[off%pageBytes:], p)
+		n := min(len(p), int(pageBytes-off%pageBytes))
+		// Log segments are prepared by writing zeroes to them, and pages that
+		// do not exist are zeroes already.
+		if c.page(off/pageBytes) != nil || !isZero(p[:n]) {
+			copy(c.ownedPage(off / pageBytes)[off%pageBytes:], p[:n])
+		}
 		p, off = p[n:], off+int64(n)
 	}
+}
+
+// zeroes is what data is compared with, and what stands in for it.
+var zeroes = make([]byte, 1<<20)
+
+func isZero(p []byte) bool { return len(p) <= len(zeroes) && bytes.Equal(p, zeroes[:len(p)]) }
+
+// keep returns a copy of data that will not change.
+func keep(data []byte) []byte {
+	if isZero(data) {
+		return zeroes[:len(data):len(data)]
+	}
+	return bytes.Clone(data)
 }
 
 // resize sets the size; what is cut off is forgotten.

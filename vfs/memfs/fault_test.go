@@ -200,7 +200,7 @@ func TestCapacity(t *testing.T) {
 	}
 	must(t, f.Preallocate(4*4096))
 	used(4)
-	_, err = f.WriteAt(make([]byte, 2*4096), 3*4096) // one page reserved, one new
+	_, err = f.WriteAt(bytes.Repeat([]byte{'y'}, 2*4096), 3*4096) // one page reserved, one new
 	must(t, err)
 	used(5)
 	must(t, f.Truncate(1<<30)) // a hole takes nothing

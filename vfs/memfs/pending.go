@@ -40,7 +40,7 @@ func (p *pending) write(data []byte, off int64) {
 	prior := p.live.size
 	p.live.writeAt(data, off)
 	p.changes = append(p.changes,
-		change{off: off, data: slices.Clone(data), prior: prior, size: p.live.size})
+		change{off: off, data: keep(data), prior: prior, size: p.live.size})
 }
 
 func (p *pending) resize(size int64) {
