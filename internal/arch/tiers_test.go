@@ -45,6 +45,8 @@ func tiers() map[string]int {
 
 		".": 6,
 
+		"internal/torture/script": 7,
+
 		"internal/torture/ledger": 0,
 		"internal/model":          0,
 

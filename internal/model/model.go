@@ -61,3 +61,12 @@ func (s Store) Rows(lo, hi string) []Row {
 
 // Equal reports whether both hold the same rows.
 func (s Store) Equal(o Store) bool { return maps.Equal(s.rows, o.rows) }
+
+// NewStore returns the store of these rows.
+func NewStore(rows []Row) Store {
+	m := make(map[string]string, len(rows))
+	for _, r := range rows {
+		m[r.Key] = r.Value
+	}
+	return Store{m}
+}

@@ -1,0 +1,152 @@
+package script
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/model"
+)
+
+// Generate makes a script of n operations. Keys are few, so that operations
+// meet; some values are larger than blocks, and some batches than memtables.
+func Generate(rng *rand.Rand, n int) Script {
+	g := generator{rng: rng, keys: 4 + rng.IntN(40)}
+	if rng.IntN(3) > 0 {
+		g.spaces = []string{"first", "second"}[:1+rng.IntN(2)]
+	}
+	// Some scripts sync all, some nothing, and some mix.
+	g.durabilities = [][]lightning.Durability{
+		{lightning.Sync}, {lightning.Async}, {lightning.Flush, lightning.Async},
+		{lightning.Sync, lightning.Flush, lightning.Async},
+	}[rng.IntN(4)]
+	for range n {
+		o := g.op()
+		g.state = o.Apply(g.state)
+		g.script = append(g.script, o)
+	}
+	return g.script
+}
+
+type generator struct {
+	rng          *rand.Rand
+	keys         int
+	spaces       []string
+	durabilities []lightning.Durability
+	state        model.State
+	script       Script
+	values       int
+}
+
+func (g *generator) op() Op {
+	switch n := g.rng.IntN(100); {
+	case n < 8:
+		return Op{Kind: Flush}
+	case n < 12:
+		o := Op{Kind: Compact}
+		if g.rng.IntN(2) == 0 {
+			o.Key, o.Upper = g.keyRange()
+		}
+		return o
+	case n < 15:
+		return Op{Kind: SyncLog}
+	case n < 18:
+		return Op{Kind: Reopen}
+	case n < 24 && len(g.spaces) > 0:
+		name := g.spaces[g.rng.IntN(len(g.spaces))]
+		if g.state.Exists(name) {
+			return Op{Kind: DropSpace, Space: name}
+		}
+		return Op{Kind: CreateSpace, Space: name}
+	case n < 40:
+		o := Op{Kind: Batch, Durability: g.durability()}
+		count, large := 1+g.rng.IntN(6), 0
+		if g.rng.IntN(6) == 0 {
+			large = 10 << 10 // seven of them are more than the smallest memtable
+			count += 3
+		}
+		for range count {
+			part := g.write()
+			if part.Kind == Put {
+				part.Value.Bytes = max(part.Value.Bytes, large)
+			}
+			o.Batch = append(o.Batch, part)
+		}
+		return o
+	}
+	o := g.write()
+	o.Durability = g.durability()
+	return o
+}
+
+func (g *generator) durability() lightning.Durability {
+	return g.durabilities[g.rng.IntN(len(g.durabilities))]
+}
+
+func (g *generator) write() Op {
+	o := Op{Key: g.key()}
+	if names := g.state.Spaces(); len(names) > 0 && g.rng.IntN(2) == 0 {
+		o.Space = names[g.rng.IntN(len(names))]
+	}
+	switch n := g.rng.IntN(12); {
+	case n < 2:
+		o.Kind = Delete
+	case n < 3:
+		o.Kind = DeleteRange
+		o.Key, o.Upper = g.keyRange()
+	default:
+		g.values++
+		o.Value.Text = fmt.Sprintf("v%d", g.values)
+		switch g.rng.IntN(16) {
+		case 0:
+			o.Value.Bytes = g.rng.IntN(9000)
+		case 1:
+			o.Value.Bytes = 100 + g.rng.IntN(400)
+		}
+	}
+	return o
+}
+
+// key returns short and long keys, prefixes of one another, with bytes at the
+// ends of the alphabet.
+func (g *generator) key() string {
+	n := g.rng.IntN(g.keys)
+	switch g.rng.IntN(10) {
+	case 0:
+		return string([]byte{byte(n)})
+	case 1:
+		return string([]byte{0xff, 0xff, byte(n)})
+	case 2:
+		return fmt.Sprintf("a-rather-long-prefix-that-some-keys-share/%03d", n)
+	}
+	return fmt.Sprintf("k%02d", n)
+}
+
+func (g *generator) keyRange() (lo, hi string) {
+	lo, hi = g.key(), g.key()
+	if lo > hi {
+		return hi, lo
+	}
+	if lo == hi {
+		return lo, hi + "\xff"
+	}
+	return lo, hi
+}
+
+// Options returns settings at which a short script meets what takes a user
+// years: small memtables, blocks and files, and every kind of compression.
+func Options(rng *rand.Rand) lightning.Options {
+	return lightning.Options{
+		MemoryBudget: 4<<20 + rng.Int64N(4<<20),
+		Durability:   lightning.Durability(rng.IntN(3)),
+		Compression:  lightning.Compression(rng.IntN(4)),
+		Tree: lightning.TreeOptions{
+			MemtableBytes:    64<<10 + rng.IntN(64<<10),
+			BlockBytes:       256 << rng.IntN(6),
+			FilterBitsPerKey: []int{-1, 4, 12}[rng.IntN(3)],
+			FileBytes:        4096 << rng.IntN(5),
+			L0Files:          1 + rng.IntN(4),
+		},
+		Debug: lightning.DebugOptions{NoHotCache: rng.IntN(4) == 0},
+	}
+}

@@ -1,0 +1,155 @@
+package script
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/model"
+)
+
+// ErrState says that a database holds what it may not hold.
+var ErrState = errors.New("wrong state")
+
+// History is what a database may hold after a crash: the state after some
+// prefix of its commits, not shorter than what was promised to be durable, not
+// longer than what was begun. It is safe for concurrent use: the goroutine that
+// takes the crash is often not the one that commits.
+//
+// The rows obey the order of commits. The catalogue of keyspaces does not wait
+// for commits that are not synced, so it is judged apart: a keyspace whose
+// making or dropping was acknowledged is there or gone.
+type History struct {
+	mu sync.Mutex
+	// states[i] is what there may be after i commits: more than one state when
+	// commits failed, of which nobody knows whether they happened.
+	states  [][]model.State
+	durable int
+	spaces  model.State     // with the keyspaces that are there by now
+	maybe   map[string]bool // keyspaces whose making or dropping has begun, or failed
+}
+
+// NewHistory begins with what the database holds durably.
+func NewHistory(state model.State) *History {
+	return &History{states: [][]model.State{{state}}, spaces: state, maybe: map[string]bool{}}
+}
+
+// Begin notes that an operation is about to run. It may survive a crash from
+// now on.
+func (h *History) Begin(o *Op) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o.Kind == CreateSpace || o.Kind == DropSpace {
+		h.maybe[o.Space] = true
+	}
+	if !o.Commits() {
+		return
+	}
+	var next []model.State
+	for _, s := range h.states[len(h.states)-1] {
+		next = append(next, o.Apply(s))
+	}
+	h.states = append(h.states, next)
+}
+
+// Acknowledge notes that the operation was reported as done.
+func (h *History) Acknowledge(o *Op) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o.Syncs() {
+		h.durable = len(h.states) - 1
+	}
+	if o.Kind == CreateSpace || o.Kind == DropSpace {
+		delete(h.maybe, o.Space)
+		h.spaces = o.Apply(h.spaces)
+	}
+}
+
+// Fail notes that the operation was reported as failed: it may have happened
+// or not.
+func (h *History) Fail(o *Op) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !o.Commits() {
+		return
+	}
+	last := len(h.states) - 1
+	for _, before := range h.states[last-1] {
+		if !slices.ContainsFunc(h.states[last], before.EqualRows) {
+			h.states[last] = append(h.states[last], before)
+		}
+	}
+}
+
+// Mark is a moment in a history.
+type Mark struct {
+	durable int
+	spaces  model.State
+	maybe   map[string]bool
+}
+
+// Mark returns the present moment. Who takes a crash does so between Mark and
+// Since, because the history goes on meanwhile.
+func (h *History) Mark() Mark {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Mark{h.durable, h.spaces, maps.Clone(h.maybe)}
+}
+
+// Since returns what may be found after a crash between m and now.
+func (h *History) Since(m Mark) Allowed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := Allowed{spaces: h.spaces, maybe: maps.Clone(m.maybe)}
+	for _, states := range h.states[m.durable:] {
+		a.States = append(a.States, states...)
+	}
+	maps.Copy(a.maybe, h.maybe)
+	for _, name := range append(h.spaces.Spaces(), m.spaces.Spaces()...) {
+		if h.spaces.Exists(name) != m.spaces.Exists(name) {
+			a.maybe[name] = true
+		}
+	}
+	return a
+}
+
+// Allowed returns what may be found after a crash at this moment, while nothing
+// else goes on.
+func (h *History) Allowed() Allowed { return h.Since(h.Mark()) }
+
+// Now returns what a reader may see at this moment, while nothing else goes on.
+func (h *History) Now() Allowed {
+	a := h.Allowed()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a.States = h.states[len(h.states)-1]
+	return a
+}
+
+// Allowed is a list of states, of which one must be found.
+type Allowed struct {
+	States []model.State // oldest first
+	spaces model.State
+	maybe  map[string]bool
+}
+
+// Check returns an error if found is none of the states that are allowed.
+func (a Allowed) Check(found model.State) error {
+	for _, name := range found.Spaces() {
+		if !a.spaces.Exists(name) && !a.maybe[name] {
+			return fmt.Errorf("%w: there is a keyspace %q, which was dropped or never made", ErrState, name)
+		}
+	}
+	for _, name := range a.spaces.Spaces() {
+		if !found.Exists(name) && !a.maybe[name] {
+			return fmt.Errorf("%w: the keyspace %q is gone", ErrState, name)
+		}
+	}
+	if slices.ContainsFunc(a.States, found.EqualRows) {
+		return nil
+	}
+	return fmt.Errorf("%w: found %v; none of the %d states that are allowed, from %v to %v", ErrState,
+		found, len(a.States), a.States[0], a.States[len(a.States)-1])
+}

@@ -1,0 +1,161 @@
+package script
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+func TestTextRoundTrip(t *testing.T) {
+	for seed := range uint64(50) {
+		s := Generate(rand.New(rand.NewPCG(seed, 0)), 60)
+		again, err := Parse(s.String())
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if again.String() != s.String() {
+			t.Fatalf("seed %d: read back as\n%s\nnot\n%s", seed, again, s)
+		}
+		if len(s.Possible()) != len(s) {
+			t.Fatalf("seed %d: a generated script holds impossible operations:\n%s", seed, s)
+		}
+	}
+}
+
+func TestParseNamesTheMistake(t *testing.T) {
+	for text, want := range map[string]string{
+		"put \"a\"":               "line 1: \"put \\\"a\\\"\": 1 texts are missing",
+		"\nfly":                   "line 2: \"fly\": unknown operation fly",
+		"delete \"a\" \"b\"":      "one text too many",
+		"put \"a\" \"b":           "a quote has no end",
+		"flush fast":              "fast: unknown setting",
+		"end":                     "no batch to end",
+		"batch sync\nflush\nend":  "a batch holds only",
+		"batch sync":              "the last batch has no end",
+		"put \"a\" \"b\" bytes=x": "bytes=x",
+	} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; want %q", text, err, want)
+		}
+	}
+}
+
+// TestSessionAgreesWithModel runs scripts and compares what the database then
+// holds with what the model holds, and the history with both.
+func TestSessionAgreesWithModel(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		o := Options(rng)
+		o.FS = memfs.New()
+		s, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := NewHistory(model.State{})
+		for _, op := range Generate(rng, 60) {
+			h.Begin(&op)
+			if err := s.Do(&op); err != nil {
+				t.Fatalf("seed %d: %v: %v", seed, &op, err)
+			}
+			h.Acknowledge(&op)
+		}
+		found, err := s.Read()
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if err := h.Now().Check(found); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func parse(t *testing.T, text string) Script {
+	t.Helper()
+	s, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestHistoryRefusesWhatMayNotBe(t *testing.T) {
+	put := func(k string, d lightning.Durability) *Op {
+		return &Op{Kind: Put, Key: k, Value: Value{Text: "1"}, Durability: d}
+	}
+	h := NewHistory(model.State{})
+	run := func(o *Op) {
+		h.Begin(o)
+		h.Acknowledge(o)
+	}
+	run(put("a", lightning.Sync))
+	run(put("b", lightning.Async))
+	run(put("c", lightning.Flush))
+	run(&Op{Kind: CreateSpace, Space: "s"})
+	state := func(keys string) model.State {
+		var rows model.Store
+		for _, k := range keys {
+			rows = rows.Put(string(k), "1")
+		}
+		return model.State{}.With("", rows).With("s", model.Store{})
+	}
+	for keys, ok := range map[string]bool{"": false, "a": true, "ab": true, "abc": true, "ac": false,
+		"b": false, "abcd": false} {
+		if err := h.Allowed().Check(state(keys)); (err == nil) != ok {
+			t.Errorf("%q: %v", keys, err)
+		}
+	}
+	if err := h.Allowed().Check(state("abc").Without("s")); err == nil {
+		t.Error("a keyspace that was made may be gone")
+	}
+	if err := h.Allowed().Check(state("abc").With("x", model.Store{})); err == nil {
+		t.Error("a keyspace may be there that nobody made")
+	}
+	failed := put("d", lightning.Sync)
+	h.Begin(failed)
+	h.Fail(failed)
+	run(put("e", lightning.Sync))
+	for keys, ok := range map[string]bool{"abce": true, "abcde": true, "abcd": false, "abc": false} {
+		if err := h.Allowed().Check(state(keys)); (err == nil) != ok {
+			t.Errorf("after a failed put, %q: %v", keys, err)
+		}
+	}
+}
+
+// TestShrinkFindsThePair gives the shrinker a fault that needs two operations,
+// one of them in a batch.
+func TestShrinkFindsThePair(t *testing.T) {
+	full := Generate(rand.New(rand.NewPCG(7, 7)), 40)
+	full[11] = parse(t, "batch sync\n put \"x\" \"1\"\n put \"guilty\" \"2\" bytes=5000\n delete \"y\"\nend")[0]
+	full[30] = Op{Kind: Flush}
+	fails := func(s Script) bool {
+		text := s.String()
+		_, after, found := strings.Cut(text, "guilty")
+		return found && strings.Contains(after, "\nflush\n")
+	}
+	got := Shrink(full, 2000, fails)
+	want := "batch sync\n\tput \"guilty\" \"2\"\nend\nflush\n"
+	if got.String() != want {
+		t.Fatalf("shrunk to\n%s\nnot\n%s", got, want)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("put \"a\" \"b\" bytes=3 in=\"s\" sync\nbatch async\n delete \"x\"\nend\nreopen")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Parse(text)
+		if err != nil {
+			return
+		}
+		again, err := Parse(s.String())
+		if err != nil || again.String() != s.String() {
+			t.Fatalf("%q became %q: %v", s, again, err)
+		}
+	})
+}

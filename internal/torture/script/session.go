@@ -1,0 +1,190 @@
+package script
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/model"
+)
+
+// Dir is where scripts have their database.
+const Dir = "db"
+
+// Session is a database under a script. A Reopen that fails leaves it without
+// one.
+type Session struct {
+	Options lightning.Options
+	DB      *lightning.DB
+	spaces  map[string]*lightning.Keyspace
+}
+
+// Open opens the database of a session.
+func Open(o lightning.Options) (*Session, error) {
+	s := &Session{Options: o}
+	return s, s.open()
+}
+
+func (s *Session) open() (err error) {
+	s.DB, s.spaces = nil, map[string]*lightning.Keyspace{}
+	db, err := lightning.Open(Dir, &s.Options)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	s.DB = db
+	return nil
+}
+
+// Close closes the database, if one is open.
+func (s *Session) Close() error {
+	if s.DB == nil {
+		return nil
+	}
+	return s.DB.Close()
+}
+
+// Space returns the handle of a keyspace, nil for the default one.
+func (s *Session) Space(name string) (*lightning.Keyspace, error) {
+	if k := s.spaces[name]; k != nil || name == "" {
+		return k, nil
+	}
+	k, err := s.DB.Keyspace(name, nil)
+	if err == nil {
+		s.spaces[name] = k
+	}
+	return k, err
+}
+
+// Do runs one operation.
+func (s *Session) Do(o *Op) error {
+	ctx := context.Background()
+	switch o.Kind {
+	case Flush:
+		return s.DB.Flush(ctx)
+	case Compact:
+		if o.Key == "" && o.Upper == "" {
+			return s.DB.Compact(ctx, nil, nil)
+		}
+		return s.DB.Compact(ctx, []byte(o.Key), []byte(o.Upper))
+	case SyncLog:
+		return s.DB.SyncWAL()
+	case Reopen:
+		if err := s.DB.Close(); err != nil {
+			return fmt.Errorf("close: %w", err)
+		}
+		return s.open()
+	case CreateSpace:
+		_, err := s.Space(o.Space)
+		return err
+	case DropSpace:
+		delete(s.spaces, o.Space)
+		return s.DB.DropKeyspace(o.Space)
+	case Batch:
+		return s.commit(o.Batch, o.Durability)
+	}
+	if o.Durability != s.Options.Durability {
+		return s.commit([]Op{*o}, o.Durability)
+	}
+	return s.single(o)
+}
+
+// single does without a batch what can be done without.
+func (s *Session) single(o *Op) error {
+	k, err := s.Space(o.Space)
+	if err != nil {
+		return err
+	}
+	var w interface {
+		Put(key, value []byte) error
+		Delete(key []byte) error
+		DeleteRange(lo, hi []byte) error
+	} = s.DB
+	if k != nil {
+		w = k
+	}
+	switch o.Kind {
+	case Put:
+		return w.Put([]byte(o.Key), []byte(o.Value.String()))
+	case Delete:
+		return w.Delete([]byte(o.Key))
+	}
+	return w.DeleteRange([]byte(o.Key), []byte(o.Upper))
+}
+
+func (s *Session) commit(ops []Op, d lightning.Durability) error {
+	b := s.DB.NewBatch()
+	for i := range ops {
+		o := &ops[i]
+		into := b
+		k, err := s.Space(o.Space)
+		if err != nil {
+			return err
+		}
+		if k != nil {
+			into = b.In(k)
+		}
+		switch o.Kind {
+		case Put:
+			err = into.Put([]byte(o.Key), []byte(o.Value.String()))
+		case Delete:
+			err = into.Delete([]byte(o.Key))
+		case DeleteRange:
+			err = into.DeleteRange([]byte(o.Key), []byte(o.Upper))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.CommitWith(d)
+}
+
+// Read returns all that the database holds, by a scan of each keyspace. Every
+// row is also looked for by its key.
+func (s *Session) Read() (model.State, error) {
+	var state model.State
+	for _, name := range append([]string{""}, s.DB.Keyspaces()...) {
+		k, err := s.Space(name)
+		if err != nil {
+			return state, err
+		}
+		var r reader = s.DB
+		if k != nil {
+			r = k
+		}
+		rows, err := readSpace(r)
+		if err != nil {
+			return state, fmt.Errorf("keyspace %q: %w", name, err)
+		}
+		state = state.With(name, rows)
+	}
+	return state, nil
+}
+
+type reader interface {
+	Get(key []byte) ([]byte, error)
+	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
+}
+
+func readSpace(r reader) (rows model.Store, err error) {
+	var all []model.Row
+	err = r.Scan(lightning.ScanOptions{}, func(seq iter.Seq2[[]byte, []byte]) error {
+		for k, v := range seq {
+			all = append(all, model.Row{Key: string(k), Value: string(v)})
+		}
+		return nil
+	})
+	if err != nil {
+		return rows, fmt.Errorf("scan: %w", err)
+	}
+	for _, row := range all {
+		v, err := r.Get([]byte(row.Key))
+		if err != nil {
+			return rows, fmt.Errorf("get %q, which the scan showed: %w", row.Key, err)
+		}
+		if string(v) != row.Value {
+			return rows, fmt.Errorf("get %q is %.40q, the scan showed %.40q", row.Key, v, row.Value)
+		}
+	}
+	return model.NewStore(all), nil
+}
