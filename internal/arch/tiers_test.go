@@ -47,6 +47,9 @@ func tiers() map[string]int {
 
 		"internal/torture/script": 7,
 
+		"internal/torture/crash": 8,
+		"internal/torture/fault": 8,
+
 		"internal/torture/ledger": 0,
 		"internal/model":          0,
 

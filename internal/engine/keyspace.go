@@ -177,7 +177,7 @@ func (db *DB) DropKeyspace(name string) error {
 		info.dropped.Store(false)
 		return err
 	}
-	return db.alone(func() error {
+	err = db.alone(func() error {
 		if err := db.writable(); err != nil {
 			return err
 		}
@@ -185,6 +185,10 @@ func (db *DB) DropKeyspace(name string) error {
 			db.fields.keyspaces.drop(info)
 		})
 	})
+	if err != nil {
+		info.dropped.Store(false) // it is still there, and empty
+	}
+	return err
 }
 
 // codecOf returns the codec policy of the keyspace that an internal key

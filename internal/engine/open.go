@@ -126,26 +126,31 @@ func (db *DB) lockDir() error {
 // makeDir makes the database's directory, and its name durable: a synced write
 // in a directory that a crash takes away is lost all the same. An earlier,
 // interrupted open may have made the directory, so its entry is synced even if
-// it is there.
+// it is there. When a sync fails, a later one of the same names would prove
+// nothing, so what was made is taken back, for the next open to make anew.
 func (db *DB) makeDir() error {
 	vfsys := db.opts.FS
-	made := []string{filepath.Clean(db.dir)}
-	for {
-		parent := filepath.Dir(made[len(made)-1])
-		if _, err := vfsys.Stat(parent); err == nil || parent == made[len(made)-1] {
+	var made []string
+	for dir := filepath.Clean(db.dir); ; dir = filepath.Dir(dir) {
+		if _, err := vfsys.Stat(dir); err == nil || dir == filepath.Dir(dir) {
 			break
 		}
-		made = append(made, parent)
+		made = append(made, dir)
 	}
-	if err := vfsys.MkdirAll(db.dir); err != nil {
-		return err
+	err := vfsys.MkdirAll(db.dir)
+	for i := 0; i < max(len(made), 1) && err == nil; i++ {
+		dir := filepath.Clean(db.dir)
+		if i < len(made) {
+			dir = made[i]
+		}
+		err = vfsys.SyncDir(filepath.Dir(dir))
 	}
-	for _, dir := range made {
-		if err := vfsys.SyncDir(filepath.Dir(dir)); err != nil {
-			return err
+	if err != nil {
+		for _, dir := range made {
+			_ = vfsys.Remove(dir) // the error that is reported came first
 		}
 	}
-	return nil
+	return err
 }
 
 // refuseForeign returns an error when a directory without a manifest holds

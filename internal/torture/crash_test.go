@@ -461,3 +461,20 @@ func (r *crashRun) randomSteps(db *lightning.DB, rng *rand.Rand, n int) {
 		r.acknowledge(s.synced)
 	}
 }
+
+func smallOptions(fs vfs.FS) *lightning.Options {
+	return &lightning.Options{
+		FS:           fs,
+		MemoryBudget: 4 << 20,
+		Tree:         lightning.TreeOptions{MemtableBytes: 64 << 10, L0Files: 2},
+	}
+}
+
+func list(t *testing.T, fs vfs.FS) []string {
+	t.Helper()
+	names, err := fs.List("db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}

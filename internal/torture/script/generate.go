@@ -150,3 +150,13 @@ func Options(rng *rand.Rand) lightning.Options {
 		Debug: lightning.DebugOptions{NoHotCache: rng.IntN(4) == 0},
 	}
 }
+
+// Describe writes settings down as a Go literal, to be pasted into a test.
+func Describe(o lightning.Options) string {
+	t := o.Tree
+	return fmt.Sprintf("lightning.Options{MemoryBudget: %d, Durability: lightning.Durability(%d), "+
+		"Compression: lightning.Compression(%d), Tree: lightning.TreeOptions{MemtableBytes: %d, "+
+		"BlockBytes: %d, FilterBitsPerKey: %d, FileBytes: %d, L0Files: %d}, "+
+		"Debug: lightning.DebugOptions{NoHotCache: %v}}", o.MemoryBudget, o.Durability, o.Compression,
+		t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes, t.L0Files, o.Debug.NoHotCache)
+}

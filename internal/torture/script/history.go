@@ -36,6 +36,15 @@ func NewHistory(state model.State) *History {
 	return &History{states: [][]model.State{{state}}, spaces: state, maybe: map[string]bool{}}
 }
 
+// HistoryOf begins with a database that is known no better than a.
+func HistoryOf(a Allowed) *History {
+	h := &History{spaces: a.spaces, maybe: maps.Clone(a.maybe)}
+	for _, s := range a.States {
+		h.states = append(h.states, []model.State{s})
+	}
+	return h
+}
+
 // Begin notes that an operation is about to run. It may survive a crash from
 // now on.
 func (h *History) Begin(o *Op) {

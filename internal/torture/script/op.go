@@ -113,7 +113,7 @@ func (s Script) Possible() Script {
 	var state model.State
 	var out Script
 	for _, o := range s {
-		ok := state.Exists(o.Space) != (o.Kind == CreateSpace)
+		ok := state.Exists(o.Space) != (o.Kind == CreateSpace) && (o.Kind != DropSpace || o.Space != "")
 		if o.Kind == Batch {
 			var kept []Op
 			for _, part := range o.Batch {

@@ -51,17 +51,15 @@ func TestSessionAgreesWithModel(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		o := Options(rng)
 		o.FS = memfs.New()
-		s, err := Open(o)
-		if err != nil {
+		s := NewSession(o)
+		if err := s.Open(); err != nil {
 			t.Fatal(err)
 		}
 		h := NewHistory(model.State{})
 		for _, op := range Generate(rng, 60) {
-			h.Begin(&op)
-			if err := s.Do(&op); err != nil {
-				t.Fatalf("seed %d: %v: %v", seed, &op, err)
+			if err := s.Run(&op, h); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
 			}
-			h.Acknowledge(&op)
 		}
 		found, err := s.Read()
 		if err != nil {

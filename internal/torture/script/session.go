@@ -12,36 +12,49 @@ import (
 // Dir is where scripts have their database.
 const Dir = "db"
 
-// Session is a database under a script. A Reopen that fails leaves it without
-// one.
+// Session is a database under a script.
 type Session struct {
 	Options lightning.Options
-	DB      *lightning.DB
+	DB      *lightning.DB // nil while it is closed
 	spaces  map[string]*lightning.Keyspace
 }
 
-// Open opens the database of a session.
-func Open(o lightning.Options) (*Session, error) {
-	s := &Session{Options: o}
-	return s, s.open()
-}
+// NewSession returns a session whose database is not open yet.
+func NewSession(o lightning.Options) *Session { return &Session{Options: o} }
 
-func (s *Session) open() (err error) {
-	s.DB, s.spaces = nil, map[string]*lightning.Keyspace{}
+// Open opens the database.
+func (s *Session) Open() error {
 	db, err := lightning.Open(Dir, &s.Options)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	s.DB = db
+	s.DB, s.spaces = db, map[string]*lightning.Keyspace{}
 	return nil
 }
 
-// Close closes the database, if one is open.
+// Close closes the database, if it is open.
 func (s *Session) Close() error {
 	if s.DB == nil {
 		return nil
 	}
-	return s.DB.Close()
+	db := s.DB
+	s.DB = nil
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	return nil
+}
+
+// Run runs one operation and notes in h what may be found from then on.
+func (s *Session) Run(o *Op, h *History) error {
+	h.Begin(o)
+	err := s.do(o, h)
+	if err != nil {
+		h.Fail(o)
+		return fmt.Errorf("%v: %w", o, err)
+	}
+	h.Acknowledge(o)
+	return nil
 }
 
 // Space returns the handle of a keyspace, nil for the default one.
@@ -56,8 +69,17 @@ func (s *Session) Space(name string) (*lightning.Keyspace, error) {
 	return k, err
 }
 
-// Do runs one operation.
-func (s *Session) Do(o *Op) error {
+func (s *Session) do(o *Op, h *History) error {
+	if o.Kind == Reopen {
+		if err := s.Close(); err != nil {
+			return err
+		}
+		h.Acknowledge(o) // the clean end makes all durable, before the next beginning
+		return s.Open()
+	}
+	if s.DB == nil {
+		return lightning.ErrClosed
+	}
 	ctx := context.Background()
 	switch o.Kind {
 	case Flush:
@@ -69,11 +91,6 @@ func (s *Session) Do(o *Op) error {
 		return s.DB.Compact(ctx, []byte(o.Key), []byte(o.Upper))
 	case SyncLog:
 		return s.DB.SyncWAL()
-	case Reopen:
-		if err := s.DB.Close(); err != nil {
-			return fmt.Errorf("close: %w", err)
-		}
-		return s.open()
 	case CreateSpace:
 		_, err := s.Space(o.Space)
 		return err

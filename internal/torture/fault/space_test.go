@@ -1,0 +1,161 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/script"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+func open(t *testing.T, o lightning.Options, fs vfs.FS) *script.Session {
+	t.Helper()
+	o.FS = fs
+	s := script.NewSession(o)
+	if err := s.Open(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // a test that cares closes it itself
+	return s
+}
+
+func put(key string, bytes int, d lightning.Durability) *script.Op {
+	return &script.Op{Key: key, Value: script.Value{Bytes: bytes}, Durability: d}
+}
+
+// largeBatch is too large for a memtable.
+func largeBatch(key string, bytes int) *script.Op {
+	return &script.Op{Kind: script.Batch, Batch: []script.Op{*put(key, bytes, lightning.Sync)}}
+}
+
+// TestFullDiskInLogSegment fills the disk while a log segment outgrows its
+// prepared size. The write of a group once failed in the middle, which must
+// poison the log: the database refused all writes until it was opened again,
+// however much space came back.
+func TestFullDiskInLogSegment(t *testing.T) {
+	for _, d := range []lightning.Durability{lightning.Sync, lightning.Flush, lightning.Async} {
+		t.Run(d.String(), func(t *testing.T) {
+			disk := memfs.New()
+			o := smallOptions()
+			o.Durability, o.Tree.MemtableBytes = d, 1<<20
+			s, h := open(t, o, disk), script.NewHistory(model.State{})
+			disk.SetCapacity(disk.UsedBytes() + 32<<10)
+			var err error
+			for i := 0; err == nil && i < 1000; i++ {
+				one := put(fmt.Sprintf("k%03d", i), 1000, d)
+				one.Value.Text = fmt.Sprint("value ", i)
+				err = s.Run(one, h)
+			}
+			if !errors.Is(err, lightning.ErrNoSpace) {
+				t.Fatalf("writing to a full disk: %v", err)
+			}
+			check(t, s, h)
+			disk.SetCapacity(0)
+			for _, o := range []*script.Op{put("space", 5, d), {Kind: script.SyncLog}} {
+				if err := s.Run(o, h); err != nil {
+					t.Fatalf("after space has come back: %v", err)
+				}
+			}
+			if err := script.Judge(disk.Crash(memfs.CrashOptions{}), o, h.Allowed); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// check compares what the database shows with what it may show.
+func check(t *testing.T, s *script.Session, h *script.History) {
+	t.Helper()
+	found, err := s.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Now().Check(found); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNoDescriptorForLogSegment lets the open of the next log segment fail
+// once. The log goes on as it was then, but the database once took it for a
+// failed write and refused all others.
+func TestNoDescriptorForLogSegment(t *testing.T) {
+	fs := faultfs.New(memfs.New())
+	s, h := open(t, smallOptions(), fs), script.NewHistory(model.State{})
+	fs.Add(faultfs.Rule{Kinds: vfs.OpOpenReadWrite, Name: "*.wal", Err: syscall.EMFILE})
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		err = s.Run(put(fmt.Sprintf("k%03d", i), 1000, lightning.Sync), h)
+	}
+	if !errors.Is(err, syscall.EMFILE) {
+		t.Fatalf("no descriptor for a log segment: %v", err)
+	}
+	if err := s.Run(put("a", 1, lightning.Sync), h); err != nil {
+		t.Fatalf("the next write: %v", err)
+	}
+	check(t, s, h)
+}
+
+// TestLargeBatchesLeaveTheLog commits nothing but batches that are too large
+// for a memtable. The memtable stays empty, and the log once moved to another
+// segment with a full memtable only: one segment grew for ever, and the next
+// open after a crash had to read all of it.
+func TestLargeBatchesLeaveTheLog(t *testing.T) {
+	fs := memfs.New()
+	s, h := open(t, smallOptions(), fs), script.NewHistory(model.State{})
+	for i := range 100 {
+		if err := s.Run(largeBatch(fmt.Sprint("k", i%3), 100<<10), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Run(&script.Op{Kind: script.Flush}, h); err != nil {
+		t.Fatal(err)
+	}
+	names, err := fs.List(script.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logBytes int64
+	for _, name := range names {
+		if info, err := fs.Stat(filepath.Join(script.Dir, name)); err == nil && strings.HasSuffix(name, ".wal") {
+			logBytes += info.Size()
+		}
+	}
+	if limit := int64(2 << 20); logBytes > limit {
+		t.Fatalf("the log keeps %d bytes after a flush, more than %d", logBytes, limit)
+	}
+}
+
+// TestReadOnlyReplayFillsMemtables opens a crashed database read-only whose
+// log holds a large batch and then many small ones. Once a memtable was
+// waiting, each group of the log got a memtable of its own, as large as the
+// options say: replaying a long log took all memory there is.
+func TestReadOnlyReplayFillsMemtables(t *testing.T) {
+	disk := memfs.New()
+	fs := faultfs.New(disk)
+	s, h := open(t, smallOptions(), fs), script.NewHistory(model.State{})
+	fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
+	defer fs.Reset()
+	if err := s.Run(largeBatch("large", 40<<10), h); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if err := s.Run(put(fmt.Sprintf("k%03d", i), 1, lightning.Sync), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := smallOptions()
+	o.ReadOnly = true
+	reader := open(t, o, disk.Crash(memfs.CrashOptions{}))
+	check(t, reader, h)
+	if n := reader.DB.Metrics().Memory.MemtablesWaiting; n > 1 {
+		t.Errorf("a large batch and 100 small ones take %d memtables", n)
+	}
+}

@@ -1,0 +1,45 @@
+package script
+
+import (
+	"fmt"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// Judge opens what a crash left behind, compares what it holds with what is
+// allowed, and sees whether it takes a write, keeps it over a clean close, and
+// opens again. allowed is asked after the database was read.
+func Judge(fs vfs.FS, o lightning.Options, allowed func() Allowed) error {
+	o.FS = fs
+	s := NewSession(o)
+	if err := s.Open(); err != nil {
+		return err
+	}
+	defer s.Close()
+	found, err := s.Read()
+	if err != nil {
+		return err
+	}
+	if err := allowed().Check(found); err != nil {
+		return err
+	}
+	after := Op{Key: "after", Value: Value{Text: "crash"}}
+	if err := s.Run(&after, NewHistory(found)); err != nil {
+		return fmt.Errorf("after recovery: %w", err)
+	}
+	if err := s.Close(); err != nil {
+		return fmt.Errorf("after recovery: %w", err)
+	}
+	if err := s.Open(); err != nil {
+		return fmt.Errorf("second open: %w", err)
+	}
+	again, err := s.Read()
+	if err != nil {
+		return fmt.Errorf("second open: %w", err)
+	}
+	if want := after.Apply(found); !again.EqualRows(want) {
+		return fmt.Errorf("%w: the second open shows %v, not %v", ErrState, again, want)
+	}
+	return s.Close()
+}
