@@ -241,8 +241,11 @@ func (db *DB) runJob(ctx context.Context, job *compact.Job) error {
 		}
 		db.installVersion(v, now.mem, now.imms, gone)
 	})
+	if errors.Is(err, manifest.ErrRefused) && !job.Move {
+		db.removeOutputs(outputs)
+	}
 	if err != nil {
-		return err // the outputs stay: see DB.edit
+		return err // else the outputs stay: see DB.edit
 	}
 	took := db.opts.Clock.Now().Sub(start)
 	db.counters.compacted(job, outputs, took)

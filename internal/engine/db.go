@@ -14,6 +14,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -227,7 +228,9 @@ func (db *DB) newFileNum() base.FileNum {
 // with the new version, before anything else can change it. A failed append
 // poisons the database; whether the disk has the edit is unknown then, so the
 // caller leaves every file alone that the edit names, added or removed. The
-// next open sees which of them are orphans.
+// next open sees which of them are orphans. On a full disk an edit is refused
+// without an effect (manifest.ErrRefused): the caller takes back what it did
+// for it, and may try again.
 func (db *DB) edit(e *manifest.Edit, done func(v *manifest.Version)) error {
 	db.manifestMu.Lock()
 	defer db.manifestMu.Unlock()
@@ -237,7 +240,9 @@ func (db *DB) edit(e *manifest.Edit, done func(v *manifest.Version)) error {
 	db.mu.Lock()
 	e.NextFileNum = db.fields.nextFileNum
 	db.mu.Unlock()
-	if err := db.manifest.Append(e); err != nil {
+	if err := db.manifest.Append(e); errors.Is(err, manifest.ErrRefused) {
+		return err
+	} else if err != nil {
 		return db.poison("manifest", err)
 	}
 	v := db.manifest.State().Version

@@ -64,8 +64,14 @@ func (db *DB) flushImmutables(ctx context.Context) error {
 		db.unclaim(edit.RemoveFiles)
 		db.installVersion(v, now.mem, now.imms[:len(now.imms)-len(imms)], edit.RemoveFiles)
 	})
+	if errors.Is(err, manifest.ErrRefused) {
+		db.removeOutputs(outputs)
+		db.mu.Lock()
+		db.unclaim(edit.RemoveFiles)
+		db.mu.Unlock()
+	}
 	if err != nil {
-		return err // the outputs stay: see DB.edit
+		return err // else the outputs stay: see DB.edit
 	}
 	took := db.opts.Clock.Now().Sub(start)
 	db.counters.flushed(outputs, took)
@@ -228,6 +234,12 @@ func (db *DB) verifyOutput(ctx context.Context, meta *manifest.FileMeta) error {
 		return fmt.Errorf("%w: %s", errOutputDiffers, tableName(meta.Num))
 	}
 	return nil
+}
+
+func (db *DB) removeOutputs(files []*manifest.FileMeta) {
+	for _, meta := range files {
+		db.removeOutput(meta.Num)
+	}
 }
 
 // removeOutput deletes a table that never became part of the database. A

@@ -243,10 +243,14 @@ func (db *DB) prepareLog() error {
 	if err != nil {
 		return err
 	}
-	return db.edit(&manifest.Edit{AddLogs: []base.FileNum{num}}, func(*manifest.Version) {
+	err = db.edit(&manifest.Edit{AddLogs: []base.FileNum{num}}, func(*manifest.Version) {
 		db.fields.logs = append(db.fields.logs, num)
 		db.fields.preparedLog = num
 	})
+	if errors.Is(err, manifest.ErrRefused) {
+		db.removeLog(num)
+	}
+	return err
 }
 
 func (db *DB) logConfig() wal.Config {

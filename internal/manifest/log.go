@@ -19,6 +19,10 @@ const (
 	rollFactor       = 3       // a larger one once it has so many times the size of its snapshot
 )
 
+// ErrRefused says that an edit was not written at all, because the file system
+// is full.
+var ErrRefused = errors.New("manifest edit refused")
+
 // Log is the manifest open for writing. Append makes an edit durable; the
 // state that results is published by State only after that.
 //
@@ -28,6 +32,8 @@ const (
 // is durable. After the first write, sync or rename that fails, every later
 // Append returns that error, and the file is not touched again: whether the
 // edit that failed is part of the stored state is unknown until the next Open.
+// An Append for which there is no space fails before any of that with
+// ErrRefused: it has no effect, and the next may succeed.
 //
 // All methods are safe for concurrent use; Appends exclude one another, and
 // State never waits.
@@ -106,13 +112,17 @@ func (l *Log) Append(e *Edit) error {
 	}
 	payload := appendEdit(nil, e)
 	grown := l.sizeBytes + int64(len(payload)+2*recordHeaderBytes)
+	err = ErrRefused
 	if grown > max(l.rollBytes, rollFactor*l.snapshotBytes) {
 		err = l.roll(next)
-	} else {
+	}
+	if errors.Is(err, ErrRefused) { // a full disk may still have space for this
 		err = l.write(payload)
 	}
 	if err != nil {
-		l.err = err
+		if !errors.Is(err, ErrRefused) {
+			l.err = err
+		}
 		return err
 	}
 	l.state.Store(next)
@@ -125,6 +135,10 @@ func (l *Log) Append(e *Edit) error {
 func (l *Log) write(payload []byte) error {
 	name := FileName(l.num)
 	rec := appendRecord(nil, l.salt, l.after, uint64(l.synced), payload)
+	// The record has its space, and the proof behind it, before it is begun.
+	if err := l.f.Preallocate(l.sizeBytes + int64(len(rec)+proofBytes)); err != nil {
+		return refused("extend "+name, err)
+	}
 	if _, err := l.f.WriteAt(rec, l.sizeBytes); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
@@ -145,6 +159,18 @@ func (l *Log) write(payload []byte) error {
 	return nil
 }
 
+// proofBytes is the size of a record without payload.
+const proofBytes = recordHeaderBytes
+
+// refused marks an error for lack of space, before which nothing that matters
+// was written.
+func refused(doing string, err error) error {
+	if errors.Is(err, vfs.ErrNoSpace) {
+		return fmt.Errorf("%w: %s: %w", ErrRefused, doing, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
 // roll goes on in a new file that begins with state.
 func (l *Log) roll(state *State) error {
 	old := l.manifestFile
@@ -159,15 +185,18 @@ func (l *Log) roll(state *State) error {
 }
 
 // switchTo writes manifest n with a snapshot of state and makes CURRENT name
-// it. On failure l keeps its file, and it is unknown which of the two CURRENT
-// names.
+// it. On failure l keeps its file, and unless the error is ErrRefused it is
+// unknown which of the two CURRENT names.
 func (l *Log) switchTo(n base.FileNum, state *State) error {
 	m, err := l.writeSnapshot(n, state)
 	if err != nil {
 		return err
 	}
 	p := pointer{id: state.DBID, num: n, salt: m.salt, synced: uint64(m.synced)}
-	if err := l.writeCurrent(p); err != nil {
+	if err = l.writeTemp(p); err == nil {
+		err = l.swapCurrent()
+	}
+	if err != nil {
 		_ = m.f.Close()
 		return err
 	}
@@ -195,7 +224,7 @@ func (l *Log) writeSnapshot(n base.FileNum, state *State) (manifestFile, error) 
 	}
 	f, err := l.fs.Create(path)
 	if err != nil {
-		return m, fmt.Errorf("create %s: %w", name, err)
+		return m, refused("create "+name, err)
 	}
 	if err := l.fill(f, name, b); err != nil {
 		_ = f.Close()
@@ -209,6 +238,9 @@ func (l *Log) writeSnapshot(n base.FileNum, state *State) (manifestFile, error) 
 }
 
 func (l *Log) fill(f vfs.File, name string, b []byte) error {
+	if err := f.Preallocate(int64(len(b))); err != nil {
+		return refused("extend "+name, err)
+	}
 	if _, err := f.WriteAt(b, 0); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
@@ -221,15 +253,16 @@ func (l *Log) fill(f vfs.File, name string, b []byte) error {
 	return nil
 }
 
-// writeCurrent replaces CURRENT atomically.
-func (l *Log) writeCurrent(p pointer) error {
-	temp := filepath.Join(l.dir, currentTempName)
-	f, err := l.fs.Create(temp)
+// writeTemp makes the file that is to become CURRENT.
+func (l *Log) writeTemp(p pointer) error {
+	f, err := l.fs.Create(filepath.Join(l.dir, currentTempName))
 	if err != nil {
-		return fmt.Errorf("create %s: %w", currentTempName, err)
+		return refused("create "+currentTempName, err)
 	}
-	_, err = f.WriteAt(p.encode(), 0)
-	if err == nil {
+	b := p.encode()
+	if err = f.Preallocate(int64(len(b))); err != nil {
+		err = refused("extend "+currentTempName, err)
+	} else if _, err = f.WriteAt(b, 0); err == nil {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {
@@ -238,7 +271,13 @@ func (l *Log) writeCurrent(p pointer) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", currentTempName, err)
 	}
-	if err := l.fs.Rename(temp, filepath.Join(l.dir, CurrentName)); err != nil {
+	return nil
+}
+
+// swapCurrent replaces CURRENT atomically.
+func (l *Log) swapCurrent() error {
+	err := l.fs.Rename(filepath.Join(l.dir, currentTempName), filepath.Join(l.dir, CurrentName))
+	if err != nil {
 		return fmt.Errorf("switch %s: %w", CurrentName, err)
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {

@@ -63,9 +63,14 @@ func (f Fault) String() string {
 	return text
 }
 
-// Errors are what operating systems answer.
-func Errors() []error {
-	return []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ESTALE}
+// What operating systems answer, as vfs.OS hands it on.
+var (
+	errFull  = fmt.Errorf("%w: %w", vfs.ErrNoSpace, syscall.ENOSPC)
+	errQuota = fmt.Errorf("%w: %w", vfs.ErrNoSpace, syscall.EDQUOT)
+)
+
+func diskErrors() []error {
+	return []error{syscall.EIO, errFull, errQuota, syscall.EMFILE, syscall.ESTALE}
 }
 
 // Places returns every place that a script comes by, in the order of a run

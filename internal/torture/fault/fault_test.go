@@ -96,7 +96,7 @@ func TestEachOperationFails(t *testing.T) {
 func TestDiskFillsAtEachOperation(t *testing.T) {
 	t.Parallel()
 	failEach(t, vfs.OpCreate|vfs.OpWrite|vfs.OpPreallocate|vfs.OpMkdirAll, "",
-		[]error{syscall.ENOSPC, syscall.EDQUOT})
+		[]error{errFull, errQuota})
 	failEach(t, vfs.OpCreate|vfs.OpOpen|vfs.OpOpenReadWrite|vfs.OpLock, "", []error{syscall.EMFILE})
 }
 

@@ -91,7 +91,7 @@ func report(s script.Script, o lightning.Options, f Fault, seed uint64, err erro
 func randomFault(rng *rand.Rand, places []Place) Fault {
 	f := Fault{
 		Place: places[rng.IntN(len(places))], Sticky: rng.IntN(2) == 0,
-		Err:  Errors()[rng.IntN(len(Errors()))],
+		Err:  diskErrors()[rng.IntN(len(diskErrors()))],
 		Done: rng.IntN(4) == 0,
 	}
 	if rng.IntN(20) == 0 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/model"
@@ -157,5 +159,102 @@ func TestReadOnlyReplayFillsMemtables(t *testing.T) {
 	check(t, reader, h)
 	if n := reader.DB.Metrics().Memory.MemtablesWaiting; n > 1 {
 		t.Errorf("a large batch and 100 small ones take %d memtables", n)
+	}
+}
+
+// TestFullDiskIsOverWhenSpaceIsBack leaves more and more space on the disk, so
+// that it fills up at some time in each file, and then takes the limit away.
+func TestFullDiskIsOverWhenSpaceIsBack(t *testing.T) {
+	var life script.Script
+	for i := range 10 { // nothing but the manifest grows
+		life = append(life, script.Op{Kind: script.CreateSpace, Space: strings.Repeat("s", 900) + fmt.Sprint(i)})
+	}
+	life = append(life, parse(t, compactionScript)...)
+	for pages := range int64(60) {
+		t.Run(fmt.Sprintf("pages=%d", pages), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				disk := memfs.New()
+				s := open(t, smallOptions(), disk)
+				disk.SetCapacity(disk.UsedBytes() + pages*4096)
+				h := runUntilFull(t, s, life)
+				disk.SetCapacity(0)
+				expectWrites(t, s, h, disk)
+			})
+		})
+	}
+}
+
+// TestManifestMeetsFullDisk refuses space to one record of the manifest after
+// another. That once made the database refuse all writes until it was opened
+// again.
+func TestManifestMeetsFullDisk(t *testing.T) {
+	for met, nth := true, int64(1); met; nth++ {
+		synctest.Test(t, func(t *testing.T) {
+			disk := memfs.New()
+			fs := faultfs.New(disk)
+			s := open(t, smallOptions(), fs)
+			rule := fs.Add(faultfs.Rule{Kinds: vfs.OpPreallocate, Name: "*.manifest", Nth: nth, Err: errFull})
+			h := runUntilFull(t, s, parse(t, compactionScript)[:7]) // until the keyspace is made
+			rule.Disarm()
+			expectWrites(t, s, h, disk)
+			met = rule.Fired() > 0
+		})
+	}
+}
+
+// runUntilFull runs a script until an operation finds no space.
+func runUntilFull(t *testing.T, s *script.Session, life script.Script) *script.History {
+	t.Helper()
+	h := script.NewHistory(model.State{})
+	for i := range life {
+		err := s.Run(&life[i], h)
+		if errors.Is(err, lightning.ErrNoSpace) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, s, h)
+	return h
+}
+
+// expectWrites sees whether all goes on when there is space again, and whether
+// no table is left over from what failed.
+func expectWrites(t *testing.T, s *script.Session, h *script.History, disk *memfs.FS) {
+	t.Helper()
+	time.Sleep(2 * time.Second) // the workers have tried again by then
+	for _, o := range []*script.Op{
+		put("space", 5, lightning.Sync), {Kind: script.CreateSpace, Space: "t"},
+		{Kind: script.Flush}, {Kind: script.Compact},
+	} {
+		if err := s.Run(o, h); err != nil {
+			t.Fatalf("after space has come back: %v", err)
+		}
+	}
+	check(t, s, h)
+	if err := script.Judge(disk.Crash(memfs.CrashOptions{}), smallOptions(), h.Allowed); err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, level := range s.DB.Metrics().Levels {
+		named += level.Files
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := disk.List(script.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := 0
+	for _, name := range names {
+		if filepath.Ext(name) == ".sst" {
+			tables++
+		}
+	}
+	if tables != named {
+		t.Errorf("%d tables on the disk, %d in the database: %v", tables, named, names)
 	}
 }
