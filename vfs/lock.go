@@ -98,7 +98,10 @@ func (l *osLock) Close() error {
 		heldLocks.Lock()
 		defer heldLocks.Unlock()
 		delete(heldLocks.names, l.key)
-		err = l.file.Close() // closing the description drops the kernel's lock
+		// The kernel drops its lock with the last descriptor of the file, and a
+		// process that this one is just starting may have a copy of ours until
+		// it runs its program. So the lock is given back by name first.
+		err = errors.Join(unlockFile(l.file), l.file.Close())
 	})
 	return err
 }

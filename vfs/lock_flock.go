@@ -18,3 +18,7 @@ func lockFile(f *os.File, name string) error {
 	}
 	return err
 }
+
+func unlockFile(f *os.File) error {
+	return withFD(f, "unlock", func(fd uintptr) error { return unix.Flock(int(fd), unix.LOCK_UN) })
+}

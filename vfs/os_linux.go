@@ -40,3 +40,10 @@ func lockFile(f *os.File, name string) error {
 	}
 	return err
 }
+
+func unlockFile(f *os.File) error {
+	return withFD(f, "unlock", func(fd uintptr) error {
+		whole := unix.Flock_t{Type: unix.F_UNLCK, Whence: 0}
+		return unix.FcntlFlock(fd, unix.F_OFD_SETLK, &whole)
+	})
+}

@@ -69,6 +69,9 @@ func lockFile(f *os.File, name string) error {
 	return errors.Join(err, failed)
 }
 
+// unlockFile leaves it to Close: no process inherits the handle.
+func unlockFile(*os.File) error { return nil }
+
 func isNoSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) ||
 		errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||

@@ -45,13 +45,13 @@ func tiers() map[string]int {
 
 		".": 6,
 
+		"internal/model":          0,
+		"internal/torture/ledger": 0,
 		"internal/torture/script": 7,
 
-		"internal/torture/crash": 8,
-		"internal/torture/fault": 8,
-
-		"internal/torture/ledger": 0,
-		"internal/model":          0,
+		"internal/torture/crash":   8,
+		"internal/torture/fault":   8,
+		"internal/torture/process": 8,
 
 		"internal/arch":    testOnly,
 		"internal/torture": testOnly,

@@ -173,8 +173,8 @@ func (db *DB) claim(job *compact.Job) {
 	}
 }
 
-// finishJob gives up the claims of a job and tells the request it served about
-// an error.
+// finishJob gives up the claims of a job and tells the request that it served,
+// or kept waiting, about an error.
 func (db *DB) finishJob(manual *manualCompaction, job *compact.Job, err error) {
 	if manual != nil && manual.ctx.Err() != nil {
 		err = nil // its caller has gone; nothing is wrong here
@@ -186,6 +186,13 @@ func (db *DB) finishJob(manual *manualCompaction, job *compact.Job, err error) {
 		for _, f := range files {
 			delete(db.fields.claimed, f.Num)
 		}
+	}
+	var damage *base.CorruptionError
+	if manual == nil && len(db.fields.manual) > 0 && !errors.As(err, &damage) {
+		// A job that goes before the requests, because level 0 is too full, would
+		// keep them waiting for as long as it fails. Damage does not: the next job
+		// leaves it alone.
+		manual = db.fields.manual[0]
 	}
 	if manual != nil && err != nil {
 		manual.done, manual.err = true, err
