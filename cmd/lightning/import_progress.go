@@ -86,6 +86,11 @@ func (s progressState) line(width int) string {
 		}
 	}
 	forms = append(forms, loaded, count+", "+rate, count)
+	return fitting(forms, width)
+}
+
+// fitting returns the first of the forms that fits in width columns.
+func fitting(forms []string, width int) string {
 	for _, form := range forms {
 		if utf8.RuneCountInString(form) <= width {
 			return form

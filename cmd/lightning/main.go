@@ -1,7 +1,8 @@
 // Command lightning works with Lightning DB databases from a terminal: it
-// loads, reads, writes, scans, inspects, measures, and gives a tour.
+// loads, reads, writes, scans, inspects, measures, torments, and gives a tour.
 //
-// Exit codes: 0 success, 1 not found, 2 wrong usage, 3 any other error.
+// Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong
+// usage, 3 any other error.
 package main
 
 import (
@@ -9,9 +10,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/lightningdb/lightning/internal/torture/process"
 )
 
-func main() { os.Exit(mainStatus()) }
+func main() {
+	process.Child() // torture kills copies of this program
+	os.Exit(mainStatus())
+}
 
 // mainStatus is main without the exit, so that its deferred calls run.
 func mainStatus() int {

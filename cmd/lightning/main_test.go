@@ -13,10 +13,13 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lightningdb/lightning/internal/torture/process"
 )
 
 // TestMain makes the test binary serve as the program for the scripts.
 func TestMain(m *testing.M) {
+	process.Child()
 	testscript.Main(m, map[string]func(){"lightning": main})
 }
 

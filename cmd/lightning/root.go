@@ -13,14 +13,17 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture"
 )
 
-// The exit codes, which scripts may rely on.
+// The exit codes, which scripts may rely on. Code 1 is an answer that nobody
+// hoped for: a key that is not there, or a round of torture that failed.
 const (
-	exitOK       = 0
-	exitNotFound = 1
-	exitUsage    = 2
-	exitError    = 3
+	exitOK           = 0
+	exitNotFound     = 1
+	exitRoundsFailed = 1
+	exitUsage        = 2
+	exitError        = 3
 )
 
 // usageError is a mistake in how the program was called.
@@ -35,9 +38,14 @@ var errInterrupted = errors.New("interrupted")
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRootCommand()
+	return execute(ctx, newRootCommand(torture.Suites()), args, stdin, stdout, stderr)
+}
+
+func execute(
+	ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer,
+) int {
 	started := false
-	for _, command := range root.Commands() {
+	for _, command := range append(root.Commands(), grandchildren(root)...) {
 		action := command.RunE
 		command.RunE = func(cmd *cobra.Command, args []string) error {
 			started = true
@@ -59,6 +67,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return report(stderr, cmd, err)
 }
 
+// grandchildren are the commands below those of the root.
+func grandchildren(root *cobra.Command) []*cobra.Command {
+	var found []*cobra.Command
+	for _, command := range root.Commands() {
+		found = append(found, command.Commands()...)
+	}
+	return found
+}
+
 // report prints err as one line and turns it into an exit code. Only damage to
 // a database, of which all is told, may take more lines.
 func report(stderr io.Writer, cmd *cobra.Command, err error) int {
@@ -77,8 +94,11 @@ func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), text)
-	if errors.Is(err, lightning.ErrNotFound) {
+	switch {
+	case errors.Is(err, lightning.ErrNotFound):
 		return exitNotFound
+	case errors.Is(err, errRoundsFailed):
+		return exitRoundsFailed
 	}
 	return exitError
 }
@@ -102,14 +122,15 @@ func isClosedPipe(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, errPipeClosing)
 }
 
-func newRootCommand() *cobra.Command {
+func newRootCommand(suites []torture.Suite) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "lightning",
 		Short: "Work with Lightning DB databases",
 		Long: `lightning works with Lightning DB databases: ordered key-value stores that
 live in a directory. New here? Run 'lightning tour'.
 
-Exit codes: 0 success, 1 not found, 2 wrong usage, 3 any other error.`,
+Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage,
+3 any other error.`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -136,6 +157,7 @@ Exit codes: 0 success, 1 not found, 2 wrong usage, 3 any other error.`,
 		newStatsCommand(),
 		newCompactCommand(),
 		newBenchCommand(),
+		newTortureCommand(suites),
 		newVersionCommand(),
 	)
 	return root
