@@ -79,3 +79,22 @@ func TestSnapshotOfDroppedKeyspace(t *testing.T) {
 	_, err = k.Snapshot()
 	wantErr(t, err, lightning.ErrKeyspaceDropped)
 }
+
+// A drop that fails half way, at the log, leaves the keyspace as it was: its
+// keys are there, and its handle says so.
+func TestFailedDropKeyspace(t *testing.T) {
+	fs := memfs.New()
+	faulty := faultfs.New(fs)
+	opts := small(fs)
+	opts.FS = faulty
+	db := open(t, opts)
+	k, err := db.Keyspace("k", nil)
+	must(t, err)
+	must(t, k.Put([]byte("a"), []byte("1")))
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Err: syscall.EIO})
+	wantErr(t, db.DropKeyspace("k"), syscall.EIO)
+	if v, err := k.Get([]byte("a")); err != nil || string(v) != "1" {
+		t.Errorf("after a failed drop: %q, %v", v, err)
+	}
+	wantErr(t, db.Close(), syscall.EIO)
+}

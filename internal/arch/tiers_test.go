@@ -55,7 +55,8 @@ func tiers() map[string]int {
 
 		"internal/torture": 9,
 
-		"internal/arch": testOnly,
+		"internal/arch":           testOnly,
+		"internal/torture/mutant": testOnly,
 	}
 }
 

@@ -186,6 +186,55 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 	}
 }
 
+// TestRunHidesWhatLiesBelow compacts the newer part of random histories while
+// the older part stays in a level below, and compares what readers see of both
+// together: deletes and range deletes must go on hiding what they hid there, and
+// records must stay above it.
+func TestRunHidesWhatLiesBelow(t *testing.T) {
+	for seed := range uint64(400) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		in := randomInput(rng)
+		border := base.SeqNum(1 + rng.IntN(lastSeq))
+		var above, below []base.Record
+		for _, rec := range in.rows {
+			if rec.Trailer.Seq() > border {
+				above = append(above, rec)
+			} else {
+				below = append(below, rec)
+			}
+		}
+		var deletesAbove, deletesBelow []rangedel.Tombstone
+		for _, d := range in.tombstones {
+			if d.Seq > border {
+				deletesAbove = append(deletesAbove, d)
+			} else {
+				deletesBelow = append(deletesBelow, d)
+			}
+		}
+		w := newWorkshop(t)
+		files, _, err := Run(context.Background(), &records{rows: above}, Config{
+			Snapshots: in.snapshots, RangeDeletes: rangedel.Build(deletesAbove), FileBytes: int64(rng.IntN(2) * 300),
+			Border:    func(_, _ []byte, _ int64) bool { return false },
+			NewWriter: w.newWriter,
+		})
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		source := func(rows []base.Record) iterate.Source {
+			return iterate.Source{Iter: &records{rows: rows}, MaxSeq: base.SeqNumMax}
+		}
+		sources, after := w.open(files)
+		sources = append(sources, source(below))
+		after = rangedel.Merge(after, rangedel.Build(deletesBelow))
+		for _, seq := range append(in.snapshots, lastSeq, base.SeqNumMax) {
+			want := view([]iterate.Source{source(in.rows)}, rangedel.Build(in.tombstones), seq)
+			if got := view(sources, after, seq); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, older than %d below: at %d readers see\n%v instead of\n%v", seed, border, seq, got, want)
+			}
+		}
+	}
+}
+
 // checkFiles sees that outputs are in order, disjoint and end at borders.
 func checkFiles(t *testing.T, files []*manifest.FileMeta, stats Stats, border func(a, b []byte, n int64) bool) {
 	t.Helper()

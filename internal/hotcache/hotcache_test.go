@@ -86,7 +86,12 @@ func TestWhatInvalidates(t *testing.T) {
 			t.Errorf("%s: found while it is under way", name)
 		}
 		during := c.Ticket(hash)
-		c.Fill(during, key, value, hash)
+		for range 100 { // past the admission
+			c.Fill(during, key, value, hash)
+		}
+		if cached() {
+			t.Errorf("%s: filled while it is under way", name)
+		}
 		write[1]()
 		if cached() {
 			t.Errorf("%s: found after it", name)
@@ -212,6 +217,44 @@ func TestNeverStale(t *testing.T) {
 		close(stop)
 		readers.Wait()
 	}
+}
+
+// TestCopyIsWhole reads one slot while it is written and filled again and again:
+// a copy that was overtaken half way is no answer.
+func TestCopyIsWhole(t *testing.T) {
+	c := newCache(t, 1)
+	key := []byte("key")
+	hash := base.Hash(key)
+	var stop atomic.Bool
+	var hits atomic.Int64
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			var buf []byte
+			for !stop.Load() {
+				got, ok := c.Get(buf[:0], key, hash)
+				if ok && bytes.Count(got, got[:1]) != len(got) {
+					t.Errorf("a copy of two records: %x", got)
+					stop.Store(true)
+				}
+				if ok {
+					hits.Add(1)
+				}
+				buf = got
+			}
+		})
+	}
+	value := make([]byte, RecordMaxBytes-8)
+	for n := 0; !stop.Load() && (n < 50_000 || hits.Load() < 1000); n++ {
+		for i := range value {
+			value[i] = byte(n)
+		}
+		c.BeginWrite(hash)
+		c.EndWrite(hash)
+		c.Fill(c.Ticket(hash), key, value, hash)
+	}
+	stop.Store(true)
+	readers.Wait()
 }
 
 func TestSize(t *testing.T) {

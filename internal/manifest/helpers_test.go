@@ -23,9 +23,11 @@ func table(n base.FileNum, lo, hi string) *FileMeta {
 	}
 }
 
-// fingerprint tells states apart.
+// fingerprint tells states apart. It has the counters on their own, so that one
+// that a snapshot forgets is missed.
 func fingerprint(s *State) string {
-	return string(s.DBID[:]) + string(appendEdit(nil, s.snapshot()))
+	return string(s.DBID[:]) + string(appendEdit(nil, s.snapshot())) +
+		fmt.Sprint(s.NextFileNum, s.LastSeq, s.LogStart, s.NextKeyspaceID)
 }
 
 // describe lists a version, for comparing and for messages.

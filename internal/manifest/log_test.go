@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -223,5 +224,100 @@ func writeFile(t testing.TB, fsys vfs.FS, name string, b []byte) {
 	_, err = f.WriteAt(b, 0)
 	if err = errors.Join(err, f.Sync(), f.Close(), fsys.SyncDir(testDir)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// State shows an edit only once it is durable: not while its sync is under way,
+// and never if that fails.
+func TestStateFollowsTheDisk(t *testing.T) {
+	fsys := newFS(t)
+	l, before, err := Create(fsys, testDir, testID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := errors.New("device error")
+	for _, failure := range []error{nil, device} {
+		syncs := 0
+		fsys.SetHook(func(op vfs.Op) error {
+			if op.Kind != vfs.OpSyncData {
+				return nil
+			}
+			syncs++
+			if l.State() != before {
+				t.Error("State shows an edit during its sync")
+			}
+			return failure
+		})
+		err := l.Append(&Edit{LastSeq: before.LastSeq + 1})
+		if syncs == 0 || !errors.Is(err, failure) {
+			t.Fatalf("append with %d syncs: %v", syncs, err)
+		}
+		if moved := l.State() != before; moved != (failure == nil) {
+			t.Errorf("sync ended with %v, State moved: %v", failure, moved)
+		}
+		before = l.State()
+	}
+	if err := l.Close(); !errors.Is(err, device) && err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The number of a keyspace is never used again, even if the keyspace went and
+// the manifest has been written anew since.
+func TestKeyspaceNumbersOutliveTheirKeyspaces(t *testing.T) {
+	fsys := newFS(t)
+	l, _, err := Create(fsys, testDir, testID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, &Edit{AddKeyspaces: []Keyspace{{ID: 1, Name: "a"}, {ID: 2, Name: "b"}}})
+	mustAppend(t, l, &Edit{DropKeyspaces: []uint64{1, 2}})
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if l, _, err = Open(fsys, testDir); err != nil {
+			t.Fatal(err)
+		}
+		if next := l.State().NextKeyspaceID; next != 3 {
+			t.Errorf("keyspaces 1 and 2 were dropped, and the next one is %d", next)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The proof that a manifest was closed with is durable: what rots in the last
+// edit after a power loss is found.
+func TestCloseProvesTheLastEdit(t *testing.T) {
+	fsys := newFS(t)
+	l, _, err := Create(fsys, testDir, testID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.sizeBytes
+	mustAppend(t, l, &Edit{AddLogs: []base.FileNum{7}})
+	name, edited := filepath.Join(testDir, FileName(l.num)), l.synced
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for offset := at; offset < edited; offset++ {
+		crashed := fsys.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})
+		f, err := crashed.OpenReadWrite(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], offset); err != nil {
+			t.Fatal(err)
+		}
+		b[0] ^= 4
+		if _, err := f.WriteAt(b[:], offset); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(crashed, testDir); !errors.Is(err, base.ErrCorrupted) {
+			t.Fatalf("byte %d of the last edit rotted: %v", offset-at, err)
+		}
 	}
 }

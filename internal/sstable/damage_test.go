@@ -2,6 +2,7 @@ package sstable
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -323,6 +324,42 @@ func TestSwappedBlocks(t *testing.T) {
 	if !m.readAll(t, "swapped blocks", r, nil) {
 		t.Fatal("swapped blocks are not noticed")
 	}
+}
+
+// TestBlocksOfOtherTable puts an intact block of another table of the same
+// database into the place that it has there, as a disk does that writes to, or
+// reads from, the wrong file.
+func TestBlocksOfOtherTable(t *testing.T) {
+	var m model
+	for i := range 500 {
+		m = append(m, set(fmt.Sprintf("key%06d", i), 5, "equal"))
+	}
+	f, _ := build(t, WriterOptions{BlockSizeBytes: 500}, m, nil)
+	other := &memFile{}
+	w := NewWriter(other, WriterOptions{DBID: testID, FileNum: testFile + 1, BlockSizeBytes: 500})
+	for _, e := range m {
+		if err := w.Add(e.key, e.tr, []byte("other")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Finish(); err != nil || len(other.data) != len(f.data) {
+		t.Fatalf("the test needs tables of one layout: %d and %d bytes, %v", len(f.data), len(other.data), err)
+	}
+	for _, b := range allBlocks(t, open(t, f, 0)) {
+		data := bytes.Clone(f.data)
+		copy(data[b.ref.offset:b.ref.end()], other.data[b.ref.offset:])
+		if _, err := verifyAll(data); !errors.Is(err, base.ErrCorrupted) {
+			t.Errorf("%v at %d of another table: %v", b.kind, b.ref.offset, err)
+		}
+	}
+}
+
+func verifyAll(data []byte) (Summary, error) {
+	r, err := OpenReader(&memFile{data: data}, ReaderOptions{Name: "000042.sst", DBID: testID, FileNum: testFile})
+	if err != nil {
+		return Summary{}, err
+	}
+	return r.Verify(context.Background())
 }
 
 // TestWrongFile opens files that are cut, longer, of another database or under

@@ -26,6 +26,7 @@ type memFile struct {
 	readFault func(offset int64, n int) error
 	failWrite error
 	failSync  error
+	failClose error
 	syncs     int
 	closes    int
 	reads     atomic.Int64
@@ -59,7 +60,7 @@ func (f *memFile) WriteAt(p []byte, offset int64) (int, error) {
 	return len(p), nil
 }
 
-func (f *memFile) Close() error            { f.closes++; return nil }
+func (f *memFile) Close() error            { f.closes++; return f.failClose }
 func (f *memFile) Size() (int64, error)    { return int64(len(f.data)), nil }
 func (f *memFile) Truncate(n int64) error  { f.data = f.data[:n]; return nil }
 func (f *memFile) Sync() error             { return f.SyncData() }

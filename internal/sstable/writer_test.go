@@ -171,3 +171,16 @@ func TestEntryChecksumIsOfTheRecords(t *testing.T) {
 		t.Fatal("swapped values have the same checksum")
 	}
 }
+
+// A close that fails may be how a file system reports a write that failed: the
+// table is not to be used.
+func TestFailedCloseFailsTheTable(t *testing.T) {
+	f := &memFile{failClose: errors.New("late write error")}
+	w := newTestWriter(f)
+	if err := w.Add([]byte("a"), base.MakeTrailer(1, base.KindSet), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(); !errors.Is(err, f.failClose) || f.closes != 1 {
+		t.Errorf("finish of a file that cannot be closed: %v, closed %d times", err, f.closes)
+	}
+}

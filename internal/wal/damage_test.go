@@ -157,7 +157,10 @@ func TestMissingAndForeignSegments(t *testing.T) {
 	for n := base.FileNum(1); n <= 3; n++ {
 		c := s.m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 		must(t, c.Remove(testDir+"/"+FileName(n)))
-		_, _, err := replayAll(on(s.cfg, c), 0, 1, 2, 3)
+		got, _, err := replayAll(on(s.cfg, c), 0, 1, 2, 3)
+		if left := []int{0, 4, 7}[n-1]; len(got) != left { // what is behind it is no beginning of the log
+			t.Errorf("segment %d removed: %d groups instead of %d", n, len(got), left)
+		}
 		if all := damages(err); len(all) != 1 || all[0].Kind != "missing file" || all[0].File != FileName(n) {
 			t.Errorf("segment %d removed: %v", n, err)
 		}
@@ -169,6 +172,9 @@ func TestMissingAndForeignSegments(t *testing.T) {
 	if _, _, err := replayAll(s.with(t, 2, one), 0, 1, 2, 3); !isDamage(err) {
 		t.Errorf("segment 1 in the place of 2: %v", err)
 	}
+	if _, _, err := replayAll(s.with(t, 2, one), 0, 1, 2); !isDamage(err) {
+		t.Errorf("segment 1 in the place of 2, which is the last: %v", err)
+	}
 	if _, _, err := replayAll(s.cfg, 0, 1, 3, 2); !isDamage(err) {
 		t.Errorf("segments out of order: %v", err)
 	}
@@ -178,6 +184,15 @@ func TestMissingAndForeignSegments(t *testing.T) {
 	// A newer segment in the place of the only one must not pass as unused.
 	if _, _, err := replayAll(s.with(t, 1, two), 0, 1); !isDamage(err) {
 		t.Errorf("segment 2 in the place of 1, alone: %v", err)
+	}
+	// Nor when nothing of the log was ever synced, so that no header says so.
+	cfg, m := newConfig(t)
+	mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
+	l := mustLog(t, cfg, 1, 0)
+	must(t, newWriter(l, 1).append(100), l.Rotate(2))
+	writeSegment(t, m, 1, readSegment(t, m, 2))
+	if _, _, err := replayAll(cfg, 0, 1); !isDamage(err) {
+		t.Errorf("segment 2 in the place of 1, nothing synced: %v", err)
 	}
 	foreign := s.cfg
 	foreign.DBID = base.DBID{9}
@@ -329,5 +344,43 @@ func TestReservedBytesAreRefused(t *testing.T) {
 		if _, _, err := replayAll(s.with(t, 2, b), 0, 1, 2, 3); !isDamage(err) {
 			t.Errorf("byte %d: %v", off, err)
 		}
+	}
+}
+
+// The seal of a closed log is durable with the rest: what rots in the last
+// group after a power loss is found, however the log had been synced before.
+func TestSealProvesTheLastGroup(t *testing.T) {
+	for _, synced := range []bool{false, true} {
+		cfg, m := newConfig(t)
+		mustPrepare(t, cfg, sampleSegmentBytes, 1)
+		l := mustLog(t, cfg, 1, 0)
+		w := newWriter(l, 3)
+		must(t, w.append(100))
+		must(t, w.append(100))
+		if synced {
+			must(t, l.Sync())
+		}
+		must(t, l.Close())
+		crashed := m.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})
+		b := readSegment(t, crashed, 1)
+		b[segmentHeaderBytes+int(w.groups[1].end)-8] ^= 1
+		writeSegment(t, crashed, 1, b)
+		if got, r, err := replayAll(on(cfg, crashed), 0, 1); !isDamage(err) {
+			t.Errorf("synced before %v: rot in the last group: %d groups, %+v, %v", synced, len(got), r, err)
+		}
+	}
+}
+
+// A segment that begins inside the one before it belongs to another history.
+func TestOverlappingSegments(t *testing.T) {
+	cfg, _ := newConfig(t)
+	mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
+	l := mustLog(t, cfg, 1, 0)
+	w := newWriter(l, 2)
+	must(t, w.append(100), w.append(100), w.append(100), l.Close())
+	l = mustLog(t, cfg, 2, w.groups[1].end)
+	must(t, newWriter(l, 3).append(100), l.Close())
+	if got, _, err := replayAll(cfg, 0, 1, 2); !isDamage(err) || len(got) > len(w.groups) {
+		t.Errorf("segments that overlap: %d groups, %v", len(got), err)
 	}
 }

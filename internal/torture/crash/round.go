@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/model"
@@ -41,13 +42,13 @@ func Round(_ context.Context, seed uint64, tally *ledger.Tally) error {
 	return nil
 }
 
-// shrinkRuns bounds the time that goes into cutting down a script.
-const shrinkRuns = 200
+// shrinkTime bounds the time that goes into cutting down a script.
+const shrinkTime = 20 * time.Second
 
 // report cuts a script down and describes the failure so that it can be frozen
 // as a regression.
 func report(s script.Script, c Config, err error) error {
-	short := script.Shrink(s, shrinkRuns, func(s script.Script) bool {
+	short := script.Shrink(s, shrinkTime, func(s script.Script) bool {
 		shorter := Run(s, c, &ledger.Tally{})
 		if shorter != nil {
 			err = shorter

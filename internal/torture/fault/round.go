@@ -71,13 +71,13 @@ func Each(ctx context.Context, s script.Script, o lightning.Options, faults []Fa
 	return guilt, first
 }
 
-// shrinkRuns bounds the time that goes into cutting down a script.
-const shrinkRuns = 300
+// shrinkTime bounds the time that goes into cutting down a script.
+const shrinkTime = 20 * time.Second
 
 // report cuts a script down and describes the failure so that it can be frozen
 // as a regression.
 func report(s script.Script, o lightning.Options, f Fault, seed uint64, err error) error {
-	short := script.Shrink(s, shrinkRuns, func(s script.Script) bool {
+	short := script.Shrink(s, shrinkTime, func(s script.Script) bool {
 		_, shorter := Run(s, o, f, &ledger.Tally{})
 		if shorter != nil {
 			err = shorter

@@ -29,6 +29,7 @@ type History struct {
 	durable int
 	spaces  model.State     // with the keyspaces that are there by now
 	maybe   map[string]bool // keyspaces whose making or dropping has begun, or failed
+	changed []string        // keyspaces whose making or dropping ever began
 }
 
 // NewHistory begins with what the database holds durably.
@@ -52,6 +53,7 @@ func (h *History) Begin(o *Op) {
 	defer h.mu.Unlock()
 	if o.Kind == CreateSpace || o.Kind == DropSpace {
 		h.maybe[o.Space] = true
+		h.changed = append(h.changed, o.Space)
 	}
 	if !o.Commits() {
 		return
@@ -95,8 +97,8 @@ func (h *History) Fail(o *Op) {
 // Mark is a moment in a history.
 type Mark struct {
 	durable int
-	spaces  model.State
 	maybe   map[string]bool
+	changed int
 }
 
 // Mark returns the present moment. Who takes a crash does so between Mark and
@@ -104,7 +106,7 @@ type Mark struct {
 func (h *History) Mark() Mark {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Mark{h.durable, h.spaces, maps.Clone(h.maybe)}
+	return Mark{h.durable, maps.Clone(h.maybe), len(h.changed)}
 }
 
 // Since returns what may be found after a crash between m and now.
@@ -116,10 +118,8 @@ func (h *History) Since(m Mark) Allowed {
 		a.States = append(a.States, states...)
 	}
 	maps.Copy(a.maybe, h.maybe)
-	for _, name := range append(h.spaces.Spaces(), m.spaces.Spaces()...) {
-		if h.spaces.Exists(name) != m.spaces.Exists(name) {
-			a.maybe[name] = true
-		}
+	for _, name := range h.changed[m.changed:] { // also there and back again
+		a.maybe[name] = true
 	}
 	return a
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/model"
@@ -115,6 +116,12 @@ func TestHistoryRefusesWhatMayNotBe(t *testing.T) {
 	if err := h.Allowed().Check(state("abc").With("x", model.Store{})); err == nil {
 		t.Error("a keyspace may be there that nobody made")
 	}
+	mark := h.Mark()
+	run(&Op{Kind: CreateSpace, Space: "brief"})
+	run(&Op{Kind: DropSpace, Space: "brief"})
+	if err := h.Since(mark).Check(state("abc").With("brief", model.Store{})); err != nil {
+		t.Errorf("a keyspace that came and went since the mark: %v", err)
+	}
 	failed := put("d", lightning.Sync)
 	h.Begin(failed)
 	h.Fail(failed)
@@ -137,7 +144,7 @@ func TestShrinkFindsThePair(t *testing.T) {
 		_, after, found := strings.Cut(text, "guilty")
 		return found && strings.Contains(after, "\nflush\n")
 	}
-	got := Shrink(full, 2000, fails)
+	got := Shrink(full, time.Minute, fails)
 	want := "batch sync\n\tput \"guilty\" \"2\"\nend\nflush\n"
 	if got.String() != want {
 		t.Fatalf("shrunk to\n%s\nnot\n%s", got, want)

@@ -1,14 +1,20 @@
 package script
 
-import "slices"
+import (
+	"slices"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/clock"
+)
 
 // Shrink returns a script as short as it finds for which fails still says yes.
 // It takes out halves, quarters and so on down to single operations, again and
 // again until nothing more can go (delta debugging, after Zeller and Hildebrandt
-// 2002), then does the same inside batches and makes values small. fails is
-// called at most maxRuns times; it must say yes to the script as given.
-func Shrink(s Script, maxRuns int, fails func(Script) bool) Script {
-	sh := shrinker{fails: fails, runs: maxRuns}
+// 2002), then does the same inside batches and makes values small. It stops
+// when the time is over that it may take; fails must say yes to the script as
+// given.
+func Shrink(s Script, limit time.Duration, fails func(Script) bool) Script {
+	sh := shrinker{fails: fails, end: clock.System.Now().Add(limit)}
 	for again := true; again; {
 		before := s.String()
 		s = remove(&sh, s, func(ops []Op) Script { return ops })
@@ -25,23 +31,21 @@ func Shrink(s Script, maxRuns int, fails func(Script) bool) Script {
 				}
 			})
 		}
-		again = sh.runs > 0 && s.String() != before
+		again = !sh.over() && s.String() != before
 	}
 	return s
 }
 
 type shrinker struct {
 	fails func(Script) bool
-	runs  int
+	end   time.Time
 }
+
+func (sh *shrinker) over() bool { return clock.System.Now().After(sh.end) }
 
 // try reports whether a smaller script fails too.
 func (sh *shrinker) try(s Script) bool {
-	if sh.runs <= 0 || len(s.Possible()) != len(s) {
-		return false
-	}
-	sh.runs--
-	return sh.fails(s)
+	return !sh.over() && len(s.Possible()) == len(s) && sh.fails(s)
 }
 
 // remove takes pieces out of ops as long as the script that whole makes of the

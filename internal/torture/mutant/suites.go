@@ -1,0 +1,44 @@
+package mutant
+
+// This file names the suites. Those of the torture harness stand here and
+// nowhere else, so that a test that moves is followed in one place.
+
+// torturePackages is where the torture suites are.
+const torturePackages = "./internal/torture/..."
+
+func tests(pkg, run string, args ...string) Suite {
+	return Suite{Package: pkg, Run: run, Args: args}
+}
+
+// The tests of single rooms.
+var (
+	api        = tests(".", "")
+	files      = tests("./vfs", "")
+	logs       = tests("./internal/wal", "")
+	manifests  = tests("./internal/manifest", "")
+	tables     = tests("./internal/sstable", "", "-short")
+	checksums  = tests("./internal/checksum", "")
+	engine     = tests("./internal/engine", "")
+	compaction = tests("./internal/compact", "")
+	iteration  = tests("./internal/iterate", "")
+	rangeDels  = tests("./internal/rangedel", "")
+	memtables  = tests("./internal/memtable", "")
+	hotRecords = tests("./internal/hotcache", "")
+	frames     = tests("./internal/framecache", "")
+	epochs     = tests("./internal/epoch", "")
+)
+
+// The suites of the torture harness.
+var (
+	crashStates    = tests("./internal/torture/crash", "^TestCrashStates$", "-short")
+	crashRecovery  = tests("./internal/torture/crash", "^TestCrashInRecovery$")
+	randomCrashes  = tests("./internal/torture/crash", "^TestRounds$")
+	failedOps      = tests("./internal/torture/fault", "^TestFailed|^TestEachOperationFails$")
+	fullDisk       = tests("./internal/torture/fault", "FullDisk")
+	largeBatches   = tests("./internal/torture/fault", "^TestLargeBatchesLeaveTheLog$|^TestReadOnlyReplayFillsMemtables$")
+	byteFlips      = tests(torturePackages, "^TestEveryByteFlips$")
+	astray         = tests(torturePackages, "^TestFilesGoAstray$")
+	histories      = tests(torturePackages, "^TestModel$")
+	damagedInputs  = tests(torturePackages, "^TestCompactionPassesDamage$")
+	checkedHistory = tests(torturePackages, "^TestModel$", "-tags=invariants")
+)
