@@ -20,7 +20,10 @@ import (
 // The fields after mu are guarded by it; those of the block after that belong
 // to the leader.
 type pipeline struct {
-	pool sync.Pool // of *request
+	// pool is of *request. It stands behind a pointer, because the runtime keeps
+	// a used pool, and whatever it is a part of, until the second garbage
+	// collection from then: a closed database would stay in memory.
+	pool *sync.Pool
 
 	mu    sync.Mutex
 	busy  bool

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/framecache"
@@ -28,6 +29,7 @@ var ErrNotDatabase = errors.New("not a database")
 // unless the options forbid it.
 func Open(dir string, opts Options) (db *DB, err error) {
 	db = &DB{dir: dir, opts: opts, tables: map[base.FileNum]*table{}, changed: make(chan struct{})}
+	db.pipeline.pool = new(sync.Pool)
 	db.opts.FS = &watchedFS{FS: opts.FS, db: db}
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	db.fields.claimed = map[base.FileNum]bool{}

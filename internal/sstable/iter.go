@@ -60,8 +60,9 @@ var _ base.Iterator = (*Iter)(nil)
 func (r *Reader) NewIter(o IterOptions) *Iter {
 	it, _ := r.iters.Get().(*Iter)
 	if it == nil {
-		it = &Iter{r: r}
+		it = new(Iter)
 	}
+	it.r = r
 	it.noFill = o.NoFill
 	it.part, it.edgesOf, it.nextMiss = -1, -1, -1
 	return it
@@ -83,7 +84,9 @@ func (it *Iter) Close() error {
 	if cap(it.raw) > scratchMaxBytes {
 		it.raw = nil
 	}
-	it.r.iters.Put(it)
+	pool := it.r.iters
+	it.r = nil // an iterator at rest does not keep a closed reader alive
+	pool.Put(it)
 	return nil
 }
 

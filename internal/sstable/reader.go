@@ -58,8 +58,10 @@ type Reader struct {
 	deletes      *rangedel.List
 	deletesReady bool
 
-	scratch sync.Pool // *[]byte: compressed blocks on their way in
-	iters   sync.Pool // *Iter
+	// Behind pointers, because the runtime keeps a used pool, and whatever it is
+	// a part of, until the second garbage collection from then.
+	scratch *sync.Pool // *[]byte: compressed blocks on their way in
+	iters   *sync.Pool // *Iter
 }
 
 // readError is a failed read, as opposed to bytes that are wrong.
@@ -77,7 +79,7 @@ func (e *readError) Unwrap() error { return e.err }
 
 // OpenReader opens a table. It takes f over, and closes it if it fails.
 func OpenReader(f vfs.File, o ReaderOptions) (*Reader, error) {
-	r := &Reader{file: f, name: o.Name, o: o}
+	r := &Reader{file: f, name: o.Name, o: o, scratch: new(sync.Pool), iters: new(sync.Pool)}
 	if err := r.open(); err != nil {
 		// Nothing was written: a failed close adds nothing to err.
 		_ = f.Close()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
@@ -43,7 +44,7 @@ type Summary struct {
 func (r *Reader) Verify(ctx context.Context) (Summary, error) {
 	o := r.o
 	o.Cache, o.Epochs = nil, nil
-	fresh := &Reader{file: r.file, name: r.name, o: o}
+	fresh := &Reader{file: r.file, name: r.name, o: o, scratch: new(sync.Pool), iters: new(sync.Pool)}
 	if err := fresh.open(); err != nil {
 		return Summary{}, err
 	}
