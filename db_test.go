@@ -295,6 +295,45 @@ func TestClosed(t *testing.T) {
 	wantErr(t, err, lightning.ErrClosed)
 }
 
+// A row that an iterator stands on can be read to the end when the database is
+// closed meanwhile; it is the next move that says so. Key and Value answered nil
+// from the moment of the Close on, so a loop that the Close overtook between a
+// move and its Key and Value saw a row that was never written: without a key, or
+// with the key of one and no value.
+func TestRowStaysWholeWhenTheDatabaseIsClosed(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	must(t, db.Put([]byte("a"), []byte("1")))
+	must(t, db.Put([]byte("b"), []byte("2")))
+	rowsSeen := 0
+	err := db.Scan(lightning.ScanOptions{}, func(rows iter.Seq2[[]byte, []byte]) error {
+		for range rows {
+			rowsSeen++
+			wantErr(t, db.Close(), lightning.ErrLeaked)
+		}
+		return nil
+	})
+	wantErr(t, err, lightning.ErrClosed)
+	if rowsSeen != 1 {
+		t.Errorf("the scan showed %d rows, and was to end with the Close in the first", rowsSeen)
+	}
+
+	db = open(t, small(memfs.New()))
+	must(t, db.Put([]byte("a"), []byte("1")))
+	it, err := db.Iterator(lightning.IterOptions{})
+	must(t, err)
+	if !it.Next() {
+		t.Fatal(it.Err())
+	}
+	wantErr(t, db.Close(), lightning.ErrLeaked)
+	if string(it.Key()) != "a" || string(it.Value()) != "1" || !it.Valid() {
+		t.Errorf("the row is now %q, %q, valid: %v", it.Key(), it.Value(), it.Valid())
+	}
+	if it.Prev() || it.Valid() || it.Key() != nil || it.Value() != nil {
+		t.Error("the iterator moves in a closed database")
+	}
+	wantErr(t, it.Close(), lightning.ErrClosed)
+}
+
 func TestLeakReportNamesTheCaller(t *testing.T) {
 	opts := small(memfs.New())
 	opts.Debug.TrackHandles = true

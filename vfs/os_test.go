@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -18,7 +20,8 @@ const lockPathVariable = "VFS_TEST_LOCK_PATH"
 func TestMain(m *testing.M) {
 	name := os.Getenv(lockPathVariable)
 	if name == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
+		return
 	}
 	_, err := vfs.OS.Lock(name)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 
 	"github.com/lightningdb/lightning/internal/torture/process"
 )
@@ -20,7 +22,19 @@ import (
 // TestMain makes the test binary serve as the program for the scripts.
 func TestMain(m *testing.M) {
 	process.Child()
-	testscript.Main(m, map[string]func(){"lightning": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"lightning": main})
+}
+
+// leakChecked are tests that fail when they leave goroutines behind.
+type leakChecked struct{ *testing.M }
+
+func (m leakChecked) Run() int {
+	code := m.M.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // runScripts runs the scripts of one sub-command. Beside what testscript

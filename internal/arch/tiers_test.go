@@ -49,9 +49,12 @@ func tiers() map[string]int {
 		"internal/torture/ledger": 0,
 		"internal/torture/script": 7,
 
-		"internal/torture/crash":   8,
-		"internal/torture/fault":   8,
-		"internal/torture/process": 8,
+		"internal/torture/crash":     8,
+		"internal/torture/damage":    8,
+		"internal/torture/fault":     8,
+		"internal/torture/linear":    8,
+		"internal/torture/metamorph": 8,
+		"internal/torture/process":   8,
 
 		"internal/torture": 9,
 

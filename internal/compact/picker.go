@@ -266,8 +266,7 @@ func jobFromL0(v *manifest.Version, l Limits, base int) *Job {
 		slices.Reverse(j.Inputs[0])
 	}
 	j.Inputs[1] = below()
-	lo, hi := j.Span()
-	return finishJob(v, j, lo, hi)
+	return finishJob(v, j)
 }
 
 // jobFromLevel takes, of the given files of a level, a run of up to most
@@ -296,7 +295,7 @@ func jobFromLevel(v *manifest.Version, l Limits, level, out int, files []*manife
 			continue // a shorter run
 		}
 		j.Inputs[1] = below
-		return finishJob(v, j, lo, hi)
+		return finishJob(v, j)
 	}
 	return nil
 }
@@ -309,7 +308,10 @@ func overlap(a, b *manifest.FileMeta) bool {
 	return bytes.Compare(a.Lo, b.Hi) < 0 && bytes.Compare(b.Lo, a.Hi) < 0
 }
 
-func finishJob(v *manifest.Version, j *Job, lo, hi []byte) *Job {
+// finishJob fills in what follows from the inputs. The lower ones often reach
+// beyond the upper ones, so it is the span of both that must have nothing below.
+func finishJob(v *manifest.Version, j *Job) *Job {
+	lo, hi := j.Span()
 	j.Bottom = true
 	for level := j.OutputLevel + 1; level <= bottomLevel; level++ {
 		if len(v.Overlapping(level, lo, hi)) > 0 {

@@ -123,6 +123,29 @@ func TestTombstonesAreRewrittenAtTheBottom(t *testing.T) {
 	}
 }
 
+// TestBottomIsJudgedByAllInputs has a file of level 4 that goes into a wider one
+// of level 5, part of which lies over level 6. The job was once taken for one at
+// the bottom, because there was nothing below the upper input: the deletes of
+// the wider file were dropped, and the rows that they hid came back for good.
+func TestBottomIsJudgedByAllInputs(t *testing.T) {
+	for _, c := range []struct {
+		lo, hi string // of the file in level 6
+		bottom bool
+	}{{"a", "b", false}, {"y", "z", false}, {"m", "n", false}, {"A", "B", true}} {
+		tr := newTree(t)
+		upper := tr.add(4, "k", "p", 10)
+		lower := tr.add(5, "a", "z", 10)
+		tr.add(6, c.lo, c.hi, 10)
+		limits := testLimits
+		limits.SharedSeq = base.SeqNumMax
+		j := PickRange(tr.v, limits, nil, nil)
+		if j == nil || j.Level != 4 || j.OutputLevel != 5 || len(j.Inputs[0]) != 1 || len(j.Inputs[1]) != 1 ||
+			j.Inputs[0][0] != upper || j.Inputs[1][0] != lower || j.Bottom != c.bottom {
+			t.Errorf("over [%s, %s) the job is %+v", c.lo, c.hi, j)
+		}
+	}
+}
+
 func TestLargeTreeHasABaseLevel(t *testing.T) {
 	tr := newTree(t)
 	tr.add(6, "a", "z", 50_000)

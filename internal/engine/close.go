@@ -20,6 +20,9 @@ func (db *DB) Close() error {
 		if db.closed.Swap(true) {
 			return base.ErrClosed
 		}
+		if timer := db.pipeline.flushTimer; timer != nil {
+			timer.Stop() // what it would write, Close makes durable
+		}
 		return nil
 	})
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/invariant"
 )
 
 // pipeline is the combining queue of commits. At any time at most one
@@ -18,7 +20,7 @@ import (
 // the head of the queue before the group's members are woken.
 //
 // The fields after mu are guarded by it; those of the block after that belong
-// to the leader.
+// to the leader, and flushPending to all.
 type pipeline struct {
 	// pool is of *request. It stands behind a pointer, because the runtime keeps
 	// a used pool, and whatever it is a part of, until the second garbage
@@ -38,6 +40,7 @@ type pipeline struct {
 	lastSeq   base.SeqNum // the newest sequence number given out
 
 	flushPending atomic.Bool // whether a delayed flush of the log is under way
+	flushTimer   clock.Timer // of the last one; nil before the first
 }
 
 // request is one commit on its way, or a function that wants to be alone on
@@ -312,7 +315,9 @@ func (db *DB) commitGroup(group []*request) error {
 	if err := db.apply(payloads, first); err != nil {
 		return db.poison("memtable", err)
 	}
+	invariant.Yield()
 	db.visible.Store(uint64(last))
+	invariant.Yield()
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/wal"
@@ -117,7 +118,9 @@ func (db *DB) install(mem *memory, imms []*memory, t *tree) {
 	if old != nil && old.tree == t {
 		t.refs.Add(1)
 	}
+	invariant.Yield()
 	db.state.Store(rs)
+	invariant.Yield()
 	if old != nil {
 		db.janitor.add(func() {
 			db.epochs.Synchronize()
@@ -151,6 +154,7 @@ func (db *DB) acquire(kind string) (*readState, base.SeqNum, *handle, error) {
 func (db *DB) view() (*readState, base.SeqNum) {
 	for {
 		rs := db.state.Load()
+		invariant.Yield()
 		seq := base.SeqNum(db.visible.Load())
 		if rs == db.state.Load() {
 			return rs, seq

@@ -38,11 +38,13 @@ func (db *DB) appendNewest(dst, key []byte) ([]byte, error) {
 		}
 	}
 	rs, seq := db.view()
+	invariant.Yield()
 	value, err := db.getAt(rs, key, hash, seq)
 	if err != nil {
 		return dst, err
 	}
 	if db.hot != nil {
+		invariant.Yield()
 		db.hot.Fill(ticket, key, value, hash)
 	}
 	return append(dst, value...), nil

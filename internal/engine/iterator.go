@@ -12,8 +12,8 @@ import (
 
 // Iterator walks the visible rows of a range at one moment. Flushes and
 // compactions do not disturb it: it holds a reference on its read state. It is
-// used by one goroutine at a time. When the database is closed, its position
-// is lost and Err returns base.ErrClosed.
+// used by one goroutine at a time. When the database is closed, its next move
+// fails and Err returns base.ErrClosed.
 type Iterator struct {
 	db     *DB
 	core   *iteratorCore // nil once closed
@@ -219,8 +219,17 @@ func (it *Iterator) Next() bool { return it.usable() && it.core.visible.Next() }
 // Prev moves to the previous row.
 func (it *Iterator) Prev() bool { return it.usable() && it.core.visible.Prev() }
 
-// Valid reports whether the iterator stands on a row.
-func (it *Iterator) Valid() bool { return it.usable() && it.core.visible.Valid() }
+// Valid reports whether the iterator stands on a row. A row that it stands on
+// stays there when the database is closed, since the iterator holds it: a
+// caller whose move landed on it gets its key and value, both or neither. It is
+// the next move that fails.
+func (it *Iterator) Valid() bool {
+	if it.core == nil {
+		it.err = base.ErrInvalidHandle
+		return false
+	}
+	return it.err == nil && it.core.visible.Valid()
+}
 
 // Key returns the row's key without the keyspace prefix. It is valid until the
 // next move; nil when the iterator stands on no row.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/memtable"
 	"github.com/lightningdb/lightning/internal/wal"
@@ -160,6 +161,7 @@ func (db *DB) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
 		firstLog: rs.mem.firstLog, firstPosition: rs.mem.firstPosition,
 	}
 	db.install(rs.mem, append([]*memory{m}, rs.imms...), rs.tree)
+	invariant.Yield()
 	db.visible.Store(uint64(last))
 	return nil
 }
@@ -186,7 +188,7 @@ func (db *DB) flushLogLater() {
 	if !db.pipeline.flushPending.CompareAndSwap(false, true) {
 		return
 	}
-	db.opts.Clock.AfterFunc(db.opts.AsyncDelay, func() {
+	db.pipeline.flushTimer = db.opts.Clock.AfterFunc(db.opts.AsyncDelay, func() {
 		db.pipeline.flushPending.Store(false)
 		if db.failure.Load() != nil || db.closed.Load() {
 			return

@@ -9,7 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestPassedWithoutReaders(t *testing.T) {
 	var d Domain

@@ -7,8 +7,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/internal/invariant"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // stress is many readers that check every byte range they are shown, on a
 // cache that is far too small, while tables are dropped and the capacity

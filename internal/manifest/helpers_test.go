@@ -7,8 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/internal/base"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testDir = "db"
 

@@ -8,9 +8,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // concurrentRun is one writer beside readers. Record i has sequence number
 // i+1; its value begins with its key.

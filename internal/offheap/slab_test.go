@@ -7,8 +7,12 @@ import (
 	"testing"
 	"unsafe"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/internal/invariant"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestClassesCoverAllSizesTightly(t *testing.T) {
 	previousIndex, previousBytes := -1, 0

@@ -6,8 +6,12 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/internal/compress"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestConcurrent has readers of all sorts use one table through a cache far
 // smaller than it, that shrinks and grows meanwhile.

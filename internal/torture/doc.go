@@ -3,7 +3,5 @@
 // unit of work is a round, which follows from a seed. A Campaign runs rounds of
 // several suites on several goroutines and keeps a ledger of them. The command
 // 'lightning torture' is a campaign; `go test` runs a few rounds of each suite in
-// its own package, and the tests beside this file are older ones: random
-// operations against the model, crashes at every operation of a strict in-memory
-// file system, and operations that fail.
+// its own package.
 package torture

@@ -2,10 +2,14 @@ package torture
 
 import (
 	"context"
+	"os"
 
 	"github.com/lightningdb/lightning/internal/torture/crash"
+	"github.com/lightningdb/lightning/internal/torture/damage"
 	"github.com/lightningdb/lightning/internal/torture/fault"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
+	"github.com/lightningdb/lightning/internal/torture/linear"
+	"github.com/lightningdb/lightning/internal/torture/metamorph"
 	"github.com/lightningdb/lightning/internal/torture/process"
 )
 
@@ -36,6 +40,21 @@ func Suites() []Suite {
 			Name:  "fault",
 			About: "operations of the disk that fail, once or for good, or are slow",
 			Round: fault.Round,
+		},
+		{
+			Name:  "damage",
+			About: "bits, sectors and files that are changed, lost or exchanged",
+			Round: damage.Round,
+		},
+		{
+			Name:  "metamorph",
+			About: "one history under many settings, which must give one answer",
+			Round: metamorph.Suite{Dir: os.TempDir()}.Round,
+		},
+		{
+			Name:  "linear",
+			About: "what goroutines saw, with faults, crashes and an end in between",
+			Round: linear.Round,
 		},
 		{
 			Name:  "kill",

@@ -9,9 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const sectorBytes = 512
 

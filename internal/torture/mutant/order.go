@@ -16,9 +16,12 @@ var orderMutants = []Mutant{
 	if err := db.apply(payloads, first); err != nil {
 		return db.poison("memtable", err)
 	}
+	invariant.Yield()
 	db.visible.Store(uint64(last))
+	invariant.Yield()
 	return nil`,
-		New: `	defer db.endHotWrites()
+		New: `	invariant.Yield()
+	defer db.endHotWrites()
 	if !large {
 		if err := db.apply(payloads, first); err != nil {
 			return db.poison("memtable", err)
@@ -41,9 +44,12 @@ var orderMutants = []Mutant{
 		Old: `	if err := db.apply(payloads, first); err != nil {
 		return db.poison("memtable", err)
 	}
+	invariant.Yield()
 	db.visible.Store(uint64(last))
+	invariant.Yield()
 `,
 		New: `	db.visible.Store(uint64(last))
+	invariant.Yield()
 	if err := db.apply(payloads, first); err != nil {
 		return db.poison("memtable", err)
 	}

@@ -3,9 +3,6 @@ package mutant
 // This file names the suites. Those of the torture harness stand here and
 // nowhere else, so that a test that moves is followed in one place.
 
-// torturePackages is where the torture suites are.
-const torturePackages = "./internal/torture/..."
-
 func tests(pkg, run string, args ...string) Suite {
 	return Suite{Package: pkg, Run: run, Args: args}
 }
@@ -36,9 +33,10 @@ var (
 	failedOps      = tests("./internal/torture/fault", "^TestFailed|^TestEachOperationFails$")
 	fullDisk       = tests("./internal/torture/fault", "FullDisk")
 	largeBatches   = tests("./internal/torture/fault", "^TestLargeBatchesLeaveTheLog$|^TestReadOnlyReplayFillsMemtables$")
-	byteFlips      = tests(torturePackages, "^TestEveryByteFlips$")
-	astray         = tests(torturePackages, "^TestFilesGoAstray$")
-	histories      = tests(torturePackages, "^TestModel$")
-	damagedInputs  = tests(torturePackages, "^TestCompactionPassesDamage$")
-	checkedHistory = tests(torturePackages, "^TestModel$", "-tags=invariants")
+	byteFlips      = tests("./internal/torture/damage", "^TestRounds$|^TestEveryByteOfManifests$")
+	astray         = tests("./internal/torture/damage", "^TestFilesGoAstray$")
+	damagedInputs  = tests("./internal/torture/damage", "^TestCompactionPassesDamage$")
+	histories      = tests("./internal/torture/metamorph", "^TestFrozen$|^TestRounds$")
+	checkedHistory = tests("./internal/torture/metamorph", "^TestRounds$", "-tags=invariants")
+	concurrency    = tests("./internal/torture/linear", "^TestBursts$|^TestLives$|^TestVersions$", "-tags=invariants")
 )

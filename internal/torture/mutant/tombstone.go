@@ -152,6 +152,13 @@ var tombstoneMutants = []Mutant{
 		Suites: []Suite{engine, histories},
 	},
 	{
+		Name: "bottom-of-upper-inputs-only", File: "internal/compact/picker.go",
+		Old:    "	lo, hi := j.Span()\n	j.Bottom = true",
+		New:    "	lo, hi := (&Job{Inputs: [2][]*manifest.FileMeta{j.Inputs[0]}}).Span()\n	j.Bottom = true",
+		Breaks: "a job counts as bottom only where nothing lies below all of its inputs",
+		Suites: []Suite{compaction, histories},
+	},
+	{
 		Name: "bottom-too-high", File: "internal/compact/picker.go",
 		Old:    "		if len(v.Overlapping(level, lo, hi)) > 0 {\n			j.Bottom = false",
 		New:    "		if len(v.Overlapping(level, lo, hi)) > 0 && level > j.OutputLevel+1 {\n			j.Bottom = false",

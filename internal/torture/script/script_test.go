@@ -2,6 +2,7 @@ package script
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,35 @@ func TestHistoryRefusesWhatMayNotBe(t *testing.T) {
 		if err := h.Allowed().Check(state(keys)); (err == nil) != ok {
 			t.Errorf("after a failed put, %q: %v", keys, err)
 		}
+	}
+}
+
+// TestMinimize takes out of a hundred numbers all but the guilty ones, within
+// its runs.
+func TestMinimize(t *testing.T) {
+	all := make([]int, 100)
+	for i := range all {
+		all[i] = i
+	}
+	runs := 0
+	guilty := func(rest []int) bool {
+		runs++
+		return slices.Contains(rest, 17) && slices.Contains(rest, 18) && slices.Contains(rest, 80)
+	}
+	if got := Minimize(all, 1000, guilty); !slices.Equal(got, []int{17, 18, 80}) {
+		t.Errorf("kept %v", got)
+	}
+	if all[17] != 17 || len(all) != 100 {
+		t.Errorf("the list became %v", all)
+	}
+	enough := runs
+	runs = 0
+	got := Minimize(all, enough/3, guilty)
+	if runs > enough/3 || !guilty(got) || len(got) == 3 {
+		t.Errorf("%d runs of %d, kept %v", runs, enough/3, got)
+	}
+	if got := Minimize(all, 1000, func([]int) bool { return true }); len(got) != 0 {
+		t.Errorf("kept %v though nothing is guilty", got)
 	}
 }
 

@@ -1,10 +1,9 @@
-package torture
+package damage
 
 import (
 	"slices"
 	"testing"
 
-	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
@@ -12,9 +11,11 @@ import (
 // TestReadOnlyOpenWritesNothing opens a crashed database, as a backup without
 // its lock file, read-only. It once made the lock file.
 func TestReadOnlyOpenWritesNothing(t *testing.T) {
-	crashed, _, _ := life(t, "v")
-	delete(crashed.files, "LOCK")
-	fs := mount(t, crashed.files)
+	s := specimenOf(t, "live log")
+	fs, err := s.image.without(kindLock).mount()
+	if err != nil {
+		t.Fatal(err)
+	}
 	before := list(t, fs)
 	fs.SetHook(func(op vfs.Op) error {
 		if vfs.OpMutations.Has(op.Kind) {
@@ -22,17 +23,12 @@ func TestReadOnlyOpenWritesNothing(t *testing.T) {
 		}
 		return nil
 	})
-	opts := smallOptions(fs)
-	opts.ReadOnly = true
-	db, err := lightning.Open("db", opts)
-	if err != nil {
-		t.Fatal(err)
+	in := inspection{
+		specimen: s, mount: func() (vfs.FS, error) { return fs, nil },
+		allowed: s.allowed(s.image), scope: make(scope, len(s.truth())), whole: true,
 	}
-	if err := answers(db, crashed.allowed[0]); err != nil {
-		t.Error(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Error(err)
+	if got, err := in.run(); got != unharmed || err != nil {
+		t.Errorf("%v: %v", got, err)
 	}
 	fs.SetHook(nil)
 	if after := list(t, fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})); !slices.Equal(after, before) {

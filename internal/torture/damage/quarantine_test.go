@@ -1,10 +1,9 @@
-package torture
+package damage
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,22 +12,27 @@ import (
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-// flip changes one bit of a file.
-func flip(t *testing.T, fs vfs.FS, name string, offset int64) {
+// flipAt changes one bit of a file.
+func flipAt(t *testing.T, fs vfs.FS, name string, offset int) {
 	t.Helper()
-	f, err := fs.OpenReadWrite(filepath.Join("db", name))
+	b, err := readFile(fs, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	b := make([]byte, 1)
-	if _, err := f.ReadAt(b, offset); err != nil {
+	b[offset] ^= 1
+	if err := writeFile(fs, name, b); err != nil {
 		t.Fatal(err)
 	}
-	b[0] ^= 1
-	if _, err := f.WriteAt(b, offset); err != nil {
+}
+
+// list returns the names in the database's directory.
+func list(t *testing.T, fs vfs.FS) []string {
+	t.Helper()
+	names, err := fs.List(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return names
 }
 
 // TestCompactionPassesDamage damages a file of level 0. The picker went on to
@@ -38,7 +42,9 @@ func flip(t *testing.T, fs vfs.FS, name string, offset int64) {
 func TestCompactionPassesDamage(t *testing.T) {
 	ctx := context.Background()
 	fs := memfs.New()
-	db, err := lightning.Open("db", smallOptions(fs))
+	db, err := lightning.Open(dir, &lightning.Options{
+		FS: fs, MemoryBudget: 4 << 20, Tree: lightning.TreeOptions{MemtableBytes: 64 << 10, L0Files: 2},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +63,7 @@ func TestCompactionPassesDamage(t *testing.T) {
 	flushed("a", "b")
 	for _, name := range list(t, fs) {
 		if strings.HasSuffix(name, ".sst") {
-			flip(t, fs, name, 70)
+			flipAt(t, fs, name, 70)
 		}
 	}
 	flushed("a")

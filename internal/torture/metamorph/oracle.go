@@ -1,0 +1,493 @@
+package metamorph
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/model"
+)
+
+// Line is one thing that an operation answers: a row, or a note. The row of a
+// note may be empty.
+type Line struct{ Key, Value, Note string }
+
+// Notes that stand for no error of the library.
+const (
+	noteEnd     = "end" // of an iterator
+	noteStopped = "stopped by the caller"
+)
+
+// answers holds the errors that operations may answer, for the model and the
+// database alike.
+var answers = []error{
+	lightning.ErrNotFound, lightning.ErrEmptyKey, lightning.ErrKeyTooLarge, lightning.ErrInvalidRange,
+	lightning.ErrKeyspaceDropped,
+}
+
+// pastLastKey is larger than every key.
+var pastLastKey = strings.Repeat("\xff", lightning.MaxKeyBytes+1)
+
+// oracle says what the database must answer. It knows the rows from the model;
+// what else can be asked about (handles, batches under construction) it keeps
+// beside it. An oracle is for one goroutine.
+type oracle struct {
+	state     model.State
+	ids       map[string]int // tells keyspaces of the same name apart
+	made      int
+	snapshots map[int]moment
+	iterators map[int]*cursor
+	batches   map[int]*pendingBatch
+}
+
+// moment is the database as a snapshot sees it.
+type moment struct {
+	state model.State
+	ids   map[string]int
+}
+
+// cursor is an iterator: the rows that it shows and where it stands, -1 before
+// the first and len(rows) after the last.
+type cursor struct {
+	rows []model.Row
+	at   int
+}
+
+type pendingBatch struct {
+	parts []Op
+	ids   map[string]int // of the keyspaces written to
+}
+
+func newOracle() *oracle {
+	o := &oracle{ids: map[string]int{"": 0}}
+	o.dropHandles()
+	return o
+}
+
+func (o *oracle) dropHandles() {
+	o.snapshots = map[int]moment{}
+	o.iterators = map[int]*cursor{}
+	o.batches = map[int]*pendingBatch{}
+}
+
+// expect returns for each operation what it must answer.
+func expect(h History) [][]Line {
+	o := newOracle()
+	out := make([][]Line, len(h))
+	for i := range h {
+		out[i] = o.answer(&h[i])
+	}
+	return out
+}
+
+func note(text string) []Line { return []Line{{Note: text}} }
+
+// noteOf is the answer of an operation that shows nothing.
+func noteOf(err error) []Line {
+	if err == nil {
+		return nil
+	}
+	return note(err.Error())
+}
+
+func (o *oracle) answer(op *Op) []Line {
+	switch op.Kind {
+	case Put, Delete, DeleteRange, Overwrite, Fill, Sweep:
+		return o.single(op)
+	case Batch:
+		return o.whole(op.Parts)
+	case BatchAdd:
+		return o.batchAdd(op)
+	case BatchCommit:
+		return o.batchCommit(op)
+	case BatchReset:
+		delete(o.batches, op.Slot)
+	case Get, MultiGet, Scan, OpenIterator:
+		return o.read(op)
+	case TakeSnapshot:
+		o.snapshots[op.Slot] = moment{o.state, copyOf(o.ids)}
+	case CloseSnapshot:
+		delete(o.snapshots, op.Slot)
+	case Move:
+		return o.move(op)
+	case CloseIterator:
+		delete(o.iterators, op.Slot)
+	case Compact:
+		return o.compact(op)
+	case CreateSpace, DropSpace:
+		o.changeSpaces(op)
+	case Reopen:
+		o.dropHandles()
+	case ReadOnly:
+		o.dropHandles()
+		return o.everything()
+	case Verify:
+		return o.everything()
+	}
+	return nil
+}
+
+func (o *oracle) exists(space string) bool {
+	_, ok := o.ids[space]
+	return ok
+}
+
+func (o *oracle) changeSpaces(op *Op) {
+	if op.Space == "" || o.exists(op.Space) == (op.Kind == CreateSpace) {
+		return
+	}
+	if op.Kind == DropSpace {
+		o.state = o.state.Without(op.Space)
+		delete(o.ids, op.Space)
+		return
+	}
+	o.made++
+	o.ids[op.Space] = o.made
+	o.state = o.state.With(op.Space, model.Store{})
+}
+
+// single does one write outside of batches.
+func (o *oracle) single(op *Op) []Line {
+	if !o.exists(op.Space) {
+		return nil
+	}
+	if err := checkWrite(op); err != nil {
+		return noteOf(err)
+	}
+	o.state = o.state.With(op.Space, apply(o.state.Space(op.Space), op))
+	return nil
+}
+
+// checkWrite returns the error that the database must return for a write.
+func checkWrite(op *Op) error {
+	if op.Kind == DeleteRange {
+		return checkRange(op)
+	}
+	return checkKey(op.Key)
+}
+
+func checkKey(key Data) error {
+	n := len(key.Expand())
+	switch {
+	case n == 0:
+		return lightning.ErrEmptyKey
+	case n > lightning.MaxKeyBytes:
+		return lightning.ErrKeyTooLarge
+	}
+	return nil
+}
+
+func checkRange(op *Op) error {
+	lo, hi := op.Key.Expand(), op.Upper.Expand()
+	switch {
+	case max(len(lo), len(hi)) > lightning.MaxKeyBytes:
+		return lightning.ErrKeyTooLarge
+	case hi != "" && lo > hi:
+		return lightning.ErrInvalidRange
+	}
+	return nil
+}
+
+// apply returns what a write that is in order makes of a keyspace.
+func apply(rows model.Store, op *Op) model.Store {
+	switch op.Kind {
+	case Put:
+		return rows.Put(op.Key.Expand(), op.Value.Expand())
+	case Delete:
+		return rows.Delete(op.Key.Expand())
+	case DeleteRange:
+		return rows.DeleteRange(op.Key.Expand(), cmp.Or(op.Upper.Expand(), pastLastKey))
+	case Overwrite:
+		if op.Count == 0 {
+			return rows
+		}
+		return rows.Put(op.Key.Expand(), op.numbered(op.Count-1))
+	}
+	keys := op.series()
+	all := rows.Rows("", "")
+	if op.Kind == Fill {
+		for i, key := range keys {
+			all = append(all, model.Row{Key: key, Value: op.numbered(i)})
+		}
+		return model.NewStore(all)
+	}
+	gone := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		gone[key] = true
+	}
+	return model.NewStore(slices.DeleteFunc(all, func(r model.Row) bool { return gone[r.Key] }))
+}
+
+// series returns the keys of a Fill or Sweep.
+func (o *Op) series() []string {
+	var keys []string
+	for i := 0; i < o.Count; i += max(o.Every, 1) {
+		keys = append(keys, fmt.Sprintf("%s%04d", o.Key.Expand(), i))
+	}
+	return keys
+}
+
+// numbered returns the value of the i-th write of a Fill or Overwrite.
+func (o *Op) numbered(i int) string { return fmt.Sprintf("%d:%s", i, o.Value.Expand()) }
+
+// whole does a batch in one go.
+func (o *oracle) whole(parts []Op) []Line {
+	lines, good := o.addable(parts)
+	for i := range good {
+		o.single(&good[i])
+	}
+	return lines
+}
+
+// addable returns the answers to adding these parts to a batch, and those of
+// them that are then in it.
+func (o *oracle) addable(parts []Op) (lines []Line, good []Op) {
+	for i := range parts {
+		part := &parts[i]
+		if !o.exists(part.Space) {
+			continue
+		}
+		if err := checkWrite(part); err != nil {
+			lines = append(lines, noteOf(err)...)
+			continue
+		}
+		good = append(good, *part)
+	}
+	return lines, good
+}
+
+func (o *oracle) batchAdd(op *Op) []Line {
+	b := o.batches[op.Slot]
+	if b == nil {
+		b = &pendingBatch{ids: map[string]int{}}
+		o.batches[op.Slot] = b
+	}
+	lines, good := o.addable(op.Parts)
+	for _, part := range good {
+		if part.Kind == DeleteRange && part.Upper != (Data{}) && part.Key.Expand() == part.Upper.Expand() {
+			continue // nothing is in the range, so nothing is in the batch
+		}
+		if id, ok := b.ids[part.Space]; ok && id != o.ids[part.Space] {
+			// Written to before and after its keyspace was made anew: the
+			// older part makes the whole batch fail.
+			b.ids[part.Space] = -1
+		} else {
+			b.ids[part.Space] = o.ids[part.Space]
+		}
+		b.parts = append(b.parts, part)
+	}
+	return lines
+}
+
+func (o *oracle) batchCommit(op *Op) []Line {
+	b := o.batches[op.Slot]
+	if b == nil {
+		return nil
+	}
+	for space, id := range b.ids {
+		if now, ok := o.ids[space]; !ok || now != id {
+			return noteOf(lightning.ErrKeyspaceDropped)
+		}
+	}
+	for i := range b.parts {
+		o.single(&b.parts[i])
+	}
+	return nil
+}
+
+// compact answers with the number of records that a compaction of everything
+// must leave: one for each row, unless a snapshot needs more.
+func (o *oracle) compact(op *Op) []Line {
+	if !o.exists(op.Space) || op.Fail {
+		return nil
+	}
+	if err := checkRange(op); err != nil {
+		return noteOf(err)
+	}
+	if !op.compactsAll() || len(o.snapshots) > 0 {
+		return nil
+	}
+	records := o.state.Space("").Len()
+	for _, name := range o.state.Spaces() {
+		records += o.state.Space(name).Len()
+	}
+	return note(recordsNote(uint64(records), 0))
+}
+
+func (o *Op) compactsAll() bool { return o.Space == "" && o.Key == (Data{}) && o.Upper == (Data{}) }
+
+func recordsNote(records, tombstones uint64) string {
+	return fmt.Sprintf("%d records, of which %d tombstones", records, tombstones)
+}
+
+// everything answers with all rows of all keyspaces, upwards and downwards.
+func (o *oracle) everything() []Line {
+	var lines []Line
+	for _, name := range append([]string{""}, o.state.Spaces()...) {
+		lines = append(lines, Line{Note: "keyspace " + name})
+		rows := linesOf(o.state.Space(name).Rows("", ""))
+		lines = append(lines, rows...)
+		slices.Reverse(rows)
+		lines = append(lines, rows...)
+	}
+	return lines
+}
+
+func linesOf(rows []model.Row) []Line {
+	lines := make([]Line, len(rows))
+	for i, row := range rows {
+		lines[i] = Line{Key: row.Key, Value: row.Value}
+	}
+	return lines
+}
+
+// read does what reads from a keyspace, now or as of a snapshot.
+func (o *oracle) read(op *Op) []Line {
+	var rows model.Store
+	switch past, ok := o.snapshots[op.Snapshot]; {
+	case op.Snapshot == 0 && o.exists(op.Space):
+		rows = o.state.Space(op.Space)
+	case op.Snapshot == 0 || !ok:
+		return nil
+	default:
+		if _, ok := past.ids[op.Space]; !ok && !o.exists(op.Space) {
+			return nil
+		} // a keyspace that was made later has no rows
+		rows = past.state.Space(op.Space)
+	}
+	switch op.Kind {
+	case Get:
+		return []Line{get(rows, op.Key)}
+	case MultiGet:
+		return multiGet(rows, op)
+	}
+	shown, err := ranged(rows, op)
+	if err != nil {
+		return noteOf(err)
+	}
+	if op.Kind == OpenIterator {
+		o.iterators[op.Slot] = &cursor{shown, -1}
+		return nil
+	}
+	if op.Reverse {
+		slices.Reverse(shown)
+	}
+	if op.Count > 0 {
+		shown = shown[:min(op.Count, len(shown))]
+	}
+	lines := linesOf(shown)
+	if op.Fail {
+		lines = append(lines, Line{Note: noteStopped})
+	}
+	return lines
+}
+
+func get(rows model.Store, key Data) Line {
+	if err := checkKey(key); err != nil {
+		return noteOf(err)[0]
+	}
+	value, ok := rows.Get(key.Expand())
+	if !ok {
+		return Line{Note: lightning.ErrNotFound.Error()}
+	}
+	return Line{Key: key.Expand(), Value: value}
+}
+
+// multiGet answers in the order of the keys.
+func multiGet(rows model.Store, op *Op) []Line {
+	var lines []Line
+	var keys []string
+	for _, part := range op.Parts {
+		if err := checkKey(part.Key); err != nil {
+			return noteOf(err)
+		}
+		keys = append(keys, part.Key.Expand())
+	}
+	slices.Sort(keys)
+	for i, key := range keys {
+		line := Line{Key: key}
+		var ok bool
+		if line.Value, ok = rows.Get(key); !ok {
+			line.Note = lightning.ErrNotFound.Error()
+		}
+		lines = append(lines, line)
+		if op.Fail && i+1 >= op.Count {
+			return append(lines, Line{Note: noteStopped})
+		}
+	}
+	return lines
+}
+
+// ranged returns the rows within the bounds and the prefix.
+func ranged(rows model.Store, op *Op) ([]model.Row, error) {
+	lo, hi, prefix := op.Key.Expand(), op.Upper.Expand(), op.Prefix.Expand()
+	if hi != "" && lo > hi {
+		return nil, lightning.ErrInvalidRange
+	}
+	if err := checkRange(op); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(rows.Rows(lo, hi), func(r model.Row) bool {
+		return !strings.HasPrefix(r.Key, prefix)
+	}), nil
+}
+
+func (o *oracle) move(op *Op) []Line {
+	c := o.iterators[op.Slot]
+	if c == nil {
+		return nil
+	}
+	var lines []Line
+	for i := range op.Parts {
+		c.move(&op.Parts[i])
+		line := Line{Note: noteEnd}
+		if c.at >= 0 && c.at < len(c.rows) {
+			line = Line{Key: c.rows[c.at].Key, Value: c.rows[c.at].Value}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (c *cursor) move(op *Op) {
+	key := op.Key.Expand()
+	atOrAfter, _ := slices.BinarySearchFunc(c.rows, key, func(r model.Row, key string) int {
+		return strings.Compare(r.Key, key)
+	})
+	switch op.Kind {
+	case First:
+		c.at = 0
+	case Last:
+		c.at = len(c.rows) - 1
+	case Next:
+		c.at = min(c.at+1, len(c.rows))
+	case Prev:
+		c.at = max(c.at-1, -1)
+	case SeekGE:
+		c.at = atOrAfter
+	case SeekLT:
+		c.at = atOrAfter - 1
+	}
+}
+
+// noteFor returns the note for an error that an operation may answer; any other
+// error is a fault.
+func noteFor(err error) (string, error) {
+	for _, e := range answers {
+		if errors.Is(err, e) {
+			return e.Error(), nil
+		}
+	}
+	return "", err
+}
+
+func copyOf(ids map[string]int) map[string]int {
+	out := make(map[string]int, len(ids))
+	for name, id := range ids {
+		out[name] = id
+	}
+	return out
+}

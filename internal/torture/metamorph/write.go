@@ -1,0 +1,236 @@
+package metamorph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lightningdb/lightning"
+)
+
+// writer is what DB, Keyspace and Batch have in common.
+type writer interface {
+	Put(key, value []byte) error
+	Delete(key []byte) error
+	DeleteRange(lo, hi []byte) error
+}
+
+// put copies, and then scribbles over what it handed in: the database must have
+// copies of its own.
+func put(into writer, key, value []byte) error {
+	err := into.Put(key, value)
+	scribble(key)
+	scribble(value)
+	return err
+}
+
+func scribble(b []byte) {
+	for i := range b {
+		b[i] ^= 0x5a
+	}
+}
+
+// writeOne does a Put, Delete or DeleteRange.
+func writeOne(into writer, op *Op) error {
+	switch op.Kind {
+	case Put:
+		return put(into, op.Key.bytes(), op.Value.bytes())
+	case Delete:
+		key := op.Key.bytes()
+		defer scribble(key)
+		return into.Delete(key)
+	}
+	lo, hi := op.Key.bytes(), op.Upper.bytes()
+	defer scribble(lo)
+	defer scribble(hi)
+	return into.DeleteRange(lo, hi)
+}
+
+// write does writes outside of batches.
+func (w *world) write(op *Op, j *judge) error {
+	var into writer = w.db
+	if k := w.spaces[op.Space]; k != nil {
+		into = k
+	} else if op.Space != "" {
+		return nil
+	}
+	switch op.Kind {
+	case Overwrite:
+		for i := range op.Count {
+			if err := put(into, op.Key.bytes(), []byte(op.numbered(i))); err != nil {
+				return j.err(err) // the key is wrong each time
+			}
+		}
+		if op.Count == 0 {
+			return j.err(checkKey(op.Key))
+		}
+		return nil
+	case Fill, Sweep:
+		if err := checkKey(op.Key); err != nil {
+			return j.err(err)
+		}
+		for i, key := range op.series() {
+			var err error
+			if op.Kind == Fill {
+				err = put(into, []byte(key), []byte(op.numbered(i)))
+			} else {
+				err = into.Delete([]byte(key))
+			}
+			if err != nil {
+				return fmt.Errorf("key %q: %w", key, err)
+			}
+		}
+		return nil
+	}
+	return j.err(writeOne(into, op))
+}
+
+// add adds parts to a batch.
+func (w *world) add(b *lightning.Batch, parts []Op, j *judge) error {
+	for i := range parts {
+		into := b
+		if k := w.spaces[parts[i].Space]; k != nil {
+			into = b.In(k)
+		} else if parts[i].Space != "" {
+			continue
+		}
+		if err := j.err(writeOne(into, &parts[i])); err != nil {
+			return fmt.Errorf("%v: %w", &parts[i], err)
+		}
+	}
+	j.say("batch of %d writes, %d bytes; ", b.Len(), b.SizeBytes())
+	return nil
+}
+
+// commit adds the parts of op to a batch and commits it.
+func (w *world) commit(b *lightning.Batch, op *Op, j *judge) error {
+	if err := w.add(b, op.Parts, j); err != nil {
+		return err
+	}
+	if op.Wait == 0 {
+		return j.err(b.Commit())
+	}
+	d := lightning.Durability(op.Wait - 1)
+	err := b.CommitWith(d)
+	if err == nil && d == lightning.Sync && b.Len() > 0 {
+		return w.checkDurable()
+	}
+	return j.err(err)
+}
+
+func (w *world) batch(op *Op, j *judge) error {
+	b := w.batches[op.Slot]
+	if b == nil {
+		if op.Kind != BatchAdd {
+			return nil
+		}
+		b = w.db.NewBatch()
+		w.batches[op.Slot] = b
+	}
+	switch op.Kind {
+	case BatchAdd:
+		return w.add(b, op.Parts, j)
+	case BatchReset:
+		b.Reset()
+		if b.Len() != 0 {
+			return fmt.Errorf("a batch holds %d writes after Reset", b.Len())
+		}
+		return nil
+	}
+	return w.commit(b, op, j)
+}
+
+// checkDurable checks that everything is durable after something that waits for
+// that.
+func (w *world) checkDurable() error {
+	if durable, visible := w.db.DurableSeq(), w.db.Metrics().VisibleSeq; durable < visible {
+		return fmt.Errorf("after a sync, %d is durable and %d visible", durable, visible)
+	}
+	return nil
+}
+
+// patience is how long a flush or compaction may take. They take milliseconds,
+// unless they never end or the machine is very busy.
+const patience = 5 * time.Minute
+
+// maintain does what must not change an answer.
+func (w *world) maintain(op *Op, j *judge) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	switch op.Kind {
+	case Flush:
+		return w.db.Flush(ctx)
+	case SyncLog:
+		if err := w.db.SyncWAL(); err != nil {
+			return err
+		}
+		return w.checkDurable()
+	}
+	if op.Fail {
+		cancel()
+	}
+	lo, hi := op.Key.bytes(), op.Upper.bytes()
+	var err error
+	if k := w.spaces[op.Space]; k != nil {
+		err = k.Compact(ctx, lo, hi)
+	} else if op.Space == "" {
+		err = w.db.Compact(ctx, lo, hi)
+	}
+	switch {
+	case op.Fail: // it may have been done by then, and wrong bounds may come first
+		if _, fault := noteFor(err); fault != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	case err != nil || !op.compactsAll() || len(w.snapshots) > 0:
+		return j.err(err)
+	}
+	var records, tombstones uint64
+	for _, level := range w.db.Metrics().Levels {
+		records += level.Records
+		tombstones += level.Tombstones
+	}
+	return j.line(nil, nil, recordsNote(records, tombstones))
+}
+
+// check looks at the metrics.
+func (w *world) check(j *judge) error {
+	durable := w.db.DurableSeq()
+	m := w.db.Metrics()
+	j.say("visible %d; ", m.VisibleSeq)
+	var owned int64
+	for _, bytes := range m.Memory.OwnerBytes {
+		owned += bytes
+	}
+	for _, c := range []struct {
+		ok   bool
+		what string
+		have any
+	}{
+		{durable >= w.durable, "DurableSeq went back", []uint64{w.durable, durable}},
+		{m.DurableSeq <= m.VisibleSeq, "more is durable than visible", []uint64{m.DurableSeq, m.VisibleSeq}},
+		{m.Handles.Snapshots == len(w.snapshots), "open snapshots", m.Handles},
+		{m.Handles.Iterators == len(w.iterators), "open iterators", m.Handles},
+		{m.Health.WriteErr == nil, "write error", m.Health.WriteErr},
+		{m.Health.BackgroundErr == nil, "background error", m.Health.BackgroundErr},
+		{m.Health.QuarantinedFiles == 0, "quarantined files", m.Health.QuarantinedFiles},
+		{m.Cache.UsedBytes <= m.Cache.CapacityBytes, "cache over its capacity", m.Cache},
+		{m.Memory.BudgetBytes == w.settings.options.MemoryBudget, "budget", m.Memory.BudgetBytes},
+	} {
+		if !c.ok {
+			return fmt.Errorf("metrics: %s: %v", c.what, c.have)
+		}
+	}
+	w.durable = durable
+	fs, dir := w.location()
+	o := w.settings.options
+	o.FS = fs
+	if db, err := lightning.Open(dir, &o); !errors.Is(err, lightning.ErrLocked) {
+		if err == nil {
+			err = db.Close()
+		}
+		return fmt.Errorf("a second opener: %v, expected %v", err, lightning.ErrLocked)
+	}
+	return nil
+}
