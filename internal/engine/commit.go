@@ -334,6 +334,7 @@ func (db *DB) beginHotWrite(r *batchReader) {
 	hash := base.Hash(r.key)
 	db.hot.BeginWrite(hash)
 	db.pipeline.hotWrites = append(db.pipeline.hotWrites, hash)
+	invariant.Yield()
 }
 
 // endHotWrites tells it that they are visible, or will never be.
@@ -344,6 +345,7 @@ func (db *DB) endHotWrites() {
 	for _, hash := range db.pipeline.hotWrites {
 		db.hot.EndWrite(hash)
 	}
+	invariant.Yield()
 	db.pipeline.hotWrites = db.pipeline.hotWrites[:0]
 	db.hot.EndAll()
 }

@@ -43,7 +43,6 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
 
@@ -202,7 +201,6 @@ func (c *Cache) Fill(t Ticket, key, value []byte, hash uint64) {
 		return
 	}
 	published := t.state + stateCount
-	invariant.Yield()
 	s[wordHash].Store(hash)
 	s[wordSizes].Store(uint64(len(key))<<32 | uint64(len(value)))
 	s[wordStamp].Store(published)
@@ -251,7 +249,6 @@ func mark(s *[slotWords]atomic.Uint64, writing uint64) {
 		state := s[wordState].Load()
 		next := (state&^stateFlags + stateCount) | state&stateFilling | writing
 		if s[wordState].CompareAndSwap(state, next) {
-			invariant.Yield()
 			return
 		}
 	}
