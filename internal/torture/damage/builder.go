@@ -27,6 +27,7 @@ type builder struct {
 	spaces  map[string]*lightning.Keyspace
 	err     error
 
+	sameSize  bool // all values of a fill have the same size
 	older     []image
 	image     image
 	unflushed int // bytes committed since the last flush
@@ -234,7 +235,12 @@ func (b *builder) fill(space string, from, to, step, valueBytes int) {
 		for j := i; j < min(to, i+5*step); j += step {
 			keys = append(keys, key(j))
 		}
-		b.put(space, keys, func() string { return b.rng.text(valueBytes/2 + b.sizes.IntN(valueBytes)) })
+		b.put(space, keys, func() string {
+			if b.sameSize {
+				return b.rng.text(valueBytes)
+			}
+			return b.rng.text(valueBytes/2 + b.sizes.IntN(valueBytes))
+		})
 	}
 	for _, k := range []string{"a", key(from) + "5", key(to) + "x", "z"} { // never there
 		b.asked[space][k] = true

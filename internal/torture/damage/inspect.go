@@ -59,9 +59,9 @@ func (o outcome) String() string {
 
 const (
 	// What one inspection may allocate: several times what it takes without
-	// damage.
+	// damage. Reads that fail take more, some 15 KiB each, as nothing is cached.
 	maxReadHeapBytes  = 64 << 20
-	maxWriteHeapBytes = 128 << 20
+	maxWriteHeapBytes = 256 << 20
 	// deadline is many thousand times what an inspection takes: a busy machine
 	// is no hang.
 	deadline = 5 * time.Minute
@@ -159,7 +159,11 @@ func (in *inspection) inspect() (outcome, error) {
 	if got != refusal {
 		allowed = []answers{state}
 	}
-	again, _, err := in.open(allowed)
+	second := in
+	if in.compact {
+		second = in.afterCompaction()
+	}
+	again, _, err := second.open(allowed)
 	switch {
 	case err != nil:
 		return got, fmt.Errorf("second open: %w", err)

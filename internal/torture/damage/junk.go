@@ -39,8 +39,7 @@ func (s *specimen) junk() []stray {
 		lines = append(lines, line)
 	}
 	slices.SortFunc(lines, func(a, b stray) int { return bytes.Compare([]byte(a.what), []byte(b.what)) })
-	lines = append(lines, s.oldLogs()...)
-	return lines
+	return slices.Concat(lines, s.oldLogs(), s.oldPointers())
 }
 
 // oldLogs puts back log segments of earlier times, under their own names where
@@ -64,6 +63,22 @@ func (s *specimen) oldLogs() []stray {
 		}
 	}
 	return append(lines, s.line("all old log segments", back))
+}
+
+// oldPointers puts an old CURRENT back together with the manifest that it names,
+// beside the manifest in force.
+func (s *specimen) oldPointers() []stray {
+	var lines []stray
+	for i, older := range s.older {
+		both := s.image.with(kindCurrent, older[kindCurrent])
+		for _, name := range older.names() {
+			if kind(name) == kindManifest {
+				both[name] = older[name]
+			}
+		}
+		lines = append(lines, s.line(fmt.Sprintf("CURRENT and its manifest of %d put back", i), both))
+	}
+	return lines
 }
 
 // blockStrays exchanges blocks, at the borders that the engine itself reads by:

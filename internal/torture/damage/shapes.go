@@ -78,12 +78,14 @@ func levels(seed uint64) (*specimen, error) {
 	})
 }
 
-// smallBlocks has blocks of 256 bytes that are not compressed, and no filters.
+// smallBlocks has blocks of 256 bytes that are not compressed, and no filters. Its
+// rows have one size, so that exchanged blocks fit in each other's place.
 func smallBlocks(seed uint64) (*specimen, error) {
 	o := smallOptions()
 	o.Compression = lightning.NoCompression
 	o.Tree.BlockBytes, o.Tree.FilterBitsPerKey, o.Tree.FileBytes = 256, -1, 8<<10
 	return build("small blocks", o, seed, func(b *builder) {
+		b.sameSize = true
 		b.fill("", 0, 300, 1, 60)
 		b.compact("", nil, nil)
 		b.remember()
