@@ -275,10 +275,11 @@ func (db *DB) checkTable(f *manifest.FileMeta) error {
 }
 
 // checkStrayLogs looks at the log segments that the manifest does not name.
-// Most are leftovers. But one that holds a live segment was exchanged with it;
-// and as the manifest names a segment before anything goes into it, one that
-// was begun under a number that the manifest has not given out yet says that
-// the manifest is an old one.
+// Most are leftovers. But one that holds what a live segment lacks was exchanged
+// with it (a copy beside the original is no harm: a new file may show old content
+// of the disk); and as the manifest names a segment before anything goes into it,
+// one that was begun under a number that the manifest has not given out yet says
+// that the manifest is an old one.
 func (db *DB) checkStrayLogs(state *manifest.State, names []string) error {
 	var damage []error
 	for _, name := range names {
@@ -293,6 +294,13 @@ func (db *DB) checkStrayLogs(state *manifest.State, names []string) error {
 		finding := error(nil)
 		switch {
 		case slices.Contains(state.Logs, owner):
+			own, err := wal.Owner(db.logConfig(), owner)
+			if err == nil && own == owner {
+				continue
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 			finding = fmt.Errorf("it holds what belongs into %s", wal.FileName(owner))
 		case owner == n && n >= state.NextFileNum:
 			finding = errors.New("the manifest is older than this file")

@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -305,5 +306,45 @@ func TestLyingSyncsAreNoticed(t *testing.T) {
 	// The syncs on Close only protect a proof, not a state.
 	if unnoticed > 2 {
 		t.Errorf("%d of %d skipped syncs went unnoticed", unnoticed, syncs)
+	}
+}
+
+// TestNewManifestShowsOldContent cuts the power while a new manifest has its
+// length but not its content. What was on that part of the disk before was a
+// manifest in force, of the same database. The next Open once took it for a
+// newer one than CURRENT knows, and refused the database.
+func TestNewManifestShowsOldContent(t *testing.T) {
+	fsys := newFS(t)
+	l, _, err := Create(fsys, testDir, testID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, &Edit{LastSeq: 7})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	old, err := readFile(fsys, testDir, FileName(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.Create(filepath.Join(testDir, FileName(2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(old, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, state, err := Open(fsys, testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state.LastSeq != 7 {
+		t.Errorf("the state ends at %d, not 7", state.LastSeq)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

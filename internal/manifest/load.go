@@ -126,7 +126,9 @@ type glimpse struct {
 }
 
 // peek looks at a manifest. A file that was cut short while it was made, or
-// that went meanwhile, says nothing.
+// that went meanwhile, says nothing. Nor does one with the header of another:
+// before its own content has come to the disk, a new file may show what was on
+// that part of the disk before, such as an older manifest.
 func peek(fsys vfs.FS, dir string, n base.FileNum) (glimpse, error) {
 	b, err := readFile(fsys, dir, FileName(n))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,7 +137,7 @@ func peek(fsys vfs.FS, dir string, n base.FileNum) (glimpse, error) {
 		return glimpse{}, err
 	}
 	h, err := decodeFileHeader(FileName(n), b)
-	if err != nil {
+	if err != nil || h.num != n {
 		return glimpse{}, nil
 	}
 	g := glimpse{id: h.id}

@@ -28,7 +28,7 @@ type stray struct {
 	// shortens says that it can cost the newest groups of the log, as damage to
 	// their bytes can. It cannot where files only changed their places.
 	shortens bool
-	block    bool // of the exchanged blocks, of which there are thousands
+	many     bool // one of thousands of a kind, of which samples will do
 }
 
 // strays returns the table, the same in every process but for its contents.
@@ -40,8 +40,11 @@ var strays = sync.OnceValues(func() ([]stray, error) {
 	var lines []stray
 	for _, s := range all {
 		for _, file := range s.image.names() {
-			lines = append(lines, s.lone(file)...)
-			lines = append(lines, s.paired(file)...)
+			of := slices.Concat(s.lone(file), s.paired(file))
+			for i := range of {
+				of[i].many = s == all[0] && kind(file) == kindTable
+			}
+			lines = append(lines, of...)
 		}
 		blocks, err := s.blockStrays()
 		if err != nil {

@@ -369,10 +369,15 @@ func (a answers) askedAs(others answers) answers {
 }
 
 // reopen closes the database and opens it again, which begins a manifest without
-// history.
+// history. What an old copy of the closed one says is remembered.
 func (b *builder) reopen() {
 	b.settle()
 	b.try(b.db.Close)
+	b.try(func() error {
+		m, err := takeImage(b.fs)
+		b.older = append(b.older, m)
+		return err
+	})
 	b.open()
 }
 

@@ -2,6 +2,7 @@ package damage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,7 +40,7 @@ func (s *specimen) junk() []stray {
 		lines = append(lines, line)
 	}
 	slices.SortFunc(lines, func(a, b stray) int { return bytes.Compare([]byte(a.what), []byte(b.what)) })
-	return slices.Concat(lines, s.oldLogs(), s.oldPointers())
+	return slices.Concat(lines, s.oldLogs(), s.oldPointers(), s.recordStrays())
 }
 
 // oldLogs puts back log segments of earlier times, under their own names where
@@ -81,6 +82,47 @@ func (s *specimen) oldPointers() []stray {
 	return lines
 }
 
+// recordStrays leaves records of the manifest and groups of the log out, repeats
+// them, and exchanges them with the next: intact pieces in the wrong place.
+func (s *specimen) recordStrays() []stray {
+	var lines []stray
+	pieces := slices.Clone(s.groups)
+	for _, file := range s.image.names() {
+		if kind(file) == kindManifest {
+			pieces = append(pieces, manifestRecords(file, s.image[file])...)
+		}
+	}
+	for i, x := range pieces {
+		b := s.image[x.file]
+		add := func(what string, parts ...[]byte) {
+			content := slices.Concat(parts...)
+			line := s.line(fmt.Sprintf("%s: piece at %d %s", x.file, x.lo, what), s.image.with(x.file, content))
+			line.shortens = true
+			lines = append(lines, line)
+		}
+		add("left out", b[:x.lo], b[x.hi:])
+		add("twice", b[:x.hi], b[x.lo:])
+		if i+1 < len(pieces) && pieces[i+1].file == x.file {
+			y := pieces[i+1]
+			add("exchanged with the next", b[:x.lo], b[y.lo:y.hi], b[x.lo:x.hi], b[y.hi:])
+		}
+	}
+	return lines
+}
+
+// manifestRecords returns where the records of a manifest are, as
+// docs/format/manifest.md has it.
+func manifestRecords(file string, b []byte) []group {
+	const headerBytes, recordHeaderBytes = 64, 24
+	var records []group
+	for at := int64(headerBytes); at+recordHeaderBytes <= int64(len(b)); {
+		size := (recordHeaderBytes + int64(binary.LittleEndian.Uint32(b[at+4:])) + 7) / 8 * 8
+		records = append(records, group{file, at, at + size})
+		at += size
+	}
+	return records
+}
+
 // blockStrays exchanges blocks, at the borders that the engine itself reads by:
 // neighbours in a file, and blocks at the same place of different files.
 func (s *specimen) blockStrays() ([]stray, error) {
@@ -90,7 +132,7 @@ func (s *specimen) blockStrays() ([]stray, error) {
 	}
 	var lines []stray
 	add := func(what string, file string, content func() []byte) {
-		lines = append(lines, stray{specimen: s, what: file + what, block: true, files: func() image {
+		lines = append(lines, stray{specimen: s, what: file + what, many: true, files: func() image {
 			return s.image.with(file, content())
 		}})
 	}
