@@ -173,7 +173,9 @@ func (db *DB) refuseForeign() error {
 	return nil
 }
 
-// openManifest loads the state of the database, or makes a new one.
+// openManifest loads the state of the database, or makes a new one. The manifest
+// of an existing database is not touched yet: what cannot be opened, because of
+// files that are missing or damaged, is left as it was found.
 func (db *DB) openManifest() (*manifest.State, error) {
 	vfsys := db.opts.FS
 	exists, err := manifest.Exists(vfsys, db.dir)
@@ -182,10 +184,8 @@ func (db *DB) openManifest() (*manifest.State, error) {
 	}
 	var state *manifest.State
 	switch {
-	case db.opts.ReadOnly:
+	case exists || db.opts.ReadOnly:
 		state, err = manifest.Load(vfsys, db.dir)
-	case exists:
-		db.manifest, state, err = manifest.Open(vfsys, db.dir)
 	default:
 		db.manifest, state, err = manifest.Create(vfsys, db.dir, newDBID())
 	}
@@ -195,6 +195,14 @@ func (db *DB) openManifest() (*manifest.State, error) {
 	db.id = state.DBID
 	db.fields.keyspaces = newKeyspaceSet(state.Keyspaces)
 	return state, nil
+}
+
+// beginManifest goes on in a new manifest file, before the first edit.
+func (db *DB) beginManifest() (err error) {
+	if db.manifest == nil {
+		db.manifest, _, err = manifest.Open(db.opts.FS, db.dir)
+	}
+	return err
 }
 
 // recover checks that every file the manifest names is there, replays the log
@@ -236,6 +244,9 @@ func (db *DB) recover(state *manifest.State) error {
 	db.pipeline.lastSeq = base.SeqNum(db.visible.Load())
 	if db.opts.ReadOnly {
 		return nil
+	}
+	if err := db.beginManifest(); err != nil {
+		return err
 	}
 	if err := db.flushReplayed(); err != nil {
 		return err
@@ -376,6 +387,9 @@ func (db *DB) flushReplayed() error {
 	db.mu.Unlock()
 	if len(imms) == 0 || db.opts.ReadOnly {
 		return nil
+	}
+	if err := db.beginManifest(); err != nil {
+		return err
 	}
 	return db.flushImmutables(context.Background())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -187,4 +188,30 @@ func TestLogLongerThanAMemtableIsReplayed(t *testing.T) {
 		must(t, crashed.Close())
 	}
 	db.Close() // cannot flush
+}
+
+// TestRefusedOpenChangesNothing opens a database that lacks a table. The manifest
+// was once rolled before the tables were looked at, so that a good older copy of
+// it, put back to repair things, no longer fitted the rest.
+func TestRefusedOpenChangesNothing(t *testing.T) {
+	fs := memfs.New()
+	db := openTest(t, testOptions(fs))
+	fillFile(t, db, "a", 100)
+	must(t, db.Close())
+	names, err := fs.List("db")
+	must(t, err)
+	for _, name := range names {
+		if strings.HasSuffix(name, tableSuffix) {
+			must(t, fs.Remove(filepath.Join("db", name)))
+		}
+	}
+	fs.SetHook(func(op vfs.Op) error {
+		if vfs.OpMutations.Has(op.Kind) && op.Kind != vfs.OpLock {
+			t.Errorf("%v", op)
+		}
+		return nil
+	})
+	if _, err := Open("db", testOptions(fs)); !errors.Is(err, base.ErrCorrupted) {
+		t.Errorf("a database without its table opens: %v", err)
+	}
 }

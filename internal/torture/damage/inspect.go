@@ -58,10 +58,10 @@ func (o outcome) String() string {
 }
 
 const (
-	// What one inspection may allocate: several times what it takes without
-	// damage. Reads that fail take more, some 15 KiB each, as nothing is cached.
-	maxReadHeapBytes  = 64 << 20
-	maxWriteHeapBytes = 256 << 20
+	// maxHeapBytes is what one inspection may allocate: several times what it
+	// takes without damage. Reads that fail take more, some 15 KiB each, as
+	// nothing is cached. A length that is believed takes gigabytes.
+	maxHeapBytes = 256 << 20
 	// deadline is many thousand times what an inspection takes: a busy machine
 	// is no hang.
 	deadline = 5 * time.Minute
@@ -74,10 +74,6 @@ const (
 // run does the inspection. What others allocate meanwhile is weighed with it, so
 // only what is too much again and again counts.
 func (in *inspection) run() (got outcome, err error) {
-	limit := uint64(maxReadHeapBytes)
-	if in.write {
-		limit = maxWriteHeapBytes
-	}
 	allocated := uint64(0)
 	for range 5 {
 		fsys, err := in.mount()
@@ -88,7 +84,7 @@ func (in *inspection) run() (got outcome, err error) {
 		before := heapBytes()
 		got, err = in.guarded()
 		allocated = heapBytes() - before
-		if err != nil || allocated <= limit {
+		if err != nil || allocated <= maxHeapBytes {
 			return got, err
 		}
 	}
