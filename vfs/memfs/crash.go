@@ -154,12 +154,17 @@ func (f *FS) addStale(rng *rand.Rand, m *imager, onDisk map[int64]bool) {
 	}
 }
 
-// oldSector returns a sector of some file, or noise.
+// oldSector returns a sector that some file has on the disk, or noise. What has
+// not come to the disk in its own place can be in no other.
 func oldSector(rng *rand.Rand, files []*node) (sector [sectorBytes]byte) {
 	if len(files) > 0 && rng.IntN(2) == 0 {
 		n := files[rng.IntN(len(files))]
-		if count := n.live.size / sectorBytes; count > 0 {
-			n.live.readAt(sector[:], rng.Int64N(count)*sectorBytes)
+		onDisk := &n.live
+		if len(n.changes) > 0 {
+			onDisk = &n.durable
+		}
+		if count := onDisk.size / sectorBytes; count > 0 {
+			onDisk.readAt(sector[:], rng.Int64N(count)*sectorBytes)
 			return sector
 		}
 	}
