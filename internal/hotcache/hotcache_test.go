@@ -69,6 +69,24 @@ func TestRecordsOfAllSizes(t *testing.T) {
 	}
 }
 
+// A record is not read while its successor is stored over it.
+func TestSlotBeingFilledIsAMiss(t *testing.T) {
+	c := newCache(t, 1)
+	key := []byte("key")
+	hash := base.Hash(key)
+	fill(c, key, []byte("old value"))
+	s := c.slot(hash)
+	state := s[wordState].Load()
+
+	// As Fill does it, up to the middle of storing the record.
+	s[wordState].Store(state | stateFilling)
+	s[wordSizes].Store(3<<32 | 9)
+	s[wordRecord+1].Store(binary.LittleEndian.Uint64([]byte("new valu")))
+	if got, ok := c.Get(nil, key, hash); ok {
+		t.Fatalf("got %q from a slot that is being filled", got)
+	}
+}
+
 func TestWhatInvalidates(t *testing.T) {
 	c := newCache(t, 1)
 	key, value := []byte("key"), []byte("value")

@@ -241,7 +241,10 @@ var orderMutants = []Mutant{
 	if h, err := decodeFileHeader(name, b); err == nil {
 		p = pointer{id: h.id, num: h.num, salt: h.salt, synced: uint64(len(b))}
 	}
-	if err := l.writeCurrent(p); err != nil {
+	if err := l.writeTemp(p); err != nil {
+		return err
+	}
+	if err := l.swapCurrent(); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -25,6 +25,9 @@ var (
 	epochs     = tests("./internal/epoch", "")
 )
 
+// One that meets its mutant in a window of nanoseconds, and so more than once.
+var snapshotRaces = tests("./internal/engine", "^TestSnapshotReadBesideClose$", "-count=15", "-tags=invariants")
+
 // The suites of the torture harness.
 var (
 	crashStates    = tests("./internal/torture/crash", "^TestCrashStates$", "-short")

@@ -279,6 +279,6 @@ var visibilityMutants = []Mutant{
 		Old:    "	rs, _ := s.db.view()\n	return rs, s.usable()",
 		New:    "	err := s.usable()\n	rs, _ := s.db.view()\n	return rs, err",
 		Breaks: "a read of a snapshot beside its Close is right or fails",
-		Suites: []Suite{engine},
+		Suites: []Suite{engine, snapshotRaces},
 	},
 }
