@@ -1,0 +1,133 @@
+// Package engine puts every database that is compared behind one small
+// interface, so that all do exactly the same work. Each engine has a file of
+// its own, tuned as its authors advise, with the reason beside each option.
+//
+// # Rules for an adapter
+//
+// The durability asked for is what the engine delivers, no more and no less.
+// The memory asked for covers its caches and write buffers together, as far as
+// the engine lets them be bounded; where the operating system's page cache
+// serves instead (bbolt, LMDB), nothing is bounded, and the description says so.
+// No compression, where it can be switched off: the records do not compress.
+// What an engine does in the background while nobody waits is not prevented.
+//
+// # Thread-safety
+//
+// A DB may be used by several goroutines, a Session by the one that made it.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Durability says what a write waits for before it returns. It is the same for
+// all engines of a run.
+type Durability string
+
+const (
+	// Async waits for no device: a write may be lost by a power cut, and by
+	// the end of the process where the engine buffers it itself.
+	Async Durability = "async"
+	// Sync waits until the write is on stable storage.
+	Sync Durability = "sync"
+)
+
+// Config is what a database is opened with.
+type Config struct {
+	Dir         string // exists; empty for a new database
+	Durability  Durability
+	MemoryBytes int64 // for caches and write buffers together
+	DataBytes   int64 // about how much will ever be in it: the size of LMDB's map
+}
+
+// DB is an open database.
+type DB interface {
+	// Session returns a handle for one goroutine. It is closed before the DB.
+	Session() (Session, error)
+	// Settle writes out what is buffered and compacts everything, where the
+	// engine has such a thing; otherwise it returns at once.
+	Settle(ctx context.Context) error
+	// Close ends the use of the database in the clean way.
+	Close() error
+}
+
+// Record is a key with its value.
+type Record struct{ Key, Value []byte }
+
+// Session is one goroutine's handle. Slices that are passed in may be changed
+// by the caller afterwards; slices passed to a function are valid until it
+// returns.
+type Session interface {
+	// Put stores one record in a commit of its own.
+	Put(key, value []byte) error
+	// PutBatch stores records in one commit.
+	PutBatch(records []Record) error
+	// Delete removes one key in a commit of its own.
+	Delete(key []byte) error
+	// AppendGet appends the newest value of key to dst and says whether it is
+	// there.
+	AppendGet(dst, key []byte) (value []byte, found bool, err error)
+	// Scan passes at most limit records from key lo on, in order, as they are
+	// when it is called. An error of fn ends it and is returned.
+	Scan(lo []byte, limit int, fn func(key, value []byte) error) error
+	Close() error
+}
+
+// Engine is a database that can be measured.
+type Engine struct {
+	Name    string
+	Package string // Go package, or C library, whose version is reported
+	// Tuning says in one line how it is set up, and Memory what of the memory
+	// asked for it keeps to.
+	Tuning, Memory string
+	// Go says that its memory is the Go runtime's, so that allocations are
+	// counted.
+	Go   bool
+	Open func(Config) (DB, error)
+}
+
+// engines is filled by the files of the engines.
+var engines []Engine
+
+func register(e Engine) { engines = append(engines, e) }
+
+// Optional engines need a C library and a build tag.
+var optional = map[string]string{
+	"lmdb":    "build with -tags lmdb; needs the C library LMDB (Debian: liblmdb-dev)",
+	"rocksdb": "build with -tags rocksdb; needs the C library RocksDB (Debian: librocksdb-dev)",
+}
+
+// Names returns the engines that are built in, Lightning DB first.
+func Names() []string {
+	names := make([]string, 0, len(engines))
+	for _, e := range engines {
+		names = append(names, e.Name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return strings.Compare(rank(a)+a, rank(b)+b)
+	})
+	return names
+}
+
+func rank(name string) string {
+	if name == "lightning" {
+		return "0"
+	}
+	return "1"
+}
+
+// Lookup returns an engine by name. The error says what there is.
+func Lookup(name string) (Engine, error) {
+	for _, e := range engines {
+		if e.Name == name {
+			return e, nil
+		}
+	}
+	if how, ok := optional[name]; ok {
+		return Engine{}, fmt.Errorf("engine %q is not built in: %s", name, how)
+	}
+	return Engine{}, fmt.Errorf("no engine %q; there are %s", name, strings.Join(Names(), ", "))
+}
