@@ -19,6 +19,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -93,6 +94,28 @@ type Engine struct {
 var engines []Engine
 
 func register(e Engine) { engines = append(engines, e) }
+
+// Missing says how to get the engines that are not built in, a line each.
+func Missing() []string {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(optional)) {
+		if _, err := Lookup(name); err != nil {
+			lines = append(lines, fmt.Sprintf("%-12s not built in: %s", name, optional[name]))
+		}
+	}
+	return lines
+}
+
+// Tags returns the build tags of this program, separated by commas.
+func Tags() string {
+	var tags []string
+	for _, name := range slices.Sorted(maps.Keys(optional)) {
+		if _, err := Lookup(name); err == nil {
+			tags = append(tags, name)
+		}
+	}
+	return strings.Join(tags, ",")
+}
 
 // Optional engines need a C library and a build tag.
 var optional = map[string]string{

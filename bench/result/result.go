@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -144,6 +146,44 @@ func (r *Run) Save(path string) error {
 		return err
 	}
 	return os.WriteFile(path, append(b, '\n'), 0o644)
+}
+
+// Merge returns several runs as one. They must be of the same configuration;
+// the machine is taken to be the same.
+func Merge(runs []*Run) (*Run, error) {
+	merged := *runs[0]
+	merged.Rows, merged.Engines = nil, nil
+	commands := map[string]bool{}
+	merged.Command = ""
+	for _, r := range runs {
+		if err := sameWork(&merged.Config, &r.Config); err != nil {
+			return nil, err
+		}
+		merged.Rows = append(merged.Rows, r.Rows...)
+		for _, e := range r.Engines {
+			if !slices.ContainsFunc(merged.Engines, func(m Engine) bool { return m.Name == e.Name }) {
+				merged.Engines = append(merged.Engines, e)
+			}
+		}
+		if !commands[r.Command] {
+			commands[r.Command] = true
+			merged.Command = strings.TrimPrefix(merged.Command+"\n"+r.Command, "\n")
+		}
+		merged.Config.Repeats = max(merged.Config.Repeats, r.Config.Repeats)
+		merged.Ended = r.Ended
+	}
+	return &merged, nil
+}
+
+// sameWork reports what two configurations do not have in common, but for the
+// number of repeats.
+func sameWork(a, b *Config) error {
+	x, y := *a, *b
+	x.Repeats, y.Repeats = 0, 0
+	if x != y {
+		return fmt.Errorf("the results are of different work: %+v and %+v", x, y)
+	}
+	return nil
 }
 
 // Load reads a run from a file.
