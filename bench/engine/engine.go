@@ -72,7 +72,8 @@ type Session interface {
 	// there.
 	AppendGet(dst, key []byte) (value []byte, found bool, err error)
 	// Scan passes at most limit records from key lo on, in order, as they are
-	// when it is called. An error of fn ends it and is returned.
+	// when it is called. An error of fn ends it and is returned. fn does not use
+	// the session.
 	Scan(lo []byte, limit int, fn func(key, value []byte) error) error
 	Close() error
 }
@@ -80,7 +81,10 @@ type Session interface {
 // Engine is a database that can be measured.
 type Engine struct {
 	Name    string
-	Package string // Go package, or C library, whose version is reported
+	Package string // Go module, or C library, whose version is reported
+	// Version tells the version of a C library at run time. It is nil for a Go
+	// module: the information of the build tells that.
+	Version func() string
 	// Tuning says in one line how it is set up, and Memory what of the memory
 	// asked for it keeps to.
 	Tuning, Memory string

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"go.etcd.io/bbolt"
+)
+
+func init() {
+	register(Engine{
+		Name:    "bbolt",
+		Package: "go.etcd.io/bbolt",
+		Tuning:  "as etcd: free list as hash map and not written; memory map large from the start",
+		Memory:  "not bounded: the system's page cache serves",
+		Go:      true,
+		Open:    openBbolt,
+	})
+}
+
+// bboltBucket holds all records. Its FillPercent stays at the default of 50 %:
+// more is advised only to who appends keys in order, and the workloads write in
+// random order.
+var bboltBucket = []byte("b")
+
+type bboltDB struct{ db *bbolt.DB }
+
+func openBbolt(c Config) (DB, error) {
+	opts := &bbolt.Options{
+		// Without it every commit ends with fdatasync.
+		NoSync: c.Durability == Async,
+		// As etcd: to write the list of free pages with each commit costs more
+		// than to find them again at the next start.
+		NoFreelistSync: true,
+		// As etcd: "it is faster in almost all circumstances".
+		FreelistType: bbolt.FreelistMapType,
+		// A map that never grows never makes a writer wait for readers. Pages
+		// are half full after random inserts, and a commit copies some.
+		InitialMmapSize: int(3*c.DataBytes + 1<<30),
+		// "Beneficial for performance under high-concurrency read-only
+		// transactions"; nobody reads the statistics.
+		NoStatistics: true,
+	}
+	db, err := bbolt.Open(filepath.Join(c.Dir, "bbolt.db"), 0o600, opts)
+	if err != nil {
+		return nil, err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(bboltBucket)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bbolt: create the bucket: %w", err)
+	}
+	return bboltDB{db}, nil
+}
+
+func (b bboltDB) Session() (Session, error) { return bboltSession(b), nil }
+
+// Settle has nothing to do: nothing is buffered, and the tree is always in
+// order.
+func (b bboltDB) Settle(context.Context) error { return nil }
+
+func (b bboltDB) Close() error { return b.db.Close() }
+
+type bboltSession struct{ db *bbolt.DB }
+
+func (s bboltSession) Put(key, value []byte) error {
+	return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) })
+}
+
+func (s bboltSession) PutBatch(records []Record) error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bboltBucket)
+		for _, r := range records {
+			if err := b.Put(r.Key, r.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s bboltSession) Delete(key []byte) error {
+	return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Delete(key) })
+}
+
+func (s bboltSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
+	found := false
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		if value := tx.Bucket(bboltBucket).Get(key); value != nil {
+			dst, found = append(dst, value...), true
+		}
+		return nil
+	})
+	return dst, found, err
+}
+
+func (s bboltSession) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bboltBucket).Cursor()
+		for k, v := c.Seek(lo); k != nil && limit > 0; k, v = c.Next() {
+			if err := fn(k, v); err != nil {
+				return err
+			}
+			limit--
+		}
+		return nil
+	})
+}
+
+func (s bboltSession) Close() error { return nil }
