@@ -85,6 +85,15 @@ func TestCompareNoise(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
+	for _, pair := range [][2]*result.Run{{calm, runOf(80)}, {runOf(80), calm}} {
+		c, err := Compare(pair[0], pair[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Changes[0]; got.NoiseKnown || got.Verdict != Same {
+			t.Errorf("with one repeat in a run: %+v", got)
+		}
+	}
 	c, err := Compare(calm, runOf(80, 80))
 	if err != nil {
 		t.Fatal(err)
