@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 )
@@ -24,7 +25,14 @@ func init() {
 // random order.
 var bboltBucket = []byte("b")
 
-type bboltDB struct{ db *bbolt.DB }
+// bboltDB counts its sessions: puts of several goroutines that wait for the
+// device go through Batch, which puts them into one commit as the authors advise
+// for that, and which would make a single one wait for company in vain.
+type bboltDB struct {
+	db       *bbolt.DB
+	synced   bool
+	sessions *atomic.Int32
+}
 
 func openBbolt(c Config) (DB, error) {
 	opts := &bbolt.Options{
@@ -53,10 +61,13 @@ func openBbolt(c Config) (DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bbolt: create the bucket: %w", err)
 	}
-	return bboltDB{db}, nil
+	return bboltDB{db, c.Durability == Sync, new(atomic.Int32)}, nil
 }
 
-func (b bboltDB) Session() (Session, error) { return bboltSession(b), nil }
+func (b bboltDB) Session() (Session, error) {
+	b.sessions.Add(1)
+	return bboltSession(b), nil
+}
 
 // Settle has nothing to do: nothing is buffered, and the tree is always in
 // order.
@@ -64,10 +75,18 @@ func (b bboltDB) Settle(context.Context) error { return nil }
 
 func (b bboltDB) Close() error { return b.db.Close() }
 
-type bboltSession struct{ db *bbolt.DB }
+type bboltSession bboltDB
+
+// change runs fn in a commit.
+func (s bboltSession) change(fn func(*bbolt.Tx) error) error {
+	if s.synced && s.sessions.Load() > 1 {
+		return s.db.Batch(fn)
+	}
+	return s.db.Update(fn)
+}
 
 func (s bboltSession) Put(key, value []byte) error {
-	return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) })
+	return s.change(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Put(key, value) })
 }
 
 func (s bboltSession) PutBatch(records []Record) error {
@@ -83,7 +102,7 @@ func (s bboltSession) PutBatch(records []Record) error {
 }
 
 func (s bboltSession) Delete(key []byte) error {
-	return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Delete(key) })
+	return s.change(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Delete(key) })
 }
 
 func (s bboltSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
@@ -110,4 +129,7 @@ func (s bboltSession) Scan(lo []byte, limit int, fn func(key, value []byte) erro
 	})
 }
 
-func (s bboltSession) Close() error { return nil }
+func (s bboltSession) Close() error {
+	s.sessions.Add(-1)
+	return nil
+}

@@ -6,6 +6,7 @@
 package measure
 
 import (
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"runtime"
@@ -50,15 +51,16 @@ func (u Usage) Since(earlier Usage) Usage {
 func DiskBytes(dir string) (int64, error) {
 	var total int64
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+		if err == nil && !d.IsDir() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				total += allocatedBytes(info)
+			}
 		}
-		info, err := d.Info()
-		if err != nil {
-			return err
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the engine has removed it meanwhile
 		}
-		total += allocatedBytes(info)
-		return nil
+		return err
 	})
 	return total, err
 }
