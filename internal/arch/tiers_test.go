@@ -17,6 +17,7 @@ func tiers() map[string]int {
 		"internal/base":      0,
 		"internal/invariant": 0,
 		"internal/clock":     0,
+		"keyenc":             0,
 
 		"vfs":               1,
 		"vfs/memfs":         1,
