@@ -183,7 +183,7 @@ func init() {
 		Name:    "lmdb",
 		Package: "liblmdb",
 		Version: lmdbVersion,
-		Tuning: "read transactions renewed, no zeroing of memory, without syncs a writable map; " +
+		Tuning: "read transactions renewed, no zeroing of memory, no readahead if larger than memory, without syncs a writable map; " +
 			"one call of C for each operation",
 		Memory: "not bounded: the system's page cache serves",
 		Open:   openLMDB,
@@ -231,6 +231,11 @@ func openLMDB(c Config) (DB, error) {
 	dir := C.CString(c.Dir)
 	defer C.free(unsafe.Pointer(dir))
 	db := &lmdbDB{}
+	if c.MemoryBytes < c.DataBytes {
+		// "When the DB is larger than RAM, and the system RAM is full":
+		// otherwise each page that is read brings its neighbours along.
+		flags |= C.MDB_NORDAHEAD
+	}
 	rc := C.lightning_lmdb_open(&db.env, &db.dbi, dir, C.size_t(mapBytes), flags)
 	if rc != 0 {
 		if db.env != nil {

@@ -145,6 +145,9 @@ func (s *pebbleSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
 }
 
 func (s *pebbleSession) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
+	if len(lo) == 0 {
+		lo = nil // Pebble wants it so where there is no bound
+	}
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lo})
 	if err != nil {
 		return err
