@@ -214,8 +214,6 @@ type lmdbDB struct {
 func openLMDB(c Config) (DB, error) {
 	// NOTLS: goroutines change threads, so a reader must not belong to one.
 	// NOMEMINIT: freed memory holds no secrets that the file must not see.
-	// Readahead stays: LMDB advises against it only for data larger than the
-	// main memory, and scans profit.
 	flags := C.uint(C.MDB_NOTLS | C.MDB_NOMEMINIT)
 	if c.Durability == Async {
 		// The manual prefers these two to MDB_NOSYNC with MDB_WRITEMAP, and
