@@ -87,6 +87,7 @@ func BenchmarkSyncedGroups(b *testing.B) {
 func syncGroups(b *testing.B, l *Log, payload []byte) {
 	b.Helper()
 	seq := base.SeqNum(0)
+	b.ReportAllocs()
 	for b.Loop() {
 		seq++
 		if _, err := l.Append(seq, seq, payload); err != nil {
@@ -120,6 +121,7 @@ func makeFile(cfg Config, sizeBytes int64) error {
 func BenchmarkPrepare(b *testing.B) {
 	cfg := realConfig(b)
 	b.SetBytes(64 << 20)
+	b.ReportAllocs()
 	n := base.FileNum(0)
 	for b.Loop() {
 		n++
@@ -153,6 +155,7 @@ func BenchmarkReplay(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.SetBytes(segmentBytes)
+			b.ReportAllocs()
 			for b.Loop() {
 				got, err := Replay(cfg, []base.FileNum{1}, 0,
 					func(base.SeqNum, []byte) error { return nil })
