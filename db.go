@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/txn"
 )
 
 // DB is an open database. All methods are safe for concurrent use. The verbs
@@ -16,6 +17,7 @@ type DB struct {
 	engine *engine.DB
 	space  space
 	opts   Options
+	locks  txn.Locks // of transactions
 }
 
 // Open opens the database in dir. In a missing or empty directory it makes a
@@ -45,7 +47,10 @@ func Open(dir string, opts *Options) (*DB, error) {
 // If iterators or snapshots are still open, Close says so with an error that
 // matches ErrLeaked; the database is closed all the same, and those handles
 // answer ErrClosed. A second Close returns ErrClosed.
-func (db *DB) Close() error { return public(db.engine.Close()) }
+func (db *DB) Close() error {
+	db.locks.Close()
+	return public(db.engine.Close())
+}
 
 // Get returns the value of key in a slice that belongs to the caller, or
 // ErrNotFound.

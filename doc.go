@@ -19,6 +19,12 @@
 // holds every acknowledged Sync write, and of the others all but at most the
 // newest, each batch as a whole.
 //
+// # Transactions
+//
+// DB.Update runs a function in a strictly serializable transaction, and again
+// if it conflicts with another one; DB.View is for reading; DB.Begin gives a
+// transaction with options to hold. Single writes and batches need none.
+//
 // # Slices
 //
 // What goes in is copied. What Get and AppendGet return belongs to the caller.

@@ -12,14 +12,15 @@ type Metrics struct {
 	// such that all up to it is on stable storage.
 	VisibleSeq, DurableSeq uint64
 
-	Levels      []LevelMetrics // index 0 is level 0
-	Memory      MemoryMetrics
-	Cache       CacheMetrics
-	Log         LogMetrics
-	Flushes     WorkMetrics
-	Compactions CompactionMetrics
-	Handles     HandleMetrics
-	Health      HealthMetrics
+	Levels       []LevelMetrics // index 0 is level 0
+	Memory       MemoryMetrics
+	Cache        CacheMetrics
+	Log          LogMetrics
+	Flushes      WorkMetrics
+	Compactions  CompactionMetrics
+	Transactions TransactionMetrics
+	Handles      HandleMetrics
+	Health       HealthMetrics
 }
 
 // LevelMetrics describes one level of the tree.
@@ -70,6 +71,13 @@ type CompactionMetrics struct {
 	DebtBytes      uint64 // estimate of what is still to be written
 	RecordsMerged  int64  // by flushes too
 	RecordsDropped int64
+}
+
+// TransactionMetrics counts transactions that had something to write and came to
+// their commit.
+type TransactionMetrics struct {
+	Commits   int64
+	Conflicts int64 // commits refused with ErrConflict, retried ones included
 }
 
 // HandleMetrics counts what is open.
@@ -135,8 +143,9 @@ func (db *DB) Metrics() Metrics {
 			RecordsMerged:  e.RecordsMerged,
 			RecordsDropped: e.RecordsDropped,
 		},
-		Handles: HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
-		Health:  HealthMetrics{public(e.WriteErr), public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
+		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
+		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
+		Health:       HealthMetrics{public(e.WriteErr), public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
 	}
 	for _, l := range e.Levels {
 		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes})

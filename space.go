@@ -203,17 +203,12 @@ func (s *space) iterator(snap *engine.Snapshot, o IterOptions) (*Iterator, error
 	return &Iterator{inner: it, prefix: s.prefix}, nil
 }
 
-func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {
+func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	it, err := s.iterator(snap, o.IterOptions)
 	if err != nil {
 		return err
 	}
-	defer func() { // also where fn panics: someone above may recover
-		if closeErr := it.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	return fn(it.rows(o.Reverse))
+	return it.scan(o.Reverse, fn)
 }
 
 func (s *space) compact(ctx context.Context, lo, hi []byte) error {

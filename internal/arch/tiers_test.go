@@ -41,6 +41,7 @@ func tiers() map[string]int {
 
 		"internal/iterate": 4,
 		"internal/compact": 4,
+		"internal/txn":     4,
 
 		"internal/engine": 5,
 
@@ -56,6 +57,7 @@ func tiers() map[string]int {
 		"internal/torture/linear":    8,
 		"internal/torture/metamorph": 8,
 		"internal/torture/process":   8,
+		"internal/torture/serial":    8,
 
 		"internal/torture": 9,
 

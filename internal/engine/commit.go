@@ -48,6 +48,7 @@ type pipeline struct {
 type request struct {
 	batch      *Batch
 	durability Durability
+	check      *Check // nil: the batch is written whatever others have written
 	exclusive  func() error
 
 	err   error
@@ -259,6 +260,9 @@ func (db *DB) runGroup(group []*request) {
 	live := db.pipeline.live[:0]
 	for _, r := range group {
 		if r.err = r.batch.droppedKeyspace(); r.err == nil {
+			r.err = db.validate(r, live)
+		}
+		if r.err == nil {
 			live = append(live, r)
 		}
 	}

@@ -20,6 +20,7 @@ type counters struct {
 	compactionNS                      atomic.Int64
 	recordsMerged, recordsDropped     atomic.Int64
 	stallNS                           atomic.Int64
+	txCommits, txConflicts            atomic.Int64
 	logStart                          wal.Position // where the current segment began; of the leader
 	logFirst                          wal.Position // where the log began at open
 	tornBytes                         int64        // dropped by recovery
@@ -72,6 +73,7 @@ type Metrics struct {
 	CompactionDebt                    uint64
 	RecordsMerged, RecordsDropped     int64
 	StallTime                         time.Duration
+	TxCommits, TxConflicts            int64
 	OpenIterators, OpenSnapshots      int
 	OldestHandleAge                   time.Duration
 	QuarantinedFiles                  int
@@ -117,6 +119,8 @@ func (db *DB) Metrics() Metrics {
 		RecordsMerged:     c.recordsMerged.Load(),
 		RecordsDropped:    c.recordsDropped.Load(),
 		StallTime:         time.Duration(c.stallNS.Load()),
+		TxCommits:         c.txCommits.Load(),
+		TxConflicts:       c.txConflicts.Load(),
 		MemoryByOwner:     map[string]int64{},
 	}
 	for _, owner := range offheap.Owners() {

@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// Commits that wait become one group. A transaction in it is checked against
+// those ahead of it, which are not in the memtable yet, and only against those
+// that are really written.
+func TestValidationLooksAtItsGroup(t *testing.T) {
+	put := func(b *Batch) { must(t, b.Set(nil, []byte("\x00k"), []byte("\x002"))) }
+	for name, c := range map[string]struct {
+		ahead    func(b *Batch)
+		conflict bool
+	}{
+		"put":                 {put, true},
+		"range delete":        {func(b *Batch) { must(t, b.DeleteRange([]byte("\x00a"), []byte("\x00z"))) }, true},
+		"put beside":          {func(b *Batch) { must(t, b.Set(nil, []byte("\x00l"), nil)) }, false},
+		"range delete beside": {func(b *Batch) { must(t, b.DeleteRange([]byte("\x00l"), []byte("\x00z"))) }, false},
+	} {
+		for _, span := range []bool{false, true} {
+			db := openTest(t, testOptions(memfs.New()))
+			must(t, db.Set(nil, nil, []byte("\x00k"), []byte("\x001"), Async))
+			snap, err := db.Snapshot()
+			must(t, err)
+			reads := &txn.Reads{}
+			if span {
+				reads.AddSpan([]byte("\x00j"), []byte("\x00k1"))
+			} else {
+				reads.AddPoint([]byte("\x00k"))
+			}
+			reads.Freeze()
+			var ahead, behind Batch
+			c.ahead(&ahead)
+			must(t, behind.Set(nil, []byte("\x00x"), nil))
+
+			answers := make(chan error, 2)
+			must(t, db.alone(func() error {
+				for i, commit := range []func() error{
+					func() error { return db.Commit(&ahead, Async) },
+					func() error { return db.CommitChecked(&behind, Async, &Check{Since: snap.Seq(), Reads: reads}) },
+				} {
+					go func() { answers <- commit() }()
+					waitForQueue(db, i+1)
+				}
+				return nil
+			}))
+			err = errors.Join(<-answers, <-answers)
+			if got := errors.Is(err, txn.ErrConflict); got != c.conflict || err != nil && !got {
+				t.Errorf("%s, span %v: %v", name, span, err)
+			}
+			must(t, snap.Close())
+			must(t, db.Close())
+		}
+	}
+}
+
+// waitForQueue waits until so many commits stand in line.
+func waitForQueue(db *DB, n int) {
+	for {
+		db.pipeline.mu.Lock()
+		waiting := len(db.pipeline.queue)
+		db.pipeline.mu.Unlock()
+		if waiting >= n {
+			return
+		}
+	}
+}

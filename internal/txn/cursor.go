@@ -1,0 +1,375 @@
+package txn
+
+import (
+	"bytes"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+// Rows are the rows under a transaction's own writes, within some bounds. A
+// move returns whether it landed on a row; keys and values are valid until the
+// next move.
+type Rows interface {
+	First() bool
+	Last() bool
+	SeekGE(key []byte) bool
+	SeekLT(key []byte) bool
+	Next() bool
+	Prev() bool
+	Key() []byte
+	Value() []byte
+	Err() error
+	Close() error
+}
+
+// Cursor shows rows with a transaction's own writes over them, as both were
+// when it was made, and notes in Reads what it examined: everything between
+// where it was sent and where it landed, and up to the bound where it landed
+// nowhere.
+//
+// Invariants while it stands on a row, going forward: rows and own each stand at
+// their first entry that is not before it (the one that it is, or a later one);
+// going backward, at their last that is not behind it.
+type Cursor struct {
+	rows         Rows
+	writes       *Writes
+	at           Step
+	lower, upper []byte
+	reads        *Reads // nil: nothing is noted
+
+	direction int8 // 1 forward, -1 backward, 0 not positioned
+	own       *node
+	rowValid  bool // rows stands on a row
+	onOwn     bool // own stands on the current row, and must move on from it
+	onRow     bool // rows stands on the current row, and must move on from it
+	fromOwn   bool // the value is the transaction's, not that of rows
+	value     []byte
+
+	examined bool // there is an interval that is not in reads yet
+	spanLo   []byte
+	spanHi   []byte
+	position position
+	scratch  []byte
+	err      error
+}
+
+// position is where a cursor stands when it stands on no row.
+type position int8
+
+const (
+	atStart position = iota
+	onEntry
+	atEnd
+)
+
+// NewCursor returns a cursor over rows, whose bounds are [lower, upper), and the
+// writes so far. It stands before the first row. reads may be nil.
+func NewCursor(rows Rows, writes *Writes, reads *Reads, lower, upper []byte) *Cursor {
+	return &Cursor{rows: rows, writes: writes, at: writes.Step(), reads: reads, lower: lower, upper: upper}
+}
+
+// First moves to the first row.
+func (c *Cursor) First() bool {
+	c.begin(1)
+	c.rowValid = c.rows.First()
+	c.own = c.writes.seekGE(c.lower)
+	c.note(c.lower, c.lower)
+	return c.settleForward()
+}
+
+// Last moves to the last row.
+func (c *Cursor) Last() bool {
+	c.begin(-1)
+	c.rowValid = c.rows.Last()
+	c.own = c.writes.before(c.upper)
+	c.note(c.upper, c.upper)
+	return c.settleBackward()
+}
+
+// SeekGE moves to the first row whose key is at least key.
+func (c *Cursor) SeekGE(key []byte) bool {
+	c.begin(1)
+	if bytes.Compare(key, c.lower) < 0 {
+		key = c.lower
+	}
+	c.rowValid = c.rows.SeekGE(key)
+	c.own = c.writes.seekGE(key)
+	c.note(key, key)
+	return c.settleForward()
+}
+
+// SeekLT moves to the last row whose key is less than key.
+func (c *Cursor) SeekLT(key []byte) bool {
+	c.begin(-1)
+	if bytes.Compare(key, c.upper) > 0 {
+		key = c.upper
+	}
+	c.rowValid = c.rows.SeekLT(key)
+	c.own = c.writes.before(key)
+	c.note(key, key)
+	return c.settleBackward()
+}
+
+// Next moves to the next row; from before the first, to the first.
+func (c *Cursor) Next() bool {
+	switch {
+	case c.position == atEnd:
+		return false
+	case c.position == atStart:
+		return c.First()
+	case c.direction < 0:
+		return c.turn(1)
+	}
+	if c.onRow {
+		c.rowValid = c.rows.Next()
+	}
+	if c.onOwn {
+		c.own = c.own.next[0]
+	}
+	return c.settleForward()
+}
+
+// Prev moves to the previous row; from behind the last, to the last.
+func (c *Cursor) Prev() bool {
+	switch {
+	case c.position == atStart:
+		return false
+	case c.position == atEnd:
+		return c.Last()
+	case c.direction > 0:
+		return c.turn(-1)
+	}
+	if c.onRow {
+		c.rowValid = c.rows.Prev()
+	}
+	if c.onOwn {
+		c.own = c.writes.before(c.own.key)
+	}
+	return c.settleBackward()
+}
+
+// turn goes on from the current row in the other direction.
+func (c *Cursor) turn(direction int8) bool {
+	c.noteRow()
+	c.scratch = append(c.scratch[:0], c.Key()...)
+	key := c.scratch
+	c.direction = direction
+	if direction > 0 {
+		key = append(key, 0)
+		c.scratch = key
+		c.rowValid = c.rows.SeekGE(key)
+		c.own = c.writes.seekGE(key)
+		return c.settleForward()
+	}
+	c.rowValid = c.rows.SeekLT(key)
+	c.own = c.writes.before(key)
+	return c.settleBackward()
+}
+
+// begin ends what was examined before a jump.
+func (c *Cursor) begin(direction int8) {
+	c.Flush()
+	c.direction = direction
+}
+
+// settleForward lands on the first row from where both sides stand.
+func (c *Cursor) settleForward() bool {
+	for {
+		own := c.own
+		if own != nil && bytes.Compare(own.key, c.upper) >= 0 {
+			own = nil
+		}
+		if own == nil && !c.rowValid {
+			return c.end(atEnd)
+		}
+		order := c.compare(own)
+		switch outcome := c.judge(own, order); outcome {
+		case landed:
+			return true
+		case skipRow:
+			c.rowValid = c.rows.Next()
+		case skipOwn:
+			c.own = own.next[0]
+		case skipBoth:
+			c.rowValid = c.rows.Next()
+			c.own = own.next[0]
+		}
+	}
+}
+
+// settleBackward lands on the last row from where both sides stand.
+func (c *Cursor) settleBackward() bool {
+	for {
+		own := c.own
+		if own != nil && bytes.Compare(own.key, c.lower) < 0 {
+			own = nil
+		}
+		if own == nil && !c.rowValid {
+			return c.end(atStart)
+		}
+		order := c.compare(own)
+		switch outcome := c.judge(own, order); outcome {
+		case landed:
+			return true
+		case skipRow:
+			c.rowValid = c.rows.Prev()
+		case skipOwn:
+			c.own = c.writes.before(own.key)
+		case skipBoth:
+			c.rowValid = c.rows.Prev()
+			c.own = c.writes.before(own.key)
+		}
+	}
+}
+
+// compare says which side comes first in the direction of travel: a negative
+// number for the rows, a positive one for own, 0 for both.
+func (c *Cursor) compare(own *node) int {
+	switch {
+	case own == nil:
+		return -1
+	case !c.rowValid:
+		return 1
+	}
+	return int(c.direction) * bytes.Compare(c.rows.Key(), own.key)
+}
+
+type judgement uint8
+
+const (
+	landed judgement = iota
+	skipRow
+	skipOwn
+	skipBoth
+)
+
+// judge looks at the entry that comes first, and lands on it if it is a row.
+func (c *Cursor) judge(own *node, order int) judgement {
+	if order >= 0 {
+		value, outcome := c.writes.at(own, c.at)
+		switch outcome {
+		case Present:
+			c.fromOwn, c.value = true, value
+			return c.land(true, order == 0)
+		case Deleted:
+			if order == 0 {
+				return skipBoth
+			}
+			return skipOwn
+		}
+		if order > 0 {
+			return skipOwn // written after the cursor was made, or taken back
+		}
+	}
+	if len(c.writes.ranges) > 0 && c.writes.hides(c.rows.Key(), -1, c.at) {
+		if order == 0 {
+			return skipBoth
+		}
+		return skipRow
+	}
+	c.fromOwn, c.value = false, nil
+	return c.land(order == 0, true)
+}
+
+func (c *Cursor) land(onOwn, onRow bool) judgement {
+	c.onOwn, c.onRow = onOwn, onRow
+	c.position = onEntry
+	return landed
+}
+
+// end stands before the first or behind the last row.
+func (c *Cursor) end(where position) bool {
+	c.onOwn, c.onRow, c.fromOwn, c.value = false, false, false, nil
+	c.position = where
+	if c.err = c.rows.Err(); c.err != nil {
+		return false
+	}
+	if where == atEnd {
+		c.extend(nil, c.upper)
+	} else {
+		c.extend(c.lower, nil)
+	}
+	return false
+}
+
+// note begins an interval of what is examined.
+func (c *Cursor) note(lo, hi []byte) {
+	if c.reads == nil {
+		return
+	}
+	c.spanLo = append(c.spanLo[:0], lo...)
+	c.spanHi = append(c.spanHi[:0], hi...)
+	c.examined = true
+}
+
+// extend makes the interval reach down to lo and up to hi, where not nil.
+func (c *Cursor) extend(lo, hi []byte) {
+	if c.reads == nil || !c.examined {
+		return
+	}
+	if lo != nil && bytes.Compare(lo, c.spanLo) < 0 {
+		c.spanLo = append(c.spanLo[:0], lo...)
+	}
+	if hi != nil && bytes.Compare(hi, c.spanHi) > 0 {
+		c.spanHi = append(c.spanHi[:0], hi...)
+	}
+}
+
+// noteRow extends the interval to the current row. It is not done at every
+// step: as long as a cursor goes one way, its last position says it all.
+func (c *Cursor) noteRow() {
+	if c.reads == nil || c.position != onEntry {
+		return
+	}
+	key := c.Key()
+	c.extend(key, nil)
+	if bytes.Compare(key, c.spanHi) >= 0 {
+		c.spanHi = base.Successor(c.spanHi[:0], key)
+	}
+}
+
+// Flush adds what was examined so far to Reads. It is called before they are
+// validated, and by Close.
+func (c *Cursor) Flush() {
+	if c.reads == nil || !c.examined {
+		return
+	}
+	c.noteRow()
+	c.reads.AddSpan(c.spanLo, c.spanHi)
+}
+
+// Valid says whether the cursor stands on a row.
+func (c *Cursor) Valid() bool { return c.position == onEntry }
+
+// Key returns the key of the row, valid until the next move; nil where there is
+// none.
+func (c *Cursor) Key() []byte {
+	switch {
+	case c.onOwn:
+		return c.own.key
+	case c.onRow:
+		return c.rows.Key()
+	}
+	return nil
+}
+
+// Value returns the value of the row. See Key.
+func (c *Cursor) Value() []byte {
+	switch {
+	case c.fromOwn:
+		return c.value
+	case c.onRow:
+		return c.rows.Value()
+	}
+	return nil
+}
+
+// Err returns what stopped the cursor; nil if it merely reached an end.
+func (c *Cursor) Err() error { return c.err }
+
+// Close ends the use of the cursor and of its rows.
+func (c *Cursor) Close() error {
+	c.Flush()
+	c.reads = nil
+	return c.rows.Close()
+}

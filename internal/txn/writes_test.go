@@ -1,0 +1,215 @@
+package txn
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// plain is the model of Writes: what the writes so far say of each key, and the
+// states of earlier steps.
+type plain struct {
+	says   map[string]*string // nil: deleted
+	ranges [][2]string
+}
+
+func (p *plain) clone() *plain {
+	return &plain{maps.Clone(p.says), slices.Clone(p.ranges)}
+}
+
+func (p *plain) get(key string) (string, Outcome) {
+	if v, ok := p.says[key]; ok {
+		if v == nil {
+			return "", Deleted
+		}
+		return *v, Present
+	}
+	for _, r := range p.ranges {
+		if r[0] <= key && key < r[1] {
+			return "", Deleted
+		}
+	}
+	return "", Untouched
+}
+
+func (p *plain) deleteRange(lo, hi string) {
+	p.ranges = append(p.ranges, [2]string{lo, hi})
+	for key := range p.says {
+		if lo <= key && key < hi {
+			p.says[key] = nil
+		}
+	}
+}
+
+func key(n int) string { return fmt.Sprintf("k%02d", n) }
+
+// change makes one random write to both.
+func change(r *rand.Rand, w *Writes, p *plain) {
+	k := key(r.IntN(30))
+	switch r.IntN(6) {
+	case 0:
+		w.Delete([]byte(k))
+		p.says[k] = nil
+	case 1:
+		lo, hi := key(r.IntN(30)), key(r.IntN(31))
+		w.DeleteRange([]byte(lo), []byte(hi))
+		p.deleteRange(lo, hi)
+	default:
+		v := fmt.Sprint(r.IntN(1000))
+		if r.IntN(8) == 0 {
+			v = ""
+		}
+		w.Put([]byte(k), []byte(v))
+		p.says[k] = &v
+	}
+}
+
+func checkWrites(t *testing.T, w *Writes, p *plain) {
+	t.Helper()
+	for n := range 31 {
+		value, outcome := w.Get([]byte(key(n)))
+		want, wantOutcome := p.get(key(n))
+		if outcome != wantOutcome || outcome == Present && string(value) != want {
+			t.Fatalf("%s: %q, %v; the model has %q, %v", key(n), value, outcome, want, wantOutcome)
+		}
+	}
+}
+
+func TestWritesAgainstModel(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		w, p := &Writes{}, &plain{says: map[string]*string{}}
+		type place struct {
+			step Step
+			p    *plain
+		}
+		var places []place
+		for range 80 {
+			switch r.IntN(12) {
+			case 0:
+				places = append(places, place{w.Step(), p.clone()})
+			case 1:
+				if len(places) > 0 {
+					i := r.IntN(len(places))
+					w.TakeBack(places[i].step)
+					p = places[i].p.clone()
+					places = places[:i+1]
+				}
+			default:
+				change(r, w, p)
+			}
+			checkWrites(t, w, p)
+		}
+		checkReplay(t, w, p)
+	}
+}
+
+// replayed applies what it is given to a map over some rows.
+type replayed map[string]string
+
+func (m replayed) Put(key, value []byte) error { m[string(key)] = string(value); return nil }
+func (m replayed) Delete(key []byte) error     { delete(m, string(key)); return nil }
+func (m replayed) DeleteRange(lo, hi []byte) error {
+	for key := range m {
+		if string(lo) <= key && key < string(hi) {
+			delete(m, key)
+		}
+	}
+	return nil
+}
+
+func rows(every int) replayed {
+	m := replayed{}
+	for n := 0; n < 31; n += every {
+		m[key(n)] = "row" + key(n)
+	}
+	return m
+}
+
+func checkReplay(t *testing.T, w *Writes, p *plain) {
+	t.Helper()
+	got, want := rows(2), overlay(rows(2), p)
+	if err := w.Replay(got); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(got, want) {
+		t.Fatalf("replayed to %v, not %v", got, want)
+	}
+}
+
+// overlay returns rows with the model's writes over them.
+func overlay(m replayed, p *plain) replayed {
+	out := replayed{}
+	for n := range 31 {
+		switch value, outcome := p.get(key(n)); outcome {
+		case Present:
+			out[key(n)] = value
+		case Untouched:
+			if v, ok := m[key(n)]; ok {
+				out[key(n)] = v
+			}
+		}
+	}
+	return out
+}
+
+func TestWritesKeepTheirOwnCopies(t *testing.T) {
+	w := &Writes{}
+	b := []byte("abc")
+	w.Put(b, b)
+	w.DeleteRange(b, []byte("abd"))
+	w.Put(b, b)
+	b[0] = 'x'
+	if v, outcome := w.Get([]byte("abc")); outcome != Present || string(v) != "abc" {
+		t.Errorf("%q %v", v, outcome)
+	}
+	large := bytes.Repeat([]byte("l"), 3*memoryPieceSize)
+	w.Put([]byte("large"), large)
+	large[0] = 'x'
+	if v, _ := w.Get([]byte("large")); len(v) != len(large) || v[0] != 'l' {
+		t.Error("a large value was not copied")
+	}
+	if w.Len() != 4 || w.SizeBytes() < len(large) {
+		t.Errorf("%d writes of %d bytes", w.Len(), w.SizeBytes())
+	}
+}
+
+func BenchmarkWritesPut(b *testing.B) {
+	var keys [1024][]byte
+	for i := range keys {
+		keys[i] = []byte(fmt.Sprintf("key%08d", i*7919%1024))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		w := &Writes{}
+		for i := range 10 {
+			w.Put(keys[i], keys[i])
+		}
+	}
+}
+
+// counted counts what it is given.
+type counted struct{ puts, deletes, ranges int }
+
+func (c *counted) Put(_, _ []byte) error         { c.puts++; return nil }
+func (c *counted) Delete([]byte) error           { c.deletes++; return nil }
+func (c *counted) DeleteRange(_, _ []byte) error { c.ranges++; return nil }
+
+// A key that was written often costs the commit one write.
+func TestReplayPassesOnlyTheNewest(t *testing.T) {
+	w := &Writes{}
+	for range 5 {
+		w.Put([]byte("a"), []byte("1"))
+		w.Delete([]byte("b"))
+		w.Put([]byte("b"), []byte("1"))
+		w.Delete([]byte("c"))
+	}
+	w.DeleteRange([]byte("x"), []byte("y"))
+	var got counted
+	if err := w.Replay(&got); err != nil || got != (counted{puts: 2, deletes: 1, ranges: 1}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
