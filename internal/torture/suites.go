@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/torture/linear"
 	"github.com/lightningdb/lightning/internal/torture/metamorph"
 	"github.com/lightningdb/lightning/internal/torture/process"
+	"github.com/lightningdb/lightning/internal/torture/serial"
 )
 
 // Suite is one way of tormenting the database.
@@ -28,6 +29,7 @@ type Suite struct {
 // Suites returns all suites.
 func Suites() []Suite {
 	var kill process.Kill
+	var bank process.Bank
 	var cut process.PowerCut
 	var full process.FullDisk
 	return []Suite{
@@ -57,9 +59,19 @@ func Suites() []Suite {
 			Round: linear.Round,
 		},
 		{
+			Name:  "serial",
+			About: "transactions through crashes, which one order must explain",
+			Round: serial.Round,
+		},
+		{
 			Name:  "kill",
 			About: "processes killed at random moments and between any two steps to the disk",
 			Needs: kill.Needs, Round: kill.Round,
+		},
+		{
+			Name:  "bank",
+			About: "processes killed while their transactions move money",
+			Needs: bank.Needs, Round: bank.Round,
 		},
 		{
 			Name:  "power-cut",

@@ -23,6 +23,9 @@ var (
 	hotRecords = tests("./internal/hotcache", "")
 	frames     = tests("./internal/framecache", "")
 	epochs     = tests("./internal/epoch", "")
+
+	transactions = tests("./internal/txn", "")
+	anomalies    = tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short")
 )
 
 // One that meets its mutant in a window of nanoseconds, and so more than once.

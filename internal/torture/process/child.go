@@ -36,6 +36,7 @@ type job struct {
 	OpenOnly bool     // do no operations
 	Close    bool     // close the database at the end
 	ReadOnly bool
+	Bank     bool // move money instead
 
 	Failpoint string // where to end; empty for nowhere
 	Moment    Moment
@@ -161,6 +162,9 @@ func (c *child) run() error {
 		return err
 	}
 	opts := databaseOptions(c.Seed, c.Life)
+	if c.Bank {
+		opts = bankOptions(c.Seed, c.Life)
+	}
 	opts.FS, opts.ReadOnly = fsys, c.ReadOnly
 	if c.db, err = lightning.Open(c.Dir, opts); err != nil {
 		return fmt.Errorf("open: %w", err)
@@ -173,7 +177,11 @@ func (c *child) run() error {
 	}
 	c.say(message{kind: saysOpened})
 	if !c.OpenOnly {
-		if err := c.work(); err != nil {
+		work := c.work
+		if c.Bank {
+			work = c.bank
+		}
+		if err := work(); err != nil {
 			return errors.Join(err, c.afterFailure())
 		}
 	}

@@ -8,6 +8,8 @@
 //   - Kill ends a child with SIGKILL: after so many acknowledgements, after some
 //     time, or by its own hand at a named step of the engine (Failpoints). What
 //     the operating system was given must be there afterwards.
+//   - Bank kills goroutines that move money in transactions. No money may be made
+//     or lost, and no acknowledged transfer.
 //   - PowerCut puts the database on an ext4 image and shuts the file system down
 //     without its journal, which is what a power cut leaves. What was synced must
 //     be there afterwards.
@@ -15,7 +17,7 @@
 //     descriptors, permissions, a writable medium. It must say so, go on reading,
 //     lose nothing, and write again once it has what it needs.
 //
-// One oracle judges them all. What a child does follows from a seed and the
+// One oracle judges all but the bank. What a child does follows from a seed and the
 // number of the operation (history.go), so the parent knows the content after
 // any number of operations, and the child has to tell numbers only. What is
 // found must be the content after some number of operations of each writer: not
