@@ -117,6 +117,10 @@ func runSessions(ctx context.Context, o *options, dir string, run *result.Run, p
 		for _, g := range groups {
 			for i := range o.engines {
 				name := o.engines[(i+repeat-1)%len(o.engines)]
+				if e, err := engine.Lookup(name); err != nil || g.Transactions && !e.Transactions {
+					p.done++
+					continue
+				}
 				p.next(fmt.Sprintf("repeat %d of %d, %s", repeat, o.repeats, name))
 				s := session.Session{
 					Engine: name, Group: g, Workloads: o.workloads, Config: o.config,

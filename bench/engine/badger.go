@@ -14,11 +14,12 @@ func init() {
 		Name:    "badger",
 		Package: "github.com/dgraph-io/badger/v4",
 		Tuning: "values in the tree, no compression and therefore no block cache, " +
-			"no conflict detection, as its documentation advises; no prefetching",
+			"conflict detection for the transactions only, as its documentation advises; no prefetching",
 		Memory: "the memtables only: without compression, blocks, filters and indexes are " +
 			"read through a memory map, and the system's page cache serves, unbounded",
-		Go:   true,
-		Open: openBadger,
+		Go:           true,
+		Transactions: true,
+		Open:         openBadger,
 	})
 }
 
@@ -46,9 +47,9 @@ func openBadger(c Config) (DB, error) {
 		// The default, and the fastest: all indexes are at hand.
 		WithIndexCacheSize(0).
 		// "Transactions can be processed at a higher rate when conflict
-		// detection is disabled." Ours write without reading, so there is
+		// detection is disabled." Single puts write without reading, so there is
 		// nothing that could conflict.
-		WithDetectConflicts(false).
+		WithDetectConflicts(c.Transactions).
 		// Nobody reads the counters.
 		WithMetricsEnabled(false).
 		WithLogger(nil)
@@ -103,6 +104,10 @@ func (s badgerSession) Delete(key []byte) error {
 func (s badgerSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
+	return badgerGet(txn, dst, key)
+}
+
+func badgerGet(txn *badger.Txn, dst, key []byte) ([]byte, bool, error) {
 	item, err := txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return dst, false, nil
@@ -120,6 +125,10 @@ func (s badgerSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
 func (s badgerSession) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
+	return badgerScan(txn, lo, limit, fn)
+}
+
+func badgerScan(txn *badger.Txn, lo []byte, limit int, fn func(key, value []byte) error) error {
 	opts := badger.DefaultIteratorOptions
 	// Prefetching starts a goroutine for each value, to wait for the value log
 	// meanwhile. Ours lie beside their keys: a scan of 50 was four times slower

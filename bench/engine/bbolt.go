@@ -11,12 +11,13 @@ import (
 
 func init() {
 	register(Engine{
-		Name:    "bbolt",
-		Package: "go.etcd.io/bbolt",
-		Tuning:  "as etcd: free list as hash map and not written; memory map large from the start",
-		Memory:  "not bounded: the system's page cache serves",
-		Go:      true,
-		Open:    openBbolt,
+		Name:         "bbolt",
+		Package:      "go.etcd.io/bbolt",
+		Tuning:       "as etcd: free list as hash map and not written; memory map large from the start",
+		Memory:       "not bounded: the system's page cache serves",
+		Go:           true,
+		Transactions: true,
+		Open:         openBbolt,
 	})
 }
 
@@ -105,28 +106,16 @@ func (s bboltSession) Delete(key []byte) error {
 	return s.change(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Delete(key) })
 }
 
-func (s bboltSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
-	found := false
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		if value := tx.Bucket(bboltBucket).Get(key); value != nil {
-			dst, found = append(dst, value...), true
-		}
-		return nil
+func (s bboltSession) AppendGet(dst, key []byte) (value []byte, found bool, err error) {
+	err = s.View(func(tx Tx) error {
+		value, found, err = tx.AppendGet(dst, key)
+		return err
 	})
-	return dst, found, err
+	return value, found, err
 }
 
 func (s bboltSession) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
-	return s.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bboltBucket).Cursor()
-		for k, v := c.Seek(lo); k != nil && limit > 0; k, v = c.Next() {
-			if err := fn(k, v); err != nil {
-				return err
-			}
-			limit--
-		}
-		return nil
-	})
+	return s.View(func(tx Tx) error { return tx.Scan(lo, limit, fn) })
 }
 
 func (s bboltSession) Close() error {

@@ -42,6 +42,9 @@ type Config struct {
 	Durability  Durability
 	MemoryBytes int64 // for caches and write buffers together
 	DataBytes   int64 // about how much will ever be in it: the size of LMDB's map
+	// Transactions says that there will be some that read and write; without
+	// them an engine need not look for conflicts.
+	Transactions bool
 }
 
 // DB is an open database.
@@ -90,8 +93,10 @@ type Engine struct {
 	Tuning, Memory string
 	// Go says that its memory is the Go runtime's, so that allocations are
 	// counted.
-	Go   bool
-	Open func(Config) (DB, error)
+	Go bool
+	// Transactions says that its sessions are Transactors.
+	Transactions bool
+	Open         func(Config) (DB, error)
 }
 
 // engines is filled by the files of the engines.

@@ -9,12 +9,13 @@ import (
 
 func init() {
 	register(Engine{
-		Name:    "lightning",
-		Package: "github.com/lightningdb/lightning",
-		Tuning:  "defaults, no compression",
-		Memory:  "all of it: memtables, caches, filters and indexes",
-		Go:      true,
-		Open:    openLightning,
+		Name:         "lightning",
+		Package:      "github.com/lightningdb/lightning",
+		Tuning:       "defaults, no compression",
+		Memory:       "all of it: memtables, caches, filters and indexes",
+		Go:           true,
+		Transactions: true,
+		Open:         openLightning,
 	})
 }
 
@@ -75,13 +76,7 @@ func (s *lightningSession) Scan(lo []byte, limit int, fn func(key, value []byte)
 	if err != nil {
 		return err
 	}
-	for ok := it.SeekGE(lo); ok && limit > 0; ok = it.Next() {
-		if err := fn(it.Key(), it.Value()); err != nil {
-			return errors.Join(err, it.Close())
-		}
-		limit--
-	}
-	return errors.Join(it.Err(), it.Close())
+	return scanRows(it, lo, limit, fn)
 }
 
 func (s *lightningSession) Close() error { return nil }

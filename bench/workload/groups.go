@@ -41,7 +41,9 @@ type Group struct {
 	Name   string
 	adjust func(*Config) // nil: the configuration as it is
 	order  order
-	Phases []Phase
+	// Transactions says that only engines with transactions take part.
+	Transactions bool
+	Phases       []Phase
 }
 
 // Groups lists all workloads.
@@ -56,6 +58,14 @@ func Groups() []Group {
 			timed("sync-put-64", "synced puts by 64 goroutines", putsBy(64)),
 		}}}},
 	}
+	groups = append(groups, Group{Name: "transactions", Transactions: true, Phases: []Phase{{
+		prepare: (*Runner).prepare, Workloads: []Workload{
+			timed("tx-read-4", "transactions that read 4 random records", (*Runner).txReadOnly),
+			timed("tx-update-4", "transactions that read and write 4 random records", (*Runner).txLowContention),
+			timed("tx-update-4-hot", "the same on 16 records for which all contend", (*Runner).txHighContention),
+			timed("tx-scan-insert", "transactions that read 20 rows and insert a record", (*Runner).txScanInsert),
+		},
+	}}})
 	for _, size := range []struct {
 		name  string
 		bytes int
@@ -275,7 +285,7 @@ func (r *Runner) RunPhase(
 	ctx context.Context, g *Group, phase int, wanted []string, emit func(result.Row) error,
 ) error {
 	p := &g.Phases[phase]
-	r.order = g.order
+	r.order, r.transactional = g.order, g.Transactions
 	if phase > 0 {
 		r.adopt()
 	}

@@ -74,14 +74,15 @@ type Runner struct {
 	dir    string
 	db     engine.DB
 
-	order   order
-	records int64        // numbers [0, records) are in the database
-	added   atomic.Int64 // and so many more, by workloads that insert
-	deleted bool         // those with even numbers are gone
-	popular *zipfian     // over records; made when first needed
-	tail    []uint64     // the greatest heads of the keys of records, ascending
-	warm    bool         // all records have been read
-	report  func(string) // progress
+	order         order
+	transactional bool
+	records       int64        // numbers [0, records) are in the database
+	added         atomic.Int64 // and so many more, by workloads that insert
+	deleted       bool         // those with even numbers are gone
+	popular       *zipfian     // over records; made when first needed
+	tail          []uint64     // the greatest heads of the keys of records, ascending
+	warm          bool         // all records have been read
+	report        func(string) // progress
 }
 
 // New returns a Runner whose database is not open yet. Progress is told in a
@@ -94,10 +95,11 @@ func New(e engine.Engine, dir string, config Config, report func(string)) *Runne
 func (r *Runner) open() error {
 	data := r.config.Records * int64(KeyBytes+r.config.ValueBytes)
 	db, err := r.engine.Open(engine.Config{
-		Dir:         r.dir,
-		Durability:  r.config.Durability,
-		MemoryBytes: r.config.MemoryBytes,
-		DataBytes:   2 * data, // inserts and overwrites, too
+		Dir:          r.dir,
+		Durability:   r.config.Durability,
+		MemoryBytes:  r.config.MemoryBytes,
+		DataBytes:    2 * data, // inserts and overwrites, too
+		Transactions: r.transactional,
 	})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", r.engine.Name, err)
