@@ -47,8 +47,7 @@ func (t *table) Value() []byte { return []byte(t.values[t.keys[t.at]]) }
 func (t *table) Err() error    { return nil }
 func (t *table) Close() error  { t.gone = true; return nil }
 
-// walker is the model of a cursor: a position in the sorted rows, and the
-// interval that a walk has to note.
+// walker is the model of a cursor: a position in the sorted rows.
 type walker struct {
 	keys []string
 	at   int // -1 before the first, len(keys) behind the last

@@ -27,14 +27,13 @@ type Step int
 // were all taken back stays, and counts for nothing; next links only ever lead
 // to greater keys, so a cursor may stand on a node while others are added.
 type Writes struct {
-	head    node // of height maxHeight, without a key
-	height  int
-	step    Step
-	ranges  []rangeDelete
-	log     []*version // every write but the range deletes, by step
-	memory  []byte     // where keys and values are copied to; full pieces are kept by who uses them
-	taken   int        // bytes of keys and values
-	entries int
+	head   node // of height maxHeight, without a key
+	height int
+	step   Step
+	ranges []rangeDelete
+	log    []*version // every write but the range deletes, by step
+	memory []byte     // where keys and values are copied to; full pieces are kept by who uses them
+	taken  int        // bytes of keys and values
 }
 
 const (
@@ -147,7 +146,6 @@ func (w *Writes) nodeFor(key []byte) *node {
 		links := w.links(before[level])
 		n.next[level], links[level] = links[level], n
 	}
-	w.entries++
 	return n
 }
 
