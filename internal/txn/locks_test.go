@@ -10,8 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/lightningdb/lightning/internal/base"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // request asks for [lo, hi), given as two letters, in a goroutine of its own.
 func request(l *Locks, o *Owner, span string, timeout time.Duration) <-chan error {
