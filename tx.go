@@ -246,19 +246,27 @@ func (tx *Tx) Delete(key []byte) error {
 // DeleteRange removes all keys in [lo, hi), in constant time however many there
 // are; nil for a bound means that there is none.
 func (tx *Tx) DeleteRange(lo, hi []byte) error {
-	if tx.core.options.ReadOnly {
-		return ErrReadOnly
-	}
-	if err := tx.core.usable(); err != nil {
-		return err
-	}
-	first, end, empty, err := tx.space.span(lo, hi)
+	first, end, empty, err := tx.writableSpan(lo, hi)
 	if err != nil || empty {
 		return err
 	}
-	tx.touch()
 	tx.core.writes.DeleteRange(first, end)
 	return nil
+}
+
+// writableSpan is writable for a range, which it translates as space.span does.
+func (tx *Tx) writableSpan(lo, hi []byte) (first, end []byte, empty bool, err error) {
+	if tx.core.options.ReadOnly {
+		return nil, nil, false, ErrReadOnly
+	}
+	if err := tx.core.usable(); err != nil {
+		return nil, nil, false, err
+	}
+	first, end, empty, err = tx.space.span(lo, hi)
+	if err == nil && !empty {
+		tx.touch()
+	}
+	return first, end, empty, err
 }
 
 // Iterator returns an iterator over the keyspace as the transaction sees it

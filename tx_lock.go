@@ -31,17 +31,10 @@ func (tx *Tx) GetForUpdate(key []byte) ([]byte, error) {
 // LockRange locks all keys in [lo, hi), absent ones included; nil for a bound
 // means that there is none. See GetForUpdate.
 func (tx *Tx) LockRange(lo, hi []byte) error {
-	if tx.core.options.ReadOnly {
-		return ErrReadOnly
-	}
-	if err := tx.core.usable(); err != nil {
-		return err
-	}
-	first, end, empty, err := tx.space.span(lo, hi)
+	first, end, empty, err := tx.writableSpan(lo, hi)
 	if err != nil || empty {
 		return err
 	}
-	tx.touch()
 	return tx.core.lock(first, end)
 }
 
