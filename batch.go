@@ -34,11 +34,7 @@ func (b *Batch) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {
 		return err
 	}
-	if err := b.inner.Set(b.space.prefix, key, value); err != nil {
-		return err
-	}
-	b.inner.Touch(b.space.info)
-	return nil
+	return b.put(key, value, b.space.defaultExpiry())
 }
 
 // Delete adds a deletion of key.

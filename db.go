@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/txn"
@@ -32,7 +33,11 @@ func Open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Open(dir, o.engineOptions())
+	operators, err := o.registry()
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(dir, o.engineOptions(operators))
 	if err != nil {
 		return nil, public(err)
 	}
@@ -154,25 +159,43 @@ func (db *DB) DurableSeq() uint64 { return uint64(db.engine.DurableSeq()) }
 type KeyspaceOptions struct {
 	// Compression of its data blocks. DefaultCompression follows the database.
 	Compression Compression
+	// TTL is how long keys live that are written with Put: see DB.PutWithTTL.
+	// Zero: for ever.
+	TTL time.Duration
+	// Merge is the name of its merge operator; empty: it has none. Keys of a
+	// keyspace that has one do not expire.
+	Merge string
+}
+
+func (o *KeyspaceOptions) settings() (engine.KeyspaceSettings, error) {
+	if o == nil {
+		return engine.KeyspaceSettings{}, nil
+	}
+	switch {
+	case o.Compression > Small:
+		return engine.KeyspaceSettings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
+	case o.TTL < 0:
+		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
+	case o.TTL > 0 && o.Merge != "":
+		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
+	}
+	return engine.KeyspaceSettings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
 }
 
 // Keyspace returns the keyspace called name, making it if there is none. A
 // keyspace is an independent range of keys with options of its own; batches
 // and snapshots span keyspaces. Where it exists, nil options accept it as it
-// is, as does DefaultCompression; options that differ otherwise fail with
+// is, as do options that are zero; those that differ otherwise fail with
 // ErrKeyspaceDiffers.
 func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	if name == "" || len(name) > maxKeyspaceNameBytes {
 		return nil, ErrKeyspaceName
 	}
-	var compression Compression
-	if opts != nil {
-		compression = opts.Compression
+	settings, err := opts.settings()
+	if err != nil {
+		return nil, err
 	}
-	if compression > Small {
-		return nil, &OptionError{Field: "Compression", Value: compression.String(), Rule: "one of the constants"}
-	}
-	info, err := db.engine.Keyspace(name, uint8(compression))
+	info, err := db.engine.Keyspace(name, settings)
 	if err != nil {
 		return nil, public(err)
 	}

@@ -25,6 +25,12 @@
 // if it conflicts with another one; DB.View is for reading; DB.Begin gives a
 // transaction with options to hold. Single writes and batches need none.
 //
+// # Expiry and merging
+//
+// DB.PutWithTTL writes a key that expires; KeyspaceOptions.TTL makes all keys of
+// a keyspace do so. A keyspace with a merge operator (KeyspaceOptions.Merge) has
+// Keyspace.Merge, which changes a value without reading it: see MergeOperator.
+//
 // # Slices
 //
 // What goes in is copied. What Get and AppendGet return belongs to the caller.

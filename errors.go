@@ -6,6 +6,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -148,6 +149,14 @@ func public(err error) error {
 	var damage *base.CorruptionError
 	if errors.As(err, &damage) {
 		return publicCorruption(damage, err)
+	}
+	var failed *merge.Error
+	if errors.As(err, &failed) {
+		return &MergeError{Operator: failed.Operator, Key: failed.Key, err: err}
+	}
+	var unknown *engine.UnknownOperatorError
+	if errors.As(err, &unknown) {
+		return &UnknownOperatorError{Operator: unknown.Operator, Keyspace: unknown.Keyspace, err: err}
 	}
 	var format *base.FormatError
 	if errors.As(err, &format) {

@@ -29,6 +29,7 @@ type LevelMetrics struct {
 	SizeBytes  uint64
 	Records    uint64 // versions, tombstones included
 	Tombstones uint64
+	Expiring   uint64 // records that expire, or have and are not purged yet
 }
 
 // MemoryMetrics says where the memory budget goes.
@@ -71,6 +72,7 @@ type CompactionMetrics struct {
 	DebtBytes      uint64 // estimate of what is still to be written
 	RecordsMerged  int64  // by flushes too
 	RecordsDropped int64
+	RecordsExpired int64 // purged, by flushes too; some leave a tombstone
 }
 
 // TransactionMetrics counts transactions that had something to write and came to
@@ -142,13 +144,14 @@ func (db *DB) Metrics() Metrics {
 			DebtBytes:      e.CompactionDebt,
 			RecordsMerged:  e.RecordsMerged,
 			RecordsDropped: e.RecordsDropped,
+			RecordsExpired: e.RecordsExpired,
 		},
 		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
 		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
 		Health:       HealthMetrics{public(e.WriteErr), public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
 	}
 	for _, l := range e.Levels {
-		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes})
+		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes, l.Expiring})
 	}
 	return m
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -94,6 +95,9 @@ type Options struct {
 	// Logger gets the engine's events: flushes and compactions at Info, what
 	// it recovers from at Warn, what it cannot do at Error. Default: silent.
 	Logger *slog.Logger
+	// MergeOperators are those that keyspaces may have besides the built-in
+	// ones. A database whose keyspaces need one that is not here does not open.
+	MergeOperators []MergeOperator
 	// Log are the settings of the write-ahead log.
 	Log LogOptions
 	// Tree are the settings of the tree of files. The defaults serve well;
@@ -220,7 +224,7 @@ func (o *Options) hotCacheBytes() int64 {
 }
 
 // engineOptions translates to what the engine takes.
-func (o *Options) engineOptions() engine.Options {
+func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 	return engine.Options{
 		FS:            o.FS,
 		Clock:         clock.System,
@@ -235,6 +239,7 @@ func (o *Options) engineOptions() engine.Options {
 		AsyncDelay:    o.Log.AsyncDelay,
 		Codec:         codecPolicy(o.Compression),
 		CodecFor:      func(setting uint8) engine.CodecPolicy { return codecPolicy(Compression(setting)) },
+		Operators:     operators,
 		ReadOnly:      o.ReadOnly,
 		MustExist:     o.MustExist,
 		TrackHandles:  o.Debug.TrackHandles,

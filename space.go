@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
 )
 
@@ -116,7 +117,15 @@ func (s *space) put(key, value []byte, d engine.Durability) error {
 	if err := checkValue(value); err != nil {
 		return err
 	}
-	return public(s.engine.Set(s.info, s.prefix, key, value, d))
+	return s.set(key, value, s.defaultExpiry(), d)
+}
+
+// set writes a value that expires, unless expiry is 0.
+func (s *space) set(key, value []byte, expiry base.Instant, d engine.Durability) error {
+	if expiry == 0 {
+		return public(s.engine.Set(s.info, s.prefix, key, value, d))
+	}
+	return public(s.engine.SetExpiring(s.info, s.prefix, key, value, expiry, d))
 }
 
 func (s *space) delete(key []byte, d engine.Durability) error {

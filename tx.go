@@ -77,7 +77,11 @@ type txCore struct {
 	touched []*engine.KeyspaceInfo
 	owner   *txn.Owner // of locks; nil before the first
 	hasRead bool       // something that is not its own write
-	ended   bool
+	// savepoints are those that can be used, by their numbers, in the order in
+	// which they were set.
+	savepoints    []int
+	lastSavepoint int
+	ended         bool
 }
 
 // ErrTxEnded says that a transaction was committed or rolled back before.
@@ -192,18 +196,38 @@ func (tx *Tx) AppendGet(dst, key []byte) ([]byte, error) {
 	}
 	var stack [keyStackBytes]byte
 	full := tx.space.key(stack[:0], key)
-	switch value, outcome := tx.core.writes.Get(full); outcome {
+	value, outcome := tx.core.writes.Get(full)
+	switch outcome {
 	case txn.Present:
 		return append(dst, value...), nil
 	case txn.Deleted:
 		return dst, ErrNotFound
+	case txn.Merged:
+		under, err := tx.core.read([]byte{}, full)
+		if err == ErrNotFound {
+			under = nil
+		} else if err != nil {
+			return dst, public(err)
+		}
+		return tx.appendMerged(dst, full, under)
 	}
-	tx.core.hasRead = true
-	if reads := tx.core.tracked(); reads != nil {
+	dst, err := tx.core.read(dst, full)
+	return dst, public(err)
+}
+
+// read appends the value of an internal key under the transaction's own writes,
+// and notes that it was read.
+func (c *txCore) read(dst, full []byte) ([]byte, error) {
+	c.hasRead = true
+	reads := c.tracked()
+	if reads != nil {
 		reads.AddPoint(full)
 	}
-	dst, err := tx.core.snap.AppendGet(dst, full)
-	return dst, public(err)
+	dst, expiry, err := c.snap.AppendGetExpiry(dst, full)
+	if expiry != 0 && reads != nil {
+		reads.AddExpiry(full, expiry)
+	}
+	return dst, err
 }
 
 // Has reports whether key has a value.
@@ -229,7 +253,7 @@ func (tx *Tx) Put(key, value []byte) error {
 		return err
 	}
 	var stack [keyStackBytes]byte
-	tx.core.writes.Put(tx.space.key(stack[:0], key), value)
+	tx.put(tx.space.key(stack[:0], key), value, tx.space.defaultExpiry())
 	return nil
 }
 
@@ -288,7 +312,10 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 		return nil, public(err)
 	}
 	tx.core.hasRead = true
-	c := txn.NewCursor(rows, &tx.core.writes, tx.core.tracked(), bounds.Lower, bounds.Upper)
+	c := txn.NewCursor(txn.Scope{
+		Rows: rows, Lower: bounds.Lower, Upper: bounds.Upper, Reads: tx.core.tracked(),
+		Expires: tx.core.snap.Expires(), Operators: tx.space.engine,
+	}, &tx.core.writes)
 	tx.core.cursors = append(tx.core.cursors, c)
 	return &Iterator{tx: &txIterator{core: tx.core, cursor: c}, prefix: tx.space.prefix}, nil
 }
@@ -345,27 +372,61 @@ func (it *txIterator) close() error {
 	return err
 }
 
+// ErrSavepoint says that a savepoint was given up: by Release of it or of an
+// earlier one, or by going back to an earlier one.
+var ErrSavepoint = errors.New("savepoint was given up")
+
 // Savepoint is a place in a transaction to come back to.
 type Savepoint struct {
-	core *txCore
-	step txn.Step
+	core  *txCore
+	step  txn.Step
+	index int // in txCore.savepoints, if id is there
+	id    int
 }
 
 // Savepoint returns the present place.
-func (tx *Tx) Savepoint() Savepoint { return Savepoint{tx.core, tx.core.writes.Step()} }
+func (tx *Tx) Savepoint() Savepoint {
+	c := tx.core
+	c.lastSavepoint++
+	s := Savepoint{core: c, step: c.writes.Step(), index: len(c.savepoints), id: c.lastSavepoint}
+	c.savepoints = append(c.savepoints, s.id)
+	return s
+}
 
 // RollbackTo takes back all that the transaction has written since the
-// savepoint, which can be used again. What was read since then counts as read.
-// Savepoints that were set later are gone, and going back to one of those takes
-// back what was written since this call.
+// savepoint, which can be used again; those that were set later are given up.
+// What was read since then counts as read.
 func (tx *Tx) RollbackTo(s Savepoint) error {
-	if err := tx.core.usable(); err != nil {
+	if err := tx.core.knows(s); err != nil {
 		return err
 	}
-	if s.core != tx.core {
+	tx.core.savepoints = tx.core.savepoints[:s.index+1]
+	tx.core.writes.TakeBack(s.step)
+	return nil
+}
+
+// Release gives a savepoint up, with those that were set after it: what was
+// written since stays part of the transaction, and RollbackTo refuses them from
+// then on.
+func (tx *Tx) Release(s Savepoint) error {
+	if err := tx.core.knows(s); err != nil {
+		return err
+	}
+	tx.core.savepoints = tx.core.savepoints[:s.index]
+	return nil
+}
+
+// knows says why a savepoint cannot be used, if it cannot.
+func (c *txCore) knows(s Savepoint) error {
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if s.core != c {
 		return errors.New("savepoint belongs to another transaction")
 	}
-	tx.core.writes.TakeBack(s.step)
+	if s.index >= len(c.savepoints) || c.savepoints[s.index] != s.id {
+		return ErrSavepoint
+	}
 	return nil
 }
 
@@ -415,7 +476,11 @@ func (c *txCore) batch() (*engine.Batch, error) {
 type batchSink struct{ *engine.Batch }
 
 func (s batchSink) Put(key, value []byte) error { return s.Set(nil, key, value) }
-func (s batchSink) Delete(key []byte) error     { return s.Batch.Delete(nil, key) }
+func (s batchSink) PutExpiring(key, value []byte, expiry base.Instant) error {
+	return s.SetExpiring(nil, key, value, expiry)
+}
+func (s batchSink) Merge(key, operand []byte) error { return s.Batch.Merge(nil, key, operand) }
+func (s batchSink) Delete(key []byte) error         { return s.Batch.Delete(nil, key) }
 
 // claim returns what must not have changed.
 func (c *txCore) claim() *engine.Check {

@@ -125,7 +125,7 @@ func overrides(f *flag.FlagSet, o *options) (set func()) {
 	number("value", "bytes of a value", func(n int64) { c.ValueBytes = int(n) })
 	number("goroutines", "goroutines of workloads that do not say", func(n int64) { c.Goroutines = int(n) })
 	number("memory", "MiB for caches and write buffers", func(n int64) { c.MemoryBytes = n << 20 })
-	number("repeats", "how often everything is done", func(n int64) { o.repeats = int(n) })
+	number("repeats", "how often everything is done; the sustained load only once", func(n int64) { o.repeats = int(n) })
 	number("rate", "puts per second of the sustained load", func(n int64) { c.SustainedRate = int(n) })
 	span("time", "time of each timed workload", func() *time.Duration { return &c.Time })
 	span("warm-up", "warm-up before it", func() *time.Duration { return &c.WarmUp })

@@ -117,7 +117,8 @@ func runSessions(ctx context.Context, o *options, dir string, run *result.Run, p
 		for _, g := range groups {
 			for i := range o.engines {
 				name := o.engines[(i+repeat-1)%len(o.engines)]
-				if e, err := engine.Lookup(name); err != nil || g.Transactions && !e.Transactions {
+				e, err := engine.Lookup(name)
+				if err != nil || g.Transactions && !e.Transactions || g.Once && repeat > 1 {
 					p.done++
 					continue
 				}

@@ -43,7 +43,10 @@ type Group struct {
 	order  order
 	// Transactions says that only engines with transactions take part.
 	Transactions bool
-	Phases       []Phase
+	// Once says that repeats do not repeat it: it is long, and tells its own
+	// spread.
+	Once   bool
+	Phases []Phase
 }
 
 // Groups lists all workloads.
@@ -73,7 +76,7 @@ func Groups() []Group {
 		groups = append(groups, valuesGroup(size.name, size.bytes))
 	}
 	return append(groups, coldGroup(), openGroup(), Group{
-		Name: "sustained", Phases: []Phase{{prepare: (*Runner).prepare, Workloads: []Workload{
+		Name: "sustained", Once: true, Phases: []Phase{{prepare: (*Runner).prepare, Workloads: []Workload{
 			timed("sustained", "puts to random records at a fixed rate, for long", (*Runner).sustained),
 		}}},
 	})

@@ -33,6 +33,7 @@ func tiers() map[string]int {
 		"internal/rangedel":   2,
 		"internal/framecache": 2,
 		"internal/hotcache":   2,
+		"internal/merge":      2,
 
 		"internal/memtable": 3,
 		"internal/wal":      3,

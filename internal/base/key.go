@@ -32,10 +32,15 @@ const (
 	KindDelete      Kind = 1 // hides every older version of the key
 	KindSet         Kind = 2 // gives the key a value
 	KindRangeDelete Kind = 3 // hides every older version of the keys in [key, value)
+	KindSetExpiring Kind = 4 // gives the key a value until an instant: see stored.go
+	KindMerge       Kind = 5 // applies an operand to the older versions of the key: see stored.go
 )
 
 // Valid reports whether k is a kind this version of the code knows.
-func (k Kind) Valid() bool { return k >= KindDelete && k <= KindRangeDelete }
+func (k Kind) Valid() bool { return k >= KindDelete && k <= KindMerge }
+
+// Point reports whether a record of kind k concerns one key.
+func (k Kind) Point() bool { return k.Valid() && k != KindRangeDelete }
 
 func (k Kind) String() string {
 	switch k {
@@ -45,6 +50,10 @@ func (k Kind) String() string {
 		return "set"
 	case KindRangeDelete:
 		return "range-delete"
+	case KindSetExpiring:
+		return "set-expiring"
+	case KindMerge:
+		return "merge"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -167,4 +176,8 @@ const (
 	// MaxPrefixBytes is the longest keyspace prefix; an internal key has at
 	// most MaxPrefixBytes+MaxKeyBytes bytes.
 	MaxPrefixBytes = 9
+
+	// MaxStoredBytes is the longest value of a record: that of the user, and
+	// what some kinds have before it.
+	MaxStoredBytes = MaxValueBytes + max(ExpiryBytes, ReachBytes)
 )

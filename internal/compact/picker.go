@@ -28,6 +28,10 @@ type Limits struct {
 	// Damaged, if given, tells the files that no job may read. They stay where
 	// they are, and so does what must not pass them.
 	Damaged func(f *manifest.FileMeta) bool
+	// Done, if given, tells the files that were rewritten already for the range
+	// that PickRange is asked for, and that look as if it were worth it again:
+	// operands that no value can be made of keep their sequence numbers.
+	Done func(f *manifest.FileMeta) bool
 }
 
 // anyDamaged reports whether a job may not read one of the files.
@@ -56,6 +60,8 @@ type Job struct {
 	Move bool
 	// Bottom says that no level under OutputLevel has a key of the job's span.
 	Bottom bool
+	// Purge says that the job is there to get rid of expired records.
+	Purge bool
 }
 
 // Span returns the half-open key range that the inputs cover.
@@ -179,7 +185,8 @@ func PickRange(v *manifest.Version, l Limits, lo, hi []byte) *Job {
 func settleBottom(files []*manifest.FileMeta, l Limits) *Job {
 	begin, end := 0, 0
 	for i, f := range files {
-		settled := f.LargestSeq == 0 || f.LargestSeq > l.SharedSeq || l.anyDamaged(files[i:i+1])
+		settled := f.LargestSeq == 0 || f.LargestSeq > l.SharedSeq || l.anyDamaged(files[i:i+1]) ||
+			l.Done != nil && l.Done(f)
 		if settled && end == begin {
 			begin, end = i+1, i+1
 			continue
@@ -322,6 +329,57 @@ func finishJob(v *manifest.Version, j *Job) *Job {
 	j.Move = len(j.Inputs[1]) == 0 && disjoint(j.Inputs[0]) &&
 		!(j.Bottom && hasDeletes(j.Inputs[0]))
 	return j
+}
+
+// PickExpired returns a job that gets rid of records that have expired at a
+// moment, or nil when there is too little to gain; then it tells when that may
+// change next, base.InstantMax if only new files can. A file is due when about
+// half of its expiring records, and a quarter of all its records, are garbage,
+// and in any case when all that expires in it has.
+func PickExpired(v *manifest.Version, l Limits, at base.Instant) (*Job, base.Instant) {
+	next := base.InstantMax
+	for level, files := range v.Levels {
+		for i, f := range files {
+			due := expiryDue(f)
+			if due > at {
+				next = min(next, due)
+				continue
+			}
+			if l.anyDamaged(files[i : i+1]) {
+				continue
+			}
+			if j := expiryJob(v, l, level, f); j != nil {
+				j.Purge, j.Move = true, false
+				return j, at
+			}
+		}
+	}
+	return nil, next
+}
+
+// expiryDue returns when a file is worth a compaction.
+func expiryDue(f *manifest.FileMeta) base.Instant {
+	switch {
+	case f.Expiring.Count == 0:
+		return base.InstantMax
+	case f.Expiring.Count*2 >= f.Count:
+		return f.Expiring.Mean
+	}
+	return f.Expiring.Last
+}
+
+func expiryJob(v *manifest.Version, l Limits, level int, f *manifest.FileMeta) *Job {
+	s := shapeOf(v, l)
+	if level == 0 {
+		return jobFromL0(v, l, s.base)
+	}
+	own := []*manifest.FileMeta{f}
+	for below := level + 1; below <= bottomLevel; below++ {
+		if len(v.Overlapping(below, f.Lo, f.Hi)) > 0 {
+			return jobFromLevel(v, l, level, below, own, 1)
+		}
+	}
+	return &Job{Level: level, OutputLevel: level, Inputs: [2][]*manifest.FileMeta{own, nil}, Bottom: true}
 }
 
 func hasDeletes(files []*manifest.FileMeta) bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/sstable"
 )
@@ -19,6 +20,12 @@ type Config struct {
 	// two neighbours only the newest version of a key can be seen; such a gap
 	// is called a stripe.
 	Snapshots []base.SeqNum
+	// Moments are, for each stripe, the earliest moment at which one who reads
+	// in it, or in a newer one, lives: there is one more than Snapshots. What
+	// has expired by then is a delete. Nil: nothing has expired.
+	Moments []base.Instant
+	// Operators tells the merge operator of a key; nil where there is none.
+	Operators merge.Operators
 	// RangeDeletes are the tombstones of all inputs.
 	RangeDeletes *rangedel.List
 	// Bottom says that nothing older than the inputs exists for their keys
@@ -37,6 +44,7 @@ type Config struct {
 // Stats counts what a run did.
 type Stats struct {
 	RecordsIn, RecordsOut uint64
+	RecordsExpired        uint64 // dropped, or made deletes
 	BytesOut              uint64
 }
 
@@ -75,21 +83,20 @@ type runner struct {
 	fileLo  []byte // output files before this one cover everything under it; nil: first file
 	outputs []*manifest.FileMeta
 	stats   Stats
+	merging mergeRun
 }
 
 func (r *runner) run(ctx context.Context, it base.Iterator) error {
-	for rec := it.First(); rec != nil; rec = it.Next() {
-		r.stats.RecordsIn++
-		if r.stats.RecordsIn%yieldRecords == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			runtime.Gosched()
+	rec := it.First()
+	for rec != nil {
+		if err := r.count(ctx); err != nil {
+			return err
 		}
 		stripe := r.stripeOf(rec.Trailer.Seq())
 		isNew := !r.hasKey || !bytes.Equal(rec.Key, r.key)
 		if !isNew && stripe == r.stripe {
-			continue // a newer version hides this one from everybody
+			rec = it.Next() // a newer version hides this one from everybody
+			continue
 		}
 		if isNew {
 			if err := r.startKey(rec.Key); err != nil {
@@ -97,14 +104,34 @@ func (r *runner) run(ctx context.Context, it base.Iterator) error {
 			}
 		}
 		r.stripe = stripe
-		if r.droppable(rec, stripe) {
-			continue
+		var err error
+		switch {
+		case r.droppable(rec, stripe):
+			rec = it.Next()
+		case rec.Trailer.Kind() == base.KindMerge:
+			rec, err = r.merge(ctx, it, rec, stripe)
+		default:
+			if err = r.write(rec, stripe); err == nil {
+				rec = it.Next()
+			}
 		}
-		if err := r.write(rec, stripe); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return it.Err()
+}
+
+// count notes a record that was read, and now and then lets others go first.
+func (r *runner) count(ctx context.Context) error {
+	r.stats.RecordsIn++
+	if r.stats.RecordsIn%yieldRecords == 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return nil
 }
 
 // startKey notes the new key and ends the output file where that is due. A
@@ -124,32 +151,60 @@ func (r *runner) startKey(key []byte) error {
 	return nil
 }
 
-// droppable reports whether nobody can see the record.
-func (r *runner) droppable(rec *base.Record, stripe int) bool {
+// hidden reports whether a range tombstone hides the record from all who could
+// see it.
+func (r *runner) hidden(rec *base.Record, stripe int) bool {
 	newest := base.SeqNumMax
 	if stripe < len(r.cfg.Snapshots) {
 		newest = r.cfg.Snapshots[stripe]
 	}
-	if covering, _ := r.deletes.Covering(rec.Key, newest); covering > rec.Trailer.Seq() {
+	covering, _ := r.deletes.Covering(rec.Key, newest)
+	return covering > rec.Trailer.Seq()
+}
+
+// expired reports whether the record has expired for all who could see it.
+func (r *runner) expired(rec *base.Record, stripe int) bool {
+	return r.cfg.Moments != nil && rec.Dead(r.cfg.Moments[stripe])
+}
+
+// droppable reports whether nobody can see the record, and nothing is left for
+// it to hide.
+func (r *runner) droppable(rec *base.Record, stripe int) bool {
+	if r.hidden(rec, stripe) {
 		return true
 	}
-	return rec.Trailer.Kind() == base.KindDelete && stripe == 0 && r.cfg.Bottom
+	if stripe != 0 || !r.cfg.Bottom {
+		return false
+	}
+	if r.expired(rec, stripe) {
+		r.stats.RecordsExpired++
+		return true
+	}
+	return rec.Trailer.Kind() == base.KindDelete
 }
 
 func (r *runner) write(rec *base.Record, stripe int) error {
+	if r.expired(rec, stripe) {
+		// Older versions must stay hidden.
+		r.stats.RecordsExpired++
+		return r.put(rec.Key, base.MakeTrailer(rec.Trailer.Seq(), base.KindDelete), nil, stripe)
+	}
+	return r.put(rec.Key, rec.Trailer, rec.Value, stripe)
+}
+
+func (r *runner) put(key []byte, trailer base.Trailer, value []byte, stripe int) error {
 	if r.writer == nil {
-		if err := r.openFile(rec.Key); err != nil {
+		if err := r.openFile(key); err != nil {
 			return err
 		}
 	}
-	trailer := rec.Trailer
-	if r.cfg.Bottom && stripe == 0 {
+	if r.cfg.Bottom && stripe == 0 && trailer.Kind() != base.KindMerge {
 		// Everyone sees it and nothing older exists that it must hide: range
 		// tombstones of this stripe were dropped with the same condition.
 		trailer = base.MakeTrailer(0, trailer.Kind())
 	}
 	r.stats.RecordsOut++
-	return r.writer.Add(rec.Key, trailer, rec.Value)
+	return r.writer.Add(key, trailer, value)
 }
 
 func (r *runner) openFile(firstKey []byte) error {
@@ -195,6 +250,7 @@ func (r *runner) finishFile(hi []byte) error {
 		Deletes:       uint64(props.Deletes),
 		RangeDeletes:  uint64(props.RangeDeletes),
 		RawBytes:      uint64(props.RawKeyBytes) + uint64(props.RawValueBytes),
+		Expiring:      manifest.Expiring(props.Expiring),
 		EntryChecksum: props.EntryChecksum,
 	})
 	r.fileLo = append([]byte(nil), hi...)

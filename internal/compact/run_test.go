@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -62,10 +63,13 @@ type input struct {
 
 const lastSeq = 80
 
+// randomInput makes expiring records of every second key and operands of the
+// others.
 func randomInput(rng *rand.Rand) input {
 	var in input
 	for seq := base.SeqNum(1); seq <= lastSeq; seq++ {
-		key := fmt.Appendf(nil, "k%02d", rng.IntN(15))
+		n := rng.IntN(15)
+		key := fmt.Appendf(nil, "k%02d", n)
 		switch rng.IntN(8) {
 		case 0:
 			hi := fmt.Appendf(nil, "k%02d", rng.IntN(16))
@@ -74,6 +78,13 @@ func randomInput(rng *rand.Rand) input {
 			}
 		case 1, 2:
 			in.rows = append(in.rows, base.Record{Key: key, Trailer: base.MakeTrailer(seq, base.KindDelete)})
+		case 3, 4:
+			kind, value := base.KindMerge, base.AppendReach(nil, seq, seq)
+			if n%2 == 0 {
+				kind, value = base.KindSetExpiring, base.AppendExpiry(nil, base.Instant(1+rng.IntN(2*lastSeq)))
+			}
+			value = fmt.Append(value, seq)
+			in.rows = append(in.rows, base.Record{Key: key, Trailer: base.MakeTrailer(seq, kind), Value: value})
 		default:
 			in.rows = append(in.rows, base.Record{
 				Key: key, Trailer: base.MakeTrailer(seq, base.KindSet), Value: fmt.Append(nil, seq),
@@ -88,6 +99,51 @@ func randomInput(rng *rand.Rand) input {
 	})
 	return in
 }
+
+// momentOf is the moment at which a reader at seq lives.
+func momentOf(seq base.SeqNum) base.Instant { return base.Instant(min(seq, lastSeq)) }
+
+func (in *input) moments() []base.Instant {
+	var out []base.Instant
+	for _, seq := range in.snapshots {
+		out = append(out, momentOf(seq))
+	}
+	return append(out, lastSeq)
+}
+
+// listing is an operator that shows in which order operands were applied.
+type listing struct {
+	merge.Operator
+	unlucky bool // it fails on a value
+}
+
+func newListing(rng *rand.Rand) *listing {
+	l := &listing{unlucky: rng.IntN(3) == 0}
+	l.Operator = merge.Operator{
+		Name: "listing",
+		Merge: func(dst, value []byte, operands [][]byte) ([]byte, error) {
+			if l.unlucky && string(value) == "13" {
+				return dst, errors.New("unlucky")
+			}
+			if value == nil {
+				value = []byte("absent")
+			}
+			dst = append(dst, value...)
+			for _, op := range operands {
+				dst = append(append(dst, '+'), op...)
+			}
+			return dst, nil
+		},
+	}
+	if rng.IntN(2) == 0 {
+		l.Combine = func(dst []byte, operands [][]byte) ([]byte, bool) {
+			return append(dst, bytes.Join(operands, []byte("+"))...), true
+		}
+	}
+	return l
+}
+
+func (l *listing) MergeOperator([]byte) *merge.Operator { return &l.Operator }
 
 // workshop is where outputs are written and read back.
 type workshop struct {
@@ -141,13 +197,18 @@ func (w *workshop) open(files []*manifest.FileMeta) ([]iterate.Source, *rangedel
 }
 
 // view returns what a reader at seq sees.
-func view(sources []iterate.Source, deletes *rangedel.List, seq base.SeqNum) []string {
+func view(sources []iterate.Source, deletes *rangedel.List, seq base.SeqNum, operators *listing) []string {
 	v := iterate.NewVisible(iterate.NewMerging(sources), iterate.Options{
-		Seq: seq, RangeDeletes: []*rangedel.List{deletes},
+		Seq: seq, RangeDeletes: []*rangedel.List{deletes}, At: momentOf(seq), Operators: operators,
 	})
 	var out []string
-	for ok := v.First(); ok; ok = v.Next() {
-		out = append(out, fmt.Sprintf("%s=%s", v.Key(), v.Value()))
+	for n := range 15 { // one by one, because a key whose operator fails ends a walk
+		key := fmt.Appendf(nil, "k%02d", n)
+		if v.SeekGE(key) && bytes.Equal(v.Key(), key) {
+			out = append(out, fmt.Sprintf("%s=%s until %d", v.Key(), v.Value(), v.Expiry()))
+		} else if v.Err() != nil {
+			out = append(out, fmt.Sprintf("%s: %v", key, v.Err()))
+		}
 	}
 	return out
 }
@@ -160,8 +221,10 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 		in := randomInput(rng)
 		w := newWorkshop(t)
 		deletes := rangedel.Build(in.tombstones)
+		operators := newListing(rng)
 		cfg := Config{
 			Snapshots: in.snapshots, RangeDeletes: deletes, Bottom: rng.IntN(2) == 0,
+			Moments: in.moments(), Operators: operators,
 			FileBytes: int64(rng.IntN(2) * 600),
 			Border: func(prev, next []byte, _ int64) bool {
 				return prev[2] != next[2] && next[2] == '5'
@@ -175,12 +238,12 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 		checkFiles(t, files, stats, cfg.Border)
 		sources, after := w.open(files)
 		for _, seq := range append(in.snapshots, lastSeq, base.SeqNumMax) {
-			want := view([]iterate.Source{{Iter: &records{rows: in.rows}, MaxSeq: base.SeqNumMax}}, deletes, seq)
-			if got := view(sources, after, seq); !slices.Equal(got, want) {
+			want := view([]iterate.Source{{Iter: &records{rows: in.rows}, MaxSeq: base.SeqNumMax}}, deletes, seq, operators)
+			if got := view(sources, after, seq, operators); !slices.Equal(got, want) {
 				t.Fatalf("seed %d, bottom %v: at %d readers see\n%v instead of\n%v", seed, cfg.Bottom, seq, got, want)
 			}
 		}
-		if cfg.Bottom && len(in.snapshots) == 0 {
+		if cfg.Bottom && len(in.snapshots) == 0 && !operators.unlucky {
 			checkNoGarbage(t, files)
 		}
 	}
@@ -211,9 +274,10 @@ func TestRunHidesWhatLiesBelow(t *testing.T) {
 				deletesBelow = append(deletesBelow, d)
 			}
 		}
-		w := newWorkshop(t)
+		w, operators := newWorkshop(t), newListing(rng)
 		files, _, err := Run(context.Background(), &records{rows: above}, Config{
-			Snapshots: in.snapshots, RangeDeletes: rangedel.Build(deletesAbove), FileBytes: int64(rng.IntN(2) * 300),
+			Snapshots: in.snapshots, Moments: in.moments(), Operators: operators,
+			RangeDeletes: rangedel.Build(deletesAbove), FileBytes: int64(rng.IntN(2) * 300),
 			Border:    func(_, _ []byte, _ int64) bool { return false },
 			NewWriter: w.newWriter,
 		})
@@ -227,8 +291,8 @@ func TestRunHidesWhatLiesBelow(t *testing.T) {
 		sources = append(sources, source(below))
 		after = rangedel.Merge(after, rangedel.Build(deletesBelow))
 		for _, seq := range append(in.snapshots, lastSeq, base.SeqNumMax) {
-			want := view([]iterate.Source{source(in.rows)}, rangedel.Build(in.tombstones), seq)
-			if got := view(sources, after, seq); !slices.Equal(got, want) {
+			want := view([]iterate.Source{source(in.rows)}, rangedel.Build(in.tombstones), seq, operators)
+			if got := view(sources, after, seq, operators); !slices.Equal(got, want) {
 				t.Fatalf("seed %d, older than %d below: at %d readers see\n%v instead of\n%v", seed, border, seq, got, want)
 			}
 		}

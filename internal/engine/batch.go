@@ -17,9 +17,10 @@ import (
 //	count  u32
 //	count times:
 //	  kind u8, key length uvarint, key,
-//	  and for set and range-delete: value length uvarint, value
+//	  and for all but delete: value length uvarint, value
 //
-// The value of a range-delete is its upper bound. Keys are internal: they
+// The value of a range-delete is its upper bound; base/stored.go has those of
+// set-expiring and merge. Keys are internal: they
 // include the keyspace prefix. A Batch is used by one goroutine at a time.
 type Batch struct {
 	buf []byte
@@ -27,6 +28,8 @@ type Batch struct {
 	memBytes int64
 	// keyspaces are the named keyspaces written to.
 	keyspaces []*KeyspaceInfo
+	expiring  bool // whether a record expires
+	merging   bool // whether a record is an operand
 }
 
 const batchHeaderBytes = 4
@@ -53,6 +56,7 @@ func (b *Batch) Reset() {
 	b.buf = b.buf[:0]
 	b.memBytes = 0
 	b.keyspaces = b.keyspaces[:0]
+	b.expiring, b.merging = false, false
 }
 
 // Touch notes that the batch writes to a keyspace; nil is the default one.
@@ -78,6 +82,29 @@ func (b *Batch) Set(prefix, key, value []byte) error {
 		return err
 	}
 	b.appendValue(value)
+	return nil
+}
+
+// SetExpiring adds a write of value to the key prefix+key, which counts as
+// absent from expiry on.
+func (b *Batch) SetExpiring(prefix, key, value []byte, expiry base.Instant) error {
+	if err := b.begin(base.KindSetExpiring, prefix, key, base.ExpiryBytes+len(value)); err != nil {
+		return err
+	}
+	b.expiring = true
+	b.buf = binary.AppendUvarint(b.buf, uint64(base.ExpiryBytes+len(value)))
+	b.buf = append(base.AppendExpiry(b.buf, expiry), value...)
+	return nil
+}
+
+// Merge adds the application of an operand to the key prefix+key.
+func (b *Batch) Merge(prefix, key, operand []byte) error {
+	if err := b.begin(base.KindMerge, prefix, key, base.ReachBytes+len(operand)); err != nil {
+		return err
+	}
+	b.merging = true
+	b.buf = binary.AppendUvarint(b.buf, uint64(base.ReachBytes+len(operand)))
+	b.buf = append(base.AppendReach(b.buf, 0, 0), operand...)
 	return nil
 }
 
@@ -163,9 +190,24 @@ func (r *batchReader) next() (bool, error) {
 		if r.value, ok = r.take(); !ok {
 			return false, fmt.Errorf("%w: bad value", errBatchEncoding)
 		}
+		if r.kind >= base.KindSetExpiring && !wellFormed(r.kind, r.value) {
+			return false, fmt.Errorf("%w: bad value of %v", errBatchEncoding, r.kind)
+		}
 	}
 	r.left--
 	return true, nil
+}
+
+// wellFormed checks what comes before the value of the user in some kinds. An
+// operand in a batch stands for itself.
+func wellFormed(kind base.Kind, stored []byte) (ok bool) {
+	switch kind {
+	case base.KindSetExpiring:
+		_, _, ok = base.SplitExpiry(stored)
+	case base.KindMerge:
+		_, _, ok = base.SplitOperand(0, stored)
+	}
+	return ok
 }
 
 // take reads a length and that many bytes.

@@ -23,6 +23,7 @@ func (db *DB) Close() error {
 		if timer := db.pipeline.flushTimer; timer != nil {
 			timer.Stop() // what it would write, Close makes durable
 		}
+		db.timeline.stop()
 		return nil
 	})
 	if err != nil {
@@ -32,6 +33,7 @@ func (db *DB) Close() error {
 	// they have until they are told to stop.
 	db.stop()
 	db.mu.Lock()
+	db.fields.purge.stop()
 	db.broadcast() // to those who wait for work that nobody will do now
 	db.mu.Unlock()
 	db.workers.Wait()

@@ -90,7 +90,7 @@ func TestKeyspaceBehindClose(t *testing.T) {
 			return done
 		}
 		closed = begin(1, db.Close)
-		late = begin(2, func() error { _, err := db.Keyspace("late", 0); return err })
+		late = begin(2, func() error { _, err := db.Keyspace("late", KeyspaceSettings{}); return err })
 		return nil
 	})
 	must(t, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -38,6 +39,8 @@ type pipeline struct {
 	// be written.
 	hotWrites []uint64
 	lastSeq   base.SeqNum // the newest sequence number given out
+	merged    []byte      // what an operand comes to, before it is in the memtable
+	joinFloor base.SeqNum // operands that are not newer are not joined: see DB.joins
 
 	flushPending atomic.Bool // whether a delayed flush of the log is under way
 	flushTimer   clock.Timer // of the last one; nil before the first
@@ -89,6 +92,13 @@ func (p *pipeline) newRequest() *request {
 func (db *DB) Set(k *KeyspaceInfo, prefix, key, value []byte, d Durability) error {
 	r := db.newSingle(k)
 	err := r.own.Set(prefix, key, value)
+	return db.submitSingle(r, d, err)
+}
+
+// SetExpiring writes one key of a keyspace that counts as absent from expiry on.
+func (db *DB) SetExpiring(k *KeyspaceInfo, prefix, key, value []byte, expiry base.Instant, d Durability) error {
+	r := db.newSingle(k)
+	err := r.own.SetExpiring(prefix, key, value, expiry)
 	return db.submitSingle(r, d, err)
 }
 
@@ -292,6 +302,9 @@ func (db *DB) commitGroup(group []*request) error {
 		durability = max(durability, r.durability)
 		payloads = append(payloads, r.batch.buf)
 		bytes += int64(r.batch.SizeBytes())
+		if r.batch.expiring {
+			db.timeline.used.Store(true)
+		}
 	}
 	db.pipeline.payloads = payloads
 	defer clear(payloads)
@@ -314,6 +327,9 @@ func (db *DB) commitGroup(group []*request) error {
 	db.pipeline.lastSeq = last
 	if large {
 		return db.applyLarge(payloads, first, last)
+	}
+	if slices.ContainsFunc(group, func(r *request) bool { return r.batch.merging }) {
+		defer db.beginJoins()()
 	}
 	defer db.endHotWrites()
 	if err := db.apply(payloads, first); err != nil {
@@ -393,9 +409,12 @@ func (db *DB) apply(payloads [][]byte, first base.SeqNum) error {
 				break
 			}
 			db.beginHotWrite(&r)
-			if r.kind == base.KindRangeDelete {
+			switch r.kind {
+			case base.KindRangeDelete:
 				err = mem.AddRangeDelete(r.key, r.value, seq)
-			} else {
+			case base.KindMerge:
+				err = db.addOperand(mem, r.key, r.value, seq)
+			default:
 				err = mem.Add(r.key, base.MakeTrailer(seq, r.kind), r.value)
 			}
 			if err != nil {

@@ -64,7 +64,7 @@ func TestGroupIsAsDurableAsItsStrictestMember(t *testing.T) {
 // reach.
 func TestBatchBehindDropIsRefused(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
-	info, err := db.Keyspace("k", 0)
+	info, err := db.Keyspace("k", KeyspaceSettings{})
 	must(t, err)
 	prefix := AppendPrefix(nil, info.ID)
 	b := new(Batch)
@@ -85,7 +85,7 @@ func TestBatchBehindDropIsRefused(t *testing.T) {
 func TestDropIsDurableBeforeTheName(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, testOptions(fs))
-	info, err := db.Keyspace("k", 0)
+	info, err := db.Keyspace("k", KeyspaceSettings{})
 	must(t, err)
 	prefix := AppendPrefix(nil, info.ID)
 	must(t, db.Set(info, prefix, []byte("a"), []byte("1"), Sync))
@@ -174,7 +174,7 @@ func TestFailedManifestRefusesCommits(t *testing.T) {
 	db := openTest(t, testOptions(faulty))
 	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), Sync))
 	rule := faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.manifest", Err: syscall.EIO})
-	if _, err := db.Keyspace("k", 0); !errors.Is(err, syscall.EIO) && rule.Fired() > 0 {
+	if _, err := db.Keyspace("k", KeyspaceSettings{}); !errors.Is(err, syscall.EIO) && rule.Fired() > 0 {
 		t.Errorf("keyspace on a failed manifest: %v", err)
 	}
 	for _, d := range []Durability{Async, Flush, Sync} {

@@ -17,6 +17,7 @@ import (
 type manualCompaction struct {
 	lo, hi []byte
 	ctx    context.Context
+	wrote  map[base.FileNum]bool // files that were written for it
 	done   bool
 	err    error
 }
@@ -54,12 +55,12 @@ func (db *DB) compactionWorker(ctx context.Context) {
 // it serves.
 func (db *DB) runJobFor(ctx context.Context, manual *manualCompaction, job *compact.Job) error {
 	if manual == nil {
-		return db.runJob(ctx, job)
+		return db.runJob(ctx, job, nil)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(manual.ctx, cancel)()
-	return db.runJob(ctx, job)
+	return db.runJob(ctx, job, manual)
 }
 
 // pickJob returns the next job, and the request it serves if any. Requests
@@ -79,6 +80,7 @@ func (db *DB) pickJob() (*compact.Job, *manualCompaction) {
 	for len(db.fields.manual) > 0 {
 		m := db.fields.manual[0]
 		if m.ctx.Err() == nil {
+			limits.Done = func(f *manifest.FileMeta) bool { return m.wrote[f.Num] }
 			if job := compact.PickRange(v, limits, m.lo, m.hi); job != nil {
 				return db.shaped(db.unclaimed(job)), m
 			}
@@ -90,6 +92,9 @@ func (db *DB) pickJob() (*compact.Job, *manualCompaction) {
 	}
 	if job := compact.Pick(v, limits); job != nil {
 		return db.shaped(db.unclaimed(job)), nil
+	}
+	if job := db.pickPurge(v, limits); job != nil {
+		return db.unclaimed(job), nil
 	}
 	return nil, nil
 }
@@ -220,8 +225,8 @@ func (db *DB) quarantine(job *compact.Job, err error) bool {
 	return true
 }
 
-// runJob does a job and installs its result.
-func (db *DB) runJob(ctx context.Context, job *compact.Job) error {
+// runJob does a job, for a request if one is given, and installs its result.
+func (db *DB) runJob(ctx context.Context, job *compact.Job, manual *manualCompaction) error {
 	start := db.opts.Clock.Now()
 	edit := &manifest.Edit{}
 	for i, files := range job.Inputs {
@@ -247,6 +252,11 @@ func (db *DB) runJob(ctx context.Context, job *compact.Job) error {
 			gone = nil
 		}
 		db.installVersion(v, now.mem, now.imms, gone)
+		if manual != nil && !job.Move {
+			for _, meta := range outputs {
+				manual.wrote[meta.Num] = true
+			}
+		}
 	})
 	if errors.Is(err, manifest.ErrRefused) && !job.Move {
 		db.removeOutputs(outputs)
@@ -255,6 +265,9 @@ func (db *DB) runJob(ctx context.Context, job *compact.Job) error {
 		return err // else the outputs stay: see DB.edit
 	}
 	took := db.opts.Clock.Now().Sub(start)
+	if job.Purge {
+		db.restAfterPurge(took)
+	}
 	db.counters.compacted(job, outputs, took)
 	db.opts.Logger.Info("compacted", "from", job.Level, "to", job.OutputLevel, "move", job.Move,
 		"bytes", job.Bytes(), "files", len(outputs), "took", took)
@@ -266,7 +279,7 @@ func (db *DB) mergeFiles(ctx context.Context, job *compact.Job) ([]*manifest.Fil
 	db.mu.Lock()
 	rs := db.lockedState()
 	rs.refs.Add(1)
-	snapshots := db.fields.snapshots.all()
+	snapshots, moments := db.fields.snapshots.all(), db.moments()
 	db.mu.Unlock()
 	defer db.release(rs)
 
@@ -282,6 +295,7 @@ func (db *DB) mergeFiles(ctx context.Context, job *compact.Job) ([]*manifest.Fil
 	}
 	return db.runCompaction(ctx, merged, out, compact.Config{
 		Snapshots:    snapshots,
+		Moments:      moments,
 		RangeDeletes: deletes,
 		Bottom:       job.Bottom,
 	})

@@ -6,6 +6,7 @@
 //
 //   - the commit pipeline's leadership (commit.go): one group at a time writes
 //     the log and the memtable;
+//   - DB.joins: operands are being applied, or a snapshot made;
 //   - DB.manifestMu: one edit of the manifest at a time, file sync included;
 //   - DB.mu: the fields under it, never held during I/O.
 //
@@ -25,6 +26,7 @@ import (
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/wal"
 )
@@ -37,8 +39,12 @@ type DB struct {
 	lock   io.Closer
 	memory offheap.Accountant
 	epochs epoch.Domain
-	cache  *framecache.Cache
-	hot    *hotcache.Cache // nil: none
+	// timeline tells when records expire.
+	timeline timeline
+	cache    *framecache.Cache
+	hot      *hotcache.Cache // nil: none
+	// operators are the merge operators by keyspace; nil as long as there are none.
+	operators atomic.Pointer[map[uint64]*merge.Operator]
 
 	// visible is the newest sequence number that readers may see. It follows
 	// the data: whoever loads the read state after it sees everything up to it.
@@ -51,6 +57,12 @@ type DB struct {
 	pipeline pipeline
 	pace     pacer
 	log      *wal.Log // nil in a read-only database
+
+	// joins keeps new snapshots out while operands are applied: an operand that
+	// the memtable joins with older ones must not come to stand for some that a
+	// snapshot sees and some that it does not, because nobody could take it apart
+	// again. It is taken before mu.
+	joins sync.Mutex
 
 	manifestMu sync.Mutex
 	manifest   *manifest.Log // nil in a read-only database
@@ -82,6 +94,7 @@ type guarded struct {
 	claimed     map[base.FileNum]bool  // inputs of the running job, and files about to go
 	quarantined map[base.FileNum]error // damaged, and how: no job may read them
 	manual      []*manualCompaction
+	purge       purging
 	keyspaces   keyspaceSet
 	// The outcome of the last job of each background worker.
 	flushErr, compactErr, logErr error
@@ -244,11 +257,13 @@ func (db *DB) edit(e *manifest.Edit, done func(v *manifest.Version)) error {
 	db.mu.Lock()
 	e.NextFileNum = db.fields.nextFileNum
 	db.mu.Unlock()
+	e.ClockMark = db.timeline.moment()
 	if err := db.manifest.Append(e); errors.Is(err, manifest.ErrRefused) {
 		return err
 	} else if err != nil {
 		return db.poison("manifest", err)
 	}
+	raise(&db.timeline.mark, int64(e.ClockMark))
 	v := db.manifest.State().Version
 	db.mu.Lock()
 	defer db.mu.Unlock()

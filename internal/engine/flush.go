@@ -96,10 +96,11 @@ func (db *DB) writeMemories(ctx context.Context, mems []*memory) ([]*manifest.Fi
 	merged := iterate.NewMerging(sources)
 	defer merged.Close()
 	db.mu.Lock()
-	snapshots := db.fields.snapshots.all()
+	snapshots, moments := db.fields.snapshots.all(), db.moments()
 	db.mu.Unlock()
 	return db.runCompaction(ctx, merged, compactionOutput{level: 0}, compact.Config{
 		Snapshots:    snapshots,
+		Moments:      moments,
 		RangeDeletes: memoryRangeDeletes(mems),
 	})
 }
@@ -169,6 +170,7 @@ func (db *DB) runCompaction(ctx context.Context, it base.Iterator, out compactio
 	cfg compact.Config) (outputs []*manifest.FileMeta, err error) {
 	var created []base.FileNum
 	cfg.FileBytes = out.fileBytes
+	cfg.Operators = db
 	cfg.Border = db.borderFunc(out)
 	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
 		num := db.newFileNum()

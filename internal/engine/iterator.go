@@ -49,11 +49,12 @@ type IterOptions struct {
 
 // NewIterator returns an iterator over what is visible now.
 func (db *DB) NewIterator(o IterOptions) (*Iterator, error) {
+	at := db.timeline.moment()
 	rs, seq, h, err := db.acquire(iteratorKind)
 	if err != nil {
 		return nil, err
 	}
-	return db.newIterator(rs, seq, h, o)
+	return db.newIterator(rs, snapshotAt{seq, at}, h, o)
 }
 
 // NewIterator returns an iterator over what the snapshot sees.
@@ -67,11 +68,11 @@ func (s *Snapshot) NewIterator(o IterOptions) (*Iterator, error) {
 		s.db.handles.close(h)
 		return nil, err
 	}
-	return s.db.newIterator(rs, s.seq, h, o)
+	return s.db.newIterator(rs, snapshotAt{s.seq, s.moment}, h, o)
 }
 
 // newIterator takes over the reference on rs and the handle.
-func (db *DB) newIterator(rs *readState, seq base.SeqNum, h *handle, o IterOptions) (*Iterator, error) {
+func (db *DB) newIterator(rs *readState, at snapshotAt, h *handle, o IterOptions) (*Iterator, error) {
 	core := iteratorCores.Get().(*iteratorCore)
 	core.rs = rs
 	if err := core.gather(db, o); err != nil {
@@ -81,10 +82,13 @@ func (db *DB) newIterator(rs *readState, seq base.SeqNum, h *handle, o IterOptio
 	}
 	core.merging.Reset(core.sources)
 	core.visible.Init(&core.merging, iterate.Options{
-		Seq:          seq,
+		Seq:          at.seq,
 		Lower:        o.Lower,
 		Upper:        o.Upper,
 		RangeDeletes: core.lists,
+		At:           at.moment,
+		Expired:      &db.timeline,
+		Operators:    db,
 	})
 	return &Iterator{
 		db:     db,
@@ -158,6 +162,7 @@ func (c *iteratorCore) free(db *DB) error {
 	for i := range c.levels {
 		c.levels[i].files = levelFiles{}
 	}
+	c.visible.Forget()
 	db.release(c.rs)
 	c.rs = nil
 	iteratorCores.Put(c)
@@ -248,6 +253,14 @@ func (it *Iterator) Value() []byte {
 	return it.core.visible.Value()
 }
 
+// Expiry returns when the row expires, 0 if never.
+func (it *Iterator) Expiry() base.Instant {
+	if !it.Valid() {
+		return 0
+	}
+	return it.core.visible.Expiry()
+}
+
 // Err returns what stopped the iterator, nil if it merely reached an end.
 func (it *Iterator) Err() error {
 	if it.err != nil || it.core == nil {
@@ -269,5 +282,6 @@ func (it *Iterator) Close() error {
 		err = closeErr
 	}
 	it.db.handles.close(it.handle)
+	it.db.saveMarkLater()
 	return err
 }

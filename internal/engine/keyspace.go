@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"sync/atomic"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/manifest"
 )
@@ -76,11 +77,26 @@ type keyspaceSet struct {
 // KeyspaceInfo describes a keyspace. All but the mark that it was dropped is
 // immutable.
 type KeyspaceInfo struct {
-	ID          uint64
-	Name        string
-	Compression uint8 // as manifest.Keyspace has it
+	ID   uint64
+	Name string
+	KeyspaceSettings
 
 	dropped atomic.Bool
+}
+
+// KeyspaceSettings are what a keyspace was made with.
+type KeyspaceSettings struct {
+	Compression uint8 // as manifest.Keyspace has it
+	// TTL is how long values live where the write does not say; 0: for ever.
+	TTL   time.Duration
+	Merge string // the name of the merge operator; empty: none
+}
+
+// agree reports whether a keyspace with settings s can be used by one who asks
+// for o: what is zero there is not asked for.
+func (s KeyspaceSettings) agree(o KeyspaceSettings) bool {
+	return (o.Compression == 0 || o.Compression == s.Compression) &&
+		(o.TTL == 0 || o.TTL == s.TTL) && (o.Merge == "" || o.Merge == s.Merge)
 }
 
 // Dropped reports whether the keyspace is gone.
@@ -95,7 +111,10 @@ func newKeyspaceSet(list []manifest.Keyspace) keyspaceSet {
 }
 
 func (s *keyspaceSet) add(k manifest.Keyspace) *KeyspaceInfo {
-	info := &KeyspaceInfo{ID: k.ID, Name: k.Name, Compression: k.Compression}
+	info := &KeyspaceInfo{
+		ID: k.ID, Name: k.Name,
+		KeyspaceSettings: KeyspaceSettings{k.Compression, time.Duration(k.TTLNS), k.Merge},
+	}
 	s.byName[k.Name], s.byID[k.ID] = info, info
 	return info
 }
@@ -106,13 +125,16 @@ func (s *keyspaceSet) drop(k *KeyspaceInfo) {
 }
 
 // Keyspace returns the keyspace called name, making it if it does not exist.
-// With an existing one, a compression setting other than 0 must agree.
-func (db *DB) Keyspace(name string, compression uint8) (*KeyspaceInfo, error) {
+// With an existing one, the settings that are not zero must agree.
+func (db *DB) Keyspace(name string, settings KeyspaceSettings) (*KeyspaceInfo, error) {
 	if info := db.lookKeyspace(name); info != nil {
-		if compression != 0 && compression != info.Compression {
+		if !info.agree(settings) {
 			return nil, fmt.Errorf("%w: %q", ErrKeyspaceDiffers, name)
 		}
 		return info, nil
+	}
+	if settings.Merge != "" && db.opts.Operators[settings.Merge] == nil {
+		return nil, &UnknownOperatorError{Operator: settings.Merge, Keyspace: name}
 	}
 	if err := db.writable(); err != nil {
 		return nil, err
@@ -120,13 +142,20 @@ func (db *DB) Keyspace(name string, compression uint8) (*KeyspaceInfo, error) {
 	var info *KeyspaceInfo
 	err := db.alone(func() error {
 		if info = db.lookKeyspace(name); info != nil {
-			return nil // someone else was first
+			if !info.agree(settings) { // someone else was first
+				return fmt.Errorf("%w: %q", ErrKeyspaceDiffers, name)
+			}
+			return nil
 		}
 		if err := db.writable(); err != nil { // Close may have been first
 			return err
 		}
-		k := manifest.Keyspace{ID: db.manifest.State().NextKeyspaceID, Name: name, Compression: compression}
+		k := manifest.Keyspace{
+			ID: db.manifest.State().NextKeyspaceID, Name: name,
+			Compression: settings.Compression, TTLNS: uint64(settings.TTL), Merge: settings.Merge,
+		}
 		return db.edit(&manifest.Edit{AddKeyspaces: []manifest.Keyspace{k}}, func(*manifest.Version) {
+			db.addOperator(k)
 			info = db.fields.keyspaces.add(k)
 		})
 	})

@@ -19,6 +19,7 @@ type counters struct {
 	compactionRead, compactionWritten atomic.Int64
 	compactionNS                      atomic.Int64
 	recordsMerged, recordsDropped     atomic.Int64
+	recordsExpired                    atomic.Int64
 	stallNS                           atomic.Int64
 	txCommits, txConflicts            atomic.Int64
 	logStart                          wal.Position // where the current segment began; of the leader
@@ -50,6 +51,7 @@ func (c *counters) compacted(job *compact.Job, outputs []*manifest.FileMeta, too
 func (c *counters) merged(s compact.Stats) {
 	c.recordsMerged.Add(int64(s.RecordsIn))
 	c.recordsDropped.Add(int64(s.RecordsIn - s.RecordsOut))
+	c.recordsExpired.Add(int64(s.RecordsExpired))
 }
 
 // Metrics is a picture of the engine at one moment.
@@ -72,6 +74,7 @@ type Metrics struct {
 	CompactionTime                    time.Duration
 	CompactionDebt                    uint64
 	RecordsMerged, RecordsDropped     int64
+	RecordsExpired                    int64
 	StallTime                         time.Duration
 	TxCommits, TxConflicts            int64
 	OpenIterators, OpenSnapshots      int
@@ -87,6 +90,8 @@ type LevelMetrics struct {
 	Bytes   uint64
 	Records uint64
 	Deletes uint64
+	// Expiring records, whether they have expired or not.
+	Expiring uint64
 }
 
 // Metrics returns the engine's figures. It takes no lock that a commit holds
@@ -118,6 +123,7 @@ func (db *DB) Metrics() Metrics {
 		CompactionDebt:    compact.DebtBytes(rs.tree.version, db.limits()),
 		RecordsMerged:     c.recordsMerged.Load(),
 		RecordsDropped:    c.recordsDropped.Load(),
+		RecordsExpired:    c.recordsExpired.Load(),
 		StallTime:         time.Duration(c.stallNS.Load()),
 		TxCommits:         c.txCommits.Load(),
 		TxConflicts:       c.txConflicts.Load(),
@@ -137,6 +143,7 @@ func (db *DB) Metrics() Metrics {
 			m.Levels[level].Bytes += f.SizeBytes
 			m.Levels[level].Records += f.Count
 			m.Levels[level].Deletes += f.Deletes
+			m.Levels[level].Expiring += f.Expiring.Count
 		}
 	}
 	if db.log != nil {

@@ -16,8 +16,9 @@ func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) er
 	if db.closed.Load() {
 		return base.ErrClosed
 	}
+	at := db.timeline.moment()
 	rs, seq := db.view()
-	return db.multiGetAt(rs, keys, seq, fn)
+	return db.multiGetAt(rs, keys, seq, at, fn)
 }
 
 // MultiGet is DB.MultiGet as of the snapshot.
@@ -28,12 +29,12 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 	if err != nil {
 		return err
 	}
-	return s.db.multiGetAt(rs, keys, s.seq, fn)
+	return s.db.multiGetAt(rs, keys, s.seq, s.moment, fn)
 }
 
 // multiGetAt visits the keys in their order, so that neighbours find what they
 // share in the processor's caches.
-func (db *DB) multiGetAt(rs *readState, keys [][]byte, seq base.SeqNum,
+func (db *DB) multiGetAt(rs *readState, keys [][]byte, seq base.SeqNum, at base.Instant,
 	fn func(i int, value []byte, err error) error) error {
 	order := make([]int, len(keys))
 	for i := range order {
@@ -41,7 +42,7 @@ func (db *DB) multiGetAt(rs *readState, keys [][]byte, seq base.SeqNum,
 	}
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
 	for _, i := range order {
-		value, err := db.getAt(rs, keys[i], base.Hash(keys[i]), seq)
+		value, _, err := db.getAt(rs, keys[i], base.Hash(keys[i]), seq, at)
 		if err := fn(i, value, err); err != nil {
 			return err
 		}

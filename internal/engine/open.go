@@ -194,7 +194,8 @@ func (db *DB) openManifest() (*manifest.State, error) {
 	}
 	db.id = state.DBID
 	db.fields.keyspaces = newKeyspaceSet(state.Keyspaces)
-	return state, nil
+	db.timeline.init(db.opts.Clock, state.ClockMark)
+	return state, db.findOperators(state.Keyspaces)
 }
 
 // beginManifest goes on in a new manifest file, before the first edit.
@@ -341,6 +342,9 @@ func (db *DB) replayGroup(first base.SeqNum, payload []byte) error {
 		}
 		last = seq
 		need += recordBound(&r)
+		if r.kind == base.KindSetExpiring {
+			db.timeline.used.Store(true)
+		}
 		records++
 	}
 	if last <= flushed {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -41,6 +42,8 @@ type Options struct {
 	Codec         CodecPolicy
 	// CodecFor decodes a keyspace's own setting; 0 means that it has none.
 	CodecFor func(setting uint8) CodecPolicy
+	// Operators are the merge operators that keyspaces may have.
+	Operators merge.Registry
 
 	ReadOnly  bool
 	MustExist bool

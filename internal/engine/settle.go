@@ -12,7 +12,7 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 	if err := db.Flush(ctx); err != nil {
 		return err
 	}
-	m := &manualCompaction{lo: lo, hi: hi, ctx: ctx}
+	m := &manualCompaction{lo: lo, hi: hi, ctx: ctx, wrote: map[base.FileNum]bool{}}
 	db.mu.Lock()
 	db.fields.manual = append(db.fields.manual, m)
 	db.broadcast()

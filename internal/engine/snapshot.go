@@ -12,18 +12,48 @@ import (
 // DB.mu guards it.
 type snapshotList struct{ seqs list.List }
 
-func (l *snapshotList) add(seq base.SeqNum) *list.Element { return l.seqs.PushBack(seq) }
+func (l *snapshotList) add(s snapshotAt) *list.Element { return l.seqs.PushBack(s) }
+
+// snapshotAt is what a snapshot sees: writes up to a sequence number, of those
+// that expire the ones that do so after a moment.
+type snapshotAt struct {
+	seq    base.SeqNum
+	moment base.Instant
+}
 
 func (l *snapshotList) remove(e *list.Element) { l.seqs.Remove(e) }
+
+// newest returns the largest number, 0 if there is none.
+func (l *snapshotList) newest() base.SeqNum {
+	if e := l.seqs.Back(); e != nil {
+		return e.Value.(snapshotAt).seq
+	}
+	return 0
+}
 
 // all returns the distinct numbers, ascending.
 func (l *snapshotList) all() []base.SeqNum {
 	var out []base.SeqNum
 	for e := l.seqs.Front(); e != nil; e = e.Next() {
-		seq := e.Value.(base.SeqNum)
+		seq := e.Value.(snapshotAt).seq
 		if n := len(out); n == 0 || out[n-1] != seq {
 			out = append(out, seq)
 		}
+	}
+	return out
+}
+
+// moments returns the earliest moment for each number that all returns.
+func (l *snapshotList) moments() []base.Instant {
+	var out []base.Instant
+	last := base.SeqNumMax
+	for e := l.seqs.Front(); e != nil; e = e.Next() {
+		s := e.Value.(snapshotAt)
+		if len(out) > 0 && s.seq == last {
+			out[len(out)-1] = min(out[len(out)-1], s.moment)
+			continue
+		}
+		out, last = append(out, s.moment), s.seq
 	}
 	return out
 }
@@ -33,6 +63,7 @@ func (l *snapshotList) all() []base.SeqNum {
 type Snapshot struct {
 	db     *DB
 	seq    base.SeqNum
+	moment base.Instant
 	elem   *list.Element
 	closed atomic.Bool
 	handle *handle
@@ -44,11 +75,14 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 		return nil, base.ErrClosed
 	}
 	s := &Snapshot{db: db}
+	db.joins.Lock() // see DB.joins
+	defer db.joins.Unlock()
 	db.mu.Lock()
+	s.moment = db.timeline.moment()
 	// The number is taken under the lock, so that a compaction that listed
 	// the snapshots before this one exists has only seen older records.
 	s.seq = base.SeqNum(db.visible.Load())
-	s.elem = db.fields.snapshots.add(s.seq)
+	s.elem = db.fields.snapshots.add(snapshotAt{s.seq, s.moment})
 	db.mu.Unlock()
 	s.handle = db.handles.open(snapshotKind, &db.opts)
 	return s, nil
@@ -56,6 +90,9 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 
 // Seq returns the sequence number that the snapshot reads at.
 func (s *Snapshot) Seq() base.SeqNum { return s.seq }
+
+// Expires reports whether anything that the snapshot sees may expire.
+func (s *Snapshot) Expires() bool { return s.moment != 0 }
 
 // Close gives the snapshot up. A second call returns base.ErrInvalidHandle.
 func (s *Snapshot) Close() error {
@@ -90,24 +127,34 @@ func (s *Snapshot) view() (*readState, error) {
 
 // AppendGet is DB.AppendGet as of the snapshot.
 func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
-	err := s.GetFunc(key, func(value []byte) error {
-		dst = append(dst, value...)
+	dst, _, err := s.AppendGetExpiry(dst, key)
+	return dst, err
+}
+
+// AppendGetExpiry is AppendGet that also tells when the key expires, 0 if never.
+func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
+	err = s.get(key, func(value []byte, at base.Instant) error {
+		dst, expiry = append(dst, value...), at
 		return nil
 	})
-	return dst, err
+	return dst, expiry, err
 }
 
 // GetFunc is DB.GetFunc as of the snapshot.
 func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
+	return s.get(key, func(value []byte, _ base.Instant) error { return fn(value) })
+}
+
+func (s *Snapshot) get(key []byte, fn func(value []byte, expiry base.Instant) error) error {
 	g := s.db.epochs.Enter()
 	defer g.Exit()
 	rs, err := s.view()
 	if err != nil {
 		return err
 	}
-	value, err := s.db.getAt(rs, key, base.Hash(key), s.seq)
+	value, expiry, err := s.db.getAt(rs, key, base.Hash(key), s.seq, s.moment)
 	if err != nil {
 		return err
 	}
-	return fn(value)
+	return fn(value, expiry)
 }

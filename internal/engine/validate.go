@@ -73,8 +73,12 @@ func (db *DB) validate(r *request, ahead []*request) error {
 }
 
 // Holds returns a *txn.ConflictError if a check does not hold for what is
-// visible now.
+// visible now. A key that was there and has expired since is gone for others
+// already.
 func (db *DB) Holds(c *Check) error {
+	if key, expiry := c.Reads.FirstExpiry(); expiry != 0 && expiry <= db.timeline.now() {
+		return &txn.ConflictError{Key: key}
+	}
 	if base.SeqNum(db.visible.Load()) == c.Since {
 		return nil
 	}

@@ -2,14 +2,18 @@ package iterate
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 // This file shows the rows a user sees. Of each key that is the newest version
-// not newer than Seq, unless it is a delete or a range tombstone hides it.
+// not newer than Seq, unless it is a delete, has expired, or a range tombstone
+// hides it. If it is a merge operand, the row is what it and the older versions
+// make together: see merge.go.
 //
 // The current row is shown in the memory of its source as long as that is
 // possible, and then the source still stands at it (atRow). That is always so
@@ -33,6 +37,13 @@ type Options struct {
 	Lower, Upper []byte
 	// RangeDeletes are those of all sources.
 	RangeDeletes []*rangedel.List
+	// At is the moment at which records have expired or not. Expired, which
+	// may be nil, is told of those that have.
+	At      base.Instant
+	Expired interface{ Observe(expiry base.Instant) }
+	// Operators tells the merge operator for a key. It may be nil where there
+	// are no operands.
+	Operators merge.Operators
 }
 
 const (
@@ -53,6 +64,7 @@ const (
 	atEnd                     // past the last row
 	atRow                     // the source stands at the row
 	beforeRow                 // the row is held; the source stands at ahead, before it
+	afterRow                  // the row is held; the source stands at ahead, past it
 	failed                    // err says why; only absolute positioning leads out
 )
 
@@ -72,6 +84,9 @@ type Visible struct {
 	held     base.Record // in memory of its own
 	large    bool        // the value did not go into held
 	merging  *Merging
+	at       base.Instant
+	expired  interface{ Observe(expiry base.Instant) }
+	merger   merger
 	err      error
 }
 
@@ -109,9 +124,18 @@ func (v *Visible) Init(m *Merging, o Options) {
 	v.seq, v.newest = o.Seq, min(o.Seq, m.maxSeq())
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.shadow.init(o.RangeDeletes, o.Seq)
+	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
+}
+
+// Forget lets go of what Init was given, for a Visible that waits for the next
+// Init in a pool. The sources are the caller's to close.
+func (v *Visible) Forget() {
+	v.expired, v.merger.operators = nil, nil
+	v.shadow.init(nil, 0)
+	v.stop(atStart)
 }
 
 // Close closes the Merging and so its sources.
@@ -119,8 +143,7 @@ func (v *Visible) Close() error {
 	err := v.merging.Close()
 	v.merging, v.source, v.ahead = nil, nil, nil
 	v.lower, v.upper = bound{}, bound{}
-	v.shadow.init(nil, 0)
-	v.stop(atStart)
+	v.Forget()
 	return err
 }
 
@@ -141,7 +164,19 @@ func (v *Visible) Value() []byte {
 	if v.rec == nil {
 		return nil
 	}
+	if v.rec.Trailer.Kind() == base.KindSetExpiring {
+		return v.rec.Value[base.ExpiryBytes:]
+	}
 	return v.rec.Value
+}
+
+// Expiry returns when the row expires, 0 if never.
+func (v *Visible) Expiry() base.Instant {
+	if v.rec == nil || v.rec.Trailer.Kind() != base.KindSetExpiring {
+		return 0
+	}
+	expiry, _, _ := base.SplitExpiry(v.rec.Value) // sound, or it were no row
+	return expiry
 }
 
 // Err returns the error that stopped the walk, if one did.
@@ -192,11 +227,15 @@ func (v *Visible) SeekLT(key []byte) bool {
 // Next lands on the row after the current one.
 func (v *Visible) Next() bool {
 	if v.position != atRow {
-		if v.position != beforeRow {
+		switch v.position {
+		case afterRow:
+			return v.findForward(v.ahead)
+		case beforeRow:
+			if !v.returnToRow() {
+				return false
+			}
+		default:
 			return v.position == atStart && v.First()
-		}
-		if !v.returnToRow() {
-			return false
 		}
 	}
 	if v.rec.Trailer.Seq() != 0 {
@@ -224,6 +263,8 @@ func (v *Visible) Prev() bool {
 		return v.findBackward(v.source.Prev())
 	case beforeRow:
 		return v.findBackward(v.ahead)
+	case afterRow:
+		return v.findBackward(v.source.SeekLT(v.held.Key))
 	}
 	return v.position == atEnd && v.Last()
 }
@@ -285,16 +326,49 @@ func (v *Visible) findForward(rec *base.Record) bool {
 		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passForward(hidden)
-		case rec.Trailer.Kind() == base.KindSet:
+		case rec.Trailer.Kind() == base.KindSet || v.alive(rec):
 			v.setRow(rec)
 			return true
+		case rec.Trailer.Kind() == base.KindMerge:
+			return v.mergeFrom(rec)
+		case v.err != nil:
+			return v.stop(failed)
 		default:
-			invariant.Check(rec.Trailer.Kind() == base.KindDelete, "a source holds a %v", rec.Trailer)
 			v.hold(rec)
 			rec = v.source.Next()
 		}
 	}
 	return v.exhausted(atEnd)
+}
+
+// alive reports whether a record is a value that has not expired yet. One that
+// is malformed becomes the error.
+func (v *Visible) alive(rec *base.Record) bool {
+	switch rec.Trailer.Kind() {
+	case base.KindSet:
+		return true
+	case base.KindSetExpiring:
+		expiry, _, ok := base.SplitExpiry(rec.Value)
+		if !ok {
+			v.err = damagedRecord("expiring record")
+			return false
+		}
+		if expiry > v.at {
+			return true
+		}
+		if v.expired != nil {
+			v.expired.Observe(expiry)
+		}
+	default:
+		invariant.Check(rec.Trailer.Kind().Point(), "a source holds a %v", rec.Trailer)
+	}
+	return false
+}
+
+// damagedRecord says that what comes before the value of a record is not what it
+// should be.
+func damagedRecord(kind string) error {
+	return &base.CorruptionError{Offset: -1, Kind: kind, Err: errors.New("malformed value")}
 }
 
 // seekPastHeld lands on the first record after all versions of held.Key.
@@ -342,8 +416,20 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passBackward(hidden)
-		case rec.Trailer.Kind() != base.KindSet:
-			invariant.Check(rec.Trailer.Kind() == base.KindDelete, "a source holds a %v", rec.Trailer)
+		case rec.Trailer.Kind() == base.KindMerge:
+			// What it makes is known only from the other end.
+			if rec = v.newestVersion(rec); rec == nil {
+				return v.exhausted(atStart)
+			}
+			if v.settles(rec) {
+				return v.rec != nil
+			}
+			holding = false
+			rec = v.source.SeekLT(v.held.Key)
+		case !v.alive(rec):
+			if v.err != nil {
+				return v.stop(failed)
+			}
 			holding = false
 			rec = v.source.Prev()
 		case seq >= v.newest:
@@ -359,9 +445,8 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 			if rec = v.seekNewestOfHeld(); rec == nil {
 				return v.exhausted(atStart)
 			}
-			if rec.Trailer.Kind() == base.KindSet {
-				v.setRow(rec)
-				return true
+			if v.settles(rec) {
+				return v.rec != nil
 			}
 			holding = false
 			rec = v.source.Prev()
@@ -371,6 +456,28 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 		return v.exhausted(atStart)
 	}
 	return v.takeHeld(nil)
+}
+
+// settles makes a row of the newest visible version of a key, if it can. It
+// reports whether the search is over: there is a row, or an error.
+func (v *Visible) settles(rec *base.Record) bool {
+	switch {
+	case rec.Trailer.Kind() == base.KindMerge:
+		v.mergeFrom(rec)
+	case v.alive(rec):
+		v.setRow(rec)
+	case v.err != nil:
+		v.stop(failed)
+	default:
+		return false
+	}
+	return true
+}
+
+// newestVersion lands on the newest visible version of the key of rec.
+func (v *Visible) newestVersion(rec *base.Record) *base.Record {
+	v.hold(rec)
+	return v.seekNewestOfHeld()
 }
 
 // seekNewestOfHeld lands on the newest visible version of held.Key. There is

@@ -22,9 +22,11 @@ const (
 	tagAddFile        = 8
 	tagDropKeyspace   = 9
 	tagAddKeyspace    = 10
-
-	firstListTag = tagRemoveLog // tags from here on may stand several times
+	tagClockMark      = 11
 )
+
+// repeats reports whether a field may stand several times.
+func repeats(tag byte) bool { return tag >= tagRemoveLog && tag <= tagAddKeyspace }
 
 // appendEdit appends the encoding of e.
 func appendEdit(dst []byte, e *Edit) []byte {
@@ -59,9 +61,13 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		value = binary.AppendUvarint(value[:0], k.ID)
 		value = append(value, k.Compression)
 		value = appendBytes(value, []byte(k.Name))
+		if k.TTLNS != 0 || k.Merge != "" {
+			value = binary.AppendUvarint(value, k.TTLNS)
+			value = appendBytes(value, []byte(k.Merge))
+		}
 		dst = appendField(dst, tagAddKeyspace, value)
 	}
-	return dst
+	return appendNumber(dst, tagClockMark, uint64(e.ClockMark))
 }
 
 func appendMeta(dst []byte, m *FileMeta) []byte {
@@ -75,7 +81,13 @@ func appendMeta(dst []byte, m *FileMeta) []byte {
 	dst = binary.AppendUvarint(dst, m.Deletes)
 	dst = binary.AppendUvarint(dst, m.RangeDeletes)
 	dst = binary.AppendUvarint(dst, m.RawBytes)
-	return binary.LittleEndian.AppendUint64(dst, m.EntryChecksum)
+	dst = binary.LittleEndian.AppendUint64(dst, m.EntryChecksum)
+	if m.Expiring.Count == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, m.Expiring.Count)
+	dst = binary.AppendUvarint(dst, uint64(m.Expiring.Mean))
+	return binary.AppendUvarint(dst, uint64(m.Expiring.Last))
 }
 
 // appendNumber appends a field that is left out when it is zero.
@@ -109,7 +121,7 @@ func decodeEdit(b []byte) (*Edit, error) {
 		if in.err != nil {
 			break
 		}
-		if tag < last || tag == last && tag < firstListTag {
+		if tag < last || tag == last && !repeats(tag) {
 			return nil, fmt.Errorf("field %d is out of order", tag)
 		}
 		last = tag
@@ -155,7 +167,16 @@ func (e *Edit) decodeField(tag byte, in *input) {
 	case tagAddKeyspace:
 		k := Keyspace{ID: in.uvarint(), Compression: in.byte()}
 		k.Name = string(in.bytes())
+		if len(in.rest) > 0 { // left out where both are zero
+			k.TTLNS = in.uvarint()
+			k.Merge = string(in.bytes())
+			if k.TTLNS == 0 && k.Merge == "" {
+				in.fail(errNumber)
+			}
+		}
 		e.AddKeyspaces = append(e.AddKeyspaces, k)
+	case tagClockMark:
+		e.ClockMark = base.Instant(in.nonZero())
 	default:
 		in.err = errUnknownField
 	}
@@ -242,6 +263,9 @@ func (in *input) meta() *FileMeta {
 	m.RawBytes = in.uvarint()
 	if sum := in.take(8); sum != nil {
 		m.EntryChecksum = binary.LittleEndian.Uint64(sum)
+	}
+	if len(in.rest) > 0 { // left out where nothing expires
+		m.Expiring = Expiring{in.nonZero(), base.Instant(in.uvarint()), base.Instant(in.uvarint())}
 	}
 	// One allocation for both bounds.
 	both := append(append(make([]byte, 0, len(lo)+len(hi)), lo...), hi...)

@@ -20,6 +20,36 @@ func fullEdit() *Edit {
 	}
 }
 
+// dataModelEdit has the fields that came with expiry and merge operators.
+func dataModelEdit() *Edit {
+	expiring := table(200, "a", "b")
+	expiring.Expiring = Expiring{Count: 3, Mean: 1 << 60, Last: 1<<60 + 5}
+	return &Edit{
+		AddFiles: []LevelFile{{1, expiring}}, ClockMark: 1 << 60,
+		AddKeyspaces: []Keyspace{{ID: 8, Name: "a", TTLNS: 1e9}, {ID: 9, Name: "b", Merge: "max"}},
+	}
+}
+
+func TestDataModelEditRoundTrip(t *testing.T) {
+	b := appendEdit(nil, dataModelEdit())
+	got, err := decodeEdit(b)
+	if err != nil || !reflect.DeepEqual(got, dataModelEdit()) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	state, err := newState(testID).apply(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := newState(testID).apply(state.snapshot())
+	if err != nil || again.ClockMark != 1<<60 || !reflect.DeepEqual(again.Keyspaces, state.Keyspaces) {
+		t.Errorf("the snapshot is of %+v, %v", again, err)
+	}
+	older, err := again.apply(&Edit{ClockMark: 5})
+	if err != nil || older.ClockMark != 1<<60 {
+		t.Errorf("the clock mark went back to %d, %v", older.ClockMark, err)
+	}
+}
+
 func TestEditRoundTrip(t *testing.T) {
 	edits := []*Edit{{}, fullEdit()}
 	state := newState(testID)
@@ -68,7 +98,7 @@ func TestDecodeEditRefuses(t *testing.T) {
 	field := func(tag byte, value ...byte) []byte { return appendField(nil, tag, value) }
 	long := appendMeta([]byte{1}, table(9, "b", strings.Repeat("c", maxBoundBytes+1)))
 	for name, b := range map[string][]byte{
-		"unknown field":     field(11, 1),
+		"unknown field":     field(12, 1),
 		"field zero":        field(0, 1),
 		"no length":         {tagAddLog},
 		"length too large":  {tagAddLog, 200, 1, 1},
@@ -84,6 +114,10 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"half a table":      field(tagAddFile, 1, 9, 1, 1, 'a'),
 		"long bound":        field(tagAddFile, long...),
 		"keyspace nameless": field(tagAddKeyspace, 1, 0, 0),
+		"empty settings":    field(tagAddKeyspace, 1, 0, 1, 'a', 0, 0),
+		"half a setting":    field(tagAddKeyspace, 1, 0, 1, 'a', 1),
+		"clock mark zero":   field(tagClockMark, 0),
+		"clock mark twice":  append(field(tagClockMark, 1), field(tagClockMark, 2)...),
 	} {
 		if e, err := decodeEdit(b); err == nil {
 			t.Errorf("%s: decoded as %+v", name, e)

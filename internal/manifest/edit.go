@@ -10,9 +10,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/merge"
 )
 
 // NumLevels is the number of levels of the tree. Tables of level 0 may
@@ -45,6 +47,14 @@ type FileMeta struct {
 	RangeDeletes            uint64
 	RawBytes                uint64 // keys and values before compression
 	EntryChecksum           uint64 // order-independent sum over the records
+	Expiring                Expiring
+}
+
+// Expiring says when the expiring records of a table will have expired.
+type Expiring struct {
+	Count uint64
+	Mean  base.Instant // of the instants at which they expire
+	Last  base.Instant
 }
 
 // LevelFile is a table and the level it belongs to.
@@ -66,6 +76,11 @@ type Keyspace struct {
 	ID          uint64
 	Name        string
 	Compression uint8 // 0 is the default of the database, else 1 + the codec
+	// TTLNS is after how many nanoseconds a value expires where the write does
+	// not say; 0: never.
+	TTLNS uint64
+	// Merge is the name of the merge operator; empty: none.
+	Merge string
 }
 
 // Edit is one atomic change of a State. Removals are applied before
@@ -83,6 +98,9 @@ type Edit struct {
 	LogStart uint64
 	// NextKeyspaceID is raised by AddKeyspaces too.
 	NextKeyspaceID uint64
+	// ClockMark is a time that readers may have seen: none may see an earlier
+	// one again. Zero as long as nothing has ever expired.
+	ClockMark base.Instant
 
 	AddLogs, RemoveLogs []base.FileNum // AddLogs in the order of writing
 	AddFiles            []LevelFile
@@ -102,6 +120,9 @@ func (m *FileMeta) validate() error {
 	case m.LargestSeq > base.SeqNumMax || m.SmallestSeq > m.LargestSeq:
 		return fmt.Errorf("table %s: sequence numbers %d..%d are out of range",
 			m.Num, m.SmallestSeq, m.LargestSeq)
+	case m.Expiring.Count > m.Count || m.Expiring.Mean < 0 || m.Expiring.Mean > m.Expiring.Last:
+		return fmt.Errorf("table %s: %d of %d records expire, the last at %d",
+			m.Num, m.Expiring.Count, m.Count, m.Expiring.Last)
 	}
 	return nil
 }
@@ -116,6 +137,10 @@ func (k *Keyspace) validate() error {
 		return fmt.Errorf("keyspace name has %d bytes, more than %d", len(k.Name), MaxKeyspaceNameBytes)
 	case k.Compression > 0 && !compress.Codec(k.Compression-1).Valid():
 		return fmt.Errorf("keyspace %q: unknown compression %d", k.Name, k.Compression)
+	case k.TTLNS > math.MaxInt64:
+		return fmt.Errorf("keyspace %q: time to live is out of range", k.Name)
+	case len(k.Merge) > merge.MaxNameBytes:
+		return fmt.Errorf("keyspace %q: name of the merge operator is too long", k.Name)
 	}
 	return nil
 }
@@ -125,6 +150,9 @@ func (k *Keyspace) validate() error {
 func (e *Edit) validate() error {
 	if e.NextFileNum > maxFileNum+1 {
 		return fmt.Errorf("next file number %d is out of range", uint64(e.NextFileNum))
+	}
+	if e.ClockMark < 0 {
+		return fmt.Errorf("clock mark %d is out of range", e.ClockMark)
 	}
 	if e.LastSeq > base.SeqNumMax {
 		return fmt.Errorf("last sequence number %d is out of range", e.LastSeq)

@@ -18,6 +18,7 @@ type State struct {
 	Keyspaces      []Keyspace     // by identifier
 	NextKeyspaceID uint64
 	LogStart       uint64 // log position from which replay is needed
+	ClockMark      base.Instant
 	Version        *Version
 }
 
@@ -37,6 +38,7 @@ func (s *State) apply(e *Edit) (*State, error) {
 	next.NextFileNum = max(next.NextFileNum, e.NextFileNum)
 	next.LastSeq = max(next.LastSeq, e.LastSeq)
 	next.LogStart = max(next.LogStart, e.LogStart)
+	next.ClockMark = max(next.ClockMark, e.ClockMark)
 	for _, f := range e.AddFiles {
 		next.NextFileNum = max(next.NextFileNum, f.Meta.Num+1)
 	}
@@ -110,6 +112,7 @@ func (s *State) snapshot() *Edit {
 		LastSeq:        s.LastSeq,
 		LogStart:       s.LogStart,
 		NextKeyspaceID: s.NextKeyspaceID,
+		ClockMark:      s.ClockMark,
 		AddLogs:        s.Logs,
 		AddKeyspaces:   s.Keyspaces,
 	}

@@ -45,7 +45,7 @@ const (
 
 	// maxRawBytes bounds the raw length of any block: one record of the largest
 	// key and value, and what the layout adds.
-	maxRawBytes = base.MaxValueBytes + base.MaxKeyBytes + 4<<10
+	maxRawBytes = base.MaxStoredBytes + base.MaxKeyBytes + 4<<10
 	// maxRawIndexBytes is the same for index partitions, which end at
 	// indexBlockBytes but hold at least one separator.
 	maxRawIndexBytes = indexBlockBytes + 2*maxKeyBytes

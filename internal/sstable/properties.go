@@ -10,7 +10,7 @@ import (
 )
 
 // Properties describes a table. The properties block holds all of it but
-// SizeBytes, which the footer holds.
+// SizeBytes, which the footer holds, and Expiring, which the manifest holds.
 type Properties struct {
 	SizeBytes   uint64 // of the file
 	DataBytes   uint64 // of the data blocks as stored
@@ -26,12 +26,28 @@ type Properties struct {
 
 	SmallestSeq, LargestSeq base.SeqNum // range deletes included
 
+	Expiring Expiring
+
 	// EntryChecksum is a sum over all records as they were added, range
 	// deletes included. It does not depend on their order.
 	EntryChecksum uint64
 
 	// Every record, and every key a range delete covers, is in [Lo, Hi).
 	Lo, Hi []byte
+}
+
+// Expiring says when the expiring records of a table will have expired.
+type Expiring struct {
+	Count uint64
+	Mean  base.Instant // of the instants at which they expire
+	Last  base.Instant
+}
+
+// add counts a record.
+func (e *Expiring) add(expiry base.Instant) {
+	e.Count++
+	e.Mean += (expiry - e.Mean) / base.Instant(e.Count)
+	e.Last = max(e.Last, expiry)
 }
 
 // The properties block: propertyCount numbers of 8 bytes, then the lengths of
@@ -96,8 +112,13 @@ type tally struct {
 // addRecord counts a point record; keyHash is base.Hash of its key.
 func (t *tally) addRecord(key []byte, keyHash uint64, tr base.Trailer, value []byte) {
 	t.Count++
-	if tr.Kind() == base.KindDelete {
+	switch tr.Kind() {
+	case base.KindDelete:
 		t.Deletes++
+	case base.KindSetExpiring:
+		if expiry, _, ok := base.SplitExpiry(value); ok {
+			t.Expiring.add(expiry)
+		}
 	}
 	t.RawKeyBytes += uint64(len(key))
 	t.RawValueBytes += uint64(len(value))

@@ -25,7 +25,8 @@ var (
 	errFiltered  = errors.New("filter misses a key")
 	errUnfound   = errors.New("record cannot be found by its key")
 	errDisorder  = errors.New("records are out of order")
-	errDataKind  = errors.New("record is neither a set nor a delete")
+	errStored    = errors.New("malformed value of an expiring record or an operand")
+	errDataKind  = errors.New("record of a kind that no data block holds")
 	errManyFinds = errors.New("too many findings, the rest of the table is not verified")
 )
 
@@ -250,8 +251,15 @@ func (v *verifier) block(index *block.View, entry int) error {
 
 // record checks one record in slot of a data block.
 func (v *verifier) record(view *block.View, slot int, rec *base.Record) error {
-	if kind := rec.Trailer.Kind(); kind != base.KindSet && kind != base.KindDelete {
+	kind := rec.Trailer.Kind()
+	if !kind.Point() {
 		return errDataKind
+	}
+	if _, _, ok := base.SplitExpiry(rec.Value); kind == base.KindSetExpiring && !ok {
+		return errStored
+	}
+	if _, _, ok := base.SplitOperand(0, rec.Value); kind == base.KindMerge && !ok {
+		return errStored
 	}
 	order := -1
 	if v.hasLast {

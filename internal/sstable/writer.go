@@ -43,7 +43,7 @@ var (
 	errNothing     = errors.New("table has no records")
 	errKeyLength   = errors.New("key length is outside the limits")
 	errValueLength = errors.New("value is too long")
-	errRecordKind  = errors.New("record is neither a set nor a delete")
+	errRecordKind  = errors.New("record concerns no single key")
 )
 
 // Writer writes one table. Records come in internal order; range deletes may
@@ -127,8 +127,7 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 // acceptable reports whether a record keeps the limits of the data model.
 func acceptable(key []byte, tr base.Trailer, value []byte) bool {
 	return len(key) > 0 && len(key) <= maxKeyBytes &&
-		len(value) <= base.MaxValueBytes &&
-		(tr.Kind() == base.KindSet || tr.Kind() == base.KindDelete)
+		len(value) <= base.MaxStoredBytes && tr.Kind().Point()
 }
 
 // refuse finds out why a record is refused and makes that the writer's error.
@@ -137,9 +136,9 @@ func (w *Writer) refuse(key []byte, tr base.Trailer, value []byte) error {
 	switch {
 	case len(key) == 0 || len(key) > maxKeyBytes:
 		reason = errKeyLength
-	case len(value) > base.MaxValueBytes:
+	case len(value) > base.MaxStoredBytes:
 		reason = errValueLength
-	case tr.Kind() != base.KindSet && tr.Kind() != base.KindDelete:
+	case !tr.Kind().Point():
 		reason = errRecordKind
 	}
 	return w.fail("add record", reason)

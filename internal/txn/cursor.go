@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/merge"
 )
 
 // Rows are the rows under a transaction's own writes, within some bounds. A
@@ -18,6 +19,7 @@ type Rows interface {
 	Prev() bool
 	Key() []byte
 	Value() []byte
+	Expiry() base.Instant // 0: never
 	Err() error
 	Close() error
 }
@@ -36,6 +38,8 @@ type Cursor struct {
 	at           Step
 	lower, upper []byte
 	reads        *Reads // nil: nothing is noted
+	expires      bool   // whether a row can expire
+	operators    merge.Operators
 
 	direction int8 // 1 forward, -1 backward, 0 not positioned
 	own       *node
@@ -44,6 +48,9 @@ type Cursor struct {
 	onRow     bool // rows stands on the current row, and must move on from it
 	fromOwn   bool // the value is the transaction's, not that of rows
 	value     []byte
+	expiry    base.Instant // of a value of the transaction's
+	merged    []byte       // memory of a value that operands make
+	operands  [][]byte
 
 	examined bool // there is an interval that is not in reads yet
 	spanLo   []byte
@@ -62,10 +69,22 @@ const (
 	atEnd
 )
 
-// NewCursor returns a cursor over rows, whose bounds are [lower, upper), and the
-// writes so far. It stands before the first row. reads may be nil.
-func NewCursor(rows Rows, writes *Writes, reads *Reads, lower, upper []byte) *Cursor {
-	return &Cursor{rows: rows, writes: writes, at: writes.Step(), reads: reads, lower: lower, upper: upper}
+// Scope is what a cursor shows besides a transaction's own writes.
+type Scope struct {
+	Rows         Rows   // whose bounds are [Lower, Upper)
+	Lower, Upper []byte // not nil
+	Reads        *Reads // nil: nothing is noted
+	Expires      bool   // whether a row can expire
+	Operators    merge.Operators
+}
+
+// NewCursor returns a cursor over some rows and the writes so far. It stands
+// before the first row.
+func NewCursor(s Scope, writes *Writes) *Cursor {
+	return &Cursor{
+		rows: s.Rows, writes: writes, at: writes.Step(), lower: s.Lower, upper: s.Upper,
+		reads: s.Reads, expires: s.Expires && s.Reads != nil, operators: s.Operators,
+	}
 }
 
 // First moves to the first row.
@@ -193,6 +212,8 @@ func (c *Cursor) settleForward() bool {
 		case skipBoth:
 			c.rowValid = c.rows.Next()
 			c.own = own.next[0]
+		case failed:
+			return c.fail(atEnd)
 		}
 	}
 }
@@ -218,6 +239,8 @@ func (c *Cursor) settleBackward() bool {
 		case skipBoth:
 			c.rowValid = c.rows.Prev()
 			c.own = c.writes.before(own.key)
+		case failed:
+			return c.fail(atStart)
 		}
 	}
 }
@@ -241,16 +264,19 @@ const (
 	skipRow
 	skipOwn
 	skipBoth
+	failed // err says why
 )
 
 // judge looks at the entry that comes first, and lands on it if it is a row.
 func (c *Cursor) judge(own *node, order int) judgement {
 	if order >= 0 {
-		value, outcome := c.writes.at(own, c.at)
+		v, outcome := c.writes.at(own, c.at)
 		switch outcome {
 		case Present:
-			c.fromOwn, c.value = true, value
+			c.fromOwn, c.value, c.expiry = true, v.value, v.expiry
 			return c.land(true, order == 0)
+		case Merged:
+			return c.landMerged(v, order == 0)
 		case Deleted:
 			if order == 0 {
 				return skipBoth
@@ -268,13 +294,49 @@ func (c *Cursor) judge(own *node, order int) judgement {
 		return skipRow
 	}
 	c.fromOwn, c.value = false, nil
+	c.noteExpiry()
 	return c.land(order == 0, true)
+}
+
+// landMerged lands on what the operands of v make of the row under them, if there
+// is one.
+func (c *Cursor) landMerged(v *version, onRow bool) judgement {
+	var value []byte
+	if onRow {
+		c.noteExpiry()
+		value = append([]byte{}, c.rows.Value()...)
+	}
+	key := v.node.key
+	c.operands = v.operands(c.operands[:0])
+	c.merged, c.err = merge.For(c.operators, key).Fold(c.merged[:0], key, value, c.operands)
+	if c.err != nil {
+		return failed
+	}
+	c.fromOwn, c.value, c.expiry = true, c.merged, 0
+	return c.land(true, onRow)
+}
+
+// noteExpiry notes until when the row that rows stands on is one.
+func (c *Cursor) noteExpiry() {
+	if !c.expires {
+		return
+	}
+	if expiry := c.rows.Expiry(); expiry != 0 {
+		c.reads.AddExpiry(c.rows.Key(), expiry)
+	}
 }
 
 func (c *Cursor) land(onOwn, onRow bool) judgement {
 	c.onOwn, c.onRow = onOwn, onRow
 	c.position = onEntry
 	return landed
+}
+
+// fail leaves the rows with an error.
+func (c *Cursor) fail(where position) bool {
+	c.onOwn, c.onRow, c.fromOwn, c.value = false, false, false, nil
+	c.position = where
+	return false
 }
 
 // end stands before the first or behind the last row.
@@ -362,6 +424,17 @@ func (c *Cursor) Value() []byte {
 		return c.rows.Value()
 	}
 	return nil
+}
+
+// Expiry returns when the row expires, 0 if never.
+func (c *Cursor) Expiry() base.Instant {
+	switch {
+	case c.fromOwn:
+		return c.expiry
+	case c.onRow:
+		return c.rows.Expiry()
+	}
+	return 0
 }
 
 // Err returns what stopped the cursor; nil if it merely reached an end.

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
 )
 
 // table is rows in a slice, as an engine iterator shows them.
@@ -42,10 +44,11 @@ func (t *table) SeekLT(key []byte) bool {
 	return t.move(i - 1)
 }
 
-func (t *table) Key() []byte   { return []byte(t.keys[t.at]) }
-func (t *table) Value() []byte { return []byte(t.values[t.keys[t.at]]) }
-func (t *table) Err() error    { return nil }
-func (t *table) Close() error  { t.gone = true; return nil }
+func (t *table) Key() []byte          { return []byte(t.keys[t.at]) }
+func (t *table) Value() []byte        { return []byte(t.values[t.keys[t.at]]) }
+func (t *table) Expiry() base.Instant { return 0 }
+func (t *table) Err() error           { return nil }
+func (t *table) Close() error         { t.gone = true; return nil }
 
 // walker is the model of a cursor: a position in the sorted rows.
 type walker struct {
@@ -64,7 +67,7 @@ func TestCursorAgainstModel(t *testing.T) {
 		base := rows(1 + r.IntN(3))
 		want := overlay(base, p)
 		reads := &Reads{}
-		c := NewCursor(newTable(base, lower, upper), w, reads, []byte(lower), []byte(upper))
+		c := NewCursor(Scope{Rows: newTable(base, lower, upper), Reads: reads, Lower: []byte(lower), Upper: []byte(upper)}, w)
 		for range r.IntN(6) { // not seen by the cursor
 			change(r, w, p.clone())
 		}
@@ -139,7 +142,7 @@ func TestCursorNotesWhatItExamined(t *testing.T) {
 		"two seeks": {func(c *Cursor) { c.SeekGE([]byte("k")); c.SeekGE([]byte("c")) }, "ck", "bdefghij"},
 	} {
 		reads := &Reads{}
-		cur := NewCursor(newTable(base, "b", "l"), &Writes{}, reads, []byte("b"), []byte("l"))
+		cur := NewCursor(Scope{Rows: newTable(base, "b", "l"), Reads: reads, Lower: []byte("b"), Upper: []byte("l")}, &Writes{})
 		c.walk(cur)
 		_ = cur.Close()
 		reads.Freeze()
@@ -162,7 +165,7 @@ func TestCursorNotesWhatOwnWritesHide(t *testing.T) {
 	w.DeleteRange([]byte("c"), []byte("h"))
 	w.Put([]byte("m"), nil)
 	reads := &Reads{}
-	c := NewCursor(newTable(replayed{"d": "1", "p": "1"}, "a", "z"), w, reads, []byte("a"), []byte("z"))
+	c := NewCursor(Scope{Rows: newTable(replayed{"d": "1", "p": "1"}, "a", "z"), Reads: reads, Lower: []byte("a"), Upper: []byte("z")}, w)
 	if !c.SeekGE([]byte("b")) || !bytes.Equal(c.Key(), []byte("m")) || len(c.Value()) != 0 {
 		t.Fatalf("landed on %q", c.Key())
 	}

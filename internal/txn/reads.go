@@ -19,6 +19,10 @@ type Reads struct {
 	spans  []Span
 	memory []byte // where keys are copied to
 	frozen bool   // points and spans are sorted, and spans are disjoint
+	// What was read holds until expiry, when expiring, which had a value, has
+	// none; 0: for ever.
+	expiry   base.Instant
+	expiring []byte
 }
 
 // Span is the keys in [Lo, Hi).
@@ -60,6 +64,17 @@ func (r *Reads) AddSpan(lo, hi []byte) {
 		}
 	}
 }
+
+// AddExpiry notes that a key had a value that expires.
+func (r *Reads) AddExpiry(key []byte, expiry base.Instant) {
+	if r.expiry == 0 || expiry < r.expiry {
+		r.expiry, r.expiring = expiry, append(r.expiring[:0], key...)
+	}
+}
+
+// FirstExpiry returns until when what was read holds, and the key that ends it;
+// 0 if nothing does.
+func (r *Reads) FirstExpiry() (key []byte, expiry base.Instant) { return r.expiring, r.expiry }
 
 // copy returns bytes that stay, followed by so many zero bytes.
 func (r *Reads) copy(b []byte, zeroes int) []byte {

@@ -12,6 +12,8 @@ import (
 	"bytes"
 	"math/bits"
 	"math/rand/v2"
+
+	"github.com/lightningdb/lightning/internal/base"
 )
 
 // Step counts the writes of a transaction. It never goes back, also when writes
@@ -48,11 +50,12 @@ type node struct {
 }
 
 type version struct {
-	step    Step
-	node    *node
-	value   []byte
-	deleted bool
-	older   *version
+	step   Step
+	node   *node
+	kind   base.Kind
+	value  []byte       // or the operand of a merge
+	expiry base.Instant // 0: never
+	older  *version
 }
 
 type rangeDelete struct {
@@ -67,6 +70,7 @@ const (
 	Untouched Outcome = iota // the rows underneath decide
 	Present                  // it has a value
 	Deleted                  // it has none
+	Merged                   // operands are to be applied to the rows underneath
 )
 
 // Step returns the step of the next write: what is visible at it is everything
@@ -80,10 +84,19 @@ func (w *Writes) Len() int { return len(w.log) + len(w.ranges) }
 func (w *Writes) SizeBytes() int { return w.taken }
 
 // Put sets the value of a key. Both are copied.
-func (w *Writes) Put(key, value []byte) { w.add(key, w.copy(value), false) }
+func (w *Writes) Put(key, value []byte) { w.add(key, base.KindSet, value) }
+
+// PutExpiring sets the value of a key until an instant. Both are copied.
+func (w *Writes) PutExpiring(key, value []byte, expiry base.Instant) {
+	w.add(key, base.KindSetExpiring, value).expiry = expiry
+}
+
+// Merge adds an operand to a key which is Untouched or Merged: with the others
+// it is the caller's to fold it, as it has the value. Both are copied.
+func (w *Writes) Merge(key, operand []byte) { w.add(key, base.KindMerge, operand) }
 
 // Delete removes a key.
-func (w *Writes) Delete(key []byte) { w.add(key, nil, true) }
+func (w *Writes) Delete(key []byte) { w.add(key, base.KindDelete, nil) }
 
 // DeleteRange removes the keys in [lo, hi). Both are copied.
 func (w *Writes) DeleteRange(lo, hi []byte) {
@@ -91,12 +104,13 @@ func (w *Writes) DeleteRange(lo, hi []byte) {
 	w.step++
 }
 
-func (w *Writes) add(key, value []byte, deleted bool) {
+func (w *Writes) add(key []byte, kind base.Kind, value []byte) *version {
 	n := w.nodeFor(key)
-	v := &version{step: w.step, node: n, value: value, deleted: deleted, older: n.newest}
+	v := &version{step: w.step, node: n, kind: kind, value: w.copy(value), older: n.newest}
 	n.newest = v
 	w.log = append(w.log, v)
 	w.step++
+	return v
 }
 
 // copy returns bytes that stay.
@@ -188,9 +202,23 @@ func (w *Writes) last() *node {
 // Get returns what the writes so far say of a key. The value stays valid and
 // must not be changed.
 func (w *Writes) Get(key []byte) (value []byte, outcome Outcome) {
+	v, outcome := w.find(key)
+	if outcome == Present {
+		value = v.value
+	}
+	return value, outcome
+}
+
+// Operands appends the operands of a key that is Merged, the newest first.
+func (w *Writes) Operands(to [][]byte, key []byte) [][]byte {
+	v, _ := w.find(key)
+	return v.operands(to)
+}
+
+func (w *Writes) find(key []byte) (*version, Outcome) {
 	if n := w.seekGE(key); n != nil && bytes.Equal(n.key, key) {
-		if value, outcome := w.at(n, w.step); outcome != Untouched {
-			return value, outcome
+		if v, outcome := w.at(n, w.step); outcome != Untouched {
+			return v, outcome
 		}
 	}
 	if w.hides(key, -1, w.step) {
@@ -201,7 +229,7 @@ func (w *Writes) Get(key []byte) (value []byte, outcome Outcome) {
 
 // at returns what a node says at a step, range deletes after its version
 // included; Untouched if it has no version before the step.
-func (w *Writes) at(n *node, step Step) ([]byte, Outcome) {
+func (w *Writes) at(n *node, step Step) (*version, Outcome) {
 	v := n.newest
 	for v != nil && v.step >= step {
 		v = v.older
@@ -209,10 +237,21 @@ func (w *Writes) at(n *node, step Step) ([]byte, Outcome) {
 	switch {
 	case v == nil:
 		return nil, Untouched
-	case v.deleted || w.hides(n.key, v.step, step):
-		return nil, Deleted
+	case v.kind == base.KindDelete || w.hides(n.key, v.step, step):
+		return v, Deleted
+	case v.kind == base.KindMerge:
+		return v, Merged
 	}
-	return v.value, Present
+	return v, Present
+}
+
+// operands appends those of a version and the older ones, which are all there
+// is: nothing else is ever under an operand.
+func (v *version) operands(to [][]byte) [][]byte {
+	for ; v != nil; v = v.older {
+		to = append(to, v.value)
+	}
+	return to
 }
 
 // hides says whether a range delete of a step in (after, before) covers a key.
@@ -241,12 +280,14 @@ func (w *Writes) TakeBack(to Step) {
 // Sink takes the writes of a transaction in the order in which they happened.
 type Sink interface {
 	Put(key, value []byte) error
+	PutExpiring(key, value []byte, expiry base.Instant) error
+	Merge(key, operand []byte) error
 	Delete(key []byte) error
 	DeleteRange(lo, hi []byte) error
 }
 
 // Replay passes the writes on that count: of the writes to a key only the
-// newest, and all range deletes.
+// newest, or all if they are operands; and all range deletes.
 func (w *Writes) Replay(to Sink) error {
 	ranges := w.ranges
 	for _, v := range w.log {
@@ -256,16 +297,11 @@ func (w *Writes) Replay(to Sink) error {
 			}
 			ranges = ranges[1:]
 		}
-		if v.node.newest != v {
+		newest := v.node.newest
+		if newest != v && (v.kind != base.KindMerge || newest.kind != base.KindMerge) {
 			continue
 		}
-		var err error
-		if v.deleted {
-			err = to.Delete(v.node.key)
-		} else {
-			err = to.Put(v.node.key, v.value)
-		}
-		if err != nil {
+		if err := v.replay(to); err != nil {
 			return err
 		}
 	}
@@ -275,6 +311,18 @@ func (w *Writes) Replay(to Sink) error {
 		}
 	}
 	return nil
+}
+
+func (v *version) replay(to Sink) error {
+	switch v.kind {
+	case base.KindDelete:
+		return to.Delete(v.node.key)
+	case base.KindSetExpiring:
+		return to.PutExpiring(v.node.key, v.value, v.expiry)
+	case base.KindMerge:
+		return to.Merge(v.node.key, v.value)
+	}
+	return to.Put(v.node.key, v.value)
 }
 
 // Each calls point for every key that was written and span for every range

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
 )
 
 // plain is the model of Writes: what the writes so far say of each key, and the
@@ -111,7 +113,12 @@ func TestWritesAgainstModel(t *testing.T) {
 type replayed map[string]string
 
 func (m replayed) Put(key, value []byte) error { m[string(key)] = string(value); return nil }
-func (m replayed) Delete(key []byte) error     { delete(m, string(key)); return nil }
+func (m replayed) PutExpiring(key, value []byte, _ base.Instant) error {
+	m[string(key)] = string(value)
+	return nil
+}
+func (m replayed) Merge(key, operand []byte) error { m[string(key)] += string(operand); return nil }
+func (m replayed) Delete(key []byte) error         { delete(m, string(key)); return nil }
 func (m replayed) DeleteRange(lo, hi []byte) error {
 	for key := range m {
 		if string(lo) <= key && key < string(hi) {
@@ -192,9 +199,14 @@ func BenchmarkWritesPut(b *testing.B) {
 }
 
 // counted counts what it is given.
-type counted struct{ puts, deletes, ranges int }
+type counted struct{ puts, merges, deletes, ranges int }
 
-func (c *counted) Put(_, _ []byte) error         { c.puts++; return nil }
+func (c *counted) Put(_, _ []byte) error { c.puts++; return nil }
+func (c *counted) PutExpiring(_, _ []byte, _ base.Instant) error {
+	c.puts++
+	return nil
+}
+func (c *counted) Merge(_, _ []byte) error       { c.merges++; return nil }
 func (c *counted) Delete([]byte) error           { c.deletes++; return nil }
 func (c *counted) DeleteRange(_, _ []byte) error { c.ranges++; return nil }
 
@@ -207,9 +219,12 @@ func TestReplayPassesOnlyTheNewest(t *testing.T) {
 		w.Put([]byte("b"), []byte("1"))
 		w.Delete([]byte("c"))
 	}
+	for range 3 {
+		w.Merge([]byte("m"), []byte("1")) // each of them counts
+	}
 	w.DeleteRange([]byte("x"), []byte("y"))
 	var got counted
-	if err := w.Replay(&got); err != nil || got != (counted{puts: 2, deletes: 1, ranges: 1}) {
+	if err := w.Replay(&got); err != nil || got != (counted{puts: 2, merges: 3, deletes: 1, ranges: 1}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -42,5 +42,6 @@ func All() []Mutant {
 		fileMutants, recoveryMutants, poisonMutants, tombstoneMutants, visibilityMutants,
 		hotCacheMutants, frameCacheMutants, lifetimeMutants, keyspaceMutants,
 		transactionMutants,
+		dataModelMutants,
 	)
 }

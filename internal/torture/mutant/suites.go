@@ -24,6 +24,7 @@ var (
 	frames     = tests("./internal/framecache", "")
 	epochs     = tests("./internal/epoch", "")
 
+	dataModel    = tests(".", "DataModel|Expire|Expiry|Operator|Purge|TTL", "-short")
 	transactions = tests("./internal/txn", "")
 	anomalies    = tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short")
 )

@@ -89,8 +89,8 @@ var transactionMutants = []Mutant{
 	},
 	{
 		Name: "tx-own-range-delete-forgotten", File: "internal/txn/writes.go",
-		Old:    "	case v.deleted || w.hides(n.key, v.step, step):",
-		New:    "	case v.deleted:",
+		Old:    "	case v.kind == base.KindDelete || w.hides(n.key, v.step, step):",
+		New:    "	case v.kind == base.KindDelete:",
 		Breaks: "a transaction sees its own range deletes",
 		Suites: []Suite{transactions},
 	},

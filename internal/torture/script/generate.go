@@ -95,6 +95,14 @@ func (g *generator) write() Op {
 		o.Kind = DeleteRange
 		o.Key, o.Upper = g.keyRange()
 	default:
+		switch {
+		case n < 5 && o.Space != "":
+			o.Kind = Merge
+		case n == 3 && o.Space == "":
+			o.Kind = PutLong
+		case n == 4 && o.Space == "":
+			o.Kind = PutGone
+		}
 		g.values++
 		o.Value.Text = fmt.Sprintf("v%d", g.values)
 		switch g.rng.IntN(16) {

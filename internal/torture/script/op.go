@@ -20,11 +20,14 @@ import (
 // Kind is what an operation does.
 type Kind uint8
 
-// The operations. Batch holds others, which must be of the first three kinds.
+// The operations. Batch holds others, which must be of the kinds before it.
 const (
 	Put Kind = iota
 	Delete
 	DeleteRange
+	Merge   // appends to a value of a named keyspace
+	PutLong // a value of the default keyspace that expires after all tests
+	PutGone // one that has expired when the operation is done
 	Batch
 	Flush
 	Compact
@@ -35,7 +38,7 @@ const (
 )
 
 func (k Kind) String() string {
-	return [...]string{"put", "delete", "delete-range", "batch", "flush", "compact", "sync-log",
+	return [...]string{"put", "delete", "delete-range", "merge", "put-long", "put-gone", "batch", "flush", "compact", "sync-log",
 		"reopen", "create-space", "drop-space"}[k]
 }
 
@@ -87,9 +90,12 @@ func (o *Op) Syncs() bool {
 func (o *Op) Apply(s model.State) model.State {
 	rows := s.Space(o.Space)
 	switch o.Kind {
-	case Put:
+	case Put, PutLong:
 		return s.With(o.Space, rows.Put(o.Key, o.Value.String()))
-	case Delete:
+	case Merge:
+		value, _ := rows.Get(o.Key)
+		return s.With(o.Space, rows.Put(o.Key, value+o.Value.String()))
+	case Delete, PutGone:
 		return s.With(o.Space, rows.Delete(o.Key))
 	case DeleteRange:
 		return s.With(o.Space, rows.DeleteRange(o.Key, o.Upper))
@@ -135,21 +141,21 @@ func (s Script) Possible() Script {
 func (s Script) String() string {
 	var b strings.Builder
 	for i := range s {
-		s[i].write(&b, "", s[i].Kind <= Batch)
+		s[i].text(&b, "", s[i].Kind <= Batch)
 	}
 	return b.String()
 }
 
 func (o *Op) String() string {
 	var b strings.Builder
-	o.write(&b, "", o.Kind <= Batch)
+	o.text(&b, "", o.Kind <= Batch)
 	return strings.TrimSuffix(strings.ReplaceAll(b.String(), "\n", "; "), "; ")
 }
 
-func (o *Op) write(b *strings.Builder, indent string, durable bool) {
+func (o *Op) text(b *strings.Builder, indent string, durable bool) {
 	b.WriteString(indent + o.Kind.String())
 	switch o.Kind {
-	case Put:
+	case Put, Merge, PutLong, PutGone:
 		fmt.Fprintf(b, " %q %q", o.Key, o.Value.Text)
 		if o.Value.Bytes > len(o.Value.Text) {
 			fmt.Fprintf(b, " bytes=%d", o.Value.Bytes)
@@ -168,7 +174,7 @@ func (o *Op) write(b *strings.Builder, indent string, durable bool) {
 	b.WriteByte('\n')
 	if o.Kind == Batch {
 		for i := range o.Batch {
-			o.Batch[i].write(b, indent+"\t", false)
+			o.Batch[i].text(b, indent+"\t", false)
 		}
 		b.WriteString(indent + "end\n")
 	}

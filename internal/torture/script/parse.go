@@ -69,7 +69,8 @@ func parseOp(line string) (Op, error) {
 		}
 	}
 	targets := map[Kind][]*string{
-		Put: {&o.Key, &o.Value.Text}, Delete: {&o.Key},
+		Put: {&o.Key, &o.Value.Text}, Merge: {&o.Key, &o.Value.Text}, Delete: {&o.Key},
+		PutLong: {&o.Key, &o.Value.Text}, PutGone: {&o.Key, &o.Value.Text},
 		DeleteRange: {&o.Key, &o.Upper}, Compact: {&o.Key, &o.Upper},
 	}[o.Kind]
 	for _, word := range words[1:] {

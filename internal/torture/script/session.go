@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/model"
@@ -62,7 +63,7 @@ func (s *Session) Space(name string) (*lightning.Keyspace, error) {
 	if k := s.spaces[name]; k != nil || name == "" {
 		return k, nil
 	}
-	k, err := s.DB.Keyspace(name, nil)
+	k, err := s.DB.Keyspace(name, &lightning.KeyspaceOptions{Merge: lightning.MergeAppend})
 	if err == nil {
 		s.spaces[name] = k
 	}
@@ -112,21 +113,38 @@ func (s *Session) single(o *Op) error {
 	if err != nil {
 		return err
 	}
-	var w interface {
-		Put(key, value []byte) error
-		Delete(key []byte) error
-		DeleteRange(lo, hi []byte) error
-	} = s.DB
 	if k != nil {
-		w = k
+		return o.write(k)
 	}
+	return o.write(s.DB)
+}
+
+// writer is what the database, a keyspace and a batch have in common.
+type writer interface {
+	Put(key, value []byte) error
+	PutWithTTL(key, value []byte, ttl time.Duration) error
+	Delete(key []byte) error
+	DeleteRange(lo, hi []byte) error
+}
+
+// write does an operation that a batch can hold.
+func (o *Op) write(to writer) error {
+	key, value := []byte(o.Key), []byte(o.Value.String())
 	switch o.Kind {
 	case Put:
-		return w.Put([]byte(o.Key), []byte(o.Value.String()))
+		return to.Put(key, value)
+	case PutLong:
+		return to.PutWithTTL(key, value, 1000*time.Hour)
+	case PutGone:
+		return to.PutWithTTL(key, value, time.Nanosecond)
+	case Merge:
+		return to.(interface {
+			Merge(key, operand []byte) error
+		}).Merge(key, value)
 	case Delete:
-		return w.Delete([]byte(o.Key))
+		return to.Delete(key)
 	}
-	return w.DeleteRange([]byte(o.Key), []byte(o.Upper))
+	return to.DeleteRange(key, []byte(o.Upper))
 }
 
 func (s *Session) commit(ops []Op, d lightning.Durability) error {
@@ -141,15 +159,7 @@ func (s *Session) commit(ops []Op, d lightning.Durability) error {
 		if k != nil {
 			into = b.In(k)
 		}
-		switch o.Kind {
-		case Put:
-			err = into.Put([]byte(o.Key), []byte(o.Value.String()))
-		case Delete:
-			err = into.Delete([]byte(o.Key))
-		case DeleteRange:
-			err = into.DeleteRange([]byte(o.Key), []byte(o.Upper))
-		}
-		if err != nil {
+		if err := o.write(into); err != nil {
 			return err
 		}
 	}

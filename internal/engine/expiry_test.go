@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// steppedClock is the system's clock with its hands moved. As those of a machine,
+// they take the monotonic time along with them only within a process.
+type steppedClock struct {
+	clock.Clock
+	by atomic.Int64
+}
+
+func (c *steppedClock) Now() time.Time {
+	return c.Clock.Now().Add(time.Duration(c.by.Load()))
+}
+
+func (c *steppedClock) step(d time.Duration) { c.by.Add(int64(d)) }
+
+func (db *DB) putFor(t *testing.T, key string, ttl time.Duration) {
+	t.Helper()
+	must(t, db.SetExpiring(nil, []byte{0}, []byte(key), []byte("v"), db.Now()+base.Instant(ttl), Sync))
+}
+
+func (db *DB) lives(t *testing.T, key string) bool {
+	t.Helper()
+	_, err := db.AppendGet(nil, append([]byte{0}, key...))
+	if err != nil && !errors.Is(err, base.ErrNotFound) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+func TestTimelineNeverGoesBack(t *testing.T) {
+	c := &steppedClock{Clock: clock.System}
+	var line timeline
+	line.init(c, 0)
+	last := line.now()
+	for _, step := range []time.Duration{time.Hour, -2 * time.Hour, time.Minute, -time.Second, 24 * time.Hour, -48 * time.Hour} {
+		c.step(step)
+		now := line.now()
+		if now < last {
+			t.Fatalf("after a step of %v the time went from %d to %d", step, last, now)
+		}
+		last = now
+	}
+}
+
+// The wall clock can be set back for good, and time goes on all the same.
+func TestTimelineGoesOnUnderAClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var line timeline
+		start := time.Now()
+		line.init(clock.System, base.Instant(start.Add(time.Hour).UnixNano()))
+		first := line.now()
+		time.Sleep(time.Minute)
+		if passed := time.Duration(line.now() - first); passed != time.Minute {
+			t.Errorf("%v of a minute passed", passed)
+		}
+		if at := time.Unix(0, int64(first)); !at.Equal(start.Add(time.Hour)) {
+			t.Errorf("the time began at %v, not where it had been", at)
+		}
+	})
+}
+
+// What has expired stays so when the clock is set back: at once, after the
+// database was closed, and after a crash, once the manifest has had its second.
+func TestClockSetBackResurrectsNothing(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			disk, c := memfs.New(), &steppedClock{Clock: clock.System}
+			opts := testOptions(disk)
+			opts.Clock = c
+			db := openTest(t, opts)
+			db.putFor(t, "k", time.Minute)
+			db.putFor(t, "long", 24*time.Hour)
+			time.Sleep(time.Minute)
+			if db.lives(t, "k") {
+				t.Fatal("the key has not expired")
+			}
+			c.step(-30 * time.Second)
+			if db.lives(t, "k") {
+				t.Fatal("the key is back")
+			}
+			time.Sleep(2 * markDelay)
+			synctest.Wait()
+			if crash {
+				opts.FS = disk.Crash(memfs.CrashOptions{})
+			}
+			must(t, db.Close())
+			c.step(-time.Hour)
+			db = openTest(t, opts)
+			if db.lives(t, "k") || !db.lives(t, "long") {
+				t.Errorf("after a restart (crash: %v) the key lives: %v", crash, db.lives(t, "k"))
+			}
+			must(t, db.Close())
+		})
+	}
+}
+
+// A database without expiring keys asks nobody for the time.
+func TestNoExpiryNoClock(t *testing.T) {
+	db := openTest(t, testOptions(memfs.New()))
+	defer db.Close()
+	db.setString(t, "k", "v", Async)
+	if at := db.timeline.moment(); at != 0 {
+		t.Errorf("the moment is %d", at)
+	}
+	db.putFor(t, "k", time.Hour)
+	if db.timeline.moment() == 0 {
+		t.Error("the first expiring key went unnoticed")
+	}
+}
+
+// A value that is put again in time never looks absent, however long a reader
+// takes between finding it and asking for the time.
+func TestRefreshedValueIsNeverAbsent(t *testing.T) {
+	db := openTest(t, testOptions(memfs.New()))
+	defer db.Close()
+	const ttl = 2 * time.Millisecond
+	last := db.Now()
+	db.putFor(t, "k", ttl)
+	stop, done := make(chan struct{}), make(chan struct{})
+	var late atomic.Bool // the writer was held up, so the key did expire
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			at := db.Now()
+			err := db.SetExpiring(nil, []byte{0}, []byte("k"), []byte("v"), at+base.Instant(ttl), Async)
+			if err != nil || db.Now()-last >= base.Instant(ttl) {
+				late.Store(true)
+				return
+			}
+			last = at
+		}
+	}()
+	for range 100_000 {
+		if !db.lives(t, "k") && !late.Load() {
+			time.Sleep(10 * ttl)
+			if !late.Load() {
+				t.Error("a key was absent that was put again in time")
+			}
+			break
+		}
+		if late.Load() {
+			break
+		}
+	}
+	close(stop)
+	<-done
+}

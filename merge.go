@@ -1,0 +1,187 @@
+package lightning
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/txn"
+)
+
+// The merge operators that every database has, for KeyspaceOptions.Merge.
+const (
+	// MergeAddInt64 adds integers of 8 bytes, little-endian, two's complement.
+	// An absent key counts as zero. A sum that does not fit wraps around.
+	MergeAddInt64 = merge.AddInt64
+	// MergeMax and MergeMin keep the greatest or the least of all values, in the
+	// order of their bytes, which for numbers is what package keyenc encodes.
+	MergeMax = merge.Max
+	MergeMin = merge.Min
+	// MergeAppend puts the operands one after the other.
+	MergeAppend = merge.Append
+	// MergeSetUnion unites sets as AppendSet encodes them.
+	MergeSetUnion = merge.SetUnion
+	// MergeJSONPatch applies JSON merge patches (RFC 7396) to a JSON document.
+	MergeJSONPatch = merge.JSONPatch
+)
+
+// MergeOperator is a way to apply operands to values, so that a value can be
+// changed without being read first: a counter, a set, a running maximum. A
+// keyspace has one or none, for good, by the operator's name.
+//
+// The functions must depend on their arguments alone: they are called again and
+// again with the same operands, by several goroutines, while data is read,
+// written out and merged, also after later starts of the program. They own none
+// of the slices and must not change or keep them. An error, or a panic, is what
+// a reader of the key gets, as a *MergeError; the operands are kept.
+type MergeOperator struct {
+	// Name of the operator, up to 255 bytes.
+	Name string
+	// Check says what is wrong with an operand; Merge fails with that, and
+	// nothing is written. Nil accepts all.
+	Check func(operand []byte) error
+	// Merge appends to dst what the operands, the oldest first, make of value,
+	// which is nil if the key has none.
+	Merge func(dst, value []byte, operands [][]byte) ([]byte, error)
+	// Combine appends to dst one operand that does what several do, the oldest
+	// first. It returns false if there is none. It may be nil; with it, a key
+	// that is merged often and read seldom takes less space.
+	Combine func(dst []byte, operands [][]byte) ([]byte, bool)
+}
+
+var (
+	// ErrMerge matches every *MergeError.
+	ErrMerge = merge.ErrMerge
+	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
+	// keyspace never has one.
+	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
+	// ErrUnknownOperator matches every *UnknownOperatorError.
+	ErrUnknownOperator = engine.ErrUnknownOperator
+)
+
+// UnknownOperatorError says that a keyspace needs a merge operator that
+// Options.MergeOperators does not have: its data cannot be read without.
+type UnknownOperatorError struct {
+	Operator, Keyspace string
+	err                error
+}
+
+func (e *UnknownOperatorError) Error() string { return e.err.Error() }
+
+// Is makes errors.Is(err, ErrUnknownOperator) true.
+func (e *UnknownOperatorError) Is(target error) bool { return target == ErrUnknownOperator }
+
+// MergeError says that operands could not be applied to a key. They are kept, and
+// the key cannot be read until it is overwritten or deleted.
+type MergeError struct {
+	Operator string
+	Key      []byte // with the prefix of its keyspace
+	err      error
+}
+
+func (e *MergeError) Error() string { return e.err.Error() }
+
+// Is makes errors.Is(err, ErrMerge) true.
+func (e *MergeError) Is(target error) bool { return target == ErrMerge }
+
+// Unwrap returns what the operator has returned.
+func (e *MergeError) Unwrap() error { return e.err }
+
+// AppendSet appends the encoding of a set of byte strings to dst, as
+// MergeSetUnion takes and makes them. It sorts elements in place.
+func AppendSet(dst []byte, elements ...[]byte) []byte { return merge.AppendSet(dst, elements) }
+
+// DecodeSet returns the elements of a set, ascending. They alias it.
+func DecodeSet(set []byte) ([][]byte, error) { return merge.DecodeSet(nil, set) }
+
+// registry returns the operators as the engine takes them.
+func (o *Options) registry() (merge.Registry, error) {
+	var others []merge.Operator
+	for _, op := range o.MergeOperators {
+		others = append(others, merge.Operator(op))
+	}
+	r, err := merge.NewRegistry(others)
+	if err != nil {
+		return nil, &OptionError{Field: "MergeOperators", Value: err.Error(), Rule: "operators with names of their own"}
+	}
+	return r, nil
+}
+
+// checkOperand says why an operand cannot be merged in the space.
+func (s *space) checkOperand(key, operand []byte) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(operand); err != nil {
+		return err
+	}
+	op := s.engine.MergeOperator(s.prefix)
+	if op == nil {
+		return ErrNoMergeOperator
+	}
+	if op.Check != nil {
+		if err := op.Check(operand); err != nil {
+			return fmt.Errorf("operand of %q: %w", op.Name, err)
+		}
+	}
+	return nil
+}
+
+// Merge applies an operand to key with the keyspace's merge operator, without
+// reading the key. Both slices are copied.
+func (k *Keyspace) Merge(key, operand []byte) error {
+	s := &k.space
+	if err := s.checkOperand(key, operand); err != nil {
+		return err
+	}
+	return public(s.engine.Merge(s.info, s.prefix, key, operand, s.durability))
+}
+
+// Merge adds the application of an operand to key, as Keyspace.Merge does.
+func (b *Batch) Merge(key, operand []byte) error {
+	if err := b.space.checkOperand(key, operand); err != nil {
+		return err
+	}
+	if err := b.inner.Merge(b.space.prefix, key, operand); err != nil {
+		return err
+	}
+	b.inner.Touch(b.space.info)
+	return nil
+}
+
+// Merge applies an operand to key, as Keyspace.Merge does. It does not count as
+// a read of the key: transactions that only merge into it do not conflict.
+func (tx *Tx) Merge(key, operand []byte) error {
+	if err := tx.writable(key); err != nil {
+		return err
+	}
+	if err := tx.space.checkOperand(key, operand); err != nil {
+		return err
+	}
+	full := tx.space.key(nil, key)
+	value, outcome := tx.core.writes.Get(full)
+	switch outcome {
+	case txn.Untouched, txn.Merged:
+		tx.core.writes.Merge(full, operand)
+		return nil
+	case txn.Present:
+		if value == nil {
+			value = []byte{}
+		}
+	}
+	out, err := tx.space.engine.MergeOperator(full).Fold(nil, full, value, [][]byte{operand})
+	if err != nil {
+		return public(err)
+	}
+	tx.core.writes.Put(full, out)
+	return nil
+}
+
+// appendMerged appends what the transaction's operands make of a key. under is
+// its value without them, nil if it has none.
+func (tx *Tx) appendMerged(dst, full, under []byte) ([]byte, error) {
+	operands := tx.core.writes.Operands(nil, full)
+	dst, err := tx.space.engine.MergeOperator(full).Fold(dst, full, under, operands)
+	return dst, public(err)
+}
