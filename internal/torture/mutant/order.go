@@ -12,6 +12,9 @@ var orderMutants = []Mutant{
 	if large {
 		return db.applyLarge(payloads, first, last)
 	}
+	if slices.ContainsFunc(group, func(r *request) bool { return r.batch.merging }) {
+		defer db.beginJoins()()
+	}
 	defer db.endHotWrites()
 	if err := db.apply(payloads, first); err != nil {
 		return db.poison("memtable", err)
@@ -21,6 +24,7 @@ var orderMutants = []Mutant{
 	invariant.Yield()
 	return nil`,
 		New: `	invariant.Yield()
+	_ = slices.Contains[[]int]
 	defer db.endHotWrites()
 	if !large {
 		if err := db.apply(payloads, first); err != nil {
