@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ type store interface {
 	Get(key []byte) ([]byte, error)
 	Has(key []byte) (bool, error)
 	Put(key, value []byte) error
+	PutWithTTL(key, value []byte, ttl time.Duration) error
 	Delete(key []byte) error
 	DeleteRange(lo, hi []byte) error
 	Iterator(lightning.IterOptions) (*lightning.Iterator, error)

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,17 +13,19 @@ import (
 func newPutCommand() *cobra.Command {
 	var keys keyFlags
 	var file string
+	var ttl time.Duration
 	durability := newDurability(lightning.Sync)
 	cmd := &cobra.Command{
 		Use:   "put DIR KEY [VALUE | - | --file FILE]",
 		Short: "Set the value of a key",
 		Long: `Put sets the value of a key. The value is an argument, or with - the whole of
-standard input, or with --file the whole of a file. A directory that does not
-exist or is empty becomes a new database. Before a key or value that begins with
-a dash write --, after all flags.`,
+standard input, or with --file the whole of a file. With --ttl the key expires
+after that time. A directory that does not exist or is empty becomes a new
+database. Before a key or value that begins with a dash write --, after all flags.`,
 		Example: `  lightning put my.db greeting 'hello, world'
   lightning put my.db photo --file photo.jpg
   date | lightning put my.db now -
+  lightning put my.db token 5f3a --ttl 1h30m
   lightning put my.db -- temperature -5`,
 		Args: arguments(2, "DIR", "KEY", "VALUE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,13 +37,23 @@ a dash write --, after all flags.`,
 			if err != nil {
 				return err
 			}
+			expires := cmd.Flags().Changed("ttl")
+			if expires && ttl <= 0 {
+				return usagef("--ttl is %v: it must be positive", ttl)
+			}
 			opts := lightning.Options{Durability: durability.value}
 			return createStore(cmd.OutOrStdout(), args[0], keys.keyspace, opts,
-				func(_ *lightning.DB, target store) error { return target.Put(key, value) })
+				func(_ *lightning.DB, target store) error {
+					if expires {
+						return target.PutWithTTL(key, value, ttl)
+					}
+					return target.Put(key, value)
+				})
 		},
 	}
 	keys.register(cmd)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
+	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the key lives (default for ever)")
 	cmd.Flags().Var(durability, "durability", "what the write must survive before put returns")
 	return cmd
 }
