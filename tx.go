@@ -132,6 +132,9 @@ func (db *DB) Begin(o TxOptions) (*Tx, error) {
 	return &Tx{core: &txCore{db: db, options: o, snap: snap}, space: &db.space}, nil
 }
 
+// Options returns the options that the transaction was begun with.
+func (tx *Tx) Options() TxOptions { return tx.core.options }
+
 // In returns a view of the transaction that reads and writes the keyspace k.
 // All views of a transaction are the same transaction. Through a keyspace of
 // another database every verb fails with ErrForeignKeyspace.

@@ -48,6 +48,8 @@ func tiers() map[string]int {
 
 		".": 6,
 
+		"table": 7,
+
 		"internal/model":          0,
 		"internal/torture/ledger": 0,
 		"internal/torture/script": 7,

@@ -1,0 +1,173 @@
+package table
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/keyenc"
+)
+
+// BuildProgress says how far the building of an index is.
+type BuildProgress struct {
+	Index string
+	Rows  uint64 // looked at so far, also by earlier calls
+}
+
+// Build fills in the indexes that lack rows which were there before they were
+// declared, and returns when all are ready. Others go on reading and writing
+// meanwhile. It works in transactions of at most a thousand rows; after each it
+// calls report, which can be nil. It can be stopped through ctx, by an error or
+// by a crash at any time: the next call goes on from there.
+//
+// If a unique index turns out to have two rows under one key, Build fails with
+// a *DuplicateError that names them. The index is then not used by queries;
+// once one of the rows was changed Build can be called again.
+func (t *Table[R, K]) Build(ctx context.Context, report func(BuildProgress)) error {
+	for _, x := range t.indexes {
+		for done := false; !done; {
+			now, err := t.buildSome(ctx, x, buildRowsMax)
+			if err != nil {
+				return fmt.Errorf("table %s: build index %s: %w", t.name, x.name, err)
+			}
+			if now == nil {
+				break // it was ready
+			}
+			done = now.ready
+			if report != nil {
+				report(BuildProgress{Index: x.name, Rows: now.rows})
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	buildRowsMax  = 1000
+	buildBytesMax = 1 << 20
+)
+
+// built is what a transaction of a builder has come to.
+type built struct {
+	progress
+	entries int // that were not there
+	ready   bool
+}
+
+// buildSome indexes the next rows in a transaction of its own. It returns nil
+// if there is nothing to do.
+//
+// Rows after the one that was the last when the index was declared have been
+// indexed by who wrote them, so a builder that follows a table that grows at
+// its end comes to an end itself. If a row that it has looked at changes before
+// it commits, it looks again, at fewer rows each time.
+func (c *core[R]) buildSome(ctx context.Context, x *index[R], rowsMax int) (*built, error) {
+	var now *built
+	err := c.db.UpdateWith(lightning.TxOptions{Context: ctx}, func(tx *lightning.Tx) error {
+		var err error
+		now, err = c.buildIn(tx, x, rowsMax)
+		rowsMax = max(1, rowsMax/4)
+		return err
+	})
+	if err == nil && now != nil {
+		c.countEntries(x, int64(now.entries))
+	}
+	return now, err
+}
+
+func (c *core[R]) buildIn(tx *lightning.Tx, x *index[R], rowsMax int) (*built, error) {
+	catalogue := tx.In(c.catalogue)
+	def, err := readDefinition(catalogue, c.name)
+	if err != nil {
+		return nil, err
+	}
+	if def == nil || def.byID(x.id) == nil {
+		return nil, ErrStale
+	}
+	if def.byID(x.id).ready {
+		return nil, nil
+	}
+	key := catalogueKey(kindProgress, c.name, x.id)
+	record, err := catalogue.Get(key)
+	if err != nil {
+		return nil, fmt.Errorf("progress: %w", err)
+	}
+	begun, err := decodeProgress(record)
+	if err != nil {
+		return nil, err
+	}
+	now := &built{progress: *begun}
+	if err := c.backfill(tx, x, now, rowsMax); err != nil {
+		return nil, err
+	}
+	if !now.ready {
+		return now, catalogue.Put(key, now.encode())
+	}
+	def.byID(x.id).ready = true
+	return now, errors.Join(catalogue.Delete(key), catalogue.Put(c.definitionKey, def.encode()))
+}
+
+// backfill writes the entries of the rows after a position, and moves it on.
+func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax int) (err error) {
+	o := lightning.IterOptions{Upper: append(bytes.Clone(now.until), 0)}
+	if len(now.position) > 0 {
+		o.Lower = append(bytes.Clone(now.position), 0)
+	}
+	it, err := tx.In(c.rows).Iterator(o)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := it.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	sizeBytes := 0
+	for range rowsMax {
+		if !it.Next() {
+			now.ready = it.Err() == nil
+			return nil // the deferred Close has the error
+		}
+		sizeBytes += len(it.Value())
+		now.position = append(now.position[:0], it.Key()...)
+		now.rows++
+		added, err := c.backfillRow(tx.In(x.keyspace), x, now.position, it.Value())
+		if err != nil {
+			return fmt.Errorf("row %s: %w", keyenc.Format(now.position), err)
+		}
+		now.entries += added
+		if sizeBytes >= buildBytesMax {
+			break
+		}
+	}
+	return nil
+}
+
+// backfillRow writes the entries of a row that are missing. Those that are
+// there were written by who changed the row since.
+func (c *core[R]) backfillRow(tx *lightning.Tx, x *index[R], primary, data []byte) (added int, err error) {
+	rec, err := c.decode(primary, data)
+	if err != nil {
+		return 0, err
+	}
+	entries, err := x.entries(rec, primary)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		missing, err := x.vacant(tx, e, primary)
+		if err != nil {
+			return 0, c.describe(err, primary)
+		}
+		if !missing {
+			continue
+		}
+		if err := tx.Put(e.key, e.value); err != nil {
+			return 0, err
+		}
+		added++
+	}
+	return added, nil
+}

@@ -1,0 +1,144 @@
+package table
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Plan says how a query is run and why. Its estimates come from statistics,
+// which may be old.
+type Plan struct {
+	Table string
+	// Query is the conditions, the order and the limit, in words.
+	Query string
+	// TableRows and ResultRows are estimates.
+	TableRows, ResultRows int64
+	// Candidates are all ways to the rows, the cheapest first, which is the
+	// one that is taken. Those with Unusable come last.
+	Candidates []Candidate
+}
+
+// Candidate is a way to the rows of a query.
+type Candidate struct {
+	// Access is "all rows", "primary key", or "index" and a name.
+	Access string
+	// Range is the conditions that bound what is read, Check those that are
+	// left to be looked up in each row; both in words.
+	Range, Check string
+	// Reads is how many rows, or entries and their rows, are read if there is
+	// no limit. An estimate.
+	Reads int64
+	// Sorts says that the rows do not come in the order asked for, and are
+	// collected and sorted.
+	Sorts bool
+	// Cost is compared with that of the others. 1 is about a row of a scan.
+	Cost float64
+	// Unusable says why it cannot be taken, if so; all but Access is then empty.
+	Unusable string
+}
+
+// Explain returns the plan of the query, without running it.
+func (q Query[R]) Explain() (*Plan, error) {
+	v, err := q.ready()
+	if err != nil {
+		return nil, err
+	}
+	p := q.plan(v)
+	plan := &Plan{
+		Table: q.core.name, Query: q.words(), TableRows: ceil(p.rows), ResultRows: ceil(p.result),
+	}
+	for i := range p.paths {
+		plan.Candidates = append(plan.Candidates, q.candidate(&p.paths[i]))
+	}
+	return plan, nil
+}
+
+func (q *Query[R]) candidate(p *path[R]) Candidate {
+	c := Candidate{Access: p.access(), Unusable: p.unusable}
+	if p.unusable != "" {
+		return c
+	}
+	var bounds, checks []string
+	for i, cond := range q.conds {
+		if p.used[i] {
+			bounds = append(bounds, cond.text)
+		} else {
+			checks = append(checks, cond.text)
+		}
+	}
+	for range q.filters {
+		checks = append(checks, "a function")
+	}
+	c.Range, c.Check = strings.Join(bounds, " and "), strings.Join(checks, " and ")
+	c.Reads, c.Sorts, c.Cost = ceil(p.entries), !p.ordered, p.cost
+	return c
+}
+
+func (p *path[R]) access() string {
+	switch {
+	case p.index != nil:
+		return "index " + p.index.name
+	case len(p.keys.lo) == 0 && p.keys.hi == nil:
+		return "all rows"
+	}
+	return "primary key"
+}
+
+// words describes the query.
+func (q *Query[R]) words() string {
+	var parts []string
+	for i, cond := range q.conds {
+		parts = append(parts, [...]string{"where ", "and "}[min(i, 1)]+cond.text)
+	}
+	for i, a := range q.order {
+		parts = append(parts, [...]string{"order by ", "then "}[min(i, 1)]+a.name)
+	}
+	if q.reverse {
+		parts = append(parts, "reversed")
+	}
+	if q.limit > 0 {
+		parts = append(parts, fmt.Sprintf("limit %d", q.limit))
+	}
+	return strings.Join(parts, " ")
+}
+
+// String shows the plan to people.
+func (p *Plan) String() string {
+	var text strings.Builder
+	text.WriteString(strings.TrimSpace(p.Table + " " + p.Query))
+	fmt.Fprintf(&text, ": about %d of %d rows\n", p.ResultRows, p.TableRows)
+	usable := 0
+	for _, c := range p.Candidates {
+		if c.Unusable == "" {
+			usable++
+		}
+	}
+	reason := "nothing else is usable"
+	if usable > 1 {
+		reason = fmt.Sprintf("cost %.1f, the next best %.1f", p.Candidates[0].Cost, p.Candidates[1].Cost)
+	}
+	fmt.Fprintf(&text, "uses %s: %s\n", p.Candidates[0].Access, reason)
+	for _, c := range p.Candidates {
+		fmt.Fprintf(&text, "  %s\n", c)
+	}
+	return text.String()
+}
+
+// String shows the candidate on one line.
+func (c Candidate) String() string {
+	if c.Unusable != "" {
+		return c.Access + ": not usable, " + c.Unusable
+	}
+	text := c.Access
+	if c.Range != "" {
+		text += " with " + c.Range
+	}
+	text += fmt.Sprintf(": reads %d", c.Reads)
+	if c.Check != "" {
+		text += ", checks " + c.Check
+	}
+	if c.Sorts {
+		text += ", sorts"
+	}
+	return text + fmt.Sprintf(", cost %.1f", c.Cost)
+}

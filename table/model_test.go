@@ -1,0 +1,369 @@
+package table
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// TestAgainstModel does random things to a table and to a slice of records:
+// transactions that change rows, commit or roll back; indexes that are declared,
+// built step by step and dropped; analyses; opening again. Queries are run along
+// every path that their plan has, usable at that moment: all of them must give
+// what the slice gives. So the choice of the planner cannot change a result.
+func TestAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{fs: memfs.New(), rows: map[int64]person{}}
+		m.open(t)
+		defer func() { _ = m.db.Close() }()
+		t.Repeat(map[string]func(*rapid.T){
+			"transaction": m.transaction,
+			"query":       func(t *rapid.T) { m.view(t, func(tx *lightning.Tx) { m.query(t, tx, m.rows) }) },
+			"analyze":     m.analyze,
+			"build":       m.build,
+			"open":        m.reopen,
+			"":            func(t *rapid.T) {},
+		})
+		m.view(t, func(tx *lightning.Tx) {
+			if err := m.people.Check(tx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
+type model struct {
+	fs     *memfs.FS
+	db     *lightning.DB
+	people *Table[person, int64]
+	rows   map[int64]person
+}
+
+func (m *model) open(t *rapid.T) {
+	var err error
+	if m.db == nil {
+		m.db, err = lightning.Open("db", &lightning.Options{
+			FS: m.fs, Durability: lightning.Async, MemoryBudget: 8 << 20,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	declared := rapid.SliceOfDistinct(rapid.SampledFrom(allIndexes()), rapid.ID).Draw(t, "indexes")
+	for { // those that are there and not declared are dropped
+		m.people, err = Open(m.db, personSchema(declared...))
+		var differs *DefinitionError
+		if !errors.As(err, &differs) {
+			break
+		}
+		if err := DropIndex(m.db, "people", strings.TrimPrefix(differs.Part, "index ")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *model) reopen(t *rapid.T) {
+	if rapid.Bool().Draw(t, "close") {
+		if err := m.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m.db = nil
+	}
+	m.open(t)
+}
+
+func (m *model) view(t *rapid.T, fn func(tx *lightning.Tx)) {
+	tx, err := m.db.Begin(lightning.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	fn(tx)
+}
+
+func (m *model) analyze(t *rapid.T) {
+	if err := m.people.Analyze(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// build goes on a few rows with one index.
+func (m *model) build(t *rapid.T) {
+	if len(m.people.indexes) == 0 {
+		return
+	}
+	x := rapid.SampledFrom(m.people.indexes).Draw(t, "index")
+	_, err := m.people.buildSome(context.Background(), x, rapid.IntRange(1, 8).Draw(t, "rows"))
+	if errors.Is(err, ErrDuplicate) && x.unique {
+		return // rows that were there before may be in the way of each other
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func genPerson(t *rapid.T) person {
+	return person{
+		ID:     int64(rapid.IntRange(-2, 70).Draw(t, "id")),
+		Email:  fmt.Sprint("e", rapid.IntRange(0, 60).Draw(t, "email")),
+		City:   genCity(t),
+		Age:    rapid.IntRange(0, 9).Draw(t, "age"),
+		Tags:   rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "ab", "b"}), 0, 3).Draw(t, "tags"),
+		Phones: rapid.SliceOfN(rapid.SampledFrom([]string{"p", "q", "r", "s", "t"}), 0, 1).Draw(t, "phones"),
+	}
+}
+
+func genCity(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "\x00", "\x01", "a", "ab", "a\u00ff", "b"}).Draw(t, "city")
+}
+
+// duplicate says in which unique index a row would stand in another one's way.
+// An index that is being built may not have seen the other row yet.
+func (m *model) duplicate(rows map[int64]person, p person) (sure, possible bool) {
+	for _, o := range rows {
+		if o.ID == p.ID {
+			continue
+		}
+		for i, x := range m.people.indexes {
+			meets := x.name == "email" && o.Email == p.Email ||
+				x.name == "phone" && slices.ContainsFunc(p.Phones, func(s string) bool { return slices.Contains(o.Phones, s) })
+			if !meets {
+				continue
+			}
+			possible = true
+			if v := m.people.seen.Load(); v != nil && v.ready[i] {
+				sure = true
+			}
+		}
+	}
+	return sure, possible
+}
+
+func (m *model) transaction(t *rapid.T) {
+	tx, err := m.db.Begin(lightning.TxOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := m.people.look(tx); err != nil {
+		t.Fatal(err)
+	}
+	rows := map[int64]person{}
+	for id, p := range m.rows {
+		rows[id] = p
+	}
+	for range rapid.IntRange(1, 12).Draw(t, "steps") {
+		m.step(t, tx, rows)
+	}
+	m.query(t, tx, rows) // over what is not committed
+	if rapid.IntRange(0, 3).Draw(t, "commit") == 0 {
+		return
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	m.rows = rows
+}
+
+func (m *model) step(t *rapid.T, tx *lightning.Tx, rows map[int64]person) {
+	p := genPerson(t)
+	_, exists := rows[p.ID]
+	verb := rapid.SampledFrom([]string{"put", "put", "insert", "update", "delete"}).Draw(t, "verb")
+	var err error
+	switch verb {
+	case "put":
+		err = m.people.Put(tx, p)
+	case "insert":
+		if err = m.people.Insert(tx, p); exists != errors.Is(err, ErrDuplicate) && exists {
+			t.Fatalf("insert of a row that exists: %v", err)
+		}
+	case "update":
+		err = m.people.Update(tx, p.ID, func(rec *person) error { *rec = p; return nil })
+		if exists == errors.Is(err, lightning.ErrNotFound) {
+			t.Fatalf("row exists: %v, update: %v", exists, err)
+		}
+	case "delete":
+		if err = m.people.Delete(tx, p.ID); err != nil {
+			t.Fatal(err)
+		}
+		delete(rows, p.ID)
+		return
+	}
+	sure, possible := m.duplicate(rows, p)
+	switch {
+	case errors.Is(err, lightning.ErrNotFound) && verb == "update":
+	case err == nil && !sure:
+		rows[p.ID] = p
+	case errors.Is(err, ErrDuplicate) && (possible || verb == "insert" && exists):
+	default:
+		t.Fatalf("%s %+v: %v; duplicates: %v, %v", verb, p, err, sure, possible)
+	}
+}
+
+// condition is a condition of a query and what it means.
+type condition struct {
+	Cond[person]
+	holds func(p person) bool
+}
+
+// compare makes a condition on an attribute of the values of which value
+// returns all.
+func compare[V cmp.Ordered](
+	t *rapid.T, a Attr[person, V], draw func(t *rapid.T) V, values func(p person) []V,
+) condition {
+	v := draw(t)
+	some := func(holds func(x V) bool) func(p person) bool {
+		return func(p person) bool { return slices.ContainsFunc(values(p), holds) }
+	}
+	switch rapid.IntRange(0, 7).Draw(t, "operator") {
+	case 0:
+		return condition{a.Lt(v), some(func(x V) bool { return x < v })}
+	case 1:
+		return condition{a.Le(v), some(func(x V) bool { return x <= v })}
+	case 2:
+		return condition{a.Gt(v), some(func(x V) bool { return x > v })}
+	case 3:
+		return condition{a.Ge(v), some(func(x V) bool { return x >= v })}
+	case 4:
+		w := draw(t)
+		return condition{a.Between(v, w), some(func(x V) bool { return v <= x && x <= w })}
+	case 5:
+		return condition{a.Exists(), some(func(x V) bool { return true })}
+	}
+	return condition{a.Eq(v), some(func(x V) bool { return x == v })}
+}
+
+func genCondition(t *rapid.T) condition {
+	number := func(t *rapid.T) int { return rapid.IntRange(-1, 10).Draw(t, "number") }
+	text := func(t *rapid.T) string { return rapid.SampledFrom([]string{"", "a", "ab", "b"}).Draw(t, "text") }
+	switch rapid.IntRange(0, 7).Draw(t, "attribute") {
+	case 0:
+		return compare(t, id, func(t *rapid.T) int64 { return int64(number(t)) * 6 },
+			func(p person) []int64 { return []int64{p.ID} })
+	case 1:
+		return compare(t, email, func(t *rapid.T) string { return fmt.Sprint("e", number(t)) },
+			func(p person) []string { return []string{p.Email} })
+	case 2:
+		return compare(t, city, genCity, func(p person) []string { return []string{p.City} })
+	case 3:
+		return compare(t, age, number, func(p person) []int { return []int{p.Age} })
+	case 4:
+		return compare(t, phone, func(t *rapid.T) string { return "q" }, func(p person) []string { return p.Phones })
+	case 5:
+		prefix := genCity(t)
+		return condition{HasPrefix(city, prefix), func(p person) bool { return strings.HasPrefix(p.City, prefix) }}
+	case 6:
+		prefix := text(t)
+		return condition{HasPrefix(tag, prefix), func(p person) bool {
+			return slices.ContainsFunc(p.Tags, func(s string) bool { return strings.HasPrefix(s, prefix) })
+		}}
+	}
+	return compare(t, tag, text, func(p person) []string { return p.Tags })
+}
+
+// genOrder draws an order and the comparison that it means.
+func genOrder(t *rapid.T) (columns []Column[person], compare func(a, b person) int) {
+	names := rapid.SliceOfN(rapid.SampledFrom([]string{"id", "email", "city", "age"}), 0, 3).Draw(t, "order")
+	for _, name := range names {
+		columns = append(columns, map[string]Column[person]{"id": id, "email": email, "city": city, "age": age}[name])
+	}
+	return columns, func(a, b person) int {
+		for _, name := range names {
+			c := map[string]int{
+				"id": cmp.Compare(a.ID, b.ID), "email": cmp.Compare(a.Email, b.Email),
+				"city": cmp.Compare(a.City, b.City), "age": cmp.Compare(a.Age, b.Age),
+			}[name]
+			if c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(a.ID, b.ID)
+	}
+}
+
+// query runs a random query along every path and compares with the model.
+func (m *model) query(t *rapid.T, tx *lightning.Tx, rows map[int64]person) {
+	q := m.people.Query(tx)
+	var want []person
+	for _, p := range rows {
+		want = append(want, p)
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "conditions") {
+		c := genCondition(t)
+		q = q.Where(c.Cond)
+		want = slices.DeleteFunc(want, func(p person) bool { return !c.holds(p) })
+	}
+	if rapid.IntRange(0, 3).Draw(t, "filter") == 0 {
+		odd := func(p person) bool { return p.ID%2 != 0 }
+		q = q.Filter(odd)
+		want = slices.DeleteFunc(want, func(p person) bool { return !odd(p) })
+	}
+	columns, order := genOrder(t)
+	q = q.OrderBy(columns...)
+	slices.SortFunc(want, order)
+	if rapid.Bool().Draw(t, "reverse") {
+		q = q.Reverse()
+		slices.Reverse(want)
+	}
+	limit := rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "limit")
+	q = q.Limit(limit)
+	v, err := q.ready()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range q.plan(v).paths {
+		if p.unusable != "" {
+			continue
+		}
+		var got []person
+		err := q.walk(&p, func(rec person, err error) bool { got = append(got, rec); return err == nil })
+		if err != nil && err != errStopped {
+			t.Fatal(err)
+		}
+		if reason := differ(got, want, len(columns) > 0, limit); reason != "" {
+			t.Fatalf("%s through %s: %s\ngot  %+v\nwant %+v", q.words(), p.access(), reason, got, want)
+		}
+	}
+	if _, err := q.Explain(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := collect(q)
+	if reason := differ(all, want, len(columns) > 0, limit); err != nil || reason != "" {
+		t.Fatalf("%s: %v, %s", q.words(), err, reason)
+	}
+}
+
+// differ says how a result is not one of all the rows that there could be.
+func differ(got, all []person, ordered bool, limit int) string {
+	size := len(all)
+	if limit > 0 {
+		size = min(size, limit)
+	}
+	if len(got) != size {
+		return fmt.Sprintf("%d rows, not %d", len(got), size)
+	}
+	met := map[int64]bool{}
+	for i, p := range got {
+		at := i
+		if !ordered {
+			at = slices.IndexFunc(all, func(o person) bool { return o.ID == p.ID })
+		}
+		if at < 0 || !p.equal(all[at]) || met[p.ID] {
+			return fmt.Sprintf("row %d is wrong", i)
+		}
+		met[p.ID] = true
+	}
+	return ""
+}

@@ -1,0 +1,236 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lightningdb/lightning"
+)
+
+// Open opens a table, and makes it if there is none. It compares the schema
+// with what the database knows and fails with a *DefinitionError where they
+// contradict each other, or where an index exists that is not declared.
+//
+// An index that is declared for the first time is ready at once if the table
+// has no rows. Otherwise Build must be called, at any time. Handles that were
+// opened before do not know of it: from then on they fail to change rows, with
+// ErrStale.
+func Open[R, K any](db *lightning.DB, schema Schema[R, K]) (*Table[R, K], error) {
+	declared, err := schema.define()
+	if err != nil {
+		return nil, err
+	}
+	t, err := open(db, &schema, declared)
+	if err != nil && !errors.As(err, new(*DefinitionError)) {
+		err = fmt.Errorf("open table %s: %w", schema.Name, err)
+	}
+	return t, err
+}
+
+func open[R, K any](db *lightning.DB, s *Schema[R, K], declared *definition) (*Table[R, K], error) {
+	catalogue, err := db.Keyspace(catalogueName, nil)
+	if err != nil {
+		return nil, err
+	}
+	def, err := declare(db, catalogue, s.Name, declared)
+	if err != nil {
+		return nil, err
+	}
+	if err := dropLeftovers(db, s.Name, def); err != nil {
+		return nil, err
+	}
+	c := &core[R]{
+		db: db, name: s.Name, key: s.Key.attribute, codec: s.codec(), rowsID: def.rowsID, catalogue: catalogue,
+		definitionKey: catalogueKey(kindDefinition, s.Name),
+	}
+	if c.rows, err = db.Keyspace(keyspaceName(s.Name, def.rowsID), nil); err != nil {
+		return nil, err
+	}
+	for _, declared := range s.Indexes { // in the order of the schema
+		x := &index[R]{id: def.index(declared.Name).id, name: declared.Name, unique: declared.Unique}
+		for _, column := range declared.On {
+			x.columns = append(x.columns, column.column())
+		}
+		if x.keyspace, err = db.Keyspace(keyspaceName(s.Name, x.id), nil); err != nil {
+			return nil, err
+		}
+		c.indexes = append(c.indexes, x)
+	}
+	if err := c.loadStatistics(); err != nil {
+		return nil, err
+	}
+	return &Table[R, K]{core: c, key: s.Key}, nil
+}
+
+// declare writes to the catalogue what is declared, if it does not say so yet.
+func declare(
+	db *lightning.DB, catalogue *lightning.Keyspace, name string, declared *definition,
+) (def *definition, err error) {
+	known := false
+	err = db.View(func(tx *lightning.Tx) error {
+		stored, err := readDefinition(tx.In(catalogue), name)
+		if err != nil {
+			return err
+		}
+		var fresh []int
+		def, fresh, err = join(name, stored, declared)
+		known = err == nil && stored != nil && stored.rowsID != 0 && len(fresh) == 0
+		return err
+	})
+	if err != nil || known {
+		return def, err
+	}
+	err = updateDurably(db, func(tx *lightning.Tx) error {
+		stored, err := readDefinition(tx.In(catalogue), name)
+		if err != nil {
+			return err
+		}
+		var fresh []int
+		if def, fresh, err = join(name, stored, declared); err != nil {
+			return err
+		}
+		last, err := lastRow(db, tx, name, stored)
+		if err != nil {
+			return err
+		}
+		for _, i := range fresh {
+			x := &def.indexes[i]
+			if x.ready = last == nil; x.ready {
+				continue
+			}
+			begun := progress{until: last}
+			if err := tx.In(catalogue).Put(catalogueKey(kindProgress, name, x.id), begun.encode()); err != nil {
+				return err
+			}
+		}
+		return tx.In(catalogue).Put(catalogueKey(kindDefinition, name), def.encode())
+	})
+	return def, err
+}
+
+// updateDurably is db.Update for changes of the catalogue. They go before
+// changes of keyspaces, which survive a crash whatever the durability.
+func updateDurably(db *lightning.DB, fn func(tx *lightning.Tx) error) error {
+	if err := db.Update(fn); err != nil {
+		return err
+	}
+	return db.SyncWAL()
+}
+
+// readDefinition returns the definition of a table, or nil if there never was
+// one of the name. tx is the view of the catalogue.
+func readDefinition(tx *lightning.Tx, name string) (*definition, error) {
+	record, err := tx.Get(catalogueKey(kindDefinition, name))
+	if errors.Is(err, lightning.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeDefinition(record)
+}
+
+// lastRow returns the greatest primary key, or nil if there are no rows. It
+// counts as read that none follows.
+func lastRow(db *lightning.DB, tx *lightning.Tx, name string, stored *definition) ([]byte, error) {
+	if stored == nil || stored.rowsID == 0 {
+		return nil, nil
+	}
+	rows, err := db.Keyspace(keyspaceName(name, stored.rowsID), nil)
+	if err != nil {
+		return nil, err
+	}
+	it, err := tx.In(rows).Iterator(lightning.IterOptions{})
+	if err != nil {
+		return nil, err
+	}
+	it.Last()
+	last := bytes.Clone(it.Key())
+	return last, it.Close()
+}
+
+// dropLeftovers removes the keyspaces of a table that its definition does not
+// have any more: a crash may have come between the two steps. Newer numbers
+// than the definition knows belong to someone who is declaring.
+func dropLeftovers(db *lightning.DB, name string, def *definition) error {
+	for _, keyspace := range db.Keyspaces() {
+		number, ok := strings.CutPrefix(keyspace, keyspacePrefix(name))
+		if !ok {
+			continue
+		}
+		id, err := strconv.ParseUint(number, 10, 64)
+		if err != nil || id >= def.nextID || id == def.rowsID || def.byID(id) != nil {
+			continue
+		}
+		err = db.DropKeyspace(keyspace)
+		gone := errors.Is(err, lightning.ErrKeyspaceNotFound) || errors.Is(err, lightning.ErrReadOnly)
+		if err != nil && !gone {
+			return err
+		}
+	}
+	return nil
+}
+
+// DropIndex removes an index of a table, whether or not it is built. It takes
+// constant time; the space is given back in the background. Handles that
+// declare the index fail with ErrStale when they change rows, and their queries
+// do without it.
+func DropIndex(db *lightning.DB, table, index string) error {
+	return redefine(db, table, "drop index "+index, func(tx *lightning.Tx, def *definition) error {
+		x := def.index(index)
+		if x == nil {
+			return lightning.ErrNotFound
+		}
+		id := x.id
+		def.indexes = slices.DeleteFunc(def.indexes, func(o indexDefinition) bool { return o.id == id })
+		return tx.Delete(catalogueKey(kindProgress, table, id))
+	})
+}
+
+// Drop removes a table with all rows and indexes, in constant time. Handles to
+// it fail with ErrStale. A table of the same name can be made anew.
+func Drop(db *lightning.DB, table string) error {
+	return redefine(db, table, "drop", func(tx *lightning.Tx, def *definition) error {
+		*def = definition{nextID: def.nextID}
+		lo := catalogueKey(kindProgress, table)
+		return errors.Join(tx.DeleteRange(lo, append(lo, 0xff)), tx.Delete(catalogueKey(kindStatistics, table)))
+	})
+}
+
+// redefine changes the definition of a table and drops what is no longer in it.
+// change gets the transaction's view of the catalogue.
+func redefine(
+	db *lightning.DB, table, what string, change func(tx *lightning.Tx, def *definition) error,
+) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("table %s: %s: %w", table, what, err)
+		}
+	}()
+	catalogue, err := db.Keyspace(catalogueName, nil)
+	if err != nil {
+		return err
+	}
+	var def *definition
+	err = updateDurably(db, func(tx *lightning.Tx) error {
+		tx = tx.In(catalogue)
+		if def, err = readDefinition(tx, table); err != nil {
+			return err
+		}
+		if def == nil || def.rowsID == 0 {
+			return lightning.ErrNotFound
+		}
+		if err := change(tx, def); err != nil {
+			return err
+		}
+		return tx.Put(catalogueKey(kindDefinition, table), def.encode())
+	})
+	if err != nil {
+		return err
+	}
+	return dropLeftovers(db, table, def)
+}
