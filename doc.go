@@ -31,6 +31,11 @@
 // a keyspace do so. A keyspace with a merge operator (KeyspaceOptions.Merge) has
 // Keyspace.Merge, which changes a value without reading it: see MergeOperator.
 //
+// # Records
+//
+// Package table keeps typed records with secondary indexes and runs queries over
+// them; package keyenc makes keys of tuples.
+//
 // # Slices
 //
 // What goes in is copied. What Get and AppendGet return belongs to the caller.

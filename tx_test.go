@@ -594,3 +594,16 @@ func TestConflictsAreFoundInTheWholeTree(t *testing.T) {
 		}
 	}
 }
+
+func TestTxOptionsAreThoseOfBegin(t *testing.T) {
+	db := openTx(t)
+	want := lightning.TxOptions{Isolation: lightning.SnapshotIsolation, LockTimeout: time.Second}
+	tx, err := db.Begin(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if got := tx.Options(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

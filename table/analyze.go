@@ -87,7 +87,9 @@ func (x *index[R]) survey(tx *lightning.Tx) (indexStatistics, error) {
 		}
 		return nil
 	})
-	return indexStatistics{entries: s.count, counted: s.count, distinct: distinct, samples: s.samples}, err
+	return indexStatistics{
+		entries: s.count, counted: s.count, distinct: distinct, samples: s.samples,
+	}, err
 }
 
 // surveyed is what is known of a keyspace after a walk.

@@ -72,7 +72,10 @@ func Many[R, V any](name string, values func(rec R) []V) Attr[R, V] {
 		slices.SortFunc(encoded, bytes.Compare)
 		return slices.CompactFunc(encoded, bytes.Equal), nil
 	}
-	return Attr[R, V]{attribute: &attribute[R]{name: name, kind: kind, many: encodeAll}, encode: encode}
+	return Attr[R, V]{
+		attribute: &attribute[R]{name: name, kind: kind, many: encodeAll},
+		encode:    encode,
+	}
 }
 
 // encoderOf returns the kind of a type and what encodes its values. The two
@@ -100,7 +103,6 @@ func kindOf(t reflect.Type) string {
 	case t == reflect.TypeFor[keyenc.Tuple]():
 		return "tuple"
 	}
-	ofBytes := (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) && t.Elem().Kind() == reflect.Uint8
 	switch t.Kind() {
 	case reflect.Interface:
 		return kindAny
@@ -114,11 +116,11 @@ func kindOf(t reflect.Type) string {
 	case reflect.String:
 		return "string"
 	case reflect.Slice:
-		if ofBytes {
+		if t.Elem().Kind() == reflect.Uint8 {
 			return "bytes"
 		}
 	case reflect.Array:
-		if ofBytes && t.Len() == len(keyenc.UUID{}) {
+		if t.Elem().Kind() == reflect.Uint8 && t.Len() == len(keyenc.UUID{}) {
 			return "uuid"
 		}
 	}

@@ -147,7 +147,9 @@ func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax in
 
 // backfillRow writes the entries of a row that are missing. Those that are
 // there were written by who changed the row since.
-func (c *core[R]) backfillRow(tx *lightning.Tx, x *index[R], primary, data []byte) (added int, err error) {
+func (c *core[R]) backfillRow(
+	tx *lightning.Tx, x *index[R], primary, data []byte,
+) (added int, err error) {
 	rec, err := c.decode(primary, data)
 	if err != nil {
 		return 0, err

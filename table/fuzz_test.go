@@ -127,7 +127,7 @@ func TestGoldenBytes(t *testing.T) {
 		expectHex(t, c.name+" value", entries[0].value, c.value)
 	}
 	d := definition{nextID: 3, rowsID: 1, key: columnDefinition{"id", "integer", false}, codec: "json"}
-	expectHex(t, "definition", d.encode(), "01232174"+"6c696400"+"6c696e746567657200"+"0800"+"6c6a736f6e00"+"7400"+"35ce4c26")
+	expectHex(t, "definition", d.encode(), "01232174"+"6c696400"+"6c696e746567657200"+"0800"+"6c6a736f6e00"+"7400"+"f77e65a2")
 	expectHex(t, "key", catalogueKey(kindDefinition, "a"), "236c6100")
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/keyenc"
 )
 
 // Open opens a table, and makes it if there is none. It compares the schema
@@ -44,8 +45,8 @@ func open[R, K any](db *lightning.DB, s *Schema[R, K], declared *definition) (*T
 		return nil, err
 	}
 	c := &core[R]{
-		db: db, name: s.Name, key: s.Key.attribute, codec: s.codec(), rowsID: def.rowsID, catalogue: catalogue,
-		definitionKey: catalogueKey(kindDefinition, s.Name),
+		db: db, name: s.Name, key: s.Key.attribute, codec: s.codec(), rowsID: def.rowsID,
+		catalogue: catalogue, definitionKey: catalogueKey(kindDefinition, s.Name),
 	}
 	if c.rows, err = db.Keyspace(keyspaceName(s.Name, def.rowsID), nil); err != nil {
 		return nil, err
@@ -197,7 +198,8 @@ func Drop(db *lightning.DB, table string) error {
 	return redefine(db, table, "drop", func(tx *lightning.Tx, def *definition) error {
 		*def = definition{nextID: def.nextID}
 		lo := catalogueKey(kindProgress, table)
-		return errors.Join(tx.DeleteRange(lo, append(lo, 0xff)), tx.Delete(catalogueKey(kindStatistics, table)))
+		return errors.Join(
+			tx.DeleteRange(lo, keyenc.PrefixEnd(lo)), tx.Delete(catalogueKey(kindStatistics, table)))
 	})
 }
 

@@ -231,8 +231,8 @@ func (q *Query[R]) estimate(s *statistics) float64 {
 	}
 	result := rows
 	for i, cond := range q.conds {
-		again := slices.ContainsFunc(q.conds[:i], func(c Cond[R]) bool { return c.attribute == cond.attribute })
-		if !again {
+		same := func(c Cond[R]) bool { return c.attribute == cond.attribute }
+		if !slices.ContainsFunc(q.conds[:i], same) {
 			result *= min(1, q.rowsWith(s, cond.attribute)/rows)
 		}
 	}

@@ -336,7 +336,9 @@ func (c *core[R]) apply(tx *lightning.Tx, primary []byte, new *stored[R], edits 
 
 // edit returns what to do when a row is changed, after having looked for
 // duplicates.
-func (x *index[R]) edit(tx *lightning.Tx, ready bool, primary []byte, old *R, new *stored[R]) (edit, error) {
+func (x *index[R]) edit(
+	tx *lightning.Tx, ready bool, primary []byte, old *R, new *stored[R],
+) (edit, error) {
 	var was, is []entry
 	var err error
 	if old != nil {

@@ -14,13 +14,15 @@ import (
 	"testing"
 )
 
-// TestPublicAPIMentionsNoInternalType looks at the compiled root package. An
+// TestPublicAPIMentionsNoInternalType looks at the compiled public packages. An
 // internal type that the root package gives a name of its own by an alias
 // (type CorruptionError = base.CorruptionError) is public under that name; its
 // fields and methods are then looked at as well.
 func TestPublicAPIMentionsNoInternalType(t *testing.T) {
-	for _, finding := range checkAPI(loadCompiled(t, module)) {
-		t.Error(finding)
+	for _, pkg := range []string{module, module + "/table"} {
+		for _, finding := range checkAPI(loadCompiled(t, pkg)) {
+			t.Errorf("%s: %s", pkg, finding)
+		}
 	}
 }
 
