@@ -316,9 +316,9 @@ func TestCrashes(t *testing.T) {
 	finished := 0
 	for at := int64(1); at < whole.Ops(); at++ {
 		fs := memfs.New()
-		ops := int64(0)
+		var ops atomic.Int64
 		fs.SetHook(func(vfs.Op) error {
-			if ops++; ops >= at {
+			if ops.Add(1) >= at {
 				return cut
 			}
 			return nil

@@ -38,6 +38,7 @@ func TestExplain(t *testing.T) {
 			q.Where(email.Eq("e7"), age.Lt(50)),
 			q.Where(city.Eq("c3"), age.Ge(90)),
 			q.Where(city.Eq("c3")).OrderBy(age).Reverse().Limit(5),
+			q.Where(city.Eq("c3")).OrderBy(city, age),
 			q.Where(HasPrefix(city, "c1")).Filter(nobody),
 			q.OrderBy(age).Limit(10),
 			q.OrderBy(email, id),
