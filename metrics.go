@@ -82,6 +82,15 @@ type TransactionMetrics struct {
 	Conflicts int64 // commits refused with ErrConflict, retried ones included
 }
 
+// AbortRate returns the share of the commits that were refused with ErrConflict,
+// 0 to 1; 0 before the first one.
+func (m *TransactionMetrics) AbortRate() float64 {
+	if m.Conflicts == 0 {
+		return 0
+	}
+	return float64(m.Conflicts) / float64(m.Commits+m.Conflicts)
+}
+
 // HandleMetrics counts what is open.
 type HandleMetrics struct {
 	Iterators, Snapshots int

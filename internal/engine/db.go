@@ -146,17 +146,17 @@ func (db *DB) install(mem *memory, imms []*memory, t *tree) {
 }
 
 // acquire takes a reference on the current read state for a new handle, which
-// it registers, together with the newest sequence number that it covers. Close
-// waits for the guard, so it sees the handle.
-func (db *DB) acquire(kind string) (*readState, base.SeqNum, *handle, error) {
+// it registers, together with what a reader sees in it now. Close waits for the
+// guard, so it sees the handle.
+func (db *DB) acquire(kind string) (*readState, snapshotAt, *handle, error) {
 	g := db.epochs.Enter()
 	defer g.Exit()
 	if db.closed.Load() {
-		return nil, 0, nil, base.ErrClosed
+		return nil, snapshotAt{}, nil, base.ErrClosed
 	}
-	rs, seq := db.view()
+	rs, at := db.viewNow()
 	rs.refs.Add(1)
-	return rs, seq, db.handles.open(kind, &db.opts), nil
+	return rs, at, db.handles.open(kind, &db.opts), nil
 }
 
 // view returns the current read state and the newest sequence number visible

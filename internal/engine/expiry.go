@@ -7,6 +7,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/manifest"
 )
 
@@ -28,7 +29,9 @@ type timeline struct {
 	high atomic.Int64 // the latest time that anyone was told
 	// mark is the time in the manifest; met the latest expiry that a reader has
 	// found to be over.
-	mark, met   atomic.Int64
+	mark, met atomic.Int64
+	// purged is a time up to which compactions may have dropped what expired.
+	purged      atomic.Int64
 	markPending atomic.Bool
 	timer       atomic.Pointer[clock.Timer]
 }
@@ -75,6 +78,21 @@ func (t *timeline) moment() base.Instant {
 // Observe notes that a reader has met a record that had expired.
 func (t *timeline) Observe(expiry base.Instant) { raise(&t.met, int64(expiry)) }
 
+// viewNow is view with the moment of a new reader of several keys. A compaction
+// that dropped keys which expire after the moment, and was installed before the
+// view was taken, would show him some of those that expire together and others
+// not; then both are chosen again.
+func (db *DB) viewNow() (*readState, snapshotAt) {
+	for {
+		at := db.timeline.moment()
+		invariant.Yield()
+		rs, seq := db.view()
+		if int64(at) >= db.timeline.purged.Load() {
+			return rs, snapshotAt{seq, at}
+		}
+	}
+}
+
 // markDelay is how long a time that readers have seen may be unknown to the
 // manifest.
 const markDelay = time.Second
@@ -115,6 +133,7 @@ func (db *DB) moments() []base.Instant {
 	if at == 0 {
 		return nil
 	}
+	raise(&db.timeline.purged, int64(at)) // before anything is dropped
 	earliest := db.fields.snapshots.moments()
 	out := append(earliest, at)
 	for i := len(out) - 2; i >= 0; i-- {

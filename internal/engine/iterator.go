@@ -49,12 +49,11 @@ type IterOptions struct {
 
 // NewIterator returns an iterator over what is visible now.
 func (db *DB) NewIterator(o IterOptions) (*Iterator, error) {
-	at := db.timeline.moment()
-	rs, seq, h, err := db.acquire(iteratorKind)
+	rs, at, h, err := db.acquire(iteratorKind)
 	if err != nil {
 		return nil, err
 	}
-	return db.newIterator(rs, snapshotAt{seq, at}, h, o)
+	return db.newIterator(rs, at, h, o)
 }
 
 // NewIterator returns an iterator over what the snapshot sees.

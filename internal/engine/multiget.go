@@ -16,9 +16,8 @@ func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) er
 	if db.closed.Load() {
 		return base.ErrClosed
 	}
-	at := db.timeline.moment()
-	rs, seq := db.view()
-	return db.multiGetAt(rs, keys, seq, at, fn)
+	rs, at := db.viewNow()
+	return db.multiGetAt(rs, keys, at, fn)
 }
 
 // MultiGet is DB.MultiGet as of the snapshot.
@@ -29,12 +28,12 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 	if err != nil {
 		return err
 	}
-	return s.db.multiGetAt(rs, keys, s.seq, s.moment, fn)
+	return s.db.multiGetAt(rs, keys, snapshotAt{s.seq, s.moment}, fn)
 }
 
 // multiGetAt visits the keys in their order, so that neighbours find what they
 // share in the processor's caches.
-func (db *DB) multiGetAt(rs *readState, keys [][]byte, seq base.SeqNum, at base.Instant,
+func (db *DB) multiGetAt(rs *readState, keys [][]byte, at snapshotAt,
 	fn func(i int, value []byte, err error) error) error {
 	order := make([]int, len(keys))
 	for i := range order {
@@ -42,7 +41,7 @@ func (db *DB) multiGetAt(rs *readState, keys [][]byte, seq base.SeqNum, at base.
 	}
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
 	for _, i := range order {
-		value, _, err := db.getAt(rs, keys[i], base.Hash(keys[i]), seq, at)
+		value, _, err := db.getAt(rs, keys[i], base.Hash(keys[i]), at.seq, at.moment)
 		if err := fn(i, value, err); err != nil {
 			return err
 		}
