@@ -66,8 +66,7 @@ type built struct {
 // indexed by who wrote them, so a builder that follows a table that grows at
 // its end comes to an end itself. If a row that it has looked at changes before
 // it commits, it looks again, at fewer rows each time; the next call may look at
-// twice as many as the one that went through. Beginning with all of them each
-// time made a build beside busy writers a hundred times slower.
+// twice as many as the one that went through.
 func (c *core[R]) buildSome(ctx context.Context, x *index[R], rowsMax int) (*built, error) {
 	var now *built
 	err := c.db.UpdateWith(lightning.TxOptions{Context: ctx}, func(tx *lightning.Tx) error {

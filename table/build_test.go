@@ -367,3 +367,49 @@ func finishAfterCrash(t *testing.T, fs *memfs.FS, at int64) (unfinished bool) {
 	}
 	return unfinished
 }
+
+// disturbed is the codec JSON that calls a function once it decodes a row.
+type disturbed struct {
+	JSON[person]
+	once func()
+}
+
+func (d *disturbed) Decode(data []byte) (person, error) {
+	if once := d.once; once != nil {
+		d.once = nil
+		once()
+	}
+	return d.JSON.Decode(data)
+}
+
+// A builder that meets a change of a row that it has read looks at a quarter of
+// the rows, and goes on from there at twice as many each time. It once began
+// with a thousand rows for each transaction: beside busy writers most of what it
+// did was thrown away.
+func TestBuilderMakesWayForWriters(t *testing.T) {
+	db := testDB(t)
+	codec := &disturbed{}
+	schema := personSchema()
+	schema.Codec = codec
+	people, err := Open(db, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(2000) {
+		mustPut(t, db, people, person{ID: n, Age: 1})
+	}
+	schema = personSchema("age")
+	schema.Codec = codec
+	if people, err = Open(db, schema); err != nil {
+		t.Fatal(err)
+	}
+	codec.once = func() { mustPut(t, db, people, person{ID: 500, Age: 2}) }
+	var rows []uint64
+	if err := people.Build(t.Context(), func(p BuildProgress) { rows = append(rows, p.Rows) }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint64{250, 750, 1750, 2000}; !slices.Equal(rows, want) {
+		t.Errorf("got %d, want %d", rows, want)
+	}
+	check(t, db, people)
+}

@@ -120,7 +120,7 @@ func (c *core[R]) writable(tx *lightning.Tx) (*view, error) {
 // Get returns the row with a primary key, or lightning.ErrNotFound.
 func (t *Table[R, K]) Get(tx *lightning.Tx, key K) (R, error) {
 	var none R
-	if v, err := t.look(tx); v == nil || err != nil {
+	if _, err := t.look(tx); err != nil {
 		return none, err
 	}
 	primary, err := t.key.encode(nil, key)
