@@ -95,7 +95,7 @@ func TestBuild(t *testing.T) {
 func TestBuildBesideWriters(t *testing.T) {
 	db := testDB(t)
 	people := openPeople(t, db)
-	for n := range int64(3000) {
+	for n := range int64(1200) {
 		mustPut(t, db, people, person{ID: n, Email: fmt.Sprint(n), City: fmt.Sprint(n % 10)})
 	}
 	people = openPeople(t, db, "email", "city-age", "tag-city", "phone")
@@ -135,7 +135,7 @@ func TestBuildBesideWriters(t *testing.T) {
 // change does one thing to a random row. E-mail addresses go with the row, so
 // that they stay unique.
 func change(tx *lightning.Tx, people *Table[person, int64], rng *rand.Rand) error {
-	key := rng.Int64N(3500)
+	key := rng.Int64N(1400)
 	p := person{
 		ID: key, Email: fmt.Sprint(key), City: fmt.Sprint(rng.IntN(10)), Age: rng.IntN(5),
 		Tags: []string{fmt.Sprint(rng.IntN(5)), fmt.Sprint(rng.IntN(5))},
