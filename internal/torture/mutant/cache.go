@@ -222,8 +222,8 @@ var lifetimeMutants = []Mutant{
 	},
 	{
 		Name: "iterator-without-reference", File: "internal/engine/db.go",
-		Old:    "	rs.refs.Add(1)\n	return rs, seq, db.handles.open(kind, &db.opts), nil",
-		New:    "	return rs, seq, db.handles.open(kind, &db.opts), nil",
+		Old:    "	rs.refs.Add(1)\n	return rs, at, db.handles.open(kind, &db.opts), nil",
+		New:    "	return rs, at, db.handles.open(kind, &db.opts), nil",
 		Breaks: "what an iterator looks at is kept until it is closed",
 		Suites: []Suite{api},
 	},
