@@ -55,6 +55,7 @@ var modelSpaces = []string{spacePlain, spaceShort, spaceSum, spaceText, spaceLis
 
 func modelOptions(disk *memfs.FS) *lightning.Options {
 	o := small(disk)
+	o.History.SizeBytes = 1 << 30
 	o.MergeOperators = []lightning.MergeOperator{{
 		Name: "list",
 		Merge: func(dst, value []byte, operands [][]byte) ([]byte, error) {
@@ -109,18 +110,24 @@ type dataView struct {
 
 func (w *dataWorld) open() {
 	w.t.Helper()
-	db, err := lightning.Open("db", modelOptions(w.disk))
-	must(w.t, err)
-	w.db, w.spaces = db, map[string]*lightning.Keyspace{}
+	w.db, w.spaces = openDataModel(w.t, w.disk)
+}
+
+func openDataModel(t *testing.T, disk *memfs.FS) (*lightning.DB, map[string]*lightning.Keyspace) {
+	t.Helper()
+	db, err := lightning.Open("db", modelOptions(disk))
+	must(t, err)
+	spaces := map[string]*lightning.Keyspace{}
 	for name, o := range map[string]*lightning.KeyspaceOptions{
 		spaceShort: {TTL: shortTTL},
 		spaceSum:   {Merge: lightning.MergeAddInt64},
 		spaceText:  {Merge: lightning.MergeAppend},
 		spaceList:  {Merge: "list"},
 	} {
-		w.spaces[name], err = db.Keyspace(name, o)
-		must(w.t, err)
+		spaces[name], err = db.Keyspace(name, o)
+		must(t, err)
 	}
+	return db, spaces
 }
 
 func (w *dataWorld) key() []byte { return fmt.Appendf(nil, "k%02d", w.rng.IntN(12)) }
@@ -132,8 +139,8 @@ func (w *dataWorld) value(space string) []byte {
 	return fmt.Appendf(nil, "%c%d", 'a'+w.rng.IntN(26), w.rng.IntN(100))
 }
 
-// writer is what a batch, a transaction and the database have in common.
-type writer interface {
+// modelWriter is what a batch, a transaction and the database have in common.
+type modelWriter interface {
 	Put(key, value []byte) error
 	PutWithTTL(key, value []byte, ttl time.Duration) error
 	Delete(key []byte) error
@@ -145,7 +152,7 @@ type merger interface {
 }
 
 // write does one random write, to both.
-func (w *dataWorld) write(space string, to writer, model modelRows) {
+func (w *dataWorld) write(space string, to modelWriter, model modelRows) {
 	w.t.Helper()
 	key := w.key()
 	now := time.Now()
@@ -188,7 +195,7 @@ func (w *dataWorld) write(space string, to writer, model modelRows) {
 }
 
 // single is the database or a keyspace of it.
-func (w *dataWorld) single(space string) writer {
+func (w *dataWorld) single(space string) modelWriter {
 	if space == spacePlain {
 		return w.db
 	}
@@ -371,6 +378,52 @@ func (w *dataWorld) step() {
 	}
 }
 
+// replicate applies the feed of all changes to another database, and compares it
+// with the model.
+func (w *dataWorld) replicate() {
+	w.t.Helper()
+	replica := &dataWorld{t: w.t, rng: w.rng, disk: memfs.New(), model: w.model}
+	replica.open()
+	defer func() { must(w.t, replica.db.Close()) }()
+	last := w.db.Metrics().VisibleSeq
+	for batch, err := range w.db.Changes(w.t.Context(), 0) {
+		must(w.t, err)
+		b := replica.db.NewBatch()
+		for c := range batch.All() {
+			to := b
+			if c.Keyspace != spacePlain {
+				to = b.In(replica.spaces[c.Keyspace])
+			}
+			must(w.t, apply(c, to))
+		}
+		must(w.t, b.Commit())
+		if batch.Last >= last {
+			break
+		}
+	}
+	replica.compare()
+}
+
+func apply(c lightning.Change, to *lightning.Batch) error {
+	switch c.Kind {
+	case lightning.ChangePut:
+		ttl := lightning.Forever
+		if !c.ExpiresAt.IsZero() {
+			if ttl = time.Until(c.ExpiresAt); ttl <= 0 {
+				return to.Delete(c.Key)
+			}
+		}
+		return to.PutWithTTL(c.Key, c.Value, ttl)
+	case lightning.ChangeMerge:
+		return to.Merge(c.Key, c.Value)
+	case lightning.ChangeDelete:
+		return to.Delete(c.Key)
+	case lightning.ChangeDeleteRange:
+		return to.DeleteRange(c.Key, c.End)
+	}
+	return fmt.Errorf("change %v", c.Kind)
+}
+
 func TestDataModel(t *testing.T) {
 	seeds := 120
 	if testing.Short() {
@@ -396,6 +449,9 @@ func TestDataModel(t *testing.T) {
 				if t.Failed() {
 					t.Fatalf("seed %d", seed)
 				}
+			}
+			if w.db.Metrics().VisibleSeq > 0 {
+				w.replicate()
 			}
 		})
 	}

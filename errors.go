@@ -36,6 +36,13 @@ var (
 	// or snapshots were left open.
 	ErrLeaked = engine.ErrLeaked
 
+	// ErrGap matches every *GapError.
+	ErrGap = engine.ErrGap
+	// ErrChangesAhead says that DB.Changes was to begin at a write that is not
+	// even the next one: whoever asks knows writes that this database does not
+	// have.
+	ErrChangesAhead = engine.ErrChangesAhead
+
 	// ErrEmptyKey says that a key has no bytes.
 	ErrEmptyKey = errors.New("key is empty")
 	// ErrKeyTooLarge says that a key has more than MaxKeyBytes.
@@ -112,6 +119,23 @@ func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupted 
 
 func (e *CorruptionError) Unwrap() error { return e.err }
 
+// GapError says that DB.Changes cannot deliver the changes from number From on,
+// and where it can go on. Everything before From was delivered. It matches
+// ErrGap; where damage is the reason, and not HistoryOptions, it matches
+// ErrCorrupted too.
+type GapError struct {
+	From   uint64 // the first write that is missing
+	Oldest uint64 // the next one that is there, or that will be
+	err    error
+}
+
+func (e *GapError) Error() string { return e.err.Error() }
+
+// Is makes errors.Is(err, ErrGap) true.
+func (e *GapError) Is(target error) bool { return target == ErrGap }
+
+func (e *GapError) Unwrap() error { return e.err }
+
 // Corruptions returns every corruption that err tells of: Open reports all
 // damage it finds at once.
 func Corruptions(err error) []*CorruptionError {
@@ -146,6 +170,10 @@ func public(err error) error {
 	if err == nil || err == base.ErrNotFound {
 		return err
 	}
+	var gap *engine.GapError
+	if errors.As(err, &gap) {
+		return &GapError{From: uint64(gap.From), Oldest: uint64(gap.Oldest), err: publicGap(gap)}
+	}
 	var damage *base.CorruptionError
 	if errors.As(err, &damage) {
 		return publicCorruption(damage, err)
@@ -163,6 +191,15 @@ func public(err error) error {
 		return &FormatError{File: format.File, Version: format.Version, Known: format.Known, err: err}
 	}
 	return err
+}
+
+// publicGap makes the damage behind a gap a public one.
+func publicGap(gap *engine.GapError) error {
+	var damage *base.CorruptionError
+	if errors.As(gap.Err, &damage) {
+		return publicCorruption(damage, gap)
+	}
+	return gap
 }
 
 func checkKey(key []byte) error {

@@ -240,3 +240,43 @@ func ExampleDB_Compact() {
 	fmt.Println(m.Levels[len(m.Levels)-1].Records)
 	// Output: 1
 }
+
+// A second database that follows the first. The number to go on at is written in
+// the same batch as the changes, so that a crash of the follower loses nothing and
+// repeats nothing.
+func ExampleDB_Changes() {
+	source, follower := inMemory(), inMemory()
+	defer source.Close()
+	defer follower.Close()
+	check(source.Put([]byte("a"), []byte("1")))
+	check(source.Put([]byte("b"), []byte("2")))
+	check(source.DeleteRange([]byte("a"), []byte("b")))
+
+	progress, err := follower.Keyspace("progress", nil)
+	check(err)
+	next := uint64(0) // what Get returns of progress, in a follower that goes on
+	for batch, err := range source.Changes(context.Background(), next) {
+		check(err)
+		copied := follower.NewBatch()
+		for c := range batch.All() {
+			switch c.Kind { // of the default keyspace
+			case lightning.ChangePut:
+				check(copied.Put(c.Key, c.Value))
+			case lightning.ChangeDelete:
+				check(copied.Delete(c.Key))
+			case lightning.ChangeDeleteRange:
+				check(copied.DeleteRange(c.Key, c.End))
+			}
+		}
+		next = batch.Last + 1
+		check(copied.In(progress).Put([]byte("next"), fmt.Append(nil, next)))
+		check(copied.Commit())
+		if batch.Last == source.DurableSeq() {
+			break // to follow for good, leave this out
+		}
+	}
+	_, err = follower.Get([]byte("a"))
+	value, _ := follower.Get([]byte("b"))
+	fmt.Println(errors.Is(err, lightning.ErrNotFound), string(value), next)
+	// Output: true 2 4
+}

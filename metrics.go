@@ -16,6 +16,7 @@ type Metrics struct {
 	Memory       MemoryMetrics
 	Cache        CacheMetrics
 	Log          LogMetrics
+	History      HistoryMetrics
 	Flushes      WorkMetrics
 	Compactions  CompactionMetrics
 	Transactions TransactionMetrics
@@ -55,6 +56,17 @@ type LogMetrics struct {
 	Files        int64
 	// TornBytes were dropped at Open because a crash had left them unfinished.
 	TornBytes int64
+}
+
+// HistoryMetrics describes what DB.Changes can deliver.
+type HistoryMetrics struct {
+	// Segments of the log are kept although the database does not need them.
+	Segments  int
+	SizeBytes int64
+	// OldestSeq is the first write that DB.Changes can begin at. A read-only
+	// database looks for it when it is first asked for changes.
+	OldestSeq uint64
+	Feeds     int // loops over DB.Changes that are running
 }
 
 // WorkMetrics counts jobs of one kind.
@@ -143,8 +155,14 @@ func (db *DB) Metrics() Metrics {
 			MemtableBytes:    e.MemtableBytes,
 			MemtablesWaiting: e.MemtablesWaiting,
 		},
-		Cache:   cacheMetrics(&e),
-		Log:     LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},
+		Cache: cacheMetrics(&e),
+		Log:   LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},
+		History: HistoryMetrics{
+			Segments:  e.History.Segments,
+			SizeBytes: e.History.SizeBytes,
+			OldestSeq: uint64(e.History.OldestSeq),
+			Feeds:     e.History.Feeds,
+		},
 		Flushes: WorkMetrics{Count: e.Flushes, WrittenBytes: e.FlushBytes, Time: e.FlushTime},
 		Compactions: CompactionMetrics{
 			WorkMetrics:    WorkMetrics{e.Compactions, e.CompactionWritten, e.CompactionTime},

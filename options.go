@@ -100,6 +100,9 @@ type Options struct {
 	MergeOperators []MergeOperator
 	// Log are the settings of the write-ahead log.
 	Log LogOptions
+	// History says how much of the past DB.Changes can begin at. Default: what
+	// happens to be in the log.
+	History HistoryOptions
 	// Tree are the settings of the tree of files. The defaults serve well;
 	// tests use others to meet rare cases often.
 	Tree TreeOptions
@@ -112,6 +115,19 @@ type LogOptions struct {
 	// AsyncDelay bounds how long an Async commit stays in memory only.
 	// Default 5 ms, at most one minute.
 	AsyncDelay time.Duration
+}
+
+// HistoryOptions say how long the log is kept for DB.Changes after the database
+// needs it no more. Zero means no bound of that sort; where both are zero nothing
+// is kept, and Open deletes what an earlier opener has kept.
+type HistoryOptions struct {
+	// SizeBytes bounds the size of what is kept. Segments of the log are kept
+	// and deleted as a whole, oldest first; one is about as large as a memtable
+	// at most, so several times that is a sensible bound. When the disk is full
+	// history is given up before that, half of it at a time.
+	SizeBytes int64
+	// Age is how long a segment is kept after it was finished.
+	Age time.Duration
 }
 
 // TreeOptions are the settings of the tree of files.
@@ -194,6 +210,8 @@ func (o *Options) validate() error {
 		{o.Compression <= Small, "Compression", o.Compression, "one of the constants"},
 		{o.Log.AsyncDelay > 0 && o.Log.AsyncDelay <= time.Minute, "Log.AsyncDelay", o.Log.AsyncDelay,
 			"positive and at most one minute"},
+		{o.History.SizeBytes >= 0, "History.SizeBytes", o.History.SizeBytes, "positive, or 0 for no bound"},
+		{o.History.Age >= 0, "History.Age", o.History.Age, "positive, or 0 for no bound"},
 		{t.MemtableBytes >= minMemtableBytes && int64(t.MemtableBytes) <= o.MemoryBudget/2,
 			"Tree.MemtableBytes", t.MemtableBytes, "64 KiB to half of the memory budget"},
 		{t.MemtableBytes <= 1<<30, "Tree.MemtableBytes", t.MemtableBytes, "at most 1 GiB"},
@@ -240,6 +258,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		Codec:         codecPolicy(o.Compression),
 		CodecFor:      func(setting uint8) engine.CodecPolicy { return codecPolicy(Compression(setting)) },
 		Operators:     operators,
+		History:       engine.HistoryOptions(o.History),
 		ReadOnly:      o.ReadOnly,
 		MustExist:     o.MustExist,
 		TrackHandles:  o.Debug.TrackHandles,

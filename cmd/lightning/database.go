@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -156,8 +157,13 @@ func createStore(
 	})
 }
 
-// openDatabase opens dir and puts the common failures into plain words.
+// openDatabase opens dir and puts the common failures into plain words. History
+// that the owner of a database keeps is kept, and goes on: which part of it may be
+// deleted is not for this program to say.
 func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
+	if !opts.ReadOnly && hasHistory(dir) {
+		opts.History.SizeBytes = math.MaxInt64
+	}
 	db, err := lightning.Open(dir, &opts)
 	switch {
 	case err == nil:
@@ -170,6 +176,13 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 		return nil, plainError{fmt.Sprintf("%s is in use by another process", dir), err}
 	}
 	return nil, err
+}
+
+func hasHistory(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return strings.HasSuffix(e.Name(), ".history")
+	})
 }
 
 func isMissing(name string) bool {

@@ -79,6 +79,7 @@ func (db *DB) removeAllLogs() error {
 	if err := db.log.Close(); err != nil {
 		return db.poison("log", err)
 	}
+	db.history.finishLog(db.log.Appended(), db.pipeline.lastSeq)
 	db.mu.Lock()
 	logs := append([]base.FileNum(nil), db.fields.logs...)
 	spent := append(logs, db.fields.freeLogs...)
@@ -87,6 +88,10 @@ func (db *DB) removeAllLogs() error {
 	err := db.edit(&manifest.Edit{RemoveLogs: logs, LogStart: uint64(db.log.Appended())}, func(*manifest.Version) { db.fields.logs = nil })
 	if err != nil {
 		return err
+	}
+	if db.opts.History.enabled() {
+		db.spendLogs(spent)
+		return nil
 	}
 	for _, n := range spent {
 		db.removeLog(n)
@@ -104,6 +109,7 @@ func (db *DB) dropState() error {
 			db.release(rs)
 		})
 	}
+	db.history.stopTimer()
 	db.janitor.stop()
 	if db.hot != nil {
 		db.hot.Free() // the gets that used it have left their epoch

@@ -336,9 +336,16 @@ func (db *DB) commitGroup(group []*request) error {
 		return db.poison("memtable", err)
 	}
 	invariant.Yield()
-	db.visible.Store(uint64(last))
+	db.publish(last)
 	invariant.Yield()
 	return nil
+}
+
+// publish lets readers see everything up to last, and wakes the feeds that wait
+// for it; one load where none does.
+func (db *DB) publish(last base.SeqNum) {
+	db.visible.Store(uint64(last))
+	db.feeds.wake()
 }
 
 // beginHotWrite tells the hot-record cache of a record that is about to be
@@ -375,6 +382,7 @@ func (db *DB) endHotWrites() {
 func (db *DB) writeLog(first, last base.SeqNum, payloads [][]byte, d Durability) error {
 	if _, err := db.log.Append(first, last, payloads...); err != nil {
 		if db.log.Failure() == nil {
+			db.makeSpace(err)
 			return fmt.Errorf("append to the log: %w", err) // nothing was written
 		}
 		return db.poison("log", err)
@@ -442,6 +450,7 @@ func (db *DB) poison(what string, err error) error {
 		db.mu.Lock()
 		db.broadcast()
 		db.mu.Unlock()
+		db.feeds.wake()
 	}
 	return db.failure.Load().err
 }

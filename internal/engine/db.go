@@ -73,6 +73,8 @@ type DB struct {
 	tables   map[base.FileNum]*table
 	handles  handleRegistry
 	janitor  janitor
+	history  changeHistory
+	feeds    feedSignal
 	workers  sync.WaitGroup
 	stop     context.CancelFunc
 	stopped  context.Context

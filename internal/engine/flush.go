@@ -56,11 +56,16 @@ func (db *DB) flushImmutables(ctx context.Context) error {
 	firstLog, position := db.logNeeded(len(imms))
 	edit.RemoveLogs, edit.LogStart = db.logsBefore(firstLog), uint64(position)
 	edit.RemoveFiles = db.claimCovered(memoryRangeDeletes(imms))
+	edit.ForgetFormer = db.formerToForget()
 	db.mu.Unlock()
+	if err := db.syncHistory(edit.LastSeq); err != nil {
+		return err
+	}
 	err = db.edit(edit, func(v *manifest.Version) {
 		now := db.lockedState()
 		db.flushedSeq.Store(uint64(edit.LastSeq))
 		db.dropLogs(edit.RemoveLogs)
+		db.fields.keyspaces.forget(edit.ForgetFormer)
 		db.unclaim(edit.RemoveFiles)
 		db.installVersion(v, now.mem, now.imms[:len(now.imms)-len(imms)], edit.RemoveFiles)
 	})
@@ -77,6 +82,19 @@ func (db *DB) flushImmutables(ctx context.Context) error {
 	db.counters.flushed(outputs, took)
 	db.pace.flushed(int64(rawBytes(outputs)), took)
 	db.opts.Logger.Info("flushed", "memtables", len(imms), "files", len(outputs))
+	return nil
+}
+
+// syncHistory makes the log durable up to a sequence number that is about to be
+// in a table. In a crash the table answers for it, and the log would end before
+// it: a hole in the history.
+func (db *DB) syncHistory(last base.SeqNum) error {
+	if !db.opts.History.enabled() || db.log == nil || db.log.DurableSeq() >= last {
+		return nil
+	}
+	if err := db.log.Sync(); err != nil {
+		return db.poison("log", err)
+	}
 	return nil
 }
 
@@ -138,12 +156,20 @@ func (db *DB) logsBefore(first base.FileNum) []base.FileNum {
 // offers them for reuse. The caller holds db.mu.
 func (db *DB) dropLogs(gone []base.FileNum) {
 	db.fields.logs = db.fields.logs[len(gone):]
+	if db.opts.History.enabled() {
+		db.spendLogs(gone)
+		return
+	}
 	for _, n := range gone {
-		if len(db.fields.freeLogs) < maxFreeLogs {
-			db.fields.freeLogs = append(db.fields.freeLogs, n)
+		db.fields.freeLogs = append(db.fields.freeLogs, n)
+		if len(db.fields.freeLogs) <= maxFreeLogs {
 			continue
 		}
-		db.janitor.add(func() { db.removeLog(n) })
+		// The newest stay: a feed may just be reading there.
+		oldest := db.fields.freeLogs[0]
+		db.fields.freeLogs = db.fields.freeLogs[1:]
+		db.history.forget(oldest)
+		db.janitor.add(func() { db.removeLog(oldest) })
 	}
 }
 

@@ -72,6 +72,7 @@ var (
 type keyspaceSet struct {
 	byName map[string]*KeyspaceInfo
 	byID   map[uint64]*KeyspaceInfo
+	former map[uint64]manifest.FormerKeyspace // that the history may mention
 }
 
 // KeyspaceInfo describes a keyspace. All but the mark that it was dropped is
@@ -102,8 +103,14 @@ func (s KeyspaceSettings) agree(o KeyspaceSettings) bool {
 // Dropped reports whether the keyspace is gone.
 func (k *KeyspaceInfo) Dropped() bool { return k.dropped.Load() }
 
-func newKeyspaceSet(list []manifest.Keyspace) keyspaceSet {
-	s := keyspaceSet{byName: map[string]*KeyspaceInfo{}, byID: map[uint64]*KeyspaceInfo{}}
+func newKeyspaceSet(list []manifest.Keyspace, former []manifest.FormerKeyspace) keyspaceSet {
+	s := keyspaceSet{
+		byName: map[string]*KeyspaceInfo{}, byID: map[uint64]*KeyspaceInfo{},
+		former: map[uint64]manifest.FormerKeyspace{},
+	}
+	for _, k := range former {
+		s.former[k.ID] = k
+	}
 	for _, k := range list {
 		s.add(k)
 	}
@@ -119,9 +126,41 @@ func (s *keyspaceSet) add(k manifest.Keyspace) *KeyspaceInfo {
 	return info
 }
 
-func (s *keyspaceSet) drop(k *KeyspaceInfo) {
+func (s *keyspaceSet) drop(k *KeyspaceInfo, former manifest.FormerKeyspace) {
 	delete(s.byName, k.Name)
 	delete(s.byID, k.ID)
+	s.former[k.ID] = former
+}
+
+func (s *keyspaceSet) forget(former []uint64) {
+	for _, id := range former {
+		delete(s.former, id)
+	}
+}
+
+// nameOf returns the name of a keyspace that exists, or once did; the default
+// one has none.
+func (s *keyspaceSet) nameOf(id uint64) (string, bool) {
+	if k := s.byID[id]; k != nil {
+		return k.Name, true
+	}
+	k, ok := s.former[id]
+	return k.Name, ok || id == 0
+}
+
+// formerToForget returns the dropped keyspaces that no record of the history
+// belongs to. The caller holds db.mu.
+func (db *DB) formerToForget() (ids []uint64) {
+	if len(db.fields.keyspaces.former) == 0 {
+		return nil
+	}
+	oldest := db.history.oldest()
+	for id, k := range db.fields.keyspaces.former {
+		if k.LastSeq < oldest {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // Keyspace returns the keyspace called name, making it if it does not exist.
@@ -182,7 +221,9 @@ func (db *DB) Keyspaces() []*KeyspaceInfo {
 // DropKeyspace removes a keyspace and all its keys. Iterators and snapshots
 // that exist keep what they see. The keys are hidden by one range tombstone
 // first, which commits in order with other writes; the name goes after that,
-// so that a crash between the two leaves an empty keyspace.
+// so that a crash between the two leaves an empty keyspace. With the tombstone
+// goes the deletion of the empty key, which no other write has: it tells feeds
+// that this is a drop.
 func (db *DB) DropKeyspace(name string) error {
 	info := db.lookKeyspace(name)
 	if info == nil {
@@ -202,7 +243,12 @@ func (db *DB) DropKeyspace(name string) error {
 		return err
 	}
 	prefix := AppendPrefix(nil, info.ID)
-	if err := db.DeleteRange(nil, prefix, PrefixEnd(prefix), Sync); err != nil {
+	var last Batch
+	err = errors.Join(last.DeleteRange(prefix, PrefixEnd(prefix)), last.Delete(prefix, nil))
+	if err == nil {
+		err = db.Commit(&last, Sync)
+	}
+	if err != nil {
 		info.dropped.Store(false)
 		return err
 	}
@@ -210,9 +256,10 @@ func (db *DB) DropKeyspace(name string) error {
 		if err := db.writable(); err != nil {
 			return err
 		}
-		return db.edit(&manifest.Edit{DropKeyspaces: []uint64{info.ID}}, func(*manifest.Version) {
-			db.fields.keyspaces.drop(info)
-		})
+		former := manifest.FormerKeyspace{ID: info.ID, Name: info.Name, LastSeq: db.pipeline.lastSeq}
+		return db.edit(&manifest.Edit{
+			DropKeyspaces: []uint64{info.ID}, AddFormer: []manifest.FormerKeyspace{former},
+		}, func(*manifest.Version) { db.fields.keyspaces.drop(info, former) })
 	})
 	if err != nil {
 		info.dropped.Store(false) // it is still there, and empty

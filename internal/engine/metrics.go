@@ -82,6 +82,7 @@ type Metrics struct {
 	QuarantinedFiles                  int
 	BackgroundErr, WriteErr           error
 	MemoryByOwner                     map[string]int64
+	History                           HistoryMetrics
 }
 
 // LevelMetrics describes one level of the tree.
@@ -128,6 +129,7 @@ func (db *DB) Metrics() Metrics {
 		TxCommits:         c.txCommits.Load(),
 		TxConflicts:       c.txConflicts.Load(),
 		MemoryByOwner:     map[string]int64{},
+		History:           db.history.metrics(),
 	}
 	for _, owner := range offheap.Owners() {
 		m.MemoryByOwner[owner.String()] = db.memory.Bytes(owner)

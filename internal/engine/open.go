@@ -193,7 +193,7 @@ func (db *DB) openManifest() (*manifest.State, error) {
 		return nil, err
 	}
 	db.id = state.DBID
-	db.fields.keyspaces = newKeyspaceSet(state.Keyspaces)
+	db.fields.keyspaces = newKeyspaceSet(state.Keyspaces, state.Former)
 	db.timeline.init(db.opts.Clock, state.ClockMark)
 	return state, db.findOperators(state.Keyspaces)
 }
@@ -233,6 +233,9 @@ func (db *DB) recover(state *manifest.State) error {
 		return err
 	}
 	db.fields.logs = logs
+	if err := db.syncOldLogs(logs); err != nil {
+		return err
+	}
 	result, err := wal.Replay(db.logConfig(), logs, wal.Position(state.LogStart), db.replayGroup)
 	if err != nil {
 		return err
@@ -243,8 +246,8 @@ func (db *DB) recover(state *manifest.State) error {
 			"file", result.TornFile, "bytes", result.TornBytes)
 	}
 	db.pipeline.lastSeq = base.SeqNum(db.visible.Load())
-	if db.opts.ReadOnly {
-		return nil
+	if err := db.recoverHistory(names, result.End); err != nil || db.opts.ReadOnly {
+		return err
 	}
 	if err := db.beginManifest(); err != nil {
 		return err
@@ -254,6 +257,9 @@ func (db *DB) recover(state *manifest.State) error {
 	}
 	if err := db.beginLog(logs, result.End); err != nil {
 		return err
+	}
+	if db.opts.History.enabled() {
+		db.janitor.add(db.keepHistory)
 	}
 	return db.removeOrphans(names)
 }
@@ -405,9 +411,19 @@ func (db *DB) beginLog(old []base.FileNum, end wal.Position) error {
 		return err
 	}
 	edit := &manifest.Edit{AddLogs: []base.FileNum{num}, RemoveLogs: old, LogStart: uint64(end)}
-	err := db.edit(edit, func(*manifest.Version) { db.fields.logs = []base.FileNum{num} })
+	db.history.begin(num, end, db.pipeline.lastSeq+1)
+	db.mu.Lock()
+	edit.ForgetFormer = db.formerToForget()
+	db.mu.Unlock()
+	err := db.edit(edit, func(*manifest.Version) {
+		db.fields.logs = []base.FileNum{num}
+		db.fields.keyspaces.forget(edit.ForgetFormer)
+	})
 	if err != nil {
 		return err
+	}
+	for _, n := range old {
+		db.history.spend(n, db.opts.Clock.Now()) // what it does not know is an orphan
 	}
 	if db.log, err = wal.NewLog(db.logConfig(), num, end); err != nil {
 		return err
@@ -430,15 +446,19 @@ func nextFileNum(next base.FileNum, names []string) base.FileNum {
 }
 
 func fileNumOf(name string) (base.FileNum, bool) {
-	if n, ok := parseTableName(name); ok {
-		return n, true
+	for _, parse := range []func(string) (base.FileNum, bool){
+		parseTableName, wal.ParseFileName, wal.ParseHistoryFileName,
+	} {
+		if n, ok := parse(name); ok {
+			return n, true
+		}
 	}
-	return wal.ParseFileName(name)
+	return 0, false
 }
 
 // removeOrphans deletes tables and log segments that bear our names but are in
-// no manifest: what a crash left of unfinished work. Anything else is left
-// alone.
+// no manifest and no history: what a crash left of unfinished work, and the
+// history itself where it is switched off. Anything else is left alone.
 func (db *DB) removeOrphans(names []string) error {
 	live := map[base.FileNum]bool{}
 	for n := range db.tables {
@@ -449,7 +469,7 @@ func (db *DB) removeOrphans(names []string) error {
 	}
 	for _, name := range names {
 		n, ok := fileNumOf(name)
-		if !ok || live[n] || !db.isRemnant(name) {
+		if !ok || live[n] || db.history.isHistory(name) || !db.isRemnant(name) {
 			continue
 		}
 		if err := db.removeFile(name); err != nil {

@@ -45,6 +45,9 @@ type Options struct {
 	// Operators are the merge operators that keyspaces may have.
 	Operators merge.Registry
 
+	// History is what is kept of the log for feeds.
+	History HistoryOptions
+
 	ReadOnly  bool
 	MustExist bool
 	// TrackHandles records the stack that made each iterator and snapshot, for

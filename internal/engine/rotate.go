@@ -124,6 +124,7 @@ func (db *DB) switchMemtable() error {
 	db.fields.logBytes = min(max(int64(before-db.counters.logStart), firstLogBytes),
 		int64(db.opts.MemtableBytes))
 	db.counters.logStart = before
+	db.history.begin(num, before, db.pipeline.lastSeq+1)
 	next.firstLog, next.firstPosition = num, before
 	rs.mem.lastSeq = db.pipeline.lastSeq
 	imms := append([]*memory{rs.mem}, rs.imms...)
@@ -162,7 +163,7 @@ func (db *DB) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
 	}
 	db.install(rs.mem, append([]*memory{m}, rs.imms...), rs.tree)
 	invariant.Yield()
-	db.visible.Store(uint64(last))
+	db.publish(last)
 	return nil
 }
 
@@ -233,6 +234,7 @@ func (db *DB) prepareLog() error {
 	if n := len(db.fields.freeLogs); n > 0 {
 		old = db.fields.freeLogs[n-1]
 		db.fields.freeLogs = db.fields.freeLogs[:n-1]
+		db.history.forget(old)
 	}
 	size := db.fields.logBytes
 	db.mu.Unlock()
@@ -284,5 +286,6 @@ func (db *DB) noteBackground(job string, last *error, err error) {
 		db.opts.Logger.Error("background work failed", "job", job, "err", err)
 	}
 	*last = err
+	db.makeSpace(err)
 	db.broadcast()
 }

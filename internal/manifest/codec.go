@@ -22,11 +22,13 @@ const (
 	tagAddFile        = 8
 	tagDropKeyspace   = 9
 	tagAddKeyspace    = 10
-	tagClockMark      = 11
+	tagForgetFormer   = 11
+	tagAddFormer      = 12
+	tagClockMark      = 13
 )
 
 // repeats reports whether a field may stand several times.
-func repeats(tag byte) bool { return tag >= tagRemoveLog && tag <= tagAddKeyspace }
+func repeats(tag byte) bool { return tag >= tagRemoveLog && tag <= tagAddFormer }
 
 // appendEdit appends the encoding of e.
 func appendEdit(dst []byte, e *Edit) []byte {
@@ -66,6 +68,16 @@ func appendEdit(dst []byte, e *Edit) []byte {
 			value = appendBytes(value, []byte(k.Merge))
 		}
 		dst = appendField(dst, tagAddKeyspace, value)
+	}
+	for _, id := range e.ForgetFormer {
+		value = binary.AppendUvarint(value[:0], id)
+		dst = appendField(dst, tagForgetFormer, value)
+	}
+	for _, k := range e.AddFormer {
+		value = binary.AppendUvarint(value[:0], k.ID)
+		value = binary.AppendUvarint(value, uint64(k.LastSeq))
+		value = appendBytes(value, []byte(k.Name))
+		dst = appendField(dst, tagAddFormer, value)
 	}
 	return appendNumber(dst, tagClockMark, uint64(e.ClockMark))
 }
@@ -177,6 +189,12 @@ func (e *Edit) decodeField(tag byte, in *input) {
 		e.AddKeyspaces = append(e.AddKeyspaces, k)
 	case tagClockMark:
 		e.ClockMark = base.Instant(in.nonZero())
+	case tagForgetFormer:
+		e.ForgetFormer = append(e.ForgetFormer, in.uvarint())
+	case tagAddFormer:
+		k := FormerKeyspace{ID: in.uvarint(), LastSeq: base.SeqNum(in.uvarint())}
+		k.Name = string(in.bytes())
+		e.AddFormer = append(e.AddFormer, k)
 	default:
 		in.err = errUnknownField
 	}

@@ -17,6 +17,7 @@ func fullEdit() *Edit {
 		AddFiles:     []LevelFile{{0, table(200, "a", "b")}, {6, table(201, "", "c")}},
 		RemoveFiles:  []LevelNum{{3, 7}, {6, 200}},
 		AddKeyspaces: []Keyspace{{ID: 8, Name: "users", Compression: 2}}, DropKeyspaces: []uint64{5},
+		AddFormer: []FormerKeyspace{{ID: 5, Name: "old", LastSeq: 300}}, ForgetFormer: []uint64{3},
 	}
 }
 
@@ -88,7 +89,7 @@ func TestEditEncodingIsFrozen(t *testing.T) {
 		"68f03072eb18579b" +
 		"0818" + "06" + "c901" + "b109" + "00" + "0163" + "01" + "c901" + "0a" + "02" + "01" + "f403" +
 		"7d6c7bf1a4928e39" +
-		"090105" + "0a080802057573657273"
+		"090105" + "0a080802057573657273" + "0b0103" + "0c0705ac02036f6c64"
 	if got := hex.EncodeToString(appendEdit(nil, fullEdit())); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -98,7 +99,7 @@ func TestDecodeEditRefuses(t *testing.T) {
 	field := func(tag byte, value ...byte) []byte { return appendField(nil, tag, value) }
 	long := appendMeta([]byte{1}, table(9, "b", strings.Repeat("c", maxBoundBytes+1)))
 	for name, b := range map[string][]byte{
-		"unknown field":     field(12, 1),
+		"unknown field":     field(tagClockMark+1, 1),
 		"field zero":        field(0, 1),
 		"no length":         {tagAddLog},
 		"length too large":  {tagAddLog, 200, 1, 1},
@@ -118,6 +119,7 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"half a setting":    field(tagAddKeyspace, 1, 0, 1, 'a', 1),
 		"clock mark zero":   field(tagClockMark, 0),
 		"clock mark twice":  append(field(tagClockMark, 1), field(tagClockMark, 2)...),
+		"former nameless":   field(tagAddFormer, 1, 0, 0),
 	} {
 		if e, err := decodeEdit(b); err == nil {
 			t.Errorf("%s: decoded as %+v", name, e)

@@ -83,6 +83,14 @@ type Keyspace struct {
 	Merge string
 }
 
+// FormerKeyspace is a dropped keyspace that the history of changes may still
+// mention. Its name may belong to another keyspace by now.
+type FormerKeyspace struct {
+	ID      uint64
+	Name    string
+	LastSeq base.SeqNum // no later record belongs to it
+}
+
 // Edit is one atomic change of a State. Removals are applied before
 // additions, so an edit may move a table between levels, or change a keyspace
 // by dropping and adding the same identifier.
@@ -107,6 +115,8 @@ type Edit struct {
 	RemoveFiles         []LevelNum
 	AddKeyspaces        []Keyspace
 	DropKeyspaces       []uint64
+	AddFormer           []FormerKeyspace
+	ForgetFormer        []uint64
 }
 
 func (m *FileMeta) validate() error {
@@ -145,6 +155,14 @@ func (k *Keyspace) validate() error {
 	return nil
 }
 
+func (k *FormerKeyspace) validate() error {
+	if k.LastSeq > base.SeqNumMax {
+		return fmt.Errorf("former keyspace %d: sequence number %d is out of range", k.ID, k.LastSeq)
+	}
+	same := Keyspace{ID: k.ID, Name: k.Name}
+	return same.validate()
+}
+
 // validate checks everything about e that does not depend on the state it is
 // applied to.
 func (e *Edit) validate() error {
@@ -181,6 +199,11 @@ func (e *Edit) validate() error {
 	}
 	for i := range e.AddKeyspaces {
 		if err := e.AddKeyspaces[i].validate(); err != nil {
+			return err
+		}
+	}
+	for i := range e.AddFormer {
+		if err := e.AddFormer[i].validate(); err != nil {
 			return err
 		}
 	}

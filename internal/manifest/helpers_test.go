@@ -76,7 +76,12 @@ func (ed *editor) edit(state *State) *Edit {
 		k := Keyspace{ID: id, Name: fmt.Sprintf("ks%d", id), Compression: uint8(id % 4)}
 		e.AddKeyspaces = append(e.AddKeyspaces, k)
 		if len(state.Keyspaces) > 2 {
-			e.DropKeyspaces = append(e.DropKeyspaces, state.Keyspaces[ed.rng.IntN(len(state.Keyspaces))].ID)
+			k := state.Keyspaces[ed.rng.IntN(len(state.Keyspaces))]
+			e.DropKeyspaces = append(e.DropKeyspaces, k.ID)
+			e.AddFormer = append(e.AddFormer, FormerKeyspace{ID: k.ID, Name: k.Name, LastSeq: ed.seq})
+		}
+		if len(state.Former) > 2 {
+			e.ForgetFormer = append(e.ForgetFormer, state.Former[ed.rng.IntN(len(state.Former))].ID)
 		}
 	case 2:
 		ed.move(state, e)

@@ -14,8 +14,9 @@ type State struct {
 	DBID           base.DBID
 	NextFileNum    base.FileNum
 	LastSeq        base.SeqNum
-	Logs           []base.FileNum // in the order of writing
-	Keyspaces      []Keyspace     // by identifier
+	Logs           []base.FileNum   // in the order of writing
+	Keyspaces      []Keyspace       // by identifier
+	Former         []FormerKeyspace // by identifier
 	NextKeyspaceID uint64
 	LogStart       uint64 // log position from which replay is needed
 	ClockMark      base.Instant
@@ -46,6 +47,9 @@ func (s *State) apply(e *Edit) (*State, error) {
 		return nil, err
 	}
 	if err := next.applyKeyspaces(e); err != nil {
+		return nil, err
+	}
+	if err := next.applyFormer(e); err != nil {
 		return nil, err
 	}
 	return &next, nil
@@ -105,6 +109,31 @@ func (s *State) applyKeyspaces(e *Edit) error {
 	return nil
 }
 
+func (s *State) applyFormer(e *Edit) error {
+	if len(e.AddFormer) == 0 && len(e.ForgetFormer) == 0 {
+		return nil
+	}
+	all := slices.Clone(s.Former)
+	for _, id := range e.ForgetFormer {
+		i := slices.IndexFunc(all, func(k FormerKeyspace) bool { return k.ID == id })
+		if i < 0 {
+			return fmt.Errorf("forgotten keyspace %d is not there", id)
+		}
+		all = slices.Delete(all, i, i+1)
+	}
+	for _, k := range e.AddFormer {
+		live := slices.ContainsFunc(s.Keyspaces, func(o Keyspace) bool { return o.ID == k.ID })
+		twice := slices.ContainsFunc(all, func(o FormerKeyspace) bool { return o.ID == k.ID })
+		if live || twice || k.ID >= s.NextKeyspaceID {
+			return fmt.Errorf("keyspace %d %q was not dropped just now", k.ID, k.Name)
+		}
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b FormerKeyspace) int { return cmp.Compare(a.ID, b.ID) })
+	s.Former = all
+	return nil
+}
+
 // snapshot returns the edit that makes s of a new state.
 func (s *State) snapshot() *Edit {
 	e := &Edit{
@@ -115,6 +144,7 @@ func (s *State) snapshot() *Edit {
 		ClockMark:      s.ClockMark,
 		AddLogs:        s.Logs,
 		AddKeyspaces:   s.Keyspaces,
+		AddFormer:      s.Former,
 	}
 	for level, files := range s.Version.Levels {
 		for _, f := range files {

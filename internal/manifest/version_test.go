@@ -218,6 +218,12 @@ func TestStateRefuses(t *testing.T) {
 		"keyspace nameless":     {AddKeyspaces: []Keyspace{{ID: 3}}},
 		"keyspace long name":    {AddKeyspaces: []Keyspace{{ID: 3, Name: longName}}},
 		"keyspace compression":  {AddKeyspaces: []Keyspace{{ID: 3, Name: "x", Compression: 200}}},
+		"former not dropped":    {AddFormer: []FormerKeyspace{{ID: 1, Name: "a"}}},
+		"former not given out":  {AddFormer: []FormerKeyspace{{ID: 3, Name: "c"}}},
+		"former unknown":        {ForgetFormer: []uint64{2}},
+		"former nameless":       {AddFormer: []FormerKeyspace{{ID: 2}}},
+		"former of the future":  {AddFormer: []FormerKeyspace{{ID: 2, Name: "b", LastSeq: base.SeqNumMax + 1}}},
+		"former twice":          {AddFormer: []FormerKeyspace{{ID: 2, Name: "b"}, {ID: 2, Name: "b"}}},
 		"sequence out of range": {LastSeq: base.SeqNumMax + 1},
 		"number out of range":   {NextFileNum: maxFileNum + 2},
 	} {

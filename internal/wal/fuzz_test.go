@@ -1,11 +1,17 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/checksum"
+	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
 // FuzzReplay replaces a piece of one segment. With repair the checksums of the
@@ -73,6 +79,59 @@ func FuzzDecodeSegmentHeader(f *testing.F) {
 		again, err := decodeSegmentHeader("x", h.encode())
 		if err != nil || again != h {
 			t.Fatalf("%+v came back as %+v, %v", h, again, err)
+		}
+	})
+}
+
+// FuzzHistory replaces a piece of a history segment. What is read of it is a part
+// of what was written, in order, unless it was forged with checksums and all.
+func FuzzHistory(f *testing.F) {
+	cfg, m := newConfig(f)
+	mustPrepare(f, cfg, 1<<14, 1)
+	l := mustLog(f, cfg, 1, 0)
+	w := newWriter(l, 3)
+	for range 12 {
+		must(f, w.append(60))
+	}
+	must(f, l.Close())
+	e := Extent{End: l.Appended(), First: 1, Last: w.seq}
+	size, err := Archive(cfg, 1, e, time.Unix(5, 0))
+	must(f, err)
+	f.Add(uint16(0), []byte{1, 2, 3})
+	f.Add(uint16(64+4), []byte{0xff, 0xff, 0xff, 0xff})
+	f.Add(uint16(size-footerBytes), make([]byte, footerBytes))
+	f.Fuzz(func(t *testing.T, at uint16, piece []byte) {
+		cfg := on(cfg, m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll}))
+		file, err := cfg.FS.OpenReadWrite(filepath.Join(testDir, HistoryFileName(1)))
+		must(t, err)
+		_, err = file.WriteAt(piece, int64(at))
+		must(t, errors.Join(err, file.Close()))
+		if h, err := ReadHistory(cfg, 1); err != nil && !isDamage(err) {
+			t.Fatalf("%+v: %v is not typed as damage", h, err)
+		}
+		c, err := OpenHistory(cfg, 1)
+		if err != nil {
+			if !isDamage(err) {
+				t.Fatalf("%v is not typed as damage", err)
+			}
+			return
+		}
+		defer func() { must(t, c.Close()) }()
+		for rest := w.groups; ; {
+			g, ok, err := c.Next(noLimit)
+			must(t, err)
+			if !ok {
+				if _, ok, err = c.Skip(noLimit); err != nil || !ok {
+					must(t, err)
+					return
+				}
+				continue
+			}
+			i := slices.IndexFunc(rest, func(w group) bool { return w.first == g.First })
+			if i < 0 || rest[i].last != g.Last || !bytes.Equal(rest[i].payload, g.Payload) {
+				t.Fatalf("%d..%d was not written there", g.First, g.Last)
+			}
+			rest = rest[i+1:]
 		}
 	})
 }

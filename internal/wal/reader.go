@@ -35,17 +35,17 @@ type reader struct {
 }
 
 // open points r at another segment; its buffers are kept.
-func (r *reader) open(cfg Config, n base.FileNum) error {
-	f, err := cfg.FS.Open(filepath.Join(cfg.Dir, FileName(n)))
+func (r *reader) open(cfg Config, name string, n base.FileNum) error {
+	f, err := cfg.FS.Open(filepath.Join(cfg.Dir, name))
 	if err != nil {
-		return fmt.Errorf("open %s: %w", FileName(n), err)
+		return fmt.Errorf("open %s: %w", name, err)
 	}
 	size, err := f.Size()
 	if err != nil {
-		return errors.Join(fmt.Errorf("size of %s: %w", FileName(n), err), f.Close())
+		return errors.Join(fmt.Errorf("size of %s: %w", name, err), f.Close())
 	}
 	*r = reader{
-		name: FileName(n), f: f, size: size, number: uint32(n),
+		name: name, f: f, size: size, number: uint32(n),
 		window: r.window[:0], large: r.large,
 	}
 	return nil
@@ -116,11 +116,25 @@ func (r *reader) group(offset int64) (h groupHeader, payload []byte, ok bool, er
 		return h, nil, false, fmt.Errorf("%s: a group of %d bytes is too large for this machine",
 			r.name, h.length)
 	}
-	if uint64(cap(r.large)) < uint64(h.length) {
-		r.large = make([]byte, h.length)
+	return r.largeGroup(h, want, offset)
+}
+
+// largeGroup reads a group beyond the window, whose checksum was right a moment
+// ago. It is looked at once more: a segment that a cursor reads may be in use
+// for something else by now.
+func (r *reader) largeGroup(h groupHeader, want uint32, offset int64) (
+	groupHeader, []byte, bool, error,
+) {
+	size := int64(h.sizeBytes()) - 4
+	if int64(cap(r.large)) < size {
+		r.large = make([]byte, size)
 	}
-	r.large = r.large[:h.length]
-	return h, r.large, true, r.fill(r.large, offset+groupHeaderBytes)
+	r.large = r.large[:size]
+	err := r.fill(r.large, offset+4)
+	if err != nil || checksum.CRC(0, r.large) != want {
+		return h, nil, false, err
+	}
+	return h, r.large[groupHeaderBytes-4:][:h.length], true, nil
 }
 
 // checksum is that of the bytes [from, to) of the file.

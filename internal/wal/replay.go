@@ -49,7 +49,7 @@ func Replay(cfg Config, segments []base.FileNum, from Position,
 // there is no intact header of this database.
 func Owner(cfg Config, n base.FileNum) (base.FileNum, error) {
 	var in reader
-	if err := in.open(cfg, n); err != nil {
+	if err := in.open(cfg, FileName(n), n); err != nil {
 		return 0, err
 	}
 	b, err := in.read(0, segmentHeaderBytes)
@@ -108,7 +108,7 @@ func (r *replayer) claim(p Position) {
 }
 
 func (r *replayer) segment(n base.FileNum) error {
-	err := r.in.open(r.cfg, n)
+	err := r.in.open(r.cfg, FileName(n), n)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.report(gap{file: FileName(n), offset: -1, kind: "missing file"}, err)
 		r.missing = true

@@ -41,7 +41,6 @@ func All() []Mutant {
 		durabilityMutants, platformMutants, orderMutants, logMutants, checksumMutants,
 		fileMutants, recoveryMutants, poisonMutants, tombstoneMutants, visibilityMutants,
 		hotCacheMutants, frameCacheMutants, lifetimeMutants, keyspaceMutants,
-		transactionMutants,
-		dataModelMutants,
+		transactionMutants, dataModelMutants, feedMutants,
 	)
 }

@@ -20,7 +20,7 @@ var orderMutants = []Mutant{
 		return db.poison("memtable", err)
 	}
 	invariant.Yield()
-	db.visible.Store(uint64(last))
+	db.publish(last)
 	invariant.Yield()
 	return nil`,
 		New: `	invariant.Yield()
@@ -49,7 +49,7 @@ var orderMutants = []Mutant{
 		return db.poison("memtable", err)
 	}
 	invariant.Yield()
-	db.visible.Store(uint64(last))
+	db.publish(last)
 	invariant.Yield()
 `,
 		New: `	db.visible.Store(uint64(last))

@@ -97,8 +97,8 @@ var recoveryMutants = []Mutant{
 	},
 	{
 		Name: "recovered-seq-forgotten", File: "internal/engine/open.go",
-		Old:    "db.pipeline.lastSeq = base.SeqNum(db.visible.Load())\n	if db.opts.ReadOnly {",
-		New:    "db.pipeline.lastSeq = state.LastSeq\n	if db.opts.ReadOnly {",
+		Old:    "db.pipeline.lastSeq = base.SeqNum(db.visible.Load())",
+		New:    "db.pipeline.lastSeq = state.LastSeq",
 		Breaks: "a sequence number is never given out twice",
 		Suites: []Suite{engine, crashStates},
 	},
@@ -118,8 +118,8 @@ var recoveryMutants = []Mutant{
 	},
 	{
 		Name: "orphans-kept", File: "internal/engine/open.go",
-		Old:    "if !ok || live[n] || !db.isRemnant(name) {",
-		New:    "if !ok || live[n] || db.isRemnant(name) {",
+		Old:    "db.history.isHistory(name) || !db.isRemnant(name) {",
+		New:    "db.history.isHistory(name) || db.isRemnant(name) {",
 		Breaks: "what a crash left of unfinished work goes at the next open",
 		Suites: []Suite{engine},
 	},

@@ -144,8 +144,9 @@ func (g *generator) keyRange() (lo, hi string) {
 // Options returns settings at which a short script meets what takes a user
 // years: small memtables, blocks and files, and every kind of compression.
 func Options(rng *rand.Rand) lightning.Options {
+	budget := 4<<20 + rng.Int64N(4<<20)
 	return lightning.Options{
-		MemoryBudget: 4<<20 + rng.Int64N(4<<20),
+		MemoryBudget: budget,
 		Durability:   lightning.Durability(rng.IntN(3)),
 		Compression:  lightning.Compression(rng.IntN(4)),
 		Tree: lightning.TreeOptions{
@@ -156,6 +157,8 @@ func Options(rng *rand.Rand) lightning.Options {
 			L0Files:          1 + rng.IntN(4),
 		},
 		Debug: lightning.DebugOptions{NoHotCache: rng.IntN(4) == 0},
+		// Not drawn, so that the seeds that were found keep their scripts.
+		History: lightning.HistoryOptions{SizeBytes: budget % 2 * (1 << 18)},
 	}
 }
 
@@ -165,6 +168,6 @@ func Describe(o lightning.Options) string {
 	return fmt.Sprintf("lightning.Options{MemoryBudget: %d, Durability: lightning.Durability(%d), "+
 		"Compression: lightning.Compression(%d), Tree: lightning.TreeOptions{MemtableBytes: %d, "+
 		"BlockBytes: %d, FilterBitsPerKey: %d, FileBytes: %d, L0Files: %d}, "+
-		"Debug: lightning.DebugOptions{NoHotCache: %v}}", o.MemoryBudget, o.Durability, o.Compression,
-		t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes, t.L0Files, o.Debug.NoHotCache)
+		"Debug: lightning.DebugOptions{NoHotCache: %v}, History: lightning.HistoryOptions{SizeBytes: %d}}", o.MemoryBudget, o.Durability, o.Compression,
+		t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes, t.L0Files, o.Debug.NoHotCache, o.History.SizeBytes)
 }

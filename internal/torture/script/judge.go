@@ -1,6 +1,8 @@
 package script
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/lightningdb/lightning"
@@ -24,6 +26,9 @@ func Judge(fs vfs.FS, o lightning.Options, allowed func() Allowed) error {
 	if err := allowed().Check(found); err != nil {
 		return err
 	}
+	if err := s.checkChanges(); err != nil {
+		return fmt.Errorf("after recovery: %w", err)
+	}
 	after := Op{Key: "after", Value: Value{Text: "crash"}}
 	if err := s.Run(&after, NewHistory(found)); err != nil {
 		return fmt.Errorf("after recovery: %w", err)
@@ -38,8 +43,40 @@ func Judge(fs vfs.FS, o lightning.Options, allowed func() Allowed) error {
 	if err != nil {
 		return fmt.Errorf("second open: %w", err)
 	}
+	if err := s.checkChanges(); err != nil {
+		return fmt.Errorf("second open: %w", err)
+	}
 	if want := after.Apply(found); !again.EqualRows(want) {
 		return fmt.Errorf("%w: the second open shows %v, not %v", ErrState, again, want)
 	}
 	return s.Close()
+}
+
+// checkChanges reads all changes that are there. They must join, but for gaps
+// that are told and are no damage, and reach to the newest write.
+func (s *Session) checkChanges() error {
+	m := s.DB.Metrics()
+	next, newest := m.History.OldestSeq, m.VisibleSeq
+	for next <= newest {
+		for batch, err := range s.DB.Changes(context.Background(), next) {
+			var gap *lightning.GapError
+			switch {
+			case errors.Is(err, lightning.ErrCorrupted):
+				return fmt.Errorf("changes from %d: %w", next, err)
+			case errors.As(err, &gap) && gap.From == next && gap.Oldest > next:
+				next = gap.Oldest
+			case err != nil:
+				return fmt.Errorf("changes from %d: %w", next, err)
+			case batch.First != next:
+				return fmt.Errorf("%w: changes %d..%d come where %d was next",
+					ErrState, batch.First, batch.Last, next)
+			default:
+				next = batch.Last + 1
+			}
+			if next > newest {
+				break
+			}
+		}
+	}
+	return nil
 }

@@ -1,0 +1,148 @@
+package lightning
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/engine"
+)
+
+// ChangeKind says what a change does. Kinds may be added: treat one that you do
+// not know as an error.
+type ChangeKind uint8
+
+const (
+	// ChangePut gives Key the value Value, until ExpiresAt. That a key has
+	// expired is no change: nothing is written then.
+	ChangePut = ChangeKind(engine.ChangeSet)
+	// ChangeDelete removes Key.
+	ChangeDelete = ChangeKind(engine.ChangeDelete)
+	// ChangeDeleteRange removes all keys in [Key, End), nil for a bound meaning
+	// that there is none.
+	ChangeDeleteRange = ChangeKind(engine.ChangeDeleteRange)
+	// ChangeMerge applies the operand Value to Key, with the merge operator of
+	// the keyspace.
+	ChangeMerge = ChangeKind(engine.ChangeMerge)
+	// ChangeDropKeyspace drops the keyspace. A range delete of all its keys
+	// stands before it.
+	ChangeDropKeyspace = ChangeKind(engine.ChangeDropKeyspace)
+)
+
+func (k ChangeKind) String() string {
+	switch k {
+	case ChangePut:
+		return "put"
+	case ChangeDelete:
+		return "delete"
+	case ChangeDeleteRange:
+		return "delete-range"
+	case ChangeMerge:
+		return "merge"
+	case ChangeDropKeyspace:
+		return "drop-keyspace"
+	}
+	return fmt.Sprintf("change(%d)", uint8(k))
+}
+
+// Change is one operation of a ChangeBatch. Its slices belong to the batch.
+type Change struct {
+	Kind ChangeKind
+	// Keyspace is the name of the keyspace, as it was when the change was made;
+	// empty for the default one. Making a keyspace is no change: it shows with
+	// the first write to it.
+	Keyspace string
+	Key      []byte
+	End      []byte // of a ChangeDeleteRange
+	Value    []byte // of a ChangePut, or the operand of a ChangeMerge
+	// ExpiresAt is when a ChangePut ends; the zero time: never.
+	ExpiresAt time.Time
+}
+
+// ChangeBatch is what one commit wrote: a single write, a Batch or a
+// transaction. It and its slices are valid for one turn of the loop over
+// DB.Changes, and must not be changed.
+type ChangeBatch struct {
+	// First and Last are its sequence numbers; each change has one. A feed goes
+	// on behind the batch at Last+1.
+	First, Last uint64
+	commit      *engine.Commit
+}
+
+// Len returns the number of changes.
+func (b *ChangeBatch) Len() int { return b.commit.Len() }
+
+// All returns the changes in order: a later one wins over an earlier one.
+func (b *ChangeBatch) All() iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		for c := range b.commit.Changes() {
+			if !yield(Change{ChangeKind(c.Kind), c.Keyspace, c.Key, c.End, c.Value, asTime(c.Expiry)}) {
+				return
+			}
+		}
+	}
+}
+
+// Changes returns the commits of all keyspaces in the order in which they were
+// made, for use with range:
+//
+//	for batch, err := range db.Changes(ctx, next) {
+//		if err != nil {
+//			return err
+//		}
+//		for change := range batch.All() {
+//			...
+//		}
+//		next = batch.Last + 1 // keep it with what was made of the changes
+//	}
+//
+// It begins with the commit that has sequence number from: where from lies
+// inside a batch, with that batch as a whole. 0 means the oldest commit there
+// is, Metrics().VisibleSeq+1 those from now on. The numbers of the batches follow one
+// another without a hole, and are the same after a restart or a crash.
+//
+// Only durable commits are delivered, so that nothing is that a crash could
+// take back. A Sync commit comes at once; where there are Flush or Async ones, a
+// feed that waits for them syncs the log, at most every 10 ms, so it lags by
+// that and the time of a sync. A feed costs writers nothing else, however slow
+// its consumer is; between turns it holds one open file and one commit group,
+// which are not part of Options.MemoryBudget.
+//
+// The loop waits for new commits until ctx ends, which gives ctx.Err(), or the
+// database is closed, which gives ErrClosed. In a read-only database it ends by
+// itself behind the last commit. After a failed write it ends with that failure,
+// when everything durable is delivered.
+//
+// How far back it can begin is for Options.History to say. Where the wanted
+// commits are not there, because they are too old, the consumer was too slow or
+// a file is damaged, the loop ends with a *GapError that says where to go on,
+// and never leaves anything out silently. Without History the log is used again
+// as soon as it is flushed, so that even a quick consumer can meet a gap. A from
+// beyond the next commit gives ErrChangesAhead.
+func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, error] {
+	return func(yield func(*ChangeBatch, error) bool) {
+		feed, err := db.engine.Feed(base.SeqNum(from))
+		if err != nil {
+			yield(nil, public(err))
+			return
+		}
+		defer feed.Close()
+		for {
+			commit, err := feed.Next(ctx)
+			if errors.Is(err, engine.ErrFeedEnd) {
+				return
+			}
+			if err != nil {
+				yield(nil, public(err))
+				return
+			}
+			batch := ChangeBatch{First: uint64(commit.First), Last: uint64(commit.Last), commit: commit}
+			if !yield(&batch, nil) {
+				return
+			}
+		}
+	}
+}

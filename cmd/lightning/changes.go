@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lightningdb/lightning"
+)
+
+func newChangesCommand() *cobra.Command {
+	var from uint64
+	var limit int64
+	cmd := &cobra.Command{
+		Use:   "changes DIR",
+		Short: "Print what was written, in the order of the commits",
+		Long: `Changes prints the commits that are still in the log or in the history of a
+database (see Options.History of the library), in order, one JSON object a line:
+the sequence numbers of the commit and its changes, each with its kind, which is
+put, delete, delete-range or drop-keyspace, its keyspace, where that is not the
+default one, and key, end and value. What is not UTF-8 goes into "key_hex" and so
+on. Where the wanted commits are not there any more, it says where to go on.
+
+It opens the database read-only, which the program that uses it must have closed.`,
+		Example: `  lightning changes my.db
+  lightning changes my.db --from 1200 --limit 10`,
+		Args: arguments(1, "DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 0 {
+				return usagef("--limit must not be negative")
+			}
+			return readStore(args[0], "", func(db *lightning.DB, _ store) error {
+				out := newPrinter(cmd.OutOrStdout(), formatJSON)
+				err := printChanges(cmd.Context(), db, from, limit, out)
+				if flushErr := out.flush(); err == nil {
+					err = flushErr
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().Uint64Var(&from, "from", 0,
+		"begin with the commit of this sequence number; 0 is the oldest")
+	cmd.Flags().Int64VarP(&limit, "limit", "n", 0, "stop after this many commits; 0 is no limit")
+	return cmd
+}
+
+// printChanges prints the commits from a sequence number on.
+func printChanges(
+	ctx context.Context, db *lightning.DB, from uint64, limit int64, out *printer,
+) error {
+	for batch, err := range db.Changes(ctx, from) {
+		switch {
+		case ctx.Err() != nil:
+			return errInterrupted
+		case err != nil:
+			return err
+		}
+		if err := out.commit(batch); err != nil {
+			return err
+		}
+		if limit--; limit == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// commit prints a batch of changes on a line.
+func (p *printer) commit(batch *lightning.ChangeBatch) error {
+	p.line = fmt.Appendf(p.line[:0], `{"first":%d,"last":%d,"changes":[`, batch.First, batch.Last)
+	comma := ""
+	for c := range batch.All() {
+		p.line = fmt.Appendf(p.line, `%s{"kind":"%v"`, comma, c.Kind)
+		comma = ","
+		for _, field := range []struct {
+			name string
+			text []byte
+			is   bool
+		}{
+			{"keyspace", []byte(c.Keyspace), c.Keyspace != ""},
+			{"key", c.Key, c.Key != nil},
+			{"end", c.End, c.End != nil},
+			{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
+			{"expires_at", []byte(c.ExpiresAt.UTC().Format(time.RFC3339Nano)), !c.ExpiresAt.IsZero()},
+		} {
+			if field.is {
+				p.line = appendField(append(p.line, ','), field.name, field.text)
+			}
+		}
+		p.line = append(p.line, '}')
+	}
+	p.line = append(p.line, "]}\n"...)
+	_, err := p.out.Write(p.line)
+	return err
+}
