@@ -430,3 +430,59 @@ func TestChangesBesideWriters(t *testing.T) {
 	all.Wait()
 	must(t, db.Close())
 }
+
+// A transaction that is committed past the log is a gap, for one who waits and
+// for one who comes later, and the feed goes on behind it.
+func TestChangesOfSpilledTransactions(t *testing.T) {
+	o := small(memfs.New())
+	o.History.SizeBytes = 1 << 30
+	db := open(t, o)
+	must(t, db.Put([]byte("before"), nil))
+	begun, gaps := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for batch, err := range db.Changes(t.Context(), 0) {
+			if err != nil {
+				gaps <- err
+				return
+			}
+			if batch.Last == 1 {
+				close(begun)
+			}
+		}
+	}()
+	<-begun
+	lightning.SpillAt(db, 0)
+	must(t, db.Update(func(tx *lightning.Tx) error {
+		return errors.Join(tx.Put([]byte("a"), nil), tx.Put([]byte("b"), nil))
+	}))
+	check := func(what string, err error) {
+		t.Helper()
+		var gap *lightning.GapError
+		if !errors.As(err, &gap) || gap.From != 2 || errors.Is(err, lightning.ErrCorrupted) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		must(t, db.Put([]byte("behind"), nil))
+		for batch, err := range db.Changes(t.Context(), gap.Oldest) {
+			must(t, err)
+			for c := range batch.All() {
+				if string(c.Key) != "behind" {
+					t.Fatalf("%s: behind the gap is %q", what, c.Key)
+				}
+			}
+			break
+		}
+	}
+	check("one who waits", <-gaps)
+	for what, settle := range map[string]func() error{
+		"after more":    func() error { return nil },
+		"after a flush": func() error { return db.Flush(t.Context()) },
+	} {
+		must(t, settle())
+		var last error
+		for _, err := range db.Changes(t.Context(), 2) {
+			last = err
+			break
+		}
+		check(what, last)
+	}
+}

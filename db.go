@@ -18,7 +18,9 @@ type DB struct {
 	engine *engine.DB
 	space  space
 	opts   Options
-	locks  txn.Locks // of transactions
+	// spillBytes is how much memory the writes of a transaction may take.
+	spillBytes int64
+	locks      txn.Locks // of transactions
 }
 
 // Open opens the database in dir. In a missing or empty directory it makes a
@@ -41,7 +43,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	db := &DB{engine: e, opts: o}
+	db := &DB{engine: e, opts: o, spillBytes: int64(o.Tree.MemtableBytes)}
 	db.space = space{engine: e, prefix: engine.AppendPrefix(nil, 0), durability: o.Durability.engine()}
 	return db, nil
 }

@@ -39,6 +39,9 @@ func open(t testing.TB, opts *lightning.Options) *lightning.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if spilling {
+		lightning.SpillAt(db, 0)
+	}
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil && !errors.Is(err, lightning.ErrClosed) {
 			t.Errorf("close: %v", err)

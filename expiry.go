@@ -146,16 +146,19 @@ func (tx *Tx) PutWithTTL(key, value []byte, ttl time.Duration) error {
 		return err
 	}
 	var stack [keyStackBytes]byte
-	tx.put(tx.space.key(stack[:0], key), value, tx.space.expiry(ttl))
-	return nil
+	return tx.put(tx.space.key(stack[:0], key), value, tx.space.expiry(ttl))
 }
 
-func (tx *Tx) put(full, value []byte, expiry base.Instant) {
+func (tx *Tx) put(full, value []byte, expiry base.Instant) error {
+	if err := tx.core.makeRoom(); err != nil {
+		return err
+	}
 	if expiry == 0 {
 		tx.core.writes.Put(full, value)
 	} else {
 		tx.core.writes.PutExpiring(full, value, expiry)
 	}
+	return nil
 }
 
 // ExpiresAt returns when the row expires, the zero time if never.

@@ -160,7 +160,13 @@ func (tx *Tx) Merge(key, operand []byte) error {
 		return err
 	}
 	full := tx.space.key(nil, key)
-	value, outcome := tx.core.writes.Get(full)
+	if err := tx.core.makeRoom(); err != nil {
+		return err
+	}
+	value, outcome, err := tx.core.writes.Get(full)
+	if err != nil {
+		return public(err)
+	}
 	switch outcome {
 	case txn.Untouched, txn.Merged:
 		tx.core.writes.Merge(full, operand)
@@ -181,7 +187,10 @@ func (tx *Tx) Merge(key, operand []byte) error {
 // appendMerged appends what the transaction's operands make of a key. under is
 // its value without them, nil if it has none.
 func (tx *Tx) appendMerged(dst, full, under []byte) ([]byte, error) {
-	operands := tx.core.writes.Operands(nil, full)
-	dst, err := tx.space.engine.MergeOperator(full).Fold(dst, full, under, operands)
+	operands, err := tx.core.writes.Operands(nil, full)
+	if err != nil {
+		return dst, public(err)
+	}
+	dst, err = tx.space.engine.MergeOperator(full).Fold(dst, full, under, operands)
 	return dst, public(err)
 }

@@ -59,8 +59,9 @@ type TxOptions struct {
 //
 // A transaction locks nothing and waits for nobody before Commit. It must be
 // ended, with Commit or Rollback: until then the versions that it sees are kept
-// on disk. What it has written and read is kept in memory, outside
-// Options.MemoryBudget. A Tx is used by one goroutine at a time.
+// on disk. It may be larger than memory: when its writes take more than
+// Tree.MemtableBytes they go to files of its own. A Tx is used by one goroutine at
+// a time.
 type Tx struct {
 	core  *txCore
 	space *space
@@ -75,11 +76,12 @@ type txCore struct {
 	reads   txn.Reads
 	cursors []*txn.Cursor // open ones
 	touched []*engine.KeyspaceInfo
-	owner   *txn.Owner // of locks; nil before the first
-	hasRead bool       // something that is not its own write
-	// savepoints are those that can be used, by their numbers, in the order in
-	// which they were set.
-	savepoints    []int
+	spill   *engine.Spill // what of writes is in files; nil: nothing
+	owner   *txn.Owner    // of locks; nil before the first
+	hasRead bool          // something that is not its own write
+	failure error         // the first one that ended a Range
+	// savepoints are those that can be used, in the order in which they were set.
+	savepoints    []savepoint
 	lastSavepoint int
 	ended         bool
 }
@@ -199,7 +201,10 @@ func (tx *Tx) AppendGet(dst, key []byte) ([]byte, error) {
 	}
 	var stack [keyStackBytes]byte
 	full := tx.space.key(stack[:0], key)
-	value, outcome := tx.core.writes.Get(full)
+	value, outcome, err := tx.core.writes.Get(full)
+	if err != nil {
+		return dst, public(err)
+	}
 	switch outcome {
 	case txn.Present:
 		return append(dst, value...), nil
@@ -214,7 +219,7 @@ func (tx *Tx) AppendGet(dst, key []byte) ([]byte, error) {
 		}
 		return tx.appendMerged(dst, full, under)
 	}
-	dst, err := tx.core.read(dst, full)
+	dst, err = tx.core.read(dst, full)
 	return dst, public(err)
 }
 
@@ -256,13 +261,15 @@ func (tx *Tx) Put(key, value []byte) error {
 		return err
 	}
 	var stack [keyStackBytes]byte
-	tx.put(tx.space.key(stack[:0], key), value, tx.space.defaultExpiry())
-	return nil
+	return tx.put(tx.space.key(stack[:0], key), value, tx.space.defaultExpiry())
 }
 
 // Delete removes key. Deleting a key that does not exist is no error.
 func (tx *Tx) Delete(key []byte) error {
 	if err := tx.writable(key); err != nil {
+		return err
+	}
+	if err := tx.core.makeRoom(); err != nil {
 		return err
 	}
 	var stack [keyStackBytes]byte
@@ -314,11 +321,15 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 	if err != nil {
 		return nil, public(err)
 	}
-	tx.core.hasRead = true
-	c := txn.NewCursor(txn.Scope{
+	c, err := txn.NewCursor(txn.Scope{
 		Rows: rows, Lower: bounds.Lower, Upper: bounds.Upper, Reads: tx.core.tracked(),
 		Expires: tx.core.snap.Expires(), Operators: tx.space.engine,
 	}, &tx.core.writes)
+	if err != nil {
+		_ = rows.Close() // just opened
+		return nil, public(err)
+	}
+	tx.core.hasRead = true
 	tx.core.cursors = append(tx.core.cursors, c)
 	return &Iterator{tx: &txIterator{core: tx.core, cursor: c}, prefix: tx.space.prefix}, nil
 }
@@ -330,6 +341,27 @@ func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 		return err
 	}
 	return it.scan(o.Reverse, fn)
+}
+
+// Range returns the rows in [lo, hi), ascending, for use with range; nil for a
+// bound means that there is none. They are as Iterator shows them when the loop
+// begins; key and value are valid for one turn of it.
+//
+// An error ends the loop as the end of the rows does. The transaction remembers
+// it, and Commit, DB.View and DB.Update return it, so that nobody takes a damaged
+// file for the end of the data; Scan returns it at once, and has prefixes and the
+// other direction.
+func (tx *Tx) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		all := ScanOptions{IterOptions: IterOptions{Lower: lo, Upper: hi}}
+		err := tx.Scan(all, func(rows iter.Seq2[[]byte, []byte]) error {
+			rows(yield)
+			return nil
+		})
+		if tx.core.failure == nil {
+			tx.core.failure = err
+		}
+	}
 }
 
 // txIterator is the part of an Iterator that belongs to a transaction.
@@ -381,19 +413,23 @@ var ErrSavepoint = errors.New("savepoint was given up")
 
 // Savepoint is a place in a transaction to come back to.
 type Savepoint struct {
-	core  *txCore
-	step  txn.Step
-	index int // in txCore.savepoints, if id is there
-	id    int
+	core *txCore
+	savepoint
+	index int // in txCore.savepoints, if it is there
+}
+
+type savepoint struct {
+	step txn.Step
+	id   int
 }
 
 // Savepoint returns the present place.
 func (tx *Tx) Savepoint() Savepoint {
 	c := tx.core
 	c.lastSavepoint++
-	s := Savepoint{core: c, step: c.writes.Step(), index: len(c.savepoints), id: c.lastSavepoint}
-	c.savepoints = append(c.savepoints, s.id)
-	return s
+	s := savepoint{step: c.writes.Step(), id: c.lastSavepoint}
+	c.savepoints = append(c.savepoints, s)
+	return Savepoint{core: c, savepoint: s, index: len(c.savepoints) - 1}
 }
 
 // RollbackTo takes back all that the transaction has written since the
@@ -427,7 +463,7 @@ func (c *txCore) knows(s Savepoint) error {
 	if s.core != c {
 		return errors.New("savepoint belongs to another transaction")
 	}
-	if s.index >= len(c.savepoints) || c.savepoints[s.index] != s.id {
+	if s.index >= len(c.savepoints) || c.savepoints[s.index] != s.savepoint {
 		return ErrSavepoint
 	}
 	return nil
@@ -456,6 +492,12 @@ func (tx *Tx) commit(d engine.Durability) error {
 		return err
 	}
 	defer c.end()
+	if c.failure != nil {
+		return c.failure
+	}
+	if c.spill != nil {
+		return c.commitSpilled()
+	}
 	if c.options.ReadOnly || c.writes.Len() == 0 {
 		return nil // it is serialized where it has read
 	}
@@ -518,6 +560,9 @@ func (tx *Tx) Rollback() {
 
 func (c *txCore) end() {
 	c.ended = true
+	if c.spill != nil {
+		c.spill.Drop()
+	}
 	_ = c.snap.Close() // open until now
 	if c.owner != nil {
 		c.db.locks.Release(c.owner)

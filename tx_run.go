@@ -16,7 +16,10 @@ func (db *DB) View(fn func(tx *Tx) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	return fn(tx)
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.core.failure
 }
 
 // Update runs fn in a strictly serializable transaction and commits it. If fn

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -341,11 +342,17 @@ func TestTxContext(t *testing.T) {
 // Transfers between accounts, and everyone who looks sees the same sum.
 func TestBank(t *testing.T) {
 	for _, isolation := range []lightning.Isolation{lightning.StrictSerializable, lightning.SnapshotIsolation} {
-		t.Run(isolation.String(), func(t *testing.T) { bank(t, isolation) })
+		t.Run(isolation.String(), func(t *testing.T) {
+			transfers := 600
+			if testing.Short() {
+				transfers = 100
+			}
+			bank(t, isolation, transfers)
+		})
 	}
 }
 
-func bank(t *testing.T, isolation lightning.Isolation) {
+func bank(t *testing.T, isolation lightning.Isolation, transfers int) {
 	const accounts, start = 12, 1000
 	db := open(t, small(memfs.New()))
 	account := func(n int) []byte { return fmt.Appendf(nil, "account%02d", n) }
@@ -360,10 +367,6 @@ func bank(t *testing.T, isolation lightning.Isolation) {
 			return nil
 		}))
 		return total
-	}
-	transfers := 600
-	if testing.Short() {
-		transfers = 100
 	}
 	var wg sync.WaitGroup
 	for g := range 4 {
@@ -605,5 +608,36 @@ func TestTxOptionsAreThoseOfBegin(t *testing.T) {
 	defer tx.Rollback()
 	if got := tx.Options(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// Range shows what Scan shows, and its error is that of the transaction.
+func TestTxRange(t *testing.T) {
+	db := openTx(t)
+	for _, key := range []string{"a", "b", "c", "d"} {
+		must(t, db.Put([]byte(key), []byte(key+key)))
+	}
+	var got []string
+	must(t, db.Update(func(tx *lightning.Tx) error {
+		must(t, tx.Put([]byte("bb"), []byte("own")))
+		for key, value := range tx.Range([]byte("b"), []byte("d")) {
+			got = append(got, string(key)+"="+string(value))
+		}
+		for range tx.Range(nil, nil) { // one that is left early is no error
+			break
+		}
+		return nil
+	}))
+	if want := []string{"b=bb", "bb=own", "c=cc"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for name, run := range map[string]func(func(tx *lightning.Tx) error) error{"View": db.View, "Update": db.Update} {
+		err := run(func(tx *lightning.Tx) error {
+			for range tx.Range([]byte("d"), []byte("a")) {
+				t.Errorf("%s: a row of a range that ends before it begins", name)
+			}
+			return nil
+		})
+		wantErr(t, err, lightning.ErrInvalidRange)
 	}
 }

@@ -49,6 +49,9 @@ func (it *Iter) Init(v View) {
 	it.reserve(it.baseLen)
 }
 
+// Raise adds n to the sequence numbers of all records, until the next Init.
+func (it *Iter) Raise(n base.SeqNum) { it.baseTrailer += uint64(n) << 8 }
+
 // reserve makes room for a suffix of the given length and a head, so that a
 // head can be stored in one piece whatever the length of the key. It is kept
 // out of land, which seldom needs it.

@@ -59,7 +59,7 @@ func (m *mergeRun) copy(b []byte) []byte {
 // merge handles the operand rec, the newest version of its key in its stripe,
 // and the others of that stripe. It returns the record to go on with, which is
 // nil at the end.
-func (r *runner) merge(ctx context.Context, it base.Iterator, rec *base.Record, stripe int) (*base.Record, error) {
+func (r *runner) merge(ctx context.Context, it Source, rec *base.Record, stripe int) (*base.Record, error) {
 	m := &r.merging
 	m.reset()
 	for !m.known {

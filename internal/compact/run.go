@@ -52,10 +52,17 @@ type Stats struct {
 // offers of the processor to foreground work: about 200 microseconds.
 const yieldRecords = 1024
 
+// Source yields records in internal order.
+type Source interface {
+	First() *base.Record
+	Next() *base.Record
+	Err() error
+}
+
 // Run merges the records of it into new tables and returns their descriptions
 // in key order. On an error every output was aborted; files already finished
 // are returned as well, for the caller to remove.
-func Run(ctx context.Context, it base.Iterator, cfg Config) ([]*manifest.FileMeta, Stats, error) {
+func Run(ctx context.Context, it Source, cfg Config) ([]*manifest.FileMeta, Stats, error) {
 	r := runner{cfg: cfg}
 	r.deletes.Init(cfg.RangeDeletes)
 	r.keptDeletes = keptRangeDeletes(cfg)
@@ -86,7 +93,7 @@ type runner struct {
 	merging mergeRun
 }
 
-func (r *runner) run(ctx context.Context, it base.Iterator) error {
+func (r *runner) run(ctx context.Context, it Source) error {
 	rec := it.First()
 	for rec != nil {
 		if err := r.count(ctx); err != nil {

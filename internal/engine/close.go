@@ -37,6 +37,7 @@ func (db *DB) Close() error {
 	db.broadcast() // to those who wait for work that nobody will do now
 	db.mu.Unlock()
 	db.workers.Wait()
+	db.dropSpills()
 	if !db.opts.ReadOnly {
 		errs = append(errs, db.settleForClose(), db.log.Close(), db.manifest.Close())
 	}

@@ -79,6 +79,8 @@ const (
 	ownBatchMaxBytes = 64 << 10
 )
 
+var errSeqNumsUsedUp = errors.New("sequence numbers are used up")
+
 // newRequest returns a request from the pipeline's pool. The pool belongs to
 // one database, because under testing/synctest the channels do.
 func (p *pipeline) newRequest() *request {
@@ -315,7 +317,7 @@ func (db *DB) commitGroup(group []*request) error {
 	first := db.pipeline.lastSeq + 1
 	last := db.pipeline.lastSeq + base.SeqNum(count)
 	if last > base.SeqNumMax {
-		return errors.New("sequence numbers are used up")
+		return errSeqNumsUsedUp
 	}
 	large := db.isLarge(count, bytes)
 	if err := db.makeRoom(memBytes, large); err != nil {

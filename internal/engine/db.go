@@ -51,8 +51,10 @@ type DB struct {
 	visible atomic.Uint64
 	// flushedSeq is the newest sequence number that is in a table.
 	flushedSeq atomic.Uint64
-	state      atomic.Pointer[readState]
-	closed     atomic.Bool
+	// unloggedSeq is the newest sequence number that was committed past the log.
+	unloggedSeq atomic.Uint64
+	state       atomic.Pointer[readState]
+	closed      atomic.Bool
 
 	pipeline pipeline
 	pace     pacer
@@ -98,6 +100,8 @@ type guarded struct {
 	manual      []*manualCompaction
 	purge       purging
 	keyspaces   keyspaceSet
+	spills      map[*Spill]bool // of open transactions; nil once the database is closed
+	spilling    int             // calls that write or remove files of transactions
 	// The outcome of the last job of each background worker.
 	flushErr, compactErr, logErr error
 }

@@ -180,6 +180,9 @@ func (f *Feed) await(ctx context.Context) error {
 			if err := f.awaitDurable(ctx); err != nil {
 				return err
 			}
+			if gap := f.unlogged(); gap != nil {
+				return gap
+			}
 			continue
 		}
 		changed := f.db.feeds.watch()
@@ -213,6 +216,17 @@ func (f *Feed) ready(ctx context.Context) (bool, error) {
 		return false, failed.err
 	}
 	return false, nil
+}
+
+// unlogged returns the gap that a transaction is which was committed past the log,
+// if the next commit is one and nothing in the log follows. The log was synced, so
+// that its horizon is all that it has.
+func (f *Feed) unlogged() error {
+	last := base.SeqNum(f.db.unloggedSeq.Load())
+	if f.next > last || f.next <= f.db.feedHorizon() {
+		return nil
+	}
+	return &GapError{From: f.next, Oldest: last + 1}
 }
 
 // awaitDurable gives others some time to sync the log, and does it then.
@@ -265,6 +279,8 @@ func (f *Feed) readGroup() error {
 	switch {
 	case err != nil:
 		return err
+	case !ok && f.cur.AtEnd() && f.next <= base.SeqNum(f.db.unloggedSeq.Load()):
+		return &GapError{From: f.next, Oldest: f.behind(&s)}
 	case !ok:
 		return f.damaged(&s, limit)
 	case g.First > f.next:

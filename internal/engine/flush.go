@@ -187,12 +187,13 @@ type compactionOutput struct {
 	level     int
 	bottom    bool
 	fileBytes int64
+	temporary bool // nobody needs it after a crash
 }
 
 // runCompaction merges it into new tables, makes their names durable, and
 // reads them back to see that they hold what went in. On an error no output is
 // left.
-func (db *DB) runCompaction(ctx context.Context, it base.Iterator, out compactionOutput,
+func (db *DB) runCompaction(ctx context.Context, it compact.Source, out compactionOutput,
 	cfg compact.Config) (outputs []*manifest.FileMeta, err error) {
 	var created []base.FileNum
 	cfg.FileBytes = out.fileBytes
@@ -241,6 +242,7 @@ func (db *DB) newWriter(num base.FileNum, firstKey []byte, out compactionOutput)
 		BlockSizeBytes:   db.opts.BlockBytes,
 		Compression:      db.codecOf(firstKey)(out.level, out.bottom),
 		FilterBitsPerKey: db.opts.FilterBits,
+		Temporary:        out.temporary,
 	}), nil
 }
 

@@ -34,6 +34,7 @@ func Open(dir string, opts Options) (db *DB, err error) {
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	db.fields.claimed = map[base.FileNum]bool{}
 	db.fields.quarantined = map[base.FileNum]error{}
+	db.fields.spills = map[*Spill]bool{}
 	db.fields.logBytes = firstLogBytes
 	db.cache = framecache.New(framecache.Config{
 		CapacityBytes: opts.MemoryBudget, Epochs: &db.epochs, Memory: &db.memory,
@@ -227,6 +228,7 @@ func (db *DB) recover(state *manifest.State) error {
 	db.mu.Unlock()
 	db.visible.Store(uint64(state.LastSeq))
 	db.flushedSeq.Store(uint64(state.LastSeq))
+	db.unloggedSeq.Store(uint64(state.UnloggedSeq))
 
 	logs := slices.Sorted(slices.Values(state.Logs))
 	if err := db.checkStrayLogs(state, names); err != nil {

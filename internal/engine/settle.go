@@ -55,8 +55,13 @@ func (db *DB) Flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return db.awaitFlush(ctx, upTo)
+}
+
+// awaitFlush waits until nothing that waits for its flush is as old as upTo.
+func (db *DB) awaitFlush(ctx context.Context, upTo base.SeqNum) error {
 	var flushErr error
-	err = db.waitFor(ctx, func() bool {
+	err := db.waitFor(ctx, func() bool {
 		imms := db.lockedState().imms
 		switch f := db.failure.Load(); {
 		case len(imms) == 0 || imms[len(imms)-1].lastSeq > upTo:

@@ -67,6 +67,7 @@ func (db *DB) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
 		DBID:      db.id,
 		FileNum:   meta.Num,
 		SizeBytes: int64(meta.SizeBytes),
+		SeqBase:   meta.SeqBase,
 		Cache:     db.cache,
 		Epochs:    &db.epochs,
 	})

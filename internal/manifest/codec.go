@@ -25,6 +25,7 @@ const (
 	tagForgetFormer   = 11
 	tagAddFormer      = 12
 	tagClockMark      = 13
+	tagUnloggedSeq    = 14
 )
 
 // repeats reports whether a field may stand several times.
@@ -79,7 +80,8 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		value = appendBytes(value, []byte(k.Name))
 		dst = appendField(dst, tagAddFormer, value)
 	}
-	return appendNumber(dst, tagClockMark, uint64(e.ClockMark))
+	dst = appendNumber(dst, tagClockMark, uint64(e.ClockMark))
+	return appendNumber(dst, tagUnloggedSeq, uint64(e.UnloggedSeq))
 }
 
 func appendMeta(dst []byte, m *FileMeta) []byte {
@@ -94,12 +96,18 @@ func appendMeta(dst []byte, m *FileMeta) []byte {
 	dst = binary.AppendUvarint(dst, m.RangeDeletes)
 	dst = binary.AppendUvarint(dst, m.RawBytes)
 	dst = binary.LittleEndian.AppendUint64(dst, m.EntryChecksum)
-	if m.Expiring.Count == 0 {
+	if m.Expiring.Count == 0 && m.SeqBase == 0 {
 		return dst
 	}
 	dst = binary.AppendUvarint(dst, m.Expiring.Count)
-	dst = binary.AppendUvarint(dst, uint64(m.Expiring.Mean))
-	return binary.AppendUvarint(dst, uint64(m.Expiring.Last))
+	if m.Expiring.Count > 0 {
+		dst = binary.AppendUvarint(dst, uint64(m.Expiring.Mean))
+		dst = binary.AppendUvarint(dst, uint64(m.Expiring.Last))
+	}
+	if m.SeqBase > 0 {
+		dst = binary.AppendUvarint(dst, uint64(m.SeqBase))
+	}
+	return dst
 }
 
 // appendNumber appends a field that is left out when it is zero.
@@ -195,6 +203,8 @@ func (e *Edit) decodeField(tag byte, in *input) {
 		k := FormerKeyspace{ID: in.uvarint(), LastSeq: base.SeqNum(in.uvarint())}
 		k.Name = string(in.bytes())
 		e.AddFormer = append(e.AddFormer, k)
+	case tagUnloggedSeq:
+		e.UnloggedSeq = base.SeqNum(in.nonZero())
 	default:
 		in.err = errUnknownField
 	}
@@ -282,8 +292,13 @@ func (in *input) meta() *FileMeta {
 	if sum := in.take(8); sum != nil {
 		m.EntryChecksum = binary.LittleEndian.Uint64(sum)
 	}
-	if len(in.rest) > 0 { // left out where nothing expires
-		m.Expiring = Expiring{in.nonZero(), base.Instant(in.uvarint()), base.Instant(in.uvarint())}
+	if len(in.rest) > 0 { // left out where both are zero
+		if m.Expiring.Count = in.uvarint(); m.Expiring.Count > 0 {
+			m.Expiring.Mean, m.Expiring.Last = base.Instant(in.uvarint()), base.Instant(in.uvarint())
+		}
+		if m.Expiring.Count == 0 || len(in.rest) > 0 {
+			m.SeqBase = base.SeqNum(in.nonZero())
+		}
 	}
 	// One allocation for both bounds.
 	both := append(append(make([]byte, 0, len(lo)+len(hi)), lo...), hi...)

@@ -51,6 +51,44 @@ func TestDataModelEditRoundTrip(t *testing.T) {
 	}
 }
 
+// unloggedEdit has the fields of commits past the log.
+func unloggedEdit() *Edit {
+	plain, expiring := table(200, "a", "b"), table(201, "b", "c")
+	plain.SeqBase, expiring.SeqBase = 1, 300
+	expiring.SmallestSeq, expiring.LargestSeq = 300, 301
+	expiring.Expiring = Expiring{Count: 3, Mean: 1, Last: 1}
+	return &Edit{AddFiles: []LevelFile{{0, plain}, {0, expiring}}, LastSeq: 301, UnloggedSeq: 301}
+}
+
+func TestUnloggedEditRoundTrip(t *testing.T) {
+	const want = "0202ad02" +
+		"081b" + "00" + "c801" + "b009" + "0161" + "0162" + "01" + "c801" + "0a" + "02" + "01" + "f403" +
+		"68f03072eb18579b" + "0001" +
+		"081f" + "00" + "c901" + "b109" + "0162" + "0163" + "ac02" + "ad02" + "0a" + "02" + "01" + "f403" +
+		"7d6c7bf1a4928e39" + "030101" + "ac02" +
+		"0e02ad02"
+	b := appendEdit(nil, unloggedEdit())
+	if hex.EncodeToString(b) != want {
+		t.Errorf("got  %x\nwant %s", b, want)
+	}
+	got, err := decodeEdit(b)
+	if err != nil || !reflect.DeepEqual(got, unloggedEdit()) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	state, err := newState(testID).apply(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := newState(testID).apply(state.snapshot())
+	if err != nil || again.UnloggedSeq != 301 || again.Version.Levels[0][1].SeqBase != 1 {
+		t.Errorf("the snapshot is of %+v, %v", again, err)
+	}
+	older, err := again.apply(&Edit{UnloggedSeq: 5})
+	if err != nil || older.UnloggedSeq != 301 {
+		t.Errorf("the number went back to %d, %v", older.UnloggedSeq, err)
+	}
+}
+
 func TestEditRoundTrip(t *testing.T) {
 	edits := []*Edit{{}, fullEdit()}
 	state := newState(testID)
@@ -97,9 +135,10 @@ func TestEditEncodingIsFrozen(t *testing.T) {
 
 func TestDecodeEditRefuses(t *testing.T) {
 	field := func(tag byte, value ...byte) []byte { return appendField(nil, tag, value) }
+	addition := func(b ...byte) []byte { return append(appendMeta([]byte{1}, table(9, "b", "c")), b...) }
 	long := appendMeta([]byte{1}, table(9, "b", strings.Repeat("c", maxBoundBytes+1)))
 	for name, b := range map[string][]byte{
-		"unknown field":     field(tagClockMark+1, 1),
+		"unknown field":     field(tagUnloggedSeq+1, 1),
 		"field zero":        field(0, 1),
 		"no length":         {tagAddLog},
 		"length too large":  {tagAddLog, 200, 1, 1},
@@ -118,6 +157,13 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"empty settings":    field(tagAddKeyspace, 1, 0, 1, 'a', 0, 0),
 		"half a setting":    field(tagAddKeyspace, 1, 0, 1, 'a', 1),
 		"clock mark zero":   field(tagClockMark, 0),
+		"empty addition":    field(tagAddFile, addition(0)...),
+		"half an expiry":    field(tagAddFile, addition(1, 1)...),
+		"base zero":         field(tagAddFile, addition(1, 1, 1, 0)...),
+		"base alone zero":   field(tagAddFile, addition(0, 0)...),
+		"base too large":    field(tagAddFile, addition(0, 2)...),
+		"behind the base":   field(tagAddFile, addition(0, 1, 1)...),
+		"unlogged zero":     field(tagUnloggedSeq, 0),
 		"clock mark twice":  append(field(tagClockMark, 1), field(tagClockMark, 2)...),
 		"former nameless":   field(tagAddFormer, 1, 0, 0),
 	} {

@@ -48,6 +48,10 @@ type FileMeta struct {
 	RawBytes                uint64 // keys and values before compression
 	EntryChecksum           uint64 // order-independent sum over the records
 	Expiring                Expiring
+	// SeqBase is what readers add to the sequence numbers in the file; those here
+	// have it. A transaction that was too large for the log is written before its
+	// place among the commits is known.
+	SeqBase base.SeqNum
 }
 
 // Expiring says when the expiring records of a table will have expired.
@@ -109,6 +113,9 @@ type Edit struct {
 	// ClockMark is a time that readers may have seen: none may see an earlier
 	// one again. Zero as long as nothing has ever expired.
 	ClockMark base.Instant
+	// UnloggedSeq is the newest sequence number that was committed past the log,
+	// by this manifest alone.
+	UnloggedSeq base.SeqNum
 
 	AddLogs, RemoveLogs []base.FileNum // AddLogs in the order of writing
 	AddFiles            []LevelFile
@@ -130,6 +137,9 @@ func (m *FileMeta) validate() error {
 	case m.LargestSeq > base.SeqNumMax || m.SmallestSeq > m.LargestSeq:
 		return fmt.Errorf("table %s: sequence numbers %d..%d are out of range",
 			m.Num, m.SmallestSeq, m.LargestSeq)
+	case m.SeqBase > m.SmallestSeq:
+		return fmt.Errorf("table %s: sequence number %d is below its base %d",
+			m.Num, m.SmallestSeq, m.SeqBase)
 	case m.Expiring.Count > m.Count || m.Expiring.Mean < 0 || m.Expiring.Mean > m.Expiring.Last:
 		return fmt.Errorf("table %s: %d of %d records expire, the last at %d",
 			m.Num, m.Expiring.Count, m.Count, m.Expiring.Last)
@@ -172,8 +182,8 @@ func (e *Edit) validate() error {
 	if e.ClockMark < 0 {
 		return fmt.Errorf("clock mark %d is out of range", e.ClockMark)
 	}
-	if e.LastSeq > base.SeqNumMax {
-		return fmt.Errorf("last sequence number %d is out of range", e.LastSeq)
+	if e.LastSeq > base.SeqNumMax || e.UnloggedSeq > base.SeqNumMax {
+		return fmt.Errorf("last sequence number %d is out of range", max(e.LastSeq, e.UnloggedSeq))
 	}
 	for _, n := range e.AddLogs {
 		if n == 0 || n > maxFileNum {

@@ -20,6 +20,7 @@ type State struct {
 	NextKeyspaceID uint64
 	LogStart       uint64 // log position from which replay is needed
 	ClockMark      base.Instant
+	UnloggedSeq    base.SeqNum
 	Version        *Version
 }
 
@@ -40,6 +41,7 @@ func (s *State) apply(e *Edit) (*State, error) {
 	next.LastSeq = max(next.LastSeq, e.LastSeq)
 	next.LogStart = max(next.LogStart, e.LogStart)
 	next.ClockMark = max(next.ClockMark, e.ClockMark)
+	next.UnloggedSeq = max(next.UnloggedSeq, e.UnloggedSeq)
 	for _, f := range e.AddFiles {
 		next.NextFileNum = max(next.NextFileNum, f.Meta.Num+1)
 	}
@@ -142,6 +144,7 @@ func (s *State) snapshot() *Edit {
 		LogStart:       s.LogStart,
 		NextKeyspaceID: s.NextKeyspaceID,
 		ClockMark:      s.ClockMark,
+		UnloggedSeq:    s.UnloggedSeq,
 		AddLogs:        s.Logs,
 		AddKeyspaces:   s.Keyspaces,
 		AddFormer:      s.Former,

@@ -15,6 +15,7 @@ package rangedel
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -123,6 +124,22 @@ func (l *List) firstEndingAfter(key []byte) int {
 	return sort.Search(len(l.fragments), func(i int) bool {
 		return bytes.Compare(l.fragments[i].Hi, key) > 0
 	})
+}
+
+// Raise returns the list with n added to all sequence numbers.
+func (l *List) Raise(n base.SeqNum) *List {
+	if l == nil || n == 0 {
+		return l
+	}
+	raised := &List{fragments: make([]Fragment, len(l.fragments))}
+	for i, f := range l.fragments {
+		f.Seqs = slices.Clone(f.Seqs)
+		for j := range f.Seqs {
+			f.Seqs[j] += n
+		}
+		raised.fragments[i] = f
+	}
+	return raised
 }
 
 // Truncate returns the part of the list inside [lo, hi), where a nil hi is

@@ -286,3 +286,16 @@ func TestFromFragments(t *testing.T) {
 		}
 	}
 }
+
+func TestRaise(t *testing.T) {
+	l := Build([]Tombstone{{Lo: []byte("a"), Hi: []byte("d"), Seq: 0}, {Lo: []byte("b"), Hi: []byte("c"), Seq: 7}})
+	raised := l.Raise(100)
+	for key, want := range map[string]base.SeqNum{"a": 100, "b": 107, "c": 100, "d": 0} {
+		if got := raised.Covering([]byte(key), base.SeqNumMax); got != want {
+			t.Errorf("%s is covered at %d, want %d", key, got, want)
+		}
+	}
+	if l.Covering([]byte("b"), base.SeqNumMax) != 7 || l.Raise(0) != l || (*List)(nil).Raise(1) != nil {
+		t.Error("the list has changed")
+	}
+}

@@ -61,6 +61,10 @@ func (r *Reader) mayContainUncached(hash uint64) bool {
 // The caller is inside an epoch guard, and value is valid until it leaves.
 func (r *Reader) Get(key []byte, hash uint64, seq base.SeqNum) (
 	tr base.Trailer, value []byte, found bool, err error) {
+	if seq < r.o.SeqBase {
+		return 0, nil, false, nil
+	}
+	seq -= r.o.SeqBase // the index and the blocks know what is stored
 	p := seekEntry(&r.top, key, seq)
 	if p == r.top.Len() {
 		return 0, nil, false, nil
@@ -79,7 +83,7 @@ func (r *Reader) Get(key []byte, hash uint64, seq base.SeqNum) (
 	if !found {
 		return 0, nil, false, nil
 	}
-	return data.Trailer(slot), data.Value(slot), true, nil
+	return data.Trailer(slot) + base.MakeTrailer(r.o.SeqBase, 0), data.Value(slot), true, nil
 }
 
 // RangeDeletes returns the range deletes of the table, nil if it has none. The
@@ -102,6 +106,7 @@ func (r *Reader) RangeDeletes() (*rangedel.List, error) {
 	if err != nil {
 		return nil, r.blame(err, kindRangeDelete, ref, r.props.Lo, r.props.Hi)
 	}
+	r.deletes = r.deletes.Raise(r.o.SeqBase)
 	r.deletesReady = true
 	return r.deletes, nil
 }

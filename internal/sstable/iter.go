@@ -266,6 +266,7 @@ func (it *Iter) openBlock(b int, onward bool) bool {
 	}
 	it.at, it.block = inBlock, b
 	it.data.Init(it.view)
+	it.data.Raise(it.r.o.SeqBase)
 	return true
 }
 

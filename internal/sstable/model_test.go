@@ -23,9 +23,22 @@ func TestModel(t *testing.T) {
 		dels := randomDeletes(rng)
 		o := randomOptions(rng)
 		f, p := build(t, o, m, dels)
+		checkProperties(t, m, dels, p)
+		seqBase := base.SeqNum(0) // else what is read is raised by it
+		if round%2 == 1 {
+			seqBase = base.SeqNum(rng.IntN(500))
+			for i := range m {
+				m[i].tr += base.MakeTrailer(seqBase, 0)
+			}
+			for _, d := range dels {
+				for i := range d.Seqs {
+					d.Seqs[i] += seqBase
+				}
+			}
+		}
 		for _, capacityBytes := range []int64{0, 32 << 10, 64 << 20} {
 			name := fmt.Sprintf("round%d/%d/%+v", round, capacityBytes, o)
-			r := open(t, f, capacityBytes)
+			r := openRaised(t, f, capacityBytes, seqBase)
 			m.checkGets(t, rng, r, 200)
 			for _, noFill := range []bool{false, true} {
 				it := r.NewIter(IterOptions{NoFill: noFill})
@@ -41,7 +54,6 @@ func TestModel(t *testing.T) {
 				t.Fatalf("%s: range deletes %v, %v", name, list.Fragments(), err)
 			}
 		}
-		checkProperties(t, m, dels, p)
 	}
 }
 

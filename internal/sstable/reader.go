@@ -27,6 +27,10 @@ type ReaderOptions struct {
 	FileNum base.FileNum
 	// SizeBytes is the length the file should have; 0 where it is not known.
 	SizeBytes int64
+	// SeqBase is added to the sequence numbers in the file, of records and range
+	// deletes: a table that was written before they were known has small ones.
+	// Verify looks at what is stored.
+	SeqBase base.SeqNum
 	// Cache holds the loaded blocks. Without one every read goes to the file.
 	Cache *framecache.Cache
 	// Epochs is the domain of Cache; it is not used without one.

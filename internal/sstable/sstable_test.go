@@ -143,11 +143,19 @@ func (c testCache) options() ReaderOptions {
 // open opens a table with a cache, or without one for a zero capacity.
 func open(tb testing.TB, f *memFile, capacityBytes int64) *Reader {
 	tb.Helper()
+	return openRaised(tb, f, capacityBytes, 0)
+}
+
+// openRaised is open with a base for the sequence numbers.
+func openRaised(tb testing.TB, f *memFile, capacityBytes int64, seqBase base.SeqNum) *Reader {
+	tb.Helper()
 	var c testCache
 	if capacityBytes > 0 {
 		c = newTestCache(tb, capacityBytes)
 	}
-	r, err := OpenReader(f, c.options())
+	o := c.options()
+	o.SeqBase = seqBase
+	r, err := OpenReader(f, o)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -35,6 +35,9 @@ type WriterOptions struct {
 	Compression compress.Codec
 	// FilterBitsPerKey is the space of the filter; 0 means none.
 	FilterBitsPerKey int
+	// Temporary says that nobody needs the table after a crash: Finish does not
+	// make it durable.
+	Temporary bool
 }
 
 var (
@@ -250,8 +253,8 @@ func (w *Writer) flush() error {
 	return nil
 }
 
-// Finish writes what is left, makes the file durable and closes it. When it
-// fails the file is closed as well and not a table.
+// Finish writes what is left, makes the file durable, unless it is temporary, and
+// closes it. When it fails the file is closed as well and not a table.
 func (w *Writer) Finish() (Properties, error) {
 	if w.err != nil {
 		return Properties{}, w.err
@@ -291,8 +294,10 @@ func (w *Writer) finish() error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	if err := w.file.SyncData(); err != nil {
-		return w.fail("sync", err)
+	if !w.o.Temporary {
+		if err := w.file.SyncData(); err != nil {
+			return w.fail("sync", err)
+		}
 	}
 	if err := w.file.Close(); err != nil {
 		w.done = true

@@ -184,3 +184,13 @@ func TestFailedCloseFailsTheTable(t *testing.T) {
 		t.Errorf("finish of a file that cannot be closed: %v, closed %d times", err, f.closes)
 	}
 }
+
+// A temporary table is a table, but not a durable one.
+func TestTemporaryTable(t *testing.T) {
+	m := model{set("a", 1, "x")}
+	f, _ := build(t, WriterOptions{Temporary: true}, m, nil)
+	if f.syncs != 0 || f.closes != 1 {
+		t.Errorf("%d syncs, %d closes", f.syncs, f.closes)
+	}
+	m.checkScan(t, open(t, f, 0).NewIter(IterOptions{}))
+}

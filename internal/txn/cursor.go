@@ -42,7 +42,7 @@ type Cursor struct {
 	operators    merge.Operators
 
 	direction int8 // 1 forward, -1 backward, 0 not positioned
-	own       *node
+	own       own
 	rowValid  bool // rows stands on a row
 	onOwn     bool // own stands on the current row, and must move on from it
 	onRow     bool // rows stands on the current row, and must move on from it
@@ -79,19 +79,23 @@ type Scope struct {
 }
 
 // NewCursor returns a cursor over some rows and the writes so far. It stands
-// before the first row.
-func NewCursor(s Scope, writes *Writes) *Cursor {
-	return &Cursor{
-		rows: s.Rows, writes: writes, at: writes.Step(), lower: s.Lower, upper: s.Upper,
-		reads: s.Reads, expires: s.Expires && s.Reads != nil, operators: s.Operators,
+// before the first row. After an error the rows stay the caller's.
+func NewCursor(s Scope, writes *Writes) (*Cursor, error) {
+	own, err := newOwn(writes)
+	if err != nil {
+		return nil, err
 	}
+	return &Cursor{
+		rows: s.Rows, own: own, writes: writes, at: writes.Step(), lower: s.Lower, upper: s.Upper,
+		reads: s.Reads, expires: s.Expires && s.Reads != nil, operators: s.Operators,
+	}, nil
 }
 
 // First moves to the first row.
 func (c *Cursor) First() bool {
 	c.begin(1)
 	c.rowValid = c.rows.First()
-	c.own = c.writes.seekGE(c.lower)
+	c.own.seekGE(c.lower)
 	c.note(c.lower, c.lower)
 	return c.settleForward()
 }
@@ -100,7 +104,7 @@ func (c *Cursor) First() bool {
 func (c *Cursor) Last() bool {
 	c.begin(-1)
 	c.rowValid = c.rows.Last()
-	c.own = c.writes.before(c.upper)
+	c.own.seekLT(c.upper)
 	c.note(c.upper, c.upper)
 	return c.settleBackward()
 }
@@ -112,7 +116,7 @@ func (c *Cursor) SeekGE(key []byte) bool {
 		key = c.lower
 	}
 	c.rowValid = c.rows.SeekGE(key)
-	c.own = c.writes.seekGE(key)
+	c.own.seekGE(key)
 	c.note(key, key)
 	return c.settleForward()
 }
@@ -124,7 +128,7 @@ func (c *Cursor) SeekLT(key []byte) bool {
 		key = c.upper
 	}
 	c.rowValid = c.rows.SeekLT(key)
-	c.own = c.writes.before(key)
+	c.own.seekLT(key)
 	c.note(key, key)
 	return c.settleBackward()
 }
@@ -143,7 +147,7 @@ func (c *Cursor) Next() bool {
 		c.rowValid = c.rows.Next()
 	}
 	if c.onOwn {
-		c.own = c.own.next[0]
+		c.own.advance()
 	}
 	return c.settleForward()
 }
@@ -162,7 +166,7 @@ func (c *Cursor) Prev() bool {
 		c.rowValid = c.rows.Prev()
 	}
 	if c.onOwn {
-		c.own = c.writes.before(c.own.key)
+		c.own.advance()
 	}
 	return c.settleBackward()
 }
@@ -177,41 +181,40 @@ func (c *Cursor) turn(direction int8) bool {
 		key = append(key, 0)
 		c.scratch = key
 		c.rowValid = c.rows.SeekGE(key)
-		c.own = c.writes.seekGE(key)
+		c.own.seekGE(key)
 		return c.settleForward()
 	}
 	c.rowValid = c.rows.SeekLT(key)
-	c.own = c.writes.before(key)
+	c.own.seekLT(key)
 	return c.settleBackward()
 }
 
 // begin ends what was examined before a jump.
 func (c *Cursor) begin(direction int8) {
 	c.Flush()
-	c.direction = direction
+	c.direction, c.err = direction, nil
 }
 
 // settleForward lands on the first row from where both sides stand.
 func (c *Cursor) settleForward() bool {
 	for {
-		own := c.own
-		if own != nil && bytes.Compare(own.key, c.upper) >= 0 {
-			own = nil
+		if c.err = c.own.err(); c.err != nil {
+			return c.fail(atEnd)
 		}
-		if own == nil && !c.rowValid {
+		hasOwn := c.own.valid && bytes.Compare(c.own.key, c.upper) < 0
+		if !hasOwn && !c.rowValid {
 			return c.end(atEnd)
 		}
-		order := c.compare(own)
-		switch outcome := c.judge(own, order); outcome {
+		switch order := c.compare(hasOwn); c.judge(order) {
 		case landed:
 			return true
 		case skipRow:
 			c.rowValid = c.rows.Next()
 		case skipOwn:
-			c.own = own.next[0]
+			c.own.advance()
 		case skipBoth:
 			c.rowValid = c.rows.Next()
-			c.own = own.next[0]
+			c.own.advance()
 		case failed:
 			return c.fail(atEnd)
 		}
@@ -221,24 +224,23 @@ func (c *Cursor) settleForward() bool {
 // settleBackward lands on the last row from where both sides stand.
 func (c *Cursor) settleBackward() bool {
 	for {
-		own := c.own
-		if own != nil && bytes.Compare(own.key, c.lower) < 0 {
-			own = nil
+		if c.err = c.own.err(); c.err != nil {
+			return c.fail(atStart)
 		}
-		if own == nil && !c.rowValid {
+		hasOwn := c.own.valid && bytes.Compare(c.own.key, c.lower) >= 0
+		if !hasOwn && !c.rowValid {
 			return c.end(atStart)
 		}
-		order := c.compare(own)
-		switch outcome := c.judge(own, order); outcome {
+		switch order := c.compare(hasOwn); c.judge(order) {
 		case landed:
 			return true
 		case skipRow:
 			c.rowValid = c.rows.Prev()
 		case skipOwn:
-			c.own = c.writes.before(own.key)
+			c.own.advance()
 		case skipBoth:
 			c.rowValid = c.rows.Prev()
-			c.own = c.writes.before(own.key)
+			c.own.advance()
 		case failed:
 			return c.fail(atStart)
 		}
@@ -247,14 +249,14 @@ func (c *Cursor) settleBackward() bool {
 
 // compare says which side comes first in the direction of travel: a negative
 // number for the rows, a positive one for own, 0 for both.
-func (c *Cursor) compare(own *node) int {
+func (c *Cursor) compare(hasOwn bool) int {
 	switch {
-	case own == nil:
+	case !hasOwn:
 		return -1
 	case !c.rowValid:
 		return 1
 	}
-	return int(c.direction) * bytes.Compare(c.rows.Key(), own.key)
+	return int(c.direction) * bytes.Compare(c.rows.Key(), c.own.key)
 }
 
 type judgement uint8
@@ -268,15 +270,15 @@ const (
 )
 
 // judge looks at the entry that comes first, and lands on it if it is a row.
-func (c *Cursor) judge(own *node, order int) judgement {
+func (c *Cursor) judge(order int) judgement {
 	if order >= 0 {
-		v, outcome := c.writes.at(own, c.at)
+		v, outcome := c.own.says()
 		switch outcome {
 		case Present:
 			c.fromOwn, c.value, c.expiry = true, v.value, v.expiry
 			return c.land(true, order == 0)
 		case Merged:
-			return c.landMerged(v, order == 0)
+			return c.landMerged(order == 0)
 		case Deleted:
 			if order == 0 {
 				return skipBoth
@@ -298,16 +300,16 @@ func (c *Cursor) judge(own *node, order int) judgement {
 	return c.land(order == 0, true)
 }
 
-// landMerged lands on what the operands of v make of the row under them, if there
+// landMerged lands on what the own operands make of the row under them, if there
 // is one.
-func (c *Cursor) landMerged(v *version, onRow bool) judgement {
+func (c *Cursor) landMerged(onRow bool) judgement {
 	var value []byte
 	if onRow {
 		c.noteExpiry()
 		value = append([]byte{}, c.rows.Value()...)
 	}
-	key := v.node.key
-	c.operands = v.operands(c.operands[:0])
+	key := c.own.key
+	c.operands = c.own.operands(c.operands[:0])
 	c.merged, c.err = merge.For(c.operators, key).Fold(c.merged[:0], key, value, c.operands)
 	if c.err != nil {
 		return failed
@@ -444,5 +446,9 @@ func (c *Cursor) Err() error { return c.err }
 func (c *Cursor) Close() error {
 	c.Flush()
 	c.reads = nil
-	return c.rows.Close()
+	err := c.own.close() // before the rows, which keep the caches open
+	if closeErr := c.rows.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }

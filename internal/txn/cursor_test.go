@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/merge"
 )
 
 // table is rows in a slice, as an engine iterator shows them.
@@ -50,6 +51,24 @@ func (t *table) Expiry() base.Instant { return 0 }
 func (t *table) Err() error           { return nil }
 func (t *table) Close() error         { t.gone = true; return nil }
 
+func newCursor(t *testing.T, s Scope, w *Writes) *Cursor {
+	t.Helper()
+	c, err := NewCursor(s, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// appending is merge.Operators with one that appends.
+type appending struct{}
+
+func (appending) MergeOperator([]byte) *merge.Operator {
+	return &merge.Operator{Name: "append", Merge: func(dst, value []byte, operands [][]byte) ([]byte, error) {
+		return append(append(dst, value...), bytes.Join(operands, nil)...), nil
+	}}
+}
+
 // walker is the model of a cursor: a position in the sorted rows.
 type walker struct {
 	keys []string
@@ -60,16 +79,26 @@ func TestCursorAgainstModel(t *testing.T) {
 	for seed := range uint64(400) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		w, p := &Writes{}, &plain{says: map[string]*string{}}
+		files := &files{}
 		for range r.IntN(25) {
 			change(r, w, p)
+			if seed%2 == 1 && r.IntN(5) == 0 {
+				files.take(t, w, nil)
+			}
 		}
 		lower, upper := key(r.IntN(10)), key(20+r.IntN(12))
 		base := rows(1 + r.IntN(3))
 		want := overlay(base, p)
 		reads := &Reads{}
-		c := NewCursor(Scope{Rows: newTable(base, lower, upper), Reads: reads, Lower: []byte(lower), Upper: []byte(upper)}, w)
+		c := newCursor(t, Scope{
+			Rows: newTable(base, lower, upper), Reads: reads, Lower: []byte(lower), Upper: []byte(upper),
+			Operators: appending{},
+		}, w)
 		for range r.IntN(6) { // not seen by the cursor
 			change(r, w, p.clone())
+			if seed%2 == 1 && r.IntN(3) == 0 {
+				files.take(t, w, nil)
+			}
 		}
 		m := &walker{keys: slices.Sorted(maps.Keys(want)), at: -1}
 		m.keys = slices.DeleteFunc(m.keys, func(k string) bool { return k < lower || k >= upper })
@@ -142,7 +171,7 @@ func TestCursorNotesWhatItExamined(t *testing.T) {
 		"two seeks": {func(c *Cursor) { c.SeekGE([]byte("k")); c.SeekGE([]byte("c")) }, "ck", "bdefghij"},
 	} {
 		reads := &Reads{}
-		cur := NewCursor(Scope{Rows: newTable(base, "b", "l"), Reads: reads, Lower: []byte("b"), Upper: []byte("l")}, &Writes{})
+		cur := newCursor(t, Scope{Rows: newTable(base, "b", "l"), Reads: reads, Lower: []byte("b"), Upper: []byte("l")}, &Writes{})
 		c.walk(cur)
 		_ = cur.Close()
 		reads.Freeze()
@@ -165,7 +194,7 @@ func TestCursorNotesWhatOwnWritesHide(t *testing.T) {
 	w.DeleteRange([]byte("c"), []byte("h"))
 	w.Put([]byte("m"), nil)
 	reads := &Reads{}
-	c := NewCursor(Scope{Rows: newTable(replayed{"d": "1", "p": "1"}, "a", "z"), Reads: reads, Lower: []byte("a"), Upper: []byte("z")}, w)
+	c := newCursor(t, Scope{Rows: newTable(replayed{"d": "1", "p": "1"}, "a", "z"), Reads: reads, Lower: []byte("a"), Upper: []byte("z")}, w)
 	if !c.SeekGE([]byte("b")) || !bytes.Equal(c.Key(), []byte("m")) || len(c.Value()) != 0 {
 		t.Fatalf("landed on %q", c.Key())
 	}

@@ -1,6 +1,7 @@
 // Package txn holds what a transaction remembers: what it has written (Writes),
 // what it has read (Reads), and a view of both its own writes and the rows
-// under them (Cursor). It knows nothing of files or commits; the engine
+// under them (Cursor). It knows nothing of commits, and of files only that
+// others keep for it what it cannot hold in memory (Spilled); the engine
 // validates Reads and applies Writes.
 //
 // Keys are internal: they include the prefix of their keyspace. Everything here
@@ -10,8 +11,6 @@ package txn
 
 import (
 	"bytes"
-	"math/bits"
-	"math/rand/v2"
 
 	"github.com/lightningdb/lightning/internal/base"
 )
@@ -21,41 +20,26 @@ import (
 // exactly the writes before it.
 type Step int
 
-// Writes is what a transaction has written, in key order: a skip list (Pugh,
-// 1990) whose nodes hold the versions of one key, newest first, and a list of
-// range deletes. The zero Writes is empty.
+// Writes is what a transaction has written: the latest writes in a list in
+// memory, those before in Spilled, and the range deletes. The zero Writes is
+// empty.
 //
-// Invariants: the steps of a node's versions descend; a node whose versions
-// were all taken back stays, and counts for nothing; next links only ever lead
-// to greater keys, so a cursor may stand on a node while others are added.
+// A spilled list is replaced by an empty one and never changes again, so a
+// cursor goes on with the list of its time, and the files of its time. What is
+// taken back goes from the list; of what was spilled it becomes a hole, a range
+// of steps that nobody sees.
+//
+// Invariants: what was spilled has steps below spilledTo, and what is in the
+// list has not; holes are ascending and disjoint, and end at or below
+// spilledTo; in ranges steps ascend. Under an operand of a merge there are, as
+// far as anyone sees, only other operands of the key.
 type Writes struct {
-	head   node // of height maxHeight, without a key
-	height int
-	step   Step
-	ranges []rangeDelete
-	log    []*version // every write but the range deletes, by step
-	memory []byte     // where keys and values are copied to; full pieces are kept by who uses them
-	taken  int        // bytes of keys and values
-}
-
-const (
-	maxHeight       = 16
-	memoryPieceSize = 4 << 10
-)
-
-type node struct {
-	key    []byte
-	newest *version
-	next   []*node
-}
-
-type version struct {
-	step   Step
-	node   *node
-	kind   base.Kind
-	value  []byte       // or the operand of a merge
-	expiry base.Instant // 0: never
-	older  *version
+	list      *list
+	spilled   Spilled // nil: nothing was
+	spilledTo Step
+	holes     []hole
+	step      Step
+	ranges    []rangeDelete
 }
 
 type rangeDelete struct {
@@ -77,11 +61,16 @@ const (
 // written so far.
 func (w *Writes) Step() Step { return w.step }
 
-// Len returns the number of writes that were not taken back.
-func (w *Writes) Len() int { return len(w.log) + len(w.ranges) }
+// Len returns the number of writes that were neither taken back nor spilled.
+func (w *Writes) Len() int { return len(w.list.versions()) + len(w.ranges) }
 
-// SizeBytes returns the size of all keys and values that were written.
-func (w *Writes) SizeBytes() int { return w.taken }
+// SizeBytes returns about how much memory a spill would set free.
+func (w *Writes) SizeBytes() int {
+	if w.list == nil {
+		return 0
+	}
+	return w.list.heldBytes
+}
 
 // Put sets the value of a key. Both are copied.
 func (w *Writes) Put(key, value []byte) { w.add(key, base.KindSet, value) }
@@ -100,158 +89,95 @@ func (w *Writes) Delete(key []byte) { w.add(key, base.KindDelete, nil) }
 
 // DeleteRange removes the keys in [lo, hi). Both are copied.
 func (w *Writes) DeleteRange(lo, hi []byte) {
-	w.ranges = append(w.ranges, rangeDelete{w.step, w.copy(lo), w.copy(hi)})
+	w.ranges = append(w.ranges, rangeDelete{w.step, bytes.Clone(lo), bytes.Clone(hi)})
 	w.step++
 }
 
 func (w *Writes) add(key []byte, kind base.Kind, value []byte) *version {
-	n := w.nodeFor(key)
-	v := &version{step: w.step, node: n, kind: kind, value: w.copy(value), older: n.newest}
-	n.newest = v
-	w.log = append(w.log, v)
+	if w.list == nil {
+		w.list = &list{height: 1}
+	}
+	v := w.list.add(key, kind, value, w.step)
 	w.step++
 	return v
 }
 
-// copy returns bytes that stay.
-func (w *Writes) copy(b []byte) []byte {
-	w.taken += len(b)
-	if len(b) > memoryPieceSize/4 {
-		return bytes.Clone(b)
-	}
-	if cap(w.memory)-len(w.memory) < len(b) {
-		w.memory = make([]byte, 0, memoryPieceSize)
-	}
-	at := len(w.memory)
-	w.memory = append(w.memory, b...)
-	return w.memory[at:len(w.memory):len(w.memory)]
-}
-
-// links returns the links that lead from a node to the next ones; nil is the
-// head.
-func (w *Writes) links(n *node) []*node {
-	if n == nil {
-		return w.head.next
-	}
-	return n.next
-}
-
-// nodeFor returns the node of a key, made if there is none.
-func (w *Writes) nodeFor(key []byte) *node {
-	if w.head.next == nil {
-		w.head.next = make([]*node, maxHeight)
-		w.height = 1
-	}
-	var before [maxHeight]*node
-	var at *node
-	for level := w.height - 1; level >= 0; level-- {
-		for next := w.links(at)[level]; next != nil && bytes.Compare(next.key, key) < 0; next = w.links(at)[level] {
-			at = next
-		}
-		before[level] = at
-	}
-	if n := w.links(at)[0]; n != nil && bytes.Equal(n.key, key) {
-		return n
-	}
-	height := min(1+bits.TrailingZeros32(rand.Uint32()|1<<(2*maxHeight-2))/2, maxHeight)
-	n := &node{key: w.copy(key), next: make([]*node, height)}
-	w.height = max(w.height, height)
-	for level := range n.next {
-		links := w.links(before[level])
-		n.next[level], links[level] = links[level], n
-	}
-	return n
-}
-
-// seekGE returns the first node whose key is at least key.
-func (w *Writes) seekGE(key []byte) *node {
-	return w.first(w.before(key))
-}
-
-// first returns the node after another one; nil stands for the head.
-func (w *Writes) first(after *node) *node {
-	if w.head.next == nil {
-		return nil
-	}
-	return w.links(after)[0]
-}
-
-// before returns the last node whose key is less than key; nil if there is
-// none.
-func (w *Writes) before(key []byte) *node {
-	var at *node
-	for level := w.height - 1; level >= 0; level-- {
-		for next := w.links(at)[level]; next != nil && bytes.Compare(next.key, key) < 0; next = w.links(at)[level] {
-			at = next
-		}
-	}
-	return at
-}
-
-// last returns the last node; nil if there is none.
-func (w *Writes) last() *node {
-	var at *node
-	for level := w.height - 1; level >= 0; level-- {
-		for next := w.links(at)[level]; next != nil; next = w.links(at)[level] {
-			at = next
-		}
-	}
-	return at
-}
-
 // Get returns what the writes so far say of a key. The value stays valid and
 // must not be changed.
-func (w *Writes) Get(key []byte) (value []byte, outcome Outcome) {
-	v, outcome := w.find(key)
+func (w *Writes) Get(key []byte) (value []byte, outcome Outcome, err error) {
+	var v *version
+	if n := w.list.find(key); n != nil {
+		v = n.newest
+	}
+	if v == nil && w.spilled != nil {
+		if v, err = w.newestSpilled(key); err != nil {
+			return nil, Untouched, err
+		}
+	}
+	outcome = w.outcome(v, key, w.step)
 	if outcome == Present {
 		value = v.value
 	}
-	return value, outcome
+	return value, outcome, nil
 }
 
 // Operands appends the operands of a key that is Merged, the newest first.
-func (w *Writes) Operands(to [][]byte, key []byte) [][]byte {
-	v, _ := w.find(key)
-	return v.operands(to)
+func (w *Writes) Operands(to [][]byte, key []byte) ([][]byte, error) {
+	if n := w.list.find(key); n != nil {
+		to = n.newest.appendValues(to)
+	}
+	if w.spilled == nil {
+		return to, nil
+	}
+	v, err := w.newestSpilled(key)
+	return v.appendValues(to), err
 }
 
-func (w *Writes) find(key []byte) (*version, Outcome) {
-	if n := w.seekGE(key); n != nil && bytes.Equal(n.key, key) {
-		if v, outcome := w.at(n, w.step); outcome != Untouched {
-			return v, outcome
-		}
-	}
-	if w.hides(key, -1, w.step) {
-		return nil, Deleted
-	}
-	return nil, Untouched
-}
-
-// at returns what a node says at a step, range deletes after its version
-// included; Untouched if it has no version before the step.
-func (w *Writes) at(n *node, step Step) (*version, Outcome) {
-	v := n.newest
-	for v != nil && v.step >= step {
-		v = v.older
-	}
-	switch {
-	case v == nil:
-		return nil, Untouched
-	case v.kind == base.KindDelete || w.hides(n.key, v.step, step):
-		return v, Deleted
-	case v.kind == base.KindMerge:
-		return v, Merged
-	}
-	return v, Present
-}
-
-// operands appends those of a version and the older ones, which are all there
-// is: nothing else is ever under an operand.
-func (v *version) operands(to [][]byte) [][]byte {
+// appendValues appends the values of a version and of the older ones.
+func (v *version) appendValues(to [][]byte) [][]byte {
 	for ; v != nil; v = v.older {
 		to = append(to, v.value)
 	}
 	return to
+}
+
+// outcome returns what the newest version of a key that a step sees comes to,
+// with the range deletes after it; nil if there is none.
+func (w *Writes) outcome(v *version, key []byte, at Step) Outcome {
+	after := Step(-1)
+	if v != nil {
+		after = v.step
+	}
+	switch {
+	case w.hides(key, after, at):
+		return Deleted
+	case v == nil:
+		return Untouched
+	case v.kind == base.KindDelete:
+		return Deleted
+	case v.kind == base.KindMerge:
+		return Merged
+	}
+	return Present
+}
+
+// sees says whether what was written at a step is there for one who looks at
+// another step.
+func (w *Writes) sees(written, at Step) bool {
+	if written >= at {
+		return false
+	}
+	_, gone := w.holeAt(written)
+	return !gone
+}
+
+// newestSeen returns the first version, of v and the older ones, that a step
+// sees; nil if there is none.
+func (w *Writes) newestSeen(v *version, at Step) *version {
+	for v != nil && !w.sees(v.step, at) {
+		v = v.older
+	}
+	return v
 }
 
 // hides says whether a range delete of a step in (after, before) covers a key.
@@ -267,14 +193,11 @@ func (w *Writes) hides(key []byte, after, before Step) bool {
 
 // TakeBack undoes all writes from a step on.
 func (w *Writes) TakeBack(to Step) {
-	for len(w.log) > 0 && w.log[len(w.log)-1].step >= to {
-		v := w.log[len(w.log)-1]
-		v.node.newest = v.older
-		w.log = w.log[:len(w.log)-1]
-	}
+	w.list.takeBack(to)
 	for len(w.ranges) > 0 && w.ranges[len(w.ranges)-1].step >= to {
 		w.ranges = w.ranges[:len(w.ranges)-1]
 	}
+	w.takeBackSpilled(to)
 }
 
 // Sink takes the writes of a transaction in the order in which they happened.
@@ -287,10 +210,11 @@ type Sink interface {
 }
 
 // Replay passes the writes on that count: of the writes to a key only the
-// newest, or all if they are operands; and all range deletes.
+// newest, or all if they are operands; and all range deletes. Nothing was
+// spilled.
 func (w *Writes) Replay(to Sink) error {
 	ranges := w.ranges
-	for _, v := range w.log {
+	for _, v := range w.list.versions() {
 		for len(ranges) > 0 && ranges[0].step < v.step {
 			if err := to.DeleteRange(ranges[0].lo, ranges[0].hi); err != nil {
 				return err
@@ -325,10 +249,10 @@ func (v *version) replay(to Sink) error {
 	return to.Put(v.node.key, v.value)
 }
 
-// Each calls point for every key that was written and span for every range
-// that was deleted, for the check of first-committer-wins.
+// Each calls point for every key that was written and is still in memory, and
+// span for every range that was deleted, for the check of first-committer-wins.
 func (w *Writes) Each(point func(key []byte), span func(lo, hi []byte)) {
-	for n := w.first(nil); n != nil; n = n.next[0] {
+	for n := w.list.first(); n != nil; n = n.next[0] {
 		if n.newest != nil {
 			point(n.key)
 		}

@@ -15,14 +15,23 @@ import (
 // states of earlier steps.
 type plain struct {
 	says   map[string]*string // nil: deleted
+	adds   map[string]string  // operands, the oldest first, for what is not in says
 	ranges [][2]string
 }
 
 func (p *plain) clone() *plain {
-	return &plain{maps.Clone(p.says), slices.Clone(p.ranges)}
+	return &plain{maps.Clone(p.says), maps.Clone(p.adds), slices.Clone(p.ranges)}
+}
+
+func (p *plain) set(key string, value *string) {
+	p.says[key] = value
+	delete(p.adds, key)
 }
 
 func (p *plain) get(key string) (string, Outcome) {
+	if operands, ok := p.adds[key]; ok {
+		return operands, Merged
+	}
 	if v, ok := p.says[key]; ok {
 		if v == nil {
 			return "", Deleted
@@ -39,9 +48,10 @@ func (p *plain) get(key string) (string, Outcome) {
 
 func (p *plain) deleteRange(lo, hi string) {
 	p.ranges = append(p.ranges, [2]string{lo, hi})
-	for key := range p.says {
-		if lo <= key && key < hi {
-			p.says[key] = nil
+	for n := range 31 {
+		_, outcome := p.get(key(n))
+		if k := key(n); outcome != Untouched && lo <= k && k < hi {
+			p.set(k, nil)
 		}
 	}
 }
@@ -51,10 +61,24 @@ func key(n int) string { return fmt.Sprintf("k%02d", n) }
 // change makes one random write to both.
 func change(r *rand.Rand, w *Writes, p *plain) {
 	k := key(r.IntN(30))
-	switch r.IntN(6) {
+	switch r.IntN(8) {
 	case 0:
 		w.Delete([]byte(k))
-		p.says[k] = nil
+		p.set(k, nil)
+	case 2, 3:
+		operand := fmt.Sprintf(",%d", r.IntN(1000))
+		value, outcome := p.get(k)
+		if outcome == Untouched || outcome == Merged {
+			if p.adds == nil {
+				p.adds = map[string]string{}
+			}
+			w.Merge([]byte(k), []byte(operand))
+			p.adds[k] += operand
+			break
+		}
+		value += operand
+		w.Put([]byte(k), []byte(value))
+		p.set(k, &value)
 	case 1:
 		lo, hi := key(r.IntN(30)), key(r.IntN(31))
 		w.DeleteRange([]byte(lo), []byte(hi))
@@ -64,16 +88,30 @@ func change(r *rand.Rand, w *Writes, p *plain) {
 		if r.IntN(8) == 0 {
 			v = ""
 		}
-		w.Put([]byte(k), []byte(v))
-		p.says[k] = &v
+		if r.IntN(4) == 0 {
+			w.PutExpiring([]byte(k), []byte(v), 1)
+		} else {
+			w.Put([]byte(k), []byte(v))
+		}
+		p.set(k, &v)
 	}
 }
 
 func checkWrites(t *testing.T, w *Writes, p *plain) {
 	t.Helper()
 	for n := range 31 {
-		value, outcome := w.Get([]byte(key(n)))
+		value, outcome, err := w.Get([]byte(key(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
 		want, wantOutcome := p.get(key(n))
+		if outcome == Merged && wantOutcome == Merged {
+			operands, err := w.Operands(nil, []byte(key(n)))
+			slices.Reverse(operands)
+			if all := string(bytes.Join(operands, nil)); all != want || err != nil {
+				t.Fatalf("%s: operands %q, %v; the model has %q", key(n), all, err, want)
+			}
+		}
 		if outcome != wantOutcome || outcome == Present && string(value) != want {
 			t.Fatalf("%s: %q, %v; the model has %q, %v", key(n), value, outcome, want, wantOutcome)
 		}
@@ -154,6 +192,8 @@ func overlay(m replayed, p *plain) replayed {
 		switch value, outcome := p.get(key(n)); outcome {
 		case Present:
 			out[key(n)] = value
+		case Merged:
+			out[key(n)] = m[key(n)] + value
 		case Untouched:
 			if v, ok := m[key(n)]; ok {
 				out[key(n)] = v
@@ -170,13 +210,13 @@ func TestWritesKeepTheirOwnCopies(t *testing.T) {
 	w.DeleteRange(b, []byte("abd"))
 	w.Put(b, b)
 	b[0] = 'x'
-	if v, outcome := w.Get([]byte("abc")); outcome != Present || string(v) != "abc" {
+	if v, outcome, _ := w.Get([]byte("abc")); outcome != Present || string(v) != "abc" {
 		t.Errorf("%q %v", v, outcome)
 	}
 	large := bytes.Repeat([]byte("l"), 3*memoryPieceSize)
 	w.Put([]byte("large"), large)
 	large[0] = 'x'
-	if v, _ := w.Get([]byte("large")); len(v) != len(large) || v[0] != 'l' {
+	if v, _, _ := w.Get([]byte("large")); len(v) != len(large) || v[0] != 'l' {
 		t.Error("a large value was not copied")
 	}
 	if w.Len() != 4 || w.SizeBytes() < len(large) {

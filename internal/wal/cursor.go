@@ -83,6 +83,10 @@ func (c *Cursor) Name() string { return c.in.name }
 // Offset returns where the next group must be.
 func (c *Cursor) Offset() int64 { return c.offset }
 
+// AtEnd reports whether there is nothing more before the limit of the last call
+// of Next.
+func (c *Cursor) AtEnd() bool { return c.offset >= c.in.size }
+
 // Next returns the next group that ends at or before limit. ok is false where
 // there is no intact one.
 func (c *Cursor) Next(limit Position) (g Group, ok bool, err error) {

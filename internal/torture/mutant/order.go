@@ -77,8 +77,10 @@ var orderMutants = []Mutant{
 	},
 	{
 		Name: "table-closed-before-sync", File: "internal/sstable/writer.go",
-		Old: `	if err := w.file.SyncData(); err != nil {
-		return w.fail("sync", err)
+		Old: `	if !w.o.Temporary {
+		if err := w.file.SyncData(); err != nil {
+			return w.fail("sync", err)
+		}
 	}
 	if err := w.file.Close(); err != nil {
 		w.done = true

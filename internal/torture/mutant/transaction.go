@@ -89,8 +89,8 @@ var transactionMutants = []Mutant{
 	},
 	{
 		Name: "tx-own-range-delete-forgotten", File: "internal/txn/writes.go",
-		Old:    "	case v.kind == base.KindDelete || w.hides(n.key, v.step, step):",
-		New:    "	case v.kind == base.KindDelete:",
+		Old:    "	case w.hides(key, after, at):",
+		New:    "	case false:",
 		Breaks: "a transaction sees its own range deletes",
 		Suites: []Suite{transactions},
 	},
