@@ -132,7 +132,8 @@ type HistoryOptions struct {
 
 // TreeOptions are the settings of the tree of files.
 type TreeOptions struct {
-	// MemtableBytes is the size at which a memtable is written to a file.
+	// MemtableBytes is the size at which a memtable is written to a file, and so
+	// are the writes of a transaction.
 	// Default an eighth of the memory budget, at most 64 MiB; at least 64 KiB.
 	MemtableBytes int
 	// BlockBytes is the size of data blocks before compression, 256 B to

@@ -475,7 +475,8 @@ func (c *txCore) knows(s Savepoint) error {
 // write it is not cancelled by the context: its answer says what happened.
 func (tx *Tx) Commit() error { return tx.commit(tx.core.db.space.durability) }
 
-// CommitWith commits with a durability of its own.
+// CommitWith commits with a durability of its own. A transaction that went to files
+// is on stable storage in any case.
 func (tx *Tx) CommitWith(d Durability) error {
 	if d > Async {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}

@@ -302,6 +302,10 @@ func (f *Feed) enter(s *segmentInfo) (ok bool, err error) {
 		open = wal.OpenHistory
 	}
 	f.cur, err = open(f.db.logConfig(), s.num)
+	if errors.Is(err, fs.ErrNotExist) && !s.archived {
+		// It may have its new name already, which is noted a moment later.
+		f.cur, err = wal.OpenHistory(f.db.logConfig(), s.num)
+	}
 	f.num = s.num
 	now, known := f.db.history.byNum(s.num)
 	switch damage := (*base.CorruptionError)(nil); {

@@ -407,3 +407,39 @@ func TestHistoryIsCutToSize(t *testing.T) {
 		t.Errorf("files: %s", strings.Join(after, " "))
 	}
 }
+
+// renamedFS tells of each segment that has just got the name of a history
+// segment.
+type renamedFS struct {
+	vfs.FS
+	renamed func()
+}
+
+func (fs *renamedFS) Rename(from, to string) error {
+	err := fs.FS.Rename(from, to)
+	if err == nil && strings.HasSuffix(to, ".history") {
+		fs.renamed()
+	}
+	return err
+}
+
+// A feed that comes between the new name of a segment and the note of it reads
+// the segment all the same.
+func TestHistoryBetweenTwoNames(t *testing.T) {
+	fs := &renamedFS{FS: memfs.New()}
+	var db *DB
+	var read []int
+	fs.renamed = func() {
+		lines, err := readFeed(t, db, 1)
+		if err != nil {
+			t.Error(err)
+		}
+		read = append(read, len(lines))
+	}
+	db = openTest(t, historyTestOptions(fs))
+	fillSegments(t, db, 2)
+	if want := []int{100, 200}; !slices.Equal(read, want) {
+		t.Errorf("read %v commits, want %v", read, want)
+	}
+	must(t, db.Close())
+}

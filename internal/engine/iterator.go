@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"slices"
 	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -111,17 +113,17 @@ func (c *iteratorCore) gather(db *DB, o IterOptions) error {
 		c.lists = append(c.lists, deletes)
 	}
 	v := c.rs.tree.version
-	for i, meta := range v.Levels[0] {
-		if !overlaps(meta, o.Lower, o.Upper) {
-			continue
+	for i := 0; i < len(v.Levels[0]); {
+		end := i + 1
+		for end < len(v.Levels[0]) && sameRun(v.Levels[0][i], v.Levels[0][end]) {
+			end++
 		}
-		tab := c.rs.tree.levels[0][i]
-		r, err := db.openTable(tab)
-		if err != nil {
+		if tables := c.rs.tree.levels[0][i:end]; len(tables) > 1 {
+			c.addRun(db, tables, o)
+		} else if err := c.addTable(db, tables[0], o); err != nil {
 			return err
 		}
-		it := r.NewIter(sstable.IterOptions{})
-		c.sources = append(c.sources, iterate.Source{Iter: it, MaxSeq: meta.LargestSeq})
+		i = end
 	}
 	for level := 1; level < manifest.NumLevels; level++ {
 		if len(v.Overlapping(level, o.Lower, o.Upper)) == 0 {
@@ -134,6 +136,38 @@ func (c *iteratorCore) gather(db *DB, o IterOptions) error {
 			iterate.Source{Iter: &l.level, MaxSeq: c.rs.tree.maxSeq[level]})
 	}
 	return nil
+}
+
+// addTable adds a file of level 0.
+func (c *iteratorCore) addTable(db *DB, tab *table, o IterOptions) error {
+	if !overlaps(tab.meta, o.Lower, o.Upper) {
+		return nil
+	}
+	r, err := db.openTable(tab)
+	if err != nil {
+		return err
+	}
+	it := r.NewIter(sstable.IterOptions{})
+	c.sources = append(c.sources, iterate.Source{Iter: it, MaxSeq: tab.meta.LargestSeq})
+	return nil
+}
+
+// addRun adds the files of one commit past the log, which overlap nowhere.
+func (c *iteratorCore) addRun(db *DB, tables []*table, o IterOptions) {
+	var run []*table
+	newest := base.SeqNum(0)
+	for _, tab := range tables {
+		if overlaps(tab.meta, o.Lower, o.Upper) {
+			run = append(run, tab)
+			newest = max(newest, tab.meta.LargestSeq)
+		}
+	}
+	if len(run) == 0 {
+		return
+	}
+	slices.SortFunc(run, func(a, b *table) int { return bytes.Compare(a.meta.Lo, b.meta.Lo) })
+	level := iterate.NewLevel(&levelFiles{db: db, tables: run})
+	c.sources = append(c.sources, iterate.Source{Iter: level, MaxSeq: newest})
 }
 
 func (c *iteratorCore) addMemory(m *memory) {

@@ -23,7 +23,7 @@ type pacer struct {
 }
 
 const (
-	// The backlog is counted in level-0 files, in units of what makes a
+	// The backlog is counted in runs of level 0, in units of what makes a
 	// compaction due: delays start at three of them and reach slowestNSPerByte
 	// at nine.
 	paceStart        = 3
@@ -35,7 +35,7 @@ const (
 
 // update sets the delay for a new read state.
 func (p *pacer) update(rs *readState, opts *Options) {
-	units := float64(len(rs.tree.levels[0])) / float64(opts.L0Files)
+	units := float64(rs.tree.runs) / float64(opts.L0Files)
 	x := min(max((units-paceStart)/(paceEnd-paceStart), 0), 1)
 	p.backlogNS.Store(math.Float64bits(slowestNSPerByte * x * x))
 	p.full.Store(len(rs.imms) >= maxImmutables)

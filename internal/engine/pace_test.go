@@ -14,7 +14,7 @@ func TestPaceGrowsSmoothly(t *testing.T) {
 	last := 0.0
 	for files := range 50 {
 		rs := &readState{tree: &tree{}}
-		rs.tree.levels[0] = make([]*table, files)
+		rs.tree.runs = files
 		p.update(rs, opts)
 		delay := p.nsPerByte(1)
 		if files <= paceStart*opts.L0Files && delay != 0 {

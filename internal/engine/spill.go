@@ -10,7 +10,6 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/iterate"
-	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/internal/txn"
 )
@@ -31,18 +30,24 @@ type Spill struct {
 	runs []*spillRun // newest first; tiers never descend
 }
 
-// spillRun is one table of a spill. Runs of tier 0 come from memory; so many
-// neighbours of one tier become one of the next.
+// spillRun is one run of a spill: tables in key order. Runs of tier 0 come from
+// memory; so many neighbours of one tier become one of the next.
 type spillRun struct {
-	meta   *manifest.FileMeta
-	reader *sstable.Reader
-	tier   int
-	refs   atomic.Int32
+	tables                  []*table
+	smallestSeq, largestSeq base.SeqNum
+	tier                    int
+	refs                    atomic.Int32
 }
 
-// spillFanIn is how many runs of one tier are merged: a lookup asks about that
-// many for each power of it, and everything is written once for each.
-const spillFanIn = 8
+const (
+	// spillFanIn is how many runs of one tier are merged: a lookup asks about
+	// that many for each power of it, and everything is written once for each.
+	spillFanIn = 8
+	// spillFiles is how much larger than others the files of a large transaction
+	// are: large, so that they are few; but what is kept in memory while a file
+	// is written grows with it.
+	spillFiles = 8
+)
 
 // NewSpill returns an empty spill. It must be dropped.
 func (db *DB) NewSpill() *Spill {
@@ -120,16 +125,18 @@ func (db *DB) unrefRun(r *spillRun) {
 	if r.refs.Add(-1) > 0 {
 		return
 	}
-	if err := r.reader.Close(); err != nil {
-		db.opts.Logger.Warn("close spilled run", "table", r.meta.Num, "err", err)
+	for _, t := range r.tables {
+		t.obsolete.Store(true)
 	}
-	db.removeOutput(r.meta.Num)
+	db.disposeTables(r.tables)
 }
 
 // SizeBytes returns the size of all runs.
 func (s *Spill) SizeBytes() (n int64) {
 	for _, r := range s.runs {
-		n += int64(r.meta.SizeBytes)
+		for _, t := range r.tables {
+			n += int64(t.meta.SizeBytes)
+		}
 	}
 	return n
 }
@@ -155,7 +162,7 @@ func (s *Spill) Add(records txn.Records, pins []base.SeqNum, live func(base.SeqN
 func (s *Spill) merge(pins []base.SeqNum, live func(base.SeqNum) bool) error {
 	for len(s.runs) >= spillFanIn && s.runs[0].tier == s.runs[spillFanIn-1].tier {
 		old := s.runs[:spillFanIn]
-		it := s.walk(old, sstable.IterOptions{NoFill: true})
+		it := s.walk(old, true)
 		merged, err := s.write(&liveRecords{it, live}, pins, old[0].tier+1)
 		if closeErr := it.Close(); err == nil && closeErr != nil {
 			err = closeErr
@@ -197,32 +204,35 @@ func (l *liveRecords) skip(rec *base.Record) *base.Record {
 // write writes a run; nil if nothing is left of the records.
 func (s *Spill) write(records txn.Records, pins []base.SeqNum, tier int) (*spillRun, error) {
 	db := s.db
-	var created base.FileNum
+	var created []base.FileNum
 	outputs, _, err := compact.Run(db.stopped, records, compact.Config{
 		Snapshots: pins,
 		Operators: db,
+		FileBytes: spillFiles * db.opts.FileBytes,
 		Border:    func(_, _ []byte, _ int64) bool { return false },
 		NewWriter: func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
-			created = db.newFileNum()
-			w, err := db.newWriter(created, firstKey, compactionOutput{temporary: true})
-			return created, w, err
+			num := db.newFileNum()
+			created = append(created, num)
+			w, err := db.newWriter(num, firstKey, compactionOutput{temporary: true})
+			return num, w, err
 		},
 	})
-	var reader *sstable.Reader
-	if err == nil && len(outputs) > 0 {
-		reader, err = db.openReader(outputs[0])
-	}
 	if err != nil {
-		if created != 0 {
-			db.removeOutput(created)
+		for _, num := range created {
+			db.removeOutput(num)
 		}
 		return nil, db.stoppedBy(err)
 	}
-	if reader == nil {
+	if len(outputs) == 0 {
 		return nil, nil
 	}
-	r := &spillRun{meta: outputs[0], reader: reader, tier: tier}
+	r := &spillRun{tier: tier, smallestSeq: base.SeqNumMax}
 	r.refs.Store(1)
+	for _, meta := range outputs {
+		r.tables = append(r.tables, &table{meta: meta})
+		r.smallestSeq = min(r.smallestSeq, meta.SmallestSeq)
+		r.largestSeq = max(r.largestSeq, meta.LargestSeq)
+	}
 	return r, nil
 }
 
@@ -243,17 +253,11 @@ func (s *Spill) Get(key []byte, seq base.SeqNum) (tr base.Trailer, value []byte,
 	}
 	hash := base.Hash(key)
 	for _, r := range s.runs {
-		if r.meta.SmallestSeq > seq || bytes.Compare(key, r.meta.Lo) < 0 || bytes.Compare(key, r.meta.Hi) >= 0 {
+		i := firstEndingAfter(r.tables, key)
+		if r.smallestSeq > seq || i == len(r.tables) || bytes.Compare(key, r.tables[i].meta.Lo) < 0 {
 			continue
 		}
-		may, err := r.reader.MayContain(hash)
-		if err != nil {
-			return 0, nil, false, err
-		}
-		if !may {
-			continue
-		}
-		tr, value, found, err = r.reader.Get(key, hash, seq)
+		tr, value, found, err = s.db.getFromTable(r.tables[i], key, hash, seq)
 		if found || err != nil {
 			return tr, bytes.Clone(value), found, err
 		}
@@ -262,29 +266,30 @@ func (s *Spill) Get(key []byte, seq base.SeqNum) (tr base.Trailer, value []byte,
 }
 
 // NewIter is txn.Spilled.NewIter.
-func (s *Spill) NewIter() (base.Iterator, error) { return s.newIter(sstable.IterOptions{}) }
+func (s *Spill) NewIter() (base.Iterator, error) { return s.newIter(false) }
 
 // NewWalk is NewIter for one pass over everything, which leaves the cache alone.
 func (s *Spill) NewWalk() (base.Iterator, error) {
-	return s.newIter(sstable.IterOptions{NoFill: true})
+	return s.newIter(true)
 }
 
-func (s *Spill) newIter(o sstable.IterOptions) (base.Iterator, error) {
+func (s *Spill) newIter(noFill bool) (base.Iterator, error) {
 	g := s.db.epochs.Enter()
 	defer g.Exit()
 	if s.db.closed.Load() {
 		return nil, base.ErrClosed
 	}
-	return s.walk(s.runs, o), nil
+	return s.walk(s.runs, noFill), nil
 }
 
 // walk returns an iterator that holds the runs.
-func (s *Spill) walk(runs []*spillRun, o sstable.IterOptions) base.Iterator {
+func (s *Spill) walk(runs []*spillRun, noFill bool) base.Iterator {
 	it := &spillIter{db: s.db, runs: slices.Clone(runs)}
 	sources := make([]iterate.Source, len(runs))
 	for i, r := range runs {
 		r.refs.Add(1)
-		sources[i] = iterate.Source{Iter: r.reader.NewIter(o), MaxSeq: r.meta.LargestSeq}
+		files := &levelFiles{db: s.db, tables: r.tables, noFill: noFill}
+		sources[i] = iterate.Source{Iter: iterate.NewLevel(files), MaxSeq: r.largestSeq}
 	}
 	it.Iterator = iterate.NewMerging(sources)
 	return it
@@ -311,7 +316,7 @@ func (s *Spill) TakeBack(seq base.SeqNum) {
 		return // the runs go with the transaction
 	}
 	defer s.db.endSpilling()
-	for len(s.runs) > 0 && s.runs[0].meta.SmallestSeq > seq {
+	for len(s.runs) > 0 && s.runs[0].smallestSeq > seq {
 		s.db.unrefRun(s.runs[0])
 		s.runs = slices.Delete(s.runs, 0, 1)
 	}

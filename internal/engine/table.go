@@ -79,6 +79,9 @@ type tree struct {
 	version *manifest.Version
 	levels  [manifest.NumLevels][]*table
 	refs    atomic.Int32
+	// runs is how many sorted runs level 0 has: the files of one commit past the
+	// log are one, and stand side by side.
+	runs int
 	// maxSeq is the newest sequence number in each level.
 	maxSeq [manifest.NumLevels]base.SeqNum
 
@@ -106,11 +109,18 @@ func (db *DB) newTree(v *manifest.Version) *tree {
 			tab.refs.Add(1)
 			t.maxSeq[level] = max(t.maxSeq[level], meta.LargestSeq)
 			t.levels[level][i] = tab
+			if level == 0 && (i == 0 || !sameRun(files[i-1], meta)) {
+				t.runs++
+			}
 			t.rangeDeletes.present = t.rangeDeletes.present || meta.RangeDeletes > 0
 		}
 	}
 	return t
 }
+
+// sameRun reports whether two files of level 0 come from one commit past the log,
+// and so overlap nowhere.
+func sameRun(a, b *manifest.FileMeta) bool { return a.SeqBase == b.SeqBase && a.SeqBase != 0 }
 
 // unref gives back a reference. The last one returns the tables that nobody
 // holds any more to the caller, who disposes of them.

@@ -186,7 +186,7 @@ func TestPauseTakesWhatIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, testOptions(memfs.New()))
 		rs := &readState{tree: &tree{}}
-		rs.tree.levels[0] = make([]*table, paceEnd*db.opts.L0Files) // as slow as it gets
+		rs.tree.runs = paceEnd * db.opts.L0Files // as slow as it gets
 		var b Batch
 		must(t, b.Set([]byte{0}, []byte("a"), make([]byte, 400)))
 		owed := time.Duration(slowestNSPerByte * float64(b.SizeBytes()))
@@ -222,7 +222,7 @@ func TestCloseEndsAPause(t *testing.T) {
 		opts := testOptions(memfs.New())
 		db := openTest(t, opts)
 		rs := &readState{tree: &tree{}}
-		rs.tree.levels[0] = make([]*table, paceEnd*db.opts.L0Files)
+		rs.tree.runs = paceEnd * db.opts.L0Files
 		db.pace.update(rs, &db.opts)
 		start := time.Now()
 		go func() {

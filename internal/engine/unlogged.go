@@ -37,9 +37,9 @@ type Unlogged struct {
 	Check func() *Check
 }
 
-// unloggedFilesMax bounds how many files such a commit adds to level 0, where
-// each of them slows readers, and many of them slow writers down.
-const unloggedFilesMax = 4
+// unloggedFiles is into how many files such a commit goes, unless they became too
+// small or too large: level 0 is best with few.
+const unloggedFiles = 4
 
 // CommitUnlogged makes the writes of a transaction visible and durable at once.
 func (db *DB) CommitUnlogged(u *Unlogged) error {
@@ -48,7 +48,7 @@ func (db *DB) CommitUnlogged(u *Unlogged) error {
 	}
 	defer db.endSpilling()
 	start := db.opts.Clock.Now()
-	out := compactionOutput{fileBytes: max(db.opts.FileBytes, u.SizeBytes/unloggedFilesMax)}
+	out := compactionOutput{fileBytes: max(db.opts.FileBytes, min(spillFiles*db.opts.FileBytes, u.SizeBytes/unloggedFiles))}
 	outputs, err := db.runCompaction(db.stopped, u.Records, out, compact.Config{RangeDeletes: u.Deletes})
 	if err != nil || len(outputs) == 0 {
 		return db.stoppedBy(err)

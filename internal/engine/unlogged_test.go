@@ -63,21 +63,43 @@ func TestUnloggedSeqIsRemembered(t *testing.T) {
 	must(t, db.Close())
 }
 
-// A commit past the log adds few files to level 0, however large it is: writers
-// would be slowed down by many.
-func TestUnloggedCommitAddsFewFiles(t *testing.T) {
+// The files of a commit past the log are as large as is good for level 0, and
+// however many there are, readers and writers are slowed down as by one.
+func TestUnloggedCommitCountsAsOneFile(t *testing.T) {
 	opts := testOptions(memfs.New())
 	opts.L0Files = 64
 	db := openTest(t, opts)
 	value := make([]byte, 1000)
-	commitPastLog(t, db, func(w *txn.Writes) {
-		for n := range 1000 {
-			w.Put(fmt.Appendf(nil, "\x00%05d", n), value)
-		}
-	})
-	if n := len(db.state.Load().tree.levels[0]); n < 2 || n > unloggedFilesMax+1 {
-		t.Errorf("%d files of %d bytes for a megabyte", n, opts.FileBytes)
+	for commit := range 2 {
+		commitPastLog(t, db, func(w *txn.Writes) {
+			for n := range 2000 {
+				w.Put(fmt.Appendf(nil, "\x00%05d %d", n, commit), value)
+			}
+		})
+		fillFile(t, db, "a", 10)
 	}
+	tree := db.state.Load().tree
+	size := tree.version.LevelBytes(0)
+	files := len(tree.levels[0]) - 2
+	if most := size/uint64(spillFiles*opts.FileBytes) + 4; files < 10 || uint64(files) > most {
+		t.Errorf("%d files for %d bytes", files, size)
+	}
+	if tree.runs != 4 {
+		t.Errorf("%d runs in level 0", tree.runs)
+	}
+	it, err := db.NewIterator(IterOptions{})
+	must(t, err)
+	if n := len(it.core.sources); n > 5 {
+		t.Errorf("an iterator has %d sources", n)
+	}
+	rows := 0
+	for it.Next() {
+		rows++
+	}
+	if rows != 4000+10 {
+		t.Errorf("%d rows", rows)
+	}
+	must(t, it.Close())
 	must(t, db.Close())
 }
 
@@ -104,7 +126,7 @@ func TestRunsAreMerged(t *testing.T) {
 		}
 	}
 	for i, r := range s.runs[1:] {
-		if r.tier < s.runs[i].tier || r.meta.LargestSeq >= s.runs[i].meta.SmallestSeq {
+		if r.tier < s.runs[i].tier || r.largestSeq >= s.runs[i].smallestSeq {
 			t.Errorf("run %d is out of order", i+1)
 		}
 	}
@@ -118,7 +140,9 @@ func TestRunsAreMerged(t *testing.T) {
 	get("\x000000", "")
 	records := uint64(0)
 	for _, r := range s.runs {
-		records += r.meta.Count
+		for _, tab := range r.tables {
+			records += tab.meta.Count
+		}
 	}
 	if records > spills+4*spillFanIn {
 		t.Errorf("%d records for %d keys", records, spills+1)

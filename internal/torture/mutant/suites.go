@@ -26,6 +26,7 @@ var (
 
 	dataModel    = tests(".", "DataModel|Expire|Expiry|Operator|Purge|TTL", "-short")
 	transactions = tests("./internal/txn", "")
+	spills       = tests(".", "Spill", "-short")
 	anomalies    = tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short")
 )
 
