@@ -36,6 +36,11 @@
 // Package table keeps typed records with secondary indexes and runs queries over
 // them; package keyenc makes keys of tuples.
 //
+// # Changes
+//
+// DB.Changes is a loop over everything that was committed, in order and
+// resumable; Options.History says how far back it can begin.
+//
 // # Slices
 //
 // What goes in is copied. What Get and AppendGet return belongs to the caller.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -161,4 +163,51 @@ func TestRefreshedValueIsNeverAbsent(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// slowFS takes its time to make a file.
+type slowFS struct {
+	vfs.FS
+	delay atomic.Int64
+}
+
+func (fs *slowFS) Create(name string) (vfs.File, error) {
+	time.Sleep(time.Duration(fs.delay.Load()))
+	return fs.FS.Create(name)
+}
+
+// Where much expires at once, purges rest for four times as long as they work.
+func TestPurgesAreSpreadOverTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &slowFS{FS: memfs.New()}
+		db := openTest(t, testOptions(disk))
+		value := make([]byte, 100)
+		for i := range 2000 {
+			key := fmt.Appendf(nil, "\x00key%05d", i)
+			if i%2 == 0 {
+				must(t, db.SetExpiring(nil, nil, key, value, db.Now()+base.Instant(time.Hour), Async))
+			} else {
+				must(t, db.Set(nil, nil, key, value, Async))
+			}
+		}
+		must(t, db.Compact(t.Context(), nil, nil))
+		files := 0
+		for _, l := range db.Metrics().Levels {
+			files += l.Files
+		}
+		disk.delay.Store(int64(time.Second))
+		work := time.Duration(files) * time.Second
+		time.Sleep(time.Hour + (1+purgeShare)*work/2)
+		synctest.Wait()
+		if n := db.Metrics().RecordsExpired; n < 300 || n > 700 {
+			t.Errorf("half of the time has purged %d of 1000 records in %d files", n, files)
+		}
+		time.Sleep((1 + purgeShare) * work)
+		synctest.Wait()
+		if n := db.Metrics().RecordsExpired; n != 1000 {
+			t.Errorf("%d of 1000 records are purged", n)
+		}
+		disk.delay.Store(0)
+		must(t, db.Close())
+	})
 }

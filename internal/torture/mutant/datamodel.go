@@ -74,6 +74,13 @@ var dataModelMutants = []Mutant{
 		Suites: []Suite{dataModel},
 	},
 	{
+		Name: "purges-do-not-rest", File: "internal/engine/compaction.go",
+		Old:    "	if job.Purge {",
+		New:    "	if false {",
+		Breaks: "purges are spread over time",
+		Suites: []Suite{engine},
+	},
+	{
 		Name: "tx-expiry-not-validated", File: "internal/engine/validate.go",
 		Old:    "expiry != 0 && expiry <= db.timeline.now() {",
 		New:    "expiry != 0 && false {",
