@@ -133,28 +133,32 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 
 // AppendGetExpiry is AppendGet that also tells when the key expires, 0 if never.
 func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
-	err = s.get(key, func(value []byte, at base.Instant) error {
-		dst, expiry = append(dst, value...), at
-		return nil
-	})
-	return dst, expiry, err
+	g := s.db.epochs.Enter()
+	defer g.Exit()
+	value, expiry, err := s.get(key)
+	if err != nil {
+		return dst, 0, err
+	}
+	return append(dst, value...), expiry, nil
 }
 
 // GetFunc is DB.GetFunc as of the snapshot.
 func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
-	return s.get(key, func(value []byte, _ base.Instant) error { return fn(value) })
-}
-
-func (s *Snapshot) get(key []byte, fn func(value []byte, expiry base.Instant) error) error {
 	g := s.db.epochs.Enter()
 	defer g.Exit()
+	value, _, err := s.get(key)
+	if err != nil {
+		return err
+	}
+	return fn(value)
+}
+
+// get finds what the snapshot sees of a key. The caller is in an epoch guard as
+// long as it uses the value.
+func (s *Snapshot) get(key []byte) (value []byte, expiry base.Instant, err error) {
 	rs, err := s.view()
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	value, expiry, err := s.db.getAt(rs, key, base.Hash(key), s.seq, s.moment)
-	if err != nil {
-		return err
-	}
-	return fn(value, expiry)
+	return s.db.getAt(rs, key, base.Hash(key), s.seq, s.moment)
 }

@@ -91,9 +91,10 @@ func (w *Writes) Spill(to Spilled, pins []Step) error {
 // newestSpilled returns the newest version of a key in the files, and the older
 // ones if it is an operand; nil if there is none.
 func (w *Writes) newestSpilled(key []byte) (*version, error) {
+	copied := bytes.Clone(key) // so that the caller's can stay on its stack
 	var newest, last *version
 	for seq := base.SeqNum(w.spilledTo); ; {
-		tr, value, found, err := w.spilled.Get(key, seq)
+		tr, value, found, err := w.spilled.Get(copied, seq)
 		if err != nil || !found {
 			return newest, err
 		}
