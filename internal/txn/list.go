@@ -23,7 +23,9 @@ type list struct {
 }
 
 const (
-	maxHeight       = 16
+	maxHeight = 16
+	// Pieces of memory begin small, for transactions of a few keys, and double.
+	memoryPieceMin  = 512
 	memoryPieceSize = 4 << 10
 	// versionBytes is about what a version takes besides its key and value.
 	versionBytes = 160
@@ -81,11 +83,17 @@ func (l *list) copy(b []byte) []byte {
 		return bytes.Clone(b)
 	}
 	if cap(l.memory)-len(l.memory) < len(b) {
-		l.memory = make([]byte, 0, memoryPieceSize)
+		l.memory = nextPiece(l.memory, len(b))
 	}
 	at := len(l.memory)
 	l.memory = append(l.memory, b...)
 	return l.memory[at:len(l.memory):len(l.memory)]
+}
+
+// nextPiece returns empty memory for at least so many bytes, after a full piece.
+func nextPiece(full []byte, need int) []byte {
+	size := min(max(2*cap(full), memoryPieceMin), memoryPieceSize)
+	return make([]byte, 0, max(size, need))
 }
 
 // links returns the links that lead from a node to the next ones; nil is the

@@ -80,7 +80,7 @@ func (r *Reads) FirstExpiry() (key []byte, expiry base.Instant) { return r.expir
 func (r *Reads) copy(b []byte, zeroes int) []byte {
 	need := len(b) + zeroes
 	if cap(r.memory)-len(r.memory) < need {
-		r.memory = make([]byte, 0, max(need, memoryPieceSize))
+		r.memory = nextPiece(r.memory, need)
 	}
 	at := len(r.memory)
 	r.memory = append(r.memory, b...)
