@@ -1,6 +1,6 @@
 package lightning
 
-import "github.com/lightningdb/lightning/internal/engine"
+import "github.com/lightningdb/lightning/internal/batch"
 
 // Batch is a list of writes that take effect together: after a crash all of
 // them are there or none, and no reader sees a part of them. Later writes of a
@@ -11,11 +11,11 @@ import "github.com/lightningdb/lightning/internal/engine"
 // A Batch is used by one goroutine at a time. After Commit it can be committed
 // again, which writes the same once more, or emptied with Reset and reused.
 type Batch struct {
-	inner *engine.Batch
+	inner *batch.Batch
 	space *space
 }
 
-func newBatch(s *space) *Batch { return &Batch{inner: new(engine.Batch), space: s} }
+func newBatch(s *space) *Batch { return &Batch{inner: new(batch.Batch), space: s} }
 
 // In returns a view of the batch that writes to the keyspace k. All views of a
 // batch are the same batch: any of them commits or resets it. Writes through a

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/feed"
 )
 
 // ChangeKind says what a change does. Kinds may be added: treat one that you do
@@ -18,18 +18,18 @@ type ChangeKind uint8
 const (
 	// ChangePut gives Key the value Value, until ExpiresAt. That a key has
 	// expired is no change: nothing is written then.
-	ChangePut = ChangeKind(engine.ChangeSet)
+	ChangePut = ChangeKind(feed.ChangeSet)
 	// ChangeDelete removes Key.
-	ChangeDelete = ChangeKind(engine.ChangeDelete)
+	ChangeDelete = ChangeKind(feed.ChangeDelete)
 	// ChangeDeleteRange removes all keys in [Key, End), nil for a bound meaning
 	// that there is none.
-	ChangeDeleteRange = ChangeKind(engine.ChangeDeleteRange)
+	ChangeDeleteRange = ChangeKind(feed.ChangeDeleteRange)
 	// ChangeMerge applies the operand Value to Key, with the merge operator of
 	// the keyspace.
-	ChangeMerge = ChangeKind(engine.ChangeMerge)
+	ChangeMerge = ChangeKind(feed.ChangeMerge)
 	// ChangeDropKeyspace drops the keyspace. A range delete of all its keys
 	// stands before it.
-	ChangeDropKeyspace = ChangeKind(engine.ChangeDropKeyspace)
+	ChangeDropKeyspace = ChangeKind(feed.ChangeDropKeyspace)
 )
 
 func (k ChangeKind) String() string {
@@ -69,7 +69,7 @@ type ChangeBatch struct {
 	// First and Last are its sequence numbers; each change has one. A feed goes
 	// on behind the batch at Last+1.
 	First, Last uint64
-	commit      *engine.Commit
+	commit      *feed.Commit
 }
 
 // Len returns the number of changes.
@@ -124,15 +124,15 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 // beyond the next commit gives ErrChangesAhead.
 func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, error] {
 	return func(yield func(*ChangeBatch, error) bool) {
-		feed, err := db.engine.Feed(base.SeqNum(from))
+		changes, err := db.engine.Feed(base.SeqNum(from))
 		if err != nil {
 			yield(nil, public(err))
 			return
 		}
-		defer feed.Close()
+		defer changes.Close()
 		for {
-			commit, err := feed.Next(ctx)
-			if errors.Is(err, engine.ErrFeedEnd) {
+			commit, err := changes.Next(ctx)
+			if errors.Is(err, feed.ErrEnd) {
 				return
 			}
 			if err != nil {

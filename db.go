@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/txn"
 )
 
@@ -44,7 +45,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 		return nil, public(err)
 	}
 	db := &DB{engine: e, opts: o, spillBytes: int64(o.Tree.MemtableBytes)}
-	db.space = space{engine: e, prefix: engine.AppendPrefix(nil, 0), durability: o.Durability.engine()}
+	db.space = space{engine: e, prefix: keyspace.AppendPrefix(nil, 0), durability: o.Durability.engine()}
 	return db, nil
 }
 
@@ -108,7 +109,7 @@ func (db *DB) NewBatch() *Batch { return newBatch(&db.space) }
 // Snapshot returns a view of the database at this moment, of all keyspaces. It
 // must be closed; until then the versions that it sees are kept on disk.
 func (db *DB) Snapshot() (*Snapshot, error) {
-	s, err := db.engine.Snapshot()
+	s, err := db.engine.Reads().Snapshot()
 	if err != nil {
 		return nil, public(err)
 	}
@@ -169,19 +170,19 @@ type KeyspaceOptions struct {
 	Merge string
 }
 
-func (o *KeyspaceOptions) settings() (engine.KeyspaceSettings, error) {
+func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
 	if o == nil {
-		return engine.KeyspaceSettings{}, nil
+		return keyspace.Settings{}, nil
 	}
 	switch {
 	case o.Compression > Small:
-		return engine.KeyspaceSettings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
+		return keyspace.Settings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
 	case o.TTL < 0:
-		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
+		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
 	case o.TTL > 0 && o.Merge != "":
-		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
+		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
 	}
-	return engine.KeyspaceSettings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
+	return keyspace.Settings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
 }
 
 // Keyspace returns the keyspace called name, making it if there is none. A

@@ -5,8 +5,12 @@ import (
 	"fmt"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -34,14 +38,14 @@ var (
 	ErrNoSpace = vfs.ErrNoSpace
 	// ErrLeaked is what Close returns, in addition to closing, when iterators
 	// or snapshots were left open.
-	ErrLeaked = engine.ErrLeaked
+	ErrLeaked = view.ErrLeaked
 
 	// ErrGap matches every *GapError.
-	ErrGap = engine.ErrGap
+	ErrGap = feed.ErrGap
 	// ErrChangesAhead says that DB.Changes was to begin at a write that is not
 	// even the next one: whoever asks knows writes that this database does not
 	// have.
-	ErrChangesAhead = engine.ErrChangesAhead
+	ErrChangesAhead = feed.ErrChangesAhead
 
 	// ErrEmptyKey says that a key has no bytes.
 	ErrEmptyKey = errors.New("key is empty")
@@ -50,21 +54,21 @@ var (
 	// ErrValueTooLarge says that a value has more than MaxValueBytes.
 	ErrValueTooLarge = errors.New("value is too large")
 	// ErrBatchTooLarge says that a batch would pass MaxBatchBytes.
-	ErrBatchTooLarge = engine.ErrBatchTooLarge
+	ErrBatchTooLarge = batch.ErrTooLarge
 	// ErrInvalidRange says that a range ends before it begins.
 	ErrInvalidRange = errors.New("range ends before it begins")
 
 	// ErrKeyspaceNotFound says that there is no keyspace of that name.
-	ErrKeyspaceNotFound = engine.ErrKeyspaceNotFound
+	ErrKeyspaceNotFound = keyspace.ErrNotFound
 	// ErrKeyspaceDropped says that the keyspace was dropped after the handle
 	// to it was made.
-	ErrKeyspaceDropped = engine.ErrKeyspaceDropped
+	ErrKeyspaceDropped = keyspace.ErrDropped
 	// ErrForeignKeyspace says that a handle belongs to another database than
 	// the batch or snapshot it was used with.
 	ErrForeignKeyspace = errors.New("keyspace belongs to another database")
 	// ErrKeyspaceDiffers says that a keyspace exists with other options than
 	// the ones asked for.
-	ErrKeyspaceDiffers = engine.ErrKeyspaceDiffers
+	ErrKeyspaceDiffers = keyspace.ErrDiffers
 	// ErrKeyspaceName says that a name cannot be that of a keyspace.
 	ErrKeyspaceName = errors.New("keyspace name must have 1 to 1024 bytes")
 )
@@ -170,7 +174,7 @@ func public(err error) error {
 	if err == nil || err == base.ErrNotFound {
 		return err
 	}
-	var gap *engine.GapError
+	var gap *feed.GapError
 	if errors.As(err, &gap) {
 		return &GapError{From: uint64(gap.From), Oldest: uint64(gap.Oldest), err: publicGap(gap)}
 	}
@@ -182,7 +186,7 @@ func public(err error) error {
 	if errors.As(err, &failed) {
 		return &MergeError{Operator: failed.Operator, Key: failed.Key, err: err}
 	}
-	var unknown *engine.UnknownOperatorError
+	var unknown *keyspace.UnknownOperatorError
 	if errors.As(err, &unknown) {
 		return &UnknownOperatorError{Operator: unknown.Operator, Keyspace: unknown.Keyspace, err: err}
 	}
@@ -194,7 +198,7 @@ func public(err error) error {
 }
 
 // publicGap makes the damage behind a gap a public one.
-func publicGap(gap *engine.GapError) error {
+func publicGap(gap *feed.GapError) error {
 	var damage *base.CorruptionError
 	if errors.As(gap.Err, &damage) {
 		return publicCorruption(damage, gap)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/commit"
 )
 
 // Forever is the time to live of a key that never expires, also in a keyspace
@@ -52,7 +52,7 @@ func (s *space) checkTTL(ttl time.Duration) error {
 }
 
 // putFor is put with a time to live.
-func (s *space) putFor(key, value []byte, ttl time.Duration, d engine.Durability) error {
+func (s *space) putFor(key, value []byte, ttl time.Duration, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *space) expiresAt(key []byte) (time.Time, error) {
 		return time.Time{}, err
 	}
 	var stack [keyStackBytes]byte
-	expiry, err := s.engine.Expiry(s.key(stack[:0], key))
+	expiry, err := s.engine.Reads().Expiry(s.key(stack[:0], key))
 	return asTime(expiry), public(err)
 }
 

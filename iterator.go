@@ -3,7 +3,7 @@ package lightning
 import (
 	"iter"
 
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // IterOptions bound an iterator. The zero value means all keys.
@@ -37,10 +37,10 @@ type ScanOptions struct {
 // An Iterator is used by one goroutine at a time and must be closed. It holds
 // the files and memory that it shows.
 type Iterator struct {
-	inner  *engine.Iterator // nil in a transaction
-	tx     *txIterator      // nil outside of one
-	prefix []byte           // of the keyspace
-	buf    []byte           // for the keys to seek to
+	inner  *view.Iterator // nil in a transaction
+	tx     *txIterator    // nil outside of one
+	prefix []byte         // of the keyspace
+	buf    []byte         // for the keys to seek to
 }
 
 // First moves to the first row.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"iter"
 
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/keyspace"
 )
 
 // Keyspace is a handle to a named keyspace: an independent range of keys in
@@ -16,10 +16,10 @@ type Keyspace struct {
 	db    *DB
 }
 
-func newKeyspace(db *DB, info *engine.KeyspaceInfo) *Keyspace {
+func newKeyspace(db *DB, info *keyspace.Info) *Keyspace {
 	k := &Keyspace{space: db.space, db: db}
 	k.space.info = info
-	k.space.prefix = engine.AppendPrefix(nil, info.ID)
+	k.space.prefix = keyspace.AppendPrefix(nil, info.ID)
 	return k
 }
 

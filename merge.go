@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/txn"
 )
@@ -57,7 +57,7 @@ var (
 	// keyspace never has one.
 	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
 	// ErrUnknownOperator matches every *UnknownOperatorError.
-	ErrUnknownOperator = engine.ErrUnknownOperator
+	ErrUnknownOperator = keyspace.ErrUnknownOperator
 )
 
 // UnknownOperatorError says that a keyspace needs a merge operator that

@@ -158,10 +158,10 @@ func (db *DB) Metrics() Metrics {
 		Cache: cacheMetrics(&e),
 		Log:   LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},
 		History: HistoryMetrics{
-			Segments:  e.History.Segments,
-			SizeBytes: e.History.SizeBytes,
-			OldestSeq: uint64(e.History.OldestSeq),
-			Feeds:     e.History.Feeds,
+			Segments:  e.Archive.Segments,
+			SizeBytes: e.Archive.SizeBytes,
+			OldestSeq: uint64(e.Archive.OldestSeq),
+			Feeds:     e.Archive.Feeds,
 		},
 		Flushes: WorkMetrics{Count: e.Flushes, WrittenBytes: e.FlushBytes, Time: e.FlushTime},
 		Compactions: CompactionMetrics{

@@ -6,8 +6,11 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -256,22 +259,24 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		FileBytes:     o.Tree.FileBytes,
 		L0Files:       o.Tree.L0Files,
 		AsyncDelay:    o.Log.AsyncDelay,
-		Codec:         codecPolicy(o.Compression),
-		CodecFor:      func(setting uint8) engine.CodecPolicy { return codecPolicy(Compression(setting)) },
-		Operators:     operators,
-		History:       engine.HistoryOptions(o.History),
-		ReadOnly:      o.ReadOnly,
-		MustExist:     o.MustExist,
-		TrackHandles:  o.Debug.TrackHandles,
+		Keyspaces: keyspace.Config{
+			Codec:     codecPolicy(o.Compression),
+			CodecFor:  func(setting uint8) keyspace.CodecPolicy { return codecPolicy(Compression(setting)) },
+			Operators: operators,
+		},
+		Archive:      feed.Retention(o.History),
+		ReadOnly:     o.ReadOnly,
+		MustExist:    o.MustExist,
+		TrackHandles: o.Debug.TrackHandles,
 	}
 }
 
-func (d Durability) engine() engine.Durability {
-	return [...]engine.Durability{Sync: engine.Sync, Flush: engine.Flush, Async: engine.Async}[d]
+func (d Durability) engine() commit.Durability {
+	return [...]commit.Durability{Sync: commit.Sync, Flush: commit.Buffered, Async: commit.Async}[d]
 }
 
 // codecPolicy says how a setting applies to the levels.
-func codecPolicy(c Compression) engine.CodecPolicy {
+func codecPolicy(c Compression) keyspace.CodecPolicy {
 	return func(level int, bottom bool) compress.Codec {
 		switch {
 		case c == NoCompression || level == 0:

@@ -3,14 +3,14 @@ package lightning
 import (
 	"iter"
 
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // Snapshot is a view of the database at one moment. It has the read verbs of
 // DB and is safe for concurrent use. It must be closed: until then the
 // versions that it sees cannot be dropped.
 type Snapshot struct {
-	inner *engine.Snapshot
+	inner *view.Snapshot
 	space space
 }
 

@@ -6,7 +6,10 @@ import (
 	"iter"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // space is a keyspace as the verbs of DB, Keyspace and Snapshot see it: the
@@ -14,9 +17,9 @@ import (
 // user's keys and the engine's, and checks the limits.
 type space struct {
 	engine     *engine.DB
-	info       *engine.KeyspaceInfo // nil for the default keyspace
+	info       *keyspace.Info // nil for the default keyspace
 	prefix     []byte
-	durability engine.Durability
+	durability commit.Durability
 	// foreign marks a keyspace of another database that was asked for in this
 	// one: every use of it fails.
 	foreign bool
@@ -71,7 +74,7 @@ func (s *space) appendGet(dst, key []byte) ([]byte, error) {
 		return dst, err
 	}
 	var stack [keyStackBytes]byte
-	dst, err := s.engine.AppendGet(dst, s.key(stack[:0], key))
+	dst, err := s.engine.Reads().AppendGet(dst, s.key(stack[:0], key))
 	return dst, public(err)
 }
 
@@ -80,7 +83,7 @@ func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
 		return err
 	}
 	var stack [keyStackBytes]byte
-	return public(s.engine.GetFunc(s.key(stack[:0], key), fn))
+	return public(s.engine.Reads().GetFunc(s.key(stack[:0], key), fn))
 }
 
 func (s *space) has(key []byte) (bool, error) {
@@ -95,7 +98,7 @@ func found(err error) (bool, error) {
 	return err == nil, err
 }
 
-func (s *space) multiGet(snap *engine.Snapshot, keys [][]byte, fn func(i int, value []byte, err error) error) error {
+func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	full := make([][]byte, len(keys))
 	for i, key := range keys {
 		if err := s.check(key); err != nil {
@@ -107,10 +110,10 @@ func (s *space) multiGet(snap *engine.Snapshot, keys [][]byte, fn func(i int, va
 	if snap != nil {
 		return public(snap.MultiGet(full, report))
 	}
-	return public(s.engine.MultiGet(full, report))
+	return public(s.engine.Reads().MultiGet(full, report))
 }
 
-func (s *space) put(key, value []byte, d engine.Durability) error {
+func (s *space) put(key, value []byte, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
@@ -121,21 +124,21 @@ func (s *space) put(key, value []byte, d engine.Durability) error {
 }
 
 // set writes a value that expires, unless expiry is 0.
-func (s *space) set(key, value []byte, expiry base.Instant, d engine.Durability) error {
+func (s *space) set(key, value []byte, expiry base.Instant, d commit.Durability) error {
 	if expiry == 0 {
 		return public(s.engine.Set(s.info, s.prefix, key, value, d))
 	}
 	return public(s.engine.SetExpiring(s.info, s.prefix, key, value, expiry, d))
 }
 
-func (s *space) delete(key []byte, d engine.Durability) error {
+func (s *space) delete(key []byte, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
 	return public(s.engine.Delete(s.info, s.prefix, key, d))
 }
 
-func (s *space) deleteRange(lo, hi []byte, d engine.Durability) error {
+func (s *space) deleteRange(lo, hi []byte, d commit.Durability) error {
 	first, end, empty, err := s.span(lo, hi)
 	if err != nil || empty {
 		return err
@@ -162,7 +165,7 @@ func (s *space) span(lo, hi []byte) (first, end []byte, empty bool, err error) {
 			return nil, nil, true, nil
 		}
 	}
-	end = engine.PrefixEnd(s.prefix)
+	end = keyspace.PrefixEnd(s.prefix)
 	if hi != nil {
 		end = s.key(nil, hi)
 	}
@@ -170,20 +173,20 @@ func (s *space) span(lo, hi []byte) (first, end []byte, empty bool, err error) {
 }
 
 // bounds translates the options of an iterator.
-func (s *space) bounds(o IterOptions) (engine.IterOptions, error) {
+func (s *space) bounds(o IterOptions) (view.IterOptions, error) {
 	lower, upper := o.Lower, o.Upper
 	if o.Prefix != nil {
 		if bytes.Compare(o.Prefix, lower) > 0 {
 			lower = o.Prefix
 		}
-		end := engine.PrefixEnd(o.Prefix)
+		end := keyspace.PrefixEnd(o.Prefix)
 		if end != nil && (upper == nil || bytes.Compare(end, upper) < 0) {
 			upper = end
 		}
 	}
 	if upper != nil && bytes.Compare(lower, upper) > 0 {
 		if o.Upper != nil && bytes.Compare(o.Lower, o.Upper) > 0 {
-			return engine.IterOptions{}, ErrInvalidRange
+			return view.IterOptions{}, ErrInvalidRange
 		}
 		lower = upper // the prefix and the bounds have nothing in common
 	}
@@ -192,19 +195,19 @@ func (s *space) bounds(o IterOptions) (engine.IterOptions, error) {
 		first = s.key(nil, lower)
 		end = first
 	}
-	return engine.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix)}, err
+	return view.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix)}, err
 }
 
-func (s *space) iterator(snap *engine.Snapshot, o IterOptions) (*Iterator, error) {
+func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) {
 	bounds, err := s.bounds(o)
 	if err != nil {
 		return nil, err
 	}
-	var it *engine.Iterator
+	var it *view.Iterator
 	if snap != nil {
 		it, err = snap.NewIterator(bounds)
 	} else {
-		it, err = s.engine.NewIterator(bounds)
+		it, err = s.engine.Reads().NewIterator(bounds)
 	}
 	if err != nil {
 		return nil, public(err)
@@ -212,7 +215,7 @@ func (s *space) iterator(snap *engine.Snapshot, o IterOptions) (*Iterator, error
 	return &Iterator{inner: it, prefix: s.prefix}, nil
 }
 
-func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
+func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	it, err := s.iterator(snap, o.IterOptions)
 	if err != nil {
 		return err

@@ -9,8 +9,12 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // Isolation says what a transaction that writes is kept apart from.
@@ -71,15 +75,15 @@ type Tx struct {
 type txCore struct {
 	db      *DB
 	options TxOptions
-	snap    *engine.Snapshot
+	snap    *view.Snapshot
 	writes  txn.Writes
 	reads   txn.Reads
 	cursors []*txn.Cursor // open ones
-	touched []*engine.KeyspaceInfo
-	spill   *engine.Spill // what of writes is in files; nil: nothing
-	owner   *txn.Owner    // of locks; nil before the first
-	hasRead bool          // something that is not its own write
-	failure error         // the first one that ended a Range
+	touched []*keyspace.Info
+	spill   *spill.Spill // what of writes is in files; nil: nothing
+	owner   *txn.Owner   // of locks; nil before the first
+	hasRead bool         // something that is not its own write
+	failure error        // the first one that ended a Range
 	// savepoints are those that can be used, in the order in which they were set.
 	savepoints    []savepoint
 	lastSavepoint int
@@ -127,7 +131,7 @@ func (db *DB) Begin(o TxOptions) (*Tx, error) {
 	if o.Context != nil && o.Context.Err() != nil {
 		return nil, context.Cause(o.Context)
 	}
-	snap, err := db.engine.Snapshot()
+	snap, err := db.engine.Reads().Snapshot()
 	if err != nil {
 		return nil, public(err)
 	}
@@ -484,7 +488,7 @@ func (tx *Tx) CommitWith(d Durability) error {
 	return tx.commit(d.engine())
 }
 
-func (tx *Tx) commit(d engine.Durability) error {
+func (tx *Tx) commit(d commit.Durability) error {
 	c := tx.core
 	if err := c.usable(); err != nil {
 		if !c.ended {
@@ -506,12 +510,12 @@ func (tx *Tx) commit(d engine.Durability) error {
 	if err != nil {
 		return public(err)
 	}
-	return publicConflict(c.db.engine.CommitChecked(batch, d, c.claim()))
+	return publicConflict(c.db.engine.CommitTx(batch, d, c.claim()))
 }
 
 // batch returns the writes as the engine takes them.
-func (c *txCore) batch() (*engine.Batch, error) {
-	b := new(engine.Batch)
+func (c *txCore) batch() (*batch.Batch, error) {
+	b := new(batch.Batch)
 	for _, info := range c.touched {
 		b.Touch(info)
 	}
@@ -519,7 +523,7 @@ func (c *txCore) batch() (*engine.Batch, error) {
 }
 
 // batchSink writes internal keys to a batch.
-type batchSink struct{ *engine.Batch }
+type batchSink struct{ *batch.Batch }
 
 func (s batchSink) Put(key, value []byte) error { return s.Set(nil, key, value) }
 func (s batchSink) PutExpiring(key, value []byte, expiry base.Instant) error {
@@ -529,7 +533,7 @@ func (s batchSink) Merge(key, operand []byte) error { return s.Batch.Merge(nil, 
 func (s batchSink) Delete(key []byte) error         { return s.Batch.Delete(nil, key) }
 
 // claim returns what must not have changed.
-func (c *txCore) claim() *engine.Check {
+func (c *txCore) claim() *view.ReadSet {
 	if c.options.Isolation == SnapshotIsolation {
 		c.writes.Each(c.reads.AddPoint, c.reads.AddSpan)
 	}
@@ -540,7 +544,7 @@ func (c *txCore) claim() *engine.Check {
 		return nil
 	}
 	c.reads.Freeze()
-	return &engine.Check{Since: c.snap.Seq(), Reads: &c.reads}
+	return &view.ReadSet{Since: c.snap.Seq(), Reads: &c.reads}
 }
 
 func publicConflict(err error) error {

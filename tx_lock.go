@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // GetForUpdate locks key until the transaction ends, and returns its value as
@@ -63,7 +63,7 @@ func (c *txCore) refresh(lo, hi []byte) error {
 		held.AddSpan(lo, hi)
 		return c.holds(held)
 	}
-	newer, err := c.db.engine.Snapshot()
+	newer, err := c.db.engine.Reads().Snapshot()
 	if err != nil {
 		return public(err)
 	}
@@ -82,5 +82,5 @@ func (c *txCore) holds(reads *txn.Reads) error {
 		return nil
 	}
 	reads.Freeze()
-	return publicConflict(c.db.engine.Holds(&engine.Check{Since: c.snap.Seq(), Reads: reads}))
+	return publicConflict(c.db.engine.Validate(&view.ReadSet{Since: c.snap.Seq(), Reads: reads}))
 }

@@ -40,12 +40,12 @@ func (c *txCore) commitSpilled() error {
 	if c.options.Isolation == SnapshotIsolation {
 		written = c.reads.AddPoint
 	}
-	err = c.db.engine.CommitUnlogged(&engine.Unlogged{
+	err = c.db.engine.CommitIngest(&engine.Ingest{
 		Records:   c.writes.Result(walk, written),
 		Deletes:   c.writes.Deletes(),
 		SizeBytes: c.spill.SizeBytes(),
 		Keyspaces: c.touched,
-		Check:     c.claim,
+		Reads:     c.claim,
 	})
 	if closeErr := walk.Close(); err == nil && closeErr != nil {
 		c.db.opts.Logger.Warn("close spilled writes", "err", closeErr) // they are committed

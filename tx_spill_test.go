@@ -70,8 +70,8 @@ func tables(t testing.TB, fs vfs.FS) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".sst") })
 }
 
-// noRemnants checks that a closed database has no file that it does not name.
-func noRemnants(t testing.TB, fs vfs.FS) {
+// noOrphans checks that a closed database has no file that it does not name.
+func noOrphans(t testing.TB, fs vfs.FS) {
 	t.Helper()
 	o := small(nil)
 	o.FS, o.ReadOnly = fs, true
@@ -224,7 +224,7 @@ func TestSpilledFilesGo(t *testing.T) {
 			wantErr(t, err, lightning.ErrClosed)
 			wantErr(t, tx.Put([]byte("x9"), nil), lightning.ErrClosed)
 			wantErr(t, it.Close(), nil)
-			noRemnants(t, fs) // although the transaction goes on
+			noOrphans(t, fs) // although the transaction goes on
 			wantErr(t, tx.Commit(), lightning.ErrClosed)
 		},
 	} {
@@ -254,7 +254,7 @@ func TestSpilledFilesGo(t *testing.T) {
 		if err := db.Close(); err != nil && !errors.Is(err, lightning.ErrClosed) {
 			t.Errorf("%s: close: %v", name, err)
 		}
-		noRemnants(t, fs)
+		noOrphans(t, fs)
 	}
 	db := open(t, small(fs))
 	if rows := contents(t, db); len(rows) != 31 || rows["x7"] != "commit" {
@@ -613,7 +613,7 @@ func TestCrashesOfSpilledTransactions(t *testing.T) {
 		checkSpillHistory(t, c.op.String(), db, c.stage)
 		must(t, db.Put([]byte("y"), []byte("after")))
 		must(t, db.Close())
-		noRemnants(t, c.fs)
+		noOrphans(t, c.fs)
 		if t.Failed() {
 			t.Fatalf("crash %d, before %v", crashes, c.op)
 		}
@@ -654,7 +654,7 @@ func TestFaultsInSpilledTransactions(t *testing.T) {
 				must(t, err)
 				checkSpillHistory(t, what, db, h.stage.Load())
 				must(t, db.Close())
-				noRemnants(t, disk)
+				noOrphans(t, disk)
 				if t.Failed() {
 					t.Fatal(what)
 				}

@@ -2,11 +2,12 @@ package base
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 )
 
 // This file knows what the stored values of some kinds have before the value of
-// the user; nobody else does.
+// the user; nobody else does. Decode takes every stored value apart.
 //
 // A record of KindSetExpiring stores, before the value of the user, the instant
 // from which on the key counts as absent: nanoseconds since 1970 UTC, 8 bytes,
@@ -36,14 +37,41 @@ func AppendExpiry(dst []byte, expiry Instant) []byte {
 	return binary.LittleEndian.AppendUint64(dst, uint64(expiry))
 }
 
-// SplitExpiry takes the stored value of a record of KindSetExpiring apart. ok is
-// false if it is none.
-func SplitExpiry(stored []byte) (expiry Instant, value []byte, ok bool) {
-	if len(stored) < ExpiryBytes {
-		return 0, nil, false
+// Stored is what the stored value of a record says. Value aliases it.
+type Stored struct {
+	Value  []byte  // of the user; of a merge its operand
+	Expiry Instant // of a set; 0: never
+	Oldest SeqNum  // of a merge: the oldest operand that it stands for
+}
+
+// Decode takes the stored value of a record apart. The error is a
+// *CorruptionError that does not know its file.
+func Decode(tr Trailer, stored []byte) (Stored, error) {
+	switch tr.Kind() {
+	case KindSetExpiring:
+		if len(stored) >= ExpiryBytes {
+			expiry := Instant(binary.LittleEndian.Uint64(stored))
+			if expiry > 0 {
+				return Stored{Value: stored[ExpiryBytes:], Expiry: expiry}, nil
+			}
+		}
+		return Stored{}, malformed("expiring record")
+	case KindMerge:
+		if len(stored) >= ReachBytes {
+			reach := binary.LittleEndian.Uint64(stored)
+			if reach <= uint64(tr.Seq()) {
+				return Stored{Value: stored[ReachBytes:], Oldest: tr.Seq() - SeqNum(reach)}, nil
+			}
+		}
+		return Stored{}, malformed("merge operand")
 	}
-	expiry = Instant(binary.LittleEndian.Uint64(stored))
-	return expiry, stored[ExpiryBytes:], expiry > 0
+	return Stored{Value: stored}, nil
+}
+
+// malformed says that what comes before the value of a record is not what it
+// should be.
+func malformed(kind string) error {
+	return &CorruptionError{Offset: -1, Kind: kind, Err: errors.New("malformed value")}
 }
 
 // Dead reports whether a record is an expiring one whose time had come at an
@@ -52,8 +80,8 @@ func (r *Record) Dead(at Instant) bool {
 	if r.Trailer.Kind() != KindSetExpiring {
 		return false
 	}
-	expiry, _, ok := SplitExpiry(r.Value)
-	return ok && expiry <= at
+	stored, err := Decode(r.Trailer, r.Value)
+	return err == nil && stored.Expiry <= at
 }
 
 // ReachBytes is what the reach takes of a stored operand.
@@ -63,18 +91,4 @@ const ReachBytes = 8
 // stands for those from sequence number oldest on, newest being its own.
 func AppendReach(dst []byte, oldest, newest SeqNum) []byte {
 	return binary.LittleEndian.AppendUint64(dst, uint64(newest-oldest))
-}
-
-// SplitOperand takes the stored value of a record of KindMerge with sequence
-// number newest apart: oldest is that of the oldest operand it stands for. ok is
-// false if it is none.
-func SplitOperand(newest SeqNum, stored []byte) (oldest SeqNum, operand []byte, ok bool) {
-	if len(stored) < ReachBytes {
-		return 0, nil, false
-	}
-	reach := binary.LittleEndian.Uint64(stored)
-	if reach > uint64(newest) {
-		return 0, nil, false
-	}
-	return newest - SeqNum(reach), stored[ReachBytes:], true
 }

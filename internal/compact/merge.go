@@ -3,7 +3,6 @@ package compact
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/merge"
@@ -39,16 +38,14 @@ func (m *mergeRun) add(rec *base.Record) error {
 	if len(m.trailers) > 0 && seq >= m.oldest {
 		return nil
 	}
-	oldest, operand, ok := base.SplitOperand(seq, rec.Value)
-	if !ok {
-		return errOperand
+	operand, err := base.Decode(rec.Trailer, rec.Value)
+	if err != nil {
+		return err
 	}
-	m.trailers, m.oldest = append(m.trailers, rec.Trailer), oldest
-	m.operands = append(m.operands, m.copy(operand))
+	m.trailers, m.oldest = append(m.trailers, rec.Trailer), operand.Oldest
+	m.operands = append(m.operands, m.copy(operand.Value))
 	return nil
 }
-
-var errOperand = errors.New("malformed merge operand")
 
 func (m *mergeRun) copy(b []byte) []byte {
 	at := len(m.memory)

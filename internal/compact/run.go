@@ -20,10 +20,10 @@ type Config struct {
 	// two neighbours only the newest version of a key can be seen; such a gap
 	// is called a stripe.
 	Snapshots []base.SeqNum
-	// Moments are, for each stripe, the earliest moment at which one who reads
+	// ReadTimes are, for each stripe, the earliest moment at which one who reads
 	// in it, or in a newer one, lives: there is one more than Snapshots. What
 	// has expired by then is a delete. Nil: nothing has expired.
-	Moments []base.Instant
+	ReadTimes []base.Instant
 	// Operators tells the merge operator of a key; nil where there is none.
 	Operators merge.Operators
 	// RangeDeletes are the tombstones of all inputs.
@@ -171,7 +171,7 @@ func (r *runner) hidden(rec *base.Record, stripe int) bool {
 
 // expired reports whether the record has expired for all who could see it.
 func (r *runner) expired(rec *base.Record, stripe int) bool {
-	return r.cfg.Moments != nil && rec.Dead(r.cfg.Moments[stripe])
+	return r.cfg.ReadTimes != nil && rec.Dead(r.cfg.ReadTimes[stripe])
 }
 
 // droppable reports whether nobody can see the record, and nothing is left for

@@ -103,7 +103,7 @@ func randomInput(rng *rand.Rand) input {
 // momentOf is the moment at which a reader at seq lives.
 func momentOf(seq base.SeqNum) base.Instant { return base.Instant(min(seq, lastSeq)) }
 
-func (in *input) moments() []base.Instant {
+func (in *input) readTimes() []base.Instant {
 	var out []base.Instant
 	for _, seq := range in.snapshots {
 		out = append(out, momentOf(seq))
@@ -224,7 +224,7 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 		operators := newListing(rng)
 		cfg := Config{
 			Snapshots: in.snapshots, RangeDeletes: deletes, Bottom: rng.IntN(2) == 0,
-			Moments: in.moments(), Operators: operators,
+			ReadTimes: in.readTimes(), Operators: operators,
 			FileBytes: int64(rng.IntN(2) * 600),
 			Border: func(prev, next []byte, _ int64) bool {
 				return prev[2] != next[2] && next[2] == '5'
@@ -276,7 +276,7 @@ func TestRunHidesWhatLiesBelow(t *testing.T) {
 		}
 		w, operators := newWorkshop(t), newListing(rng)
 		files, _, err := Run(context.Background(), &records{rows: above}, Config{
-			Snapshots: in.snapshots, Moments: in.moments(), Operators: operators,
+			Snapshots: in.snapshots, ReadTimes: in.readTimes(), Operators: operators,
 			RangeDeletes: rangedel.Build(deletesAbove), FileBytes: int64(rng.IntN(2) * 300),
 			Border:    func(_, _ []byte, _ int64) bool { return false },
 			NewWriter: w.newWriter,

@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -26,7 +29,7 @@ import (
 func stall(fs *faultfs.FS) (reached chan struct{}, release func()) {
 	reached = make(chan struct{})
 	goOn := make(chan struct{})
-	fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Before: func(vfs.Op) {
+	fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Before: func(vfs.Op) {
 		close(reached)
 		<-goOn
 	}})
@@ -56,7 +59,7 @@ func TestFlushKeepsTheLogOfNewerWrites(t *testing.T) {
 		reached, release := stall(faulty)
 		var crashed *memfs.FS
 		second := make(chan struct{})
-		faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Nth: 2, Before: func(vfs.Op) {
+		faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Nth: 2, Before: func(vfs.Op) {
 			crashed = under.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})
 			close(second)
 		}})
@@ -66,21 +69,21 @@ func TestFlushKeepsTheLogOfNewerWrites(t *testing.T) {
 		}
 		put := func(key string) {
 			t.Helper()
-			must(t, db.Set(nil, []byte{0}, []byte(key), []byte(rows[key]), Sync))
+			must(t, db.Set(nil, []byte{0}, []byte(key), []byte(rows[key]), commit.Sync))
 		}
 		put("a")
-		must(t, db.alone(db.rotate))
+		must(t, db.commits.Alone(db.rotate))
 		<-reached
 		put("b")
 		if !large {
-			must(t, db.alone(db.rotate))
+			must(t, db.commits.Alone(db.rotate))
 		}
 		put("c")
 		release()
 		<-second
 		must(t, db.Close())
 		db = openTest(t, testOptions(crashed))
-		expectRows(t, "after a power loss behind the flush", db.AppendGet, rows)
+		expectRows(t, "after a power loss behind the flush", db.Reads().AppendGet, rows)
 		must(t, db.Close())
 	}
 }
@@ -93,36 +96,36 @@ func TestReadsBesideFlush(t *testing.T) {
 	reached, release := stall(faulty)
 	set := func(key, value string) {
 		t.Helper()
-		must(t, db.Set(nil, []byte{0}, []byte(key), []byte(value), Async))
+		must(t, db.Set(nil, []byte{0}, []byte(key), []byte(value), commit.Async))
 	}
 	set("a", "1")
 	set("b", "1")
 	set("c", "1")
-	before, err := db.Snapshot()
+	before, err := db.Reads().Snapshot()
 	must(t, err)
-	must(t, db.alone(db.rotate))
+	must(t, db.commits.Alone(db.rotate))
 	<-reached
-	must(t, db.DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), Async))
-	must(t, db.Delete(nil, []byte{0}, []byte("c"), Async))
-	b := new(Batch) // makes the third memory: a large one
+	must(t, db.DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), commit.Async))
+	must(t, db.Delete(nil, []byte{0}, []byte("c"), commit.Async))
+	b := new(batch.Batch) // makes the third memory: a large one
 	must(t, b.Set([]byte{0}, []byte("b"), bytes.Repeat([]byte("b"), 100<<10)))
 	must(t, b.Set([]byte{0}, []byte("d"), []byte("2")))
 	rows := map[string]string{"a": "", "b": "1", "c": "", "d": ""}
-	expectRows(t, "one memtable waits", db.AppendGet, rows)
-	must(t, db.alone(db.rotate))
-	expectRows(t, "two memtables wait", db.AppendGet, rows)
+	expectRows(t, "one memtable waits", db.Reads().AppendGet, rows)
+	must(t, db.commits.Alone(db.rotate))
+	expectRows(t, "two memtables wait", db.Reads().AppendGet, rows)
 	expectRows(t, "two memtables wait, snapshot", before.AppendGet, map[string]string{"a": "1", "b": "1", "c": "1", "d": ""})
 	release()
 	must(t, db.Flush(context.Background()))
 
 	reached, release = stall(faulty)
 	set("e", "2")
-	middle, err := db.Snapshot()
+	middle, err := db.Reads().Snapshot()
 	must(t, err)
-	must(t, db.Commit(b, Async)) // rotates
+	must(t, db.Commit(b, commit.Async)) // rotates
 	<-reached
 	rows["b"], rows["d"], rows["e"] = string(bytes.Repeat([]byte("b"), 100<<10)), "2", "2"
-	expectRows(t, "a large batch waits", db.AppendGet, rows)
+	expectRows(t, "a large batch waits", db.Reads().AppendGet, rows)
 	expectRows(t, "a large batch waits, snapshot", middle.AppendGet, map[string]string{"b": "1", "d": "", "e": "2"})
 	release()
 	must(t, before.Close())
@@ -143,12 +146,12 @@ func TestFlushLeavesInputsOfRunningCompaction(t *testing.T) {
 	compacted := make(chan error)
 	go func() { compacted <- db.Compact(ctx, nil, nil) }()
 	<-reached
-	must(t, db.DeleteRange(nil, []byte("\x00"), []byte("\x01"), Sync))
+	must(t, db.DeleteRange(nil, []byte("\x00"), []byte("\x01"), commit.Sync))
 	must(t, db.Flush(ctx))
 	release()
 	must(t, <-compacted)
-	must(t, db.Set(nil, []byte{0}, []byte("after"), nil, Sync))
-	expectRows(t, "after the compaction", db.AppendGet, map[string]string{"a00000": "", "a00299": ""})
+	must(t, db.Set(nil, []byte{0}, []byte("after"), nil, commit.Sync))
+	expectRows(t, "after the compaction", db.Reads().AppendGet, map[string]string{"a00000": "", "a00299": ""})
 	must(t, db.Close())
 }
 
@@ -158,17 +161,15 @@ func TestRotatedLogBecomesDurable(t *testing.T) {
 	under := memfs.New()
 	faulty := faultfs.New(under)
 	db := openTest(t, testOptions(faulty))
-	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Sticky: true, Err: syscall.EIO})
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), Async))
-	end := db.log.Appended()
-	must(t, db.alone(db.rotate))
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
+	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Async))
+	end := db.segments.log.Appended()
+	must(t, db.commits.Alone(db.rotate))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	err := db.waitFor(ctx, func() bool { return db.log.Durable() >= end })
-	db.mu.Unlock()
-	must(t, err)
+	must(t, db.changed.wait(ctx, func() bool { return db.segments.log.Durable() >= end }))
 	crashed := openTest(t, testOptions(under.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})))
-	expectRows(t, "after a power loss", crashed.AppendGet, map[string]string{"a": "1"})
+	expectRows(t, "after a power loss", crashed.Reads().AppendGet, map[string]string{"a": "1"})
 	must(t, crashed.Close())
 	db.Close() // cannot flush
 }
@@ -182,23 +183,18 @@ func TestLogIsNamedBeforeItsFirstRecord(t *testing.T) {
 		faulty := faultfs.New(under)
 		db := openTest(t, testOptions(faulty))
 		synctest.Wait()
-		faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Sticky: true, Err: syscall.EIO})
+		faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
 		goOn := make(chan struct{})
 		faulty.Add(faultfs.Rule{Kinds: vfs.OpWrite, Name: "*.manifest", Before: func(vfs.Op) { <-goOn }})
-		must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), Sync))
-		must(t, db.alone(db.rotate)) // into the segment that was ready
+		must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
+		must(t, db.commits.Alone(db.rotate)) // into the segment that was ready
 		done := make(chan error, 1)
 		go func() {
-			err := db.alone(func() error {
-				if db.state.Load().mem.empty() {
-					db.waitForFlushes(1)
-					defer db.mu.Unlock()
-					return db.switchMemtable()
-				}
+			err := db.commits.Alone(func() error {
 				return db.rotate()
 			})
 			if err == nil {
-				err = db.Set(nil, []byte{0}, []byte("b"), []byte("2"), Sync)
+				err = db.Set(nil, []byte{0}, []byte("b"), []byte("2"), commit.Sync)
 			}
 			done <- err
 		}()
@@ -209,7 +205,7 @@ func TestLogIsNamedBeforeItsFirstRecord(t *testing.T) {
 		if acknowledged {
 			rows["b"] = "2"
 		}
-		expectRows(t, "after a power loss", crashed.AppendGet, rows)
+		expectRows(t, "after a power loss", crashed.Reads().AppendGet, rows)
 		must(t, crashed.Close())
 		close(goOn)
 		must(t, <-done)
@@ -231,7 +227,7 @@ type exchangedFile struct {
 
 func (f *exchangingFS) Create(name string) (vfs.File, error) {
 	file, err := f.FS.Create(name)
-	if err != nil || filepath.Ext(name) != tableSuffix || f.other == nil {
+	if err != nil || filepath.Ext(name) != ".sst" || f.other == nil {
 		return file, err
 	}
 	return exchangedFile{file, func() { f.other(name) }}, nil
@@ -252,7 +248,7 @@ func TestExchangedOutputIsRefused(t *testing.T) {
 	opts.HotCacheBytes = 0
 	db := openTest(t, opts)
 	fs.other = func(name string) {
-		num, _ := parseTableName(filepath.Base(name))
+		num, _ := store.ParseTableName(filepath.Base(name))
 		f, err := under.Create(name)
 		must(t, err)
 		w := sstable.NewWriter(f, sstable.WriterOptions{
@@ -262,11 +258,11 @@ func TestExchangedOutputIsRefused(t *testing.T) {
 		_, err = w.Finish()
 		must(t, err)
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("value"), Sync))
-	if err := db.Flush(context.Background()); !errors.Is(err, errOutputDiffers) {
+	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("value"), commit.Sync))
+	if err := db.Flush(context.Background()); !errors.Is(err, store.ErrOutputDiffers) {
 		t.Errorf("flush into an exchanged table: %v", err)
 	}
-	expectRows(t, "after the flush", db.AppendGet, map[string]string{"a": "value"})
+	expectRows(t, "after the flush", db.Reads().AppendGet, map[string]string{"a": "value"})
 	db.Close() // cannot flush
 }
 
@@ -276,21 +272,21 @@ func TestFailedFlushLeavesNoTable(t *testing.T) {
 		fs := memfs.New()
 		faulty := faultfs.New(fs)
 		db := openTest(t, testOptions(faulty))
-		must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), Sync))
-		faulty.Add(faultfs.Rule{Kinds: kind, Name: "*" + tableSuffix, Err: syscall.EIO})
+		must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
+		faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.sst", Err: syscall.EIO})
 		if err := db.Flush(context.Background()); !errors.Is(err, syscall.EIO) {
 			t.Errorf("flush with a failed %v: %v", kind, err)
 		}
 		names, err := fs.List("db")
 		must(t, err)
 		for _, name := range names {
-			if filepath.Ext(name) == tableSuffix {
+			if filepath.Ext(name) == ".sst" {
 				t.Errorf("a failed %v leaves %s", kind, name)
 			}
 		}
 		must(t, db.Close())
 		db = openTest(t, testOptions(fs))
-		expectRows(t, "after a reopen", db.AppendGet, map[string]string{"a": "1"})
+		expectRows(t, "after a reopen", db.Reads().AppendGet, map[string]string{"a": "1"})
 		must(t, db.Close())
 	}
 }
@@ -303,12 +299,12 @@ func TestCloseWaitsForReads(t *testing.T) {
 	db := openTest(t, opts)
 	fillFile(t, db, "a", 300)
 	read := func(row string) error {
-		_, err := db.AppendGet(nil, append([]byte{0}, row...))
+		_, err := db.Reads().AppendGet(nil, append([]byte{0}, row...))
 		return err
 	}
 	must(t, read("a00000")) // opens the table
 	reached, goOn := make(chan struct{}), make(chan struct{})
-	faulty.Add(faultfs.Rule{Kinds: vfs.OpRead, Name: "*" + tableSuffix, Before: func(vfs.Op) {
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpRead, Name: "*.sst", Before: func(vfs.Op) {
 		close(reached)
 		<-goOn
 	}})
@@ -338,12 +334,12 @@ func TestMemoryOutlivesReaders(t *testing.T) {
 	value := bytes.Repeat([]byte("v"), 1000)
 	for _, table := range []bool{false, true} {
 		db := openTest(t, testOptions(memfs.New()))
-		must(t, db.Set(nil, []byte{0}, []byte("a"), value, Async))
+		must(t, db.Set(nil, []byte{0}, []byte("a"), value, commit.Async))
 		if table {
 			must(t, db.Flush(context.Background()))
 		}
 		closed := make(chan error, 1)
-		err := db.GetFunc([]byte("\x00a"), func(v []byte) error {
+		err := db.Reads().GetFunc([]byte("\x00a"), func(v []byte) error {
 			must(t, db.Flush(context.Background()))
 			fillFile(t, db, "b", 100)
 			go func() { closed <- db.Close() }()

@@ -8,6 +8,9 @@ import (
 	"weak"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -21,7 +24,7 @@ func closeDuring(t *testing.T, prepare func(db *DB), job func(db *DB) error) (jo
 	db := openTest(t, testOptions(faulty))
 	prepare(db)
 	reached, release := make(chan struct{}), make(chan struct{})
-	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Before: func(vfs.Op) {
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Before: func(vfs.Op) {
 		close(reached)
 		<-release
 	}})
@@ -34,7 +37,7 @@ func closeDuring(t *testing.T, prepare func(db *DB), job func(db *DB) error) (jo
 	return <-jobDone, <-closeDone
 }
 
-// Flush and Compact that are overtaken by Close say ErrClosed. They said that
+// commit.Buffered and Compact that are overtaken by Close say ErrClosed. They said that
 // the context was cancelled, which was the engine's own and not the caller's.
 func TestCloseOvertakes(t *testing.T) {
 	ctx := context.Background()
@@ -57,18 +60,18 @@ func TestCloseOvertakes(t *testing.T) {
 	}
 }
 
-// A sync of the log, or the delayed flush of an Async commit, that finds the
+// A sync of the log, or the delayed flush of an commit.Async commit, that finds the
 // log closed must not count as a failed write. It poisoned the database in the
 // middle of Close, which then failed and left the log behind.
 func TestLateSyncDoesNotFailClose(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	fill(t, db, "a", 1)
-	must(t, db.log.Close()) // as far as Close has come when SyncLog, begun before, goes on
+	must(t, db.segments.log.Close()) // as far as Close has come when SyncLog, begun before, goes on
 	if err := db.SyncLog(); !errors.Is(err, base.ErrClosed) {
 		t.Errorf("late sync: %v", err)
 	}
-	if f := db.failure.Load(); f != nil {
-		t.Errorf("poisoned: %v", f.err)
+	if err := db.health.err(); err != nil {
+		t.Errorf("poisoned: %v", err)
 	}
 	must(t, db.Close())
 }
@@ -78,19 +81,15 @@ func TestLateSyncDoesNotFailClose(t *testing.T) {
 func TestKeyspaceBehindClose(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	var closed, late chan error
-	err := db.alone(func() error {
+	err := db.commits.Alone(func() error {
 		begin := func(waiting int, call func() error) chan error {
 			done := make(chan error, 1)
 			go func() { done <- call() }()
-			for queued := 0; queued < waiting; {
-				db.pipeline.mu.Lock()
-				queued = len(db.pipeline.queue)
-				db.pipeline.mu.Unlock()
-			}
+			waitForQueue(db, waiting)
 			return done
 		}
 		closed = begin(1, db.Close)
-		late = begin(2, func() error { _, err := db.Keyspace("late", KeyspaceSettings{}); return err })
+		late = begin(2, func() error { _, err := db.Keyspace("late", keyspace.Settings{}); return err })
 		return nil
 	})
 	must(t, err)
@@ -108,9 +107,9 @@ func TestClosedDatabaseIsForgotten(t *testing.T) {
 	use := func() weak.Pointer[DB] {
 		db, err := Open("db", testOptions(memfs.New()))
 		must(t, err)
-		must(t, db.Set(nil, []byte{0}, []byte("k"), []byte("v"), Sync))
+		must(t, db.Set(nil, []byte{0}, []byte("k"), []byte("v"), commit.Sync))
 		must(t, db.Flush(context.Background()))
-		it, err := db.NewIterator(IterOptions{})
+		it, err := db.Reads().NewIterator(view.IterOptions{})
 		must(t, err)
 		for ok := it.First(); ok; ok = it.Next() {
 		}

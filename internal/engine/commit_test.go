@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -19,11 +22,7 @@ import (
 func queue(db *DB, n int, call func() error) chan error {
 	done := make(chan error, 1)
 	go func() { done <- call() }()
-	for queued := 0; queued < n; {
-		db.pipeline.mu.Lock()
-		queued = len(db.pipeline.queue)
-		db.pipeline.mu.Unlock()
-	}
+	waitForQueue(db, n)
 	return done
 }
 
@@ -34,11 +33,11 @@ func TestGroupIsAsDurableAsItsStrictestMember(t *testing.T) {
 		fs := memfs.New()
 		db := openTest(t, testOptions(fs))
 		var waiting []chan error
-		must(t, db.alone(func() error {
+		must(t, db.commits.Alone(func() error {
 			for i := range 3 {
-				d := Async
+				d := commit.Async
 				if i == strict {
-					d = Sync
+					d = commit.Sync
 				}
 				waiting = append(waiting, queue(db, i+1, func() error {
 					return db.Set(nil, []byte{0}, fmt.Append(nil, i), []byte("1"), d)
@@ -48,7 +47,7 @@ func TestGroupIsAsDurableAsItsStrictestMember(t *testing.T) {
 		}))
 		must(t, <-waiting[strict])
 		crashed := openTest(t, testOptions(fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})))
-		expectRows(t, "after a power loss", crashed.AppendGet, map[string]string{fmt.Sprint(strict): "1"})
+		expectRows(t, "after a power loss", crashed.Reads().AppendGet, map[string]string{fmt.Sprint(strict): "1"})
 		must(t, crashed.Close())
 		for i, w := range waiting {
 			if i != strict {
@@ -64,17 +63,17 @@ func TestGroupIsAsDurableAsItsStrictestMember(t *testing.T) {
 // reach.
 func TestBatchBehindDropIsRefused(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
-	info, err := db.Keyspace("k", KeyspaceSettings{})
+	info, err := db.Keyspace("k", keyspace.Settings{})
 	must(t, err)
-	prefix := AppendPrefix(nil, info.ID)
-	b := new(Batch)
+	prefix := keyspace.AppendPrefix(nil, info.ID)
+	b := new(batch.Batch)
 	must(t, b.Set(prefix, []byte("a"), []byte("1")))
 	b.Touch(info)
 	must(t, db.DropKeyspace("k"))
-	if err := db.Commit(b, Async); !errors.Is(err, ErrKeyspaceDropped) {
+	if err := db.Commit(b, commit.Async); !errors.Is(err, keyspace.ErrDropped) {
 		t.Errorf("commit behind the drop: %v", err)
 	}
-	if _, err := db.AppendGet(nil, append(prefix, 'a')); !errors.Is(err, base.ErrNotFound) {
+	if _, err := db.Reads().AppendGet(nil, append(prefix, 'a')); !errors.Is(err, base.ErrNotFound) {
 		t.Errorf("the key of a dropped keyspace: %v", err)
 	}
 	must(t, db.Close())
@@ -85,16 +84,16 @@ func TestBatchBehindDropIsRefused(t *testing.T) {
 func TestDropIsDurableBeforeTheName(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, testOptions(fs))
-	info, err := db.Keyspace("k", KeyspaceSettings{})
+	info, err := db.Keyspace("k", keyspace.Settings{})
 	must(t, err)
-	prefix := AppendPrefix(nil, info.ID)
-	must(t, db.Set(info, prefix, []byte("a"), []byte("1"), Sync))
+	prefix := keyspace.AppendPrefix(nil, info.ID)
+	must(t, db.Set(info, prefix, []byte("a"), []byte("1"), commit.Sync))
 	must(t, db.DropKeyspace("k"))
 	crashed := openTest(t, testOptions(fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})))
-	if crashed.lookKeyspace("k") != nil {
+	if crashed.keyspaces.ByName("k") != nil {
 		t.Error("the keyspace is back")
 	}
-	if _, err := crashed.AppendGet(nil, append(prefix, 'a')); !errors.Is(err, base.ErrNotFound) {
+	if _, err := crashed.Reads().AppendGet(nil, append(prefix, 'a')); !errors.Is(err, base.ErrNotFound) {
 		t.Errorf("the key of a dropped keyspace after a power loss: %v", err)
 	}
 	must(t, crashed.Close())
@@ -112,11 +111,11 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 	const keys = 300
 	key := func(i int) []byte { return fmt.Appendf([]byte{0}, "%05d", i) }
 	commit := func(n int) {
-		b := new(Batch)
+		b := new(batch.Batch)
 		for i := range keys {
 			must(t, b.Set(nil, key(i), fmt.Appendf(nil, "%07d", n)))
 		}
-		must(t, db.Commit(b, Async))
+		must(t, db.Commit(b, commit.Async))
 	}
 	commit(0)
 	var acknowledged atomic.Int64
@@ -138,7 +137,7 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 		for !stop.Load() {
 			least := acknowledged.Load()
 			var seen [2]int64
-			err := db.MultiGet(pair, func(i int, v []byte, err error) error {
+			err := db.Reads().MultiGet(pair, func(i int, v []byte, err error) error {
 				seen[i] = number(v)
 				return err
 			})
@@ -151,7 +150,7 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 		var dst []byte
 		for !stop.Load() {
 			least := acknowledged.Load()
-			v, err := db.AppendGet(dst[:0], key(0))
+			v, err := db.Reads().AppendGet(dst[:0], key(0))
 			if err != nil || number(v) < least {
 				fail("a get says %q (%v); %d was acknowledged", v, err, least)
 			}
@@ -172,17 +171,17 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 func TestFailedManifestRefusesCommits(t *testing.T) {
 	faulty := faultfs.New(memfs.New())
 	db := openTest(t, testOptions(faulty))
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), Sync))
+	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
 	rule := faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.manifest", Err: syscall.EIO})
-	if _, err := db.Keyspace("k", KeyspaceSettings{}); !errors.Is(err, syscall.EIO) && rule.Fired() > 0 {
+	if _, err := db.Keyspace("k", keyspace.Settings{}); !errors.Is(err, syscall.EIO) && rule.Fired() > 0 {
 		t.Errorf("keyspace on a failed manifest: %v", err)
 	}
-	for _, d := range []Durability{Async, Flush, Sync} {
+	for _, d := range []commit.Durability{commit.Async, commit.Buffered, commit.Sync} {
 		if err := db.Set(nil, []byte{0}, []byte("b"), []byte("2"), d); !errors.Is(err, syscall.EIO) {
 			t.Errorf("durability %d after a failed manifest: %v", d, err)
 		}
 	}
-	expectRows(t, "after the failure", db.AppendGet, map[string]string{"a": "1", "b": ""})
+	expectRows(t, "after the failure", db.Reads().AppendGet, map[string]string{"a": "1", "b": ""})
 	if err := db.Close(); !errors.Is(err, syscall.EIO) {
 		t.Errorf("close: %v", err)
 	}
@@ -223,7 +222,7 @@ func TestDirectoryIsNotSyncedAgain(t *testing.T) {
 			t.Errorf("sync of the directory: %v", err)
 		}
 	}
-	if err := db.Set(nil, []byte{0}, []byte("a"), nil, Sync); !errors.Is(err, syscall.EIO) {
+	if err := db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync); !errors.Is(err, syscall.EIO) {
 		t.Errorf("put after a failed sync of the directory: %v", err)
 	}
 	db.Close() // refuses to flush

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
@@ -29,48 +30,16 @@ func (c *steppedClock) step(d time.Duration) { c.by.Add(int64(d)) }
 
 func (db *DB) putFor(t *testing.T, key string, ttl time.Duration) {
 	t.Helper()
-	must(t, db.SetExpiring(nil, []byte{0}, []byte(key), []byte("v"), db.Now()+base.Instant(ttl), Sync))
+	must(t, db.SetExpiring(nil, []byte{0}, []byte(key), []byte("v"), db.Now()+base.Instant(ttl), commit.Sync))
 }
 
 func (db *DB) lives(t *testing.T, key string) bool {
 	t.Helper()
-	_, err := db.AppendGet(nil, append([]byte{0}, key...))
+	_, err := db.Reads().AppendGet(nil, append([]byte{0}, key...))
 	if err != nil && !errors.Is(err, base.ErrNotFound) {
 		t.Fatal(err)
 	}
 	return err == nil
-}
-
-func TestTimelineNeverGoesBack(t *testing.T) {
-	c := &steppedClock{Clock: clock.System}
-	var line timeline
-	line.init(c, 0)
-	last := line.now()
-	for _, step := range []time.Duration{time.Hour, -2 * time.Hour, time.Minute, -time.Second, 24 * time.Hour, -48 * time.Hour} {
-		c.step(step)
-		now := line.now()
-		if now < last {
-			t.Fatalf("after a step of %v the time went from %d to %d", step, last, now)
-		}
-		last = now
-	}
-}
-
-// The wall clock can be set back for good, and time goes on all the same.
-func TestTimelineGoesOnUnderAClockSetBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var line timeline
-		start := time.Now()
-		line.init(clock.System, base.Instant(start.Add(time.Hour).UnixNano()))
-		first := line.now()
-		time.Sleep(time.Minute)
-		if passed := time.Duration(line.now() - first); passed != time.Minute {
-			t.Errorf("%v of a minute passed", passed)
-		}
-		if at := time.Unix(0, int64(first)); !at.Equal(start.Add(time.Hour)) {
-			t.Errorf("the time began at %v, not where it had been", at)
-		}
-	})
 }
 
 // What has expired stays so when the clock is set back: at once, after the
@@ -92,7 +61,7 @@ func TestClockSetBackResurrectsNothing(t *testing.T) {
 			if db.lives(t, "k") {
 				t.Fatal("the key is back")
 			}
-			time.Sleep(2 * markDelay)
+			time.Sleep(2 * time.Second)
 			synctest.Wait()
 			if crash {
 				opts.FS = disk.Crash(memfs.CrashOptions{})
@@ -112,12 +81,12 @@ func TestClockSetBackResurrectsNothing(t *testing.T) {
 func TestNoExpiryNoClock(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	defer db.Close()
-	db.setString(t, "k", "v", Async)
-	if at := db.timeline.moment(); at != 0 {
+	db.setString(t, "k", "v", commit.Async)
+	if at := db.timeline.ReadTime(); at != 0 {
 		t.Errorf("the moment is %d", at)
 	}
 	db.putFor(t, "k", time.Hour)
-	if db.timeline.moment() == 0 {
+	if db.timeline.ReadTime() == 0 {
 		t.Error("the first expiring key went unnoticed")
 	}
 }
@@ -141,7 +110,7 @@ func TestRefreshedValueIsNeverAbsent(t *testing.T) {
 			default:
 			}
 			at := db.Now()
-			err := db.SetExpiring(nil, []byte{0}, []byte("k"), []byte("v"), at+base.Instant(ttl), Async)
+			err := db.SetExpiring(nil, []byte{0}, []byte("k"), []byte("v"), at+base.Instant(ttl), commit.Async)
 			if err != nil || db.Now()-last >= base.Instant(ttl) {
 				late.Store(true)
 				return
@@ -185,9 +154,9 @@ func TestPurgesAreSpreadOverTime(t *testing.T) {
 		for i := range 2000 {
 			key := fmt.Appendf(nil, "\x00key%05d", i)
 			if i%2 == 0 {
-				must(t, db.SetExpiring(nil, nil, key, value, db.Now()+base.Instant(time.Hour), Async))
+				must(t, db.SetExpiring(nil, nil, key, value, db.Now()+base.Instant(time.Hour), commit.Async))
 			} else {
-				must(t, db.Set(nil, nil, key, value, Async))
+				must(t, db.Set(nil, nil, key, value, commit.Async))
 			}
 		}
 		must(t, db.Compact(t.Context(), nil, nil))

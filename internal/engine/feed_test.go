@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,7 +13,10 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/wal"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -22,12 +24,12 @@ import (
 
 func historyTestOptions(fs vfs.FS) Options {
 	opts := testOptions(fs)
-	opts.History.SizeBytes = 1 << 30
+	opts.Archive.SizeBytes = 1 << 30
 	return opts
 }
 
 // commitText is a commit as a line, for comparing.
-func commitText(c *Commit) string {
+func commitText(c *feed.Commit) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d..%d", c.First, c.Last)
 	for change := range c.Changes() {
@@ -46,8 +48,8 @@ func readFeed(t testing.TB, db *DB, from base.SeqNum) (lines []string, err error
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	for f.next <= db.feedHorizon() {
-		want := f.next
+	for f.NextSeq() <= db.archive.Horizon() {
+		want := f.NextSeq()
 		c, err := f.Next(t.Context())
 		if err != nil {
 			return lines, err
@@ -69,7 +71,7 @@ func mustReadFeed(t testing.TB, db *DB, from base.SeqNum) []string {
 
 func expectGap(t testing.TB, err error, from, oldest base.SeqNum) {
 	t.Helper()
-	var gap *GapError
+	var gap *feed.GapError
 	if !errors.As(err, &gap) || gap.From != from || gap.Oldest != oldest {
 		t.Fatalf("got %v, want a gap from %d to %d", err, from, oldest)
 	}
@@ -86,7 +88,7 @@ func fileNames(t testing.TB, fs *memfs.FS, suffix string) []string {
 // settleHistory waits until the janitor has done what it was told.
 func settleHistory(db *DB) {
 	done := make(chan struct{})
-	db.janitor.add(func() { close(done) })
+	db.janitor.Add(func() { close(done) })
 	<-done
 }
 
@@ -100,7 +102,7 @@ type crashWriter struct {
 
 func (w *crashWriter) step() {
 	w.t.Helper()
-	d := Durability(w.rng.IntN(3))
+	d := commit.Durability(w.rng.IntN(3))
 	key := fmt.Appendf(nil, "%02d", w.rng.IntN(20))
 	switch w.rng.IntN(10) {
 	case 0:
@@ -108,7 +110,7 @@ func (w *crashWriter) step() {
 	case 1:
 		must(w.t, w.db.DeleteRange(nil, append([]byte{0}, key...), []byte{1}, d))
 	case 2:
-		var b Batch // more than a memtable
+		var b batch.Batch // more than a memtable
 		for range 300 {
 			must(w.t, b.Set([]byte{0}, key, make([]byte, 300)))
 		}
@@ -116,7 +118,7 @@ func (w *crashWriter) step() {
 	case 3:
 		must(w.t, w.db.SyncLog())
 	default:
-		var b Batch
+		var b batch.Batch
 		for i := range 1 + w.rng.IntN(3) {
 			must(w.t, b.Set([]byte{0}, key, make([]byte, 10+w.rng.IntN(2000)*i)))
 		}
@@ -214,17 +216,17 @@ func judgeCrash(t *testing.T, fs *memfs.FS, delivered []string, where string) {
 		t.Fatalf("%s: %v", where, err)
 	}
 	lines, err := readFeed(t, db, 1)
-	if err != nil && (base.SeqNum(db.visible.Load()) > 0 || !errors.Is(err, ErrGap)) {
+	if err != nil && (db.reads.VisibleSeq() > 0 || !errors.Is(err, feed.ErrGap)) {
 		t.Fatalf("%s: %v", where, err)
 	}
 	if len(lines) < len(delivered) || !slices.Equal(lines[:len(delivered)], delivered) {
 		t.Fatalf("%s: %d commits were delivered, %d are there\n%v\n%v",
 			where, len(delivered), len(lines), delivered, lines)
 	}
-	if last := feedEnd(lines); last != base.SeqNum(db.visible.Load()) {
-		t.Fatalf("%s: the feed ends at %d, the database at %d", where, last, db.visible.Load())
+	if last := feedEnd(lines); last != db.reads.VisibleSeq() {
+		t.Fatalf("%s: the feed ends at %d, the database at %d", where, last, uint64(db.reads.VisibleSeq()))
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("next"), nil, Sync))
+	must(t, db.Set(nil, []byte{0}, []byte("next"), nil, commit.Sync))
 	next := mustReadFeed(t, db, feedEnd(lines)+1)
 	if len(next) != 1 {
 		t.Fatalf("%s: one more commit shows as %v", where, next)
@@ -248,7 +250,7 @@ func TestFlushedDataIsInTheHistory(t *testing.T) {
 	must(t, db.Close())
 	db = openTest(t, historyTestOptions(crashed))
 	defer db.Close()
-	if visible := db.visible.Load(); visible != 100 {
+	if visible := uint64(db.reads.VisibleSeq()); visible != 100 {
 		t.Fatalf("%d writes survived the crash", visible)
 	}
 	if lines := mustReadFeed(t, db, 1); len(lines) != 100 {
@@ -261,7 +263,7 @@ func TestFlushedDataIsInTheHistory(t *testing.T) {
 func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	defer db.Close()
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, Sync))
+	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	f, err := db.Feed(1)
 	must(t, err)
 	defer func() { must(t, f.Close()) }()
@@ -271,14 +273,13 @@ func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 		fill(t, db, "b", 1000)
 		must(t, db.SyncLog())
 		must(t, db.Flush(t.Context()))
-		must(t, db.waitFor(t.Context(), func() bool { return db.fields.preparedLog != 0 }))
-		db.mu.Unlock()
+		must(t, db.changed.wait(t.Context(), db.segments.ready))
 	}
 	want := base.SeqNum(2)
 	for {
 		c, err := f.Next(t.Context())
 		if err != nil {
-			expectGap(t, err, want, db.history.oldest())
+			expectGap(t, err, want, db.archive.OldestSeq())
 			break
 		}
 		if c.First != want || want > 1000 {
@@ -286,9 +287,9 @@ func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 		}
 		want = c.Last + 1
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, Sync))
+	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	lines := mustReadFeed(t, db, 0)
-	if oldest := fmt.Sprint(db.history.oldest(), ".."); len(lines) == 0 || !strings.HasPrefix(lines[0], oldest) {
+	if oldest := fmt.Sprint(db.archive.OldestSeq(), ".."); len(lines) == 0 || !strings.HasPrefix(lines[0], oldest) {
 		t.Errorf("from the oldest on there are %d commits", len(lines))
 	}
 }
@@ -299,12 +300,12 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, historyTestOptions(fs))
 	for i := range 3 {
-		k, err := db.Keyspace("k", KeyspaceSettings{})
+		k, err := db.Keyspace("k", keyspace.Settings{})
 		must(t, err)
-		prefix := AppendPrefix(nil, k.ID)
-		must(t, db.Set(k, prefix, fmt.Appendf(nil, "%d", i), nil, Async))
+		prefix := keyspace.AppendPrefix(nil, k.ID)
+		must(t, db.Set(k, prefix, fmt.Appendf(nil, "%d", i), nil, commit.Async))
 		if i < 2 {
-			must(t, db.DeleteRange(k, append(prefix, 'a'), PrefixEnd(prefix), Async))
+			must(t, db.DeleteRange(k, append(prefix, 'a'), keyspace.PrefixEnd(prefix), commit.Async))
 			must(t, db.DropKeyspace("k"))
 		}
 	}
@@ -321,13 +322,13 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 		must(t, db.Close())
 		db = openTest(t, historyTestOptions(fs))
 	}
-	if former := db.manifest.State().Former; len(former) != 2 || former[1].Name != "k" || former[1].LastSeq != 8 {
-		t.Errorf("former keyspaces: %+v", former)
+	if dropped := db.versions.log.State().Dropped; len(dropped) != 2 || dropped[1].Name != "k" || dropped[1].LastSeq != 8 {
+		t.Errorf("dropped keyspaces: %+v", dropped)
 	}
 	must(t, db.Close())
 	db = openTest(t, testOptions(fs))
-	if former := db.manifest.State().Former; len(former) != 0 {
-		t.Errorf("former keyspaces without history: %+v", former)
+	if dropped := db.versions.log.State().Dropped; len(dropped) != 0 {
+		t.Errorf("dropped keyspaces without history: %+v", dropped)
 	}
 	if names := fileNames(t, fs, ".history"); len(names) != 0 {
 		t.Errorf("%v are left when history is switched off", names)
@@ -351,7 +352,7 @@ func TestHistorySwitchedOn(t *testing.T) {
 		}
 		db = openTest(t, historyTestOptions(fs))
 		_, err := readFeed(t, db, 1)
-		var gap *GapError
+		var gap *feed.GapError
 		if !errors.As(err, &gap) || gap.Oldest != 11 || errors.Is(err, base.ErrCorrupted) {
 			t.Errorf("crash %v: %v", crash, err)
 		}
@@ -369,11 +370,11 @@ func TestHistorySwitchedOn(t *testing.T) {
 func TestFeedEndsWithTheFailure(t *testing.T) {
 	faulty := faultfs.New(memfs.New())
 	db := openTest(t, historyTestOptions(faulty))
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, Sync))
+	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	f, err := db.Feed(1)
 	must(t, err)
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Sticky: true, Err: syscall.EIO})
-	must(t, db.Set(nil, []byte{0}, []byte("b"), nil, Async))
+	must(t, db.Set(nil, []byte{0}, []byte("b"), nil, commit.Async))
 	if c, err := f.Next(t.Context()); err != nil || c.Last != 1 {
 		t.Fatalf("got %v, %v", c, err)
 	}
@@ -384,41 +385,6 @@ func TestFeedEndsWithTheFailure(t *testing.T) {
 	}
 	must(t, f.Close())
 	db.Close() // fails, too
-}
-
-// What a group holds is judged before any of it is delivered.
-func TestFeedRefusesBadBatches(t *testing.T) {
-	db := openTest(t, testOptions(memfs.New()))
-	defer db.Close()
-	batch := func(records ...string) string {
-		return string(binary.LittleEndian.AppendUint32(nil, uint32(len(records)))) + strings.Join(records, "")
-	}
-	set := "\x02\x02\x00a\x01b"
-	for name, c := range map[string]struct {
-		payload string
-		last    base.SeqNum
-		ok      bool
-	}{
-		"good":             {batch(set, set) + batch(set), 3, true},
-		"unknown kind":     {batch(set, "\x09\x02\x00a\x01b"), 2, false},
-		"unknown keyspace": {batch("\x02\x02\x07a\x01b"), 1, false},
-		"empty key":        {batch("\x02\x01\x00\x01b"), 1, false},
-		"drop of default":  {batch("\x01\x01\x00"), 1, true},
-		"range leaves":     {batch("\x03\x02\x00a\x02\x02b"), 1, false},
-		"too few records":  {batch(set), 2, false},
-		"too many records": {batch(set) + batch(set), 1, false},
-		"cut short":        {batch(set, set)[:12], 2, false},
-	} {
-		f := &Feed{db: db, cur: new(wal.Cursor), names: map[uint64]string{}, rest: []byte(c.payload), first: 1}
-		f.group = wal.Group{First: 1, Last: c.last}
-		err := error(nil)
-		for err == nil && len(f.rest) > 0 {
-			err = f.split()
-		}
-		if c.ok != (err == nil) || err != nil && !errors.Is(err, base.ErrCorrupted) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 }
 
 // A read-only database delivers what its files hold and then ends. It changes
@@ -448,7 +414,7 @@ func TestFeedOfAReadOnlyDatabase(t *testing.T) {
 		}
 		f, err := db.Feed(21)
 		must(t, err)
-		if _, err := f.Next(context.Background()); !errors.Is(err, ErrFeedEnd) {
+		if _, err := f.Next(context.Background()); !errors.Is(err, feed.ErrEnd) {
 			t.Errorf("behind the last commit: %v", err)
 		}
 		must(t, f.Close())
@@ -470,9 +436,9 @@ func TestHistoryOfAKilledProcess(t *testing.T) {
 	opts.MemtableBytes *= 8
 	db := openTest(t, opts)
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Sticky: true, Ignore: true})
-	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Sticky: true, Err: syscall.EIO})
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
 	for i := range 600 { // more than a memtable
-		must(t, db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i), make([]byte, 100), Flush))
+		must(t, db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i), make([]byte, 100), commit.Buffered))
 	}
 	db.Close() // leaves the log, which is written and not synced
 	var crashes crashStates
@@ -486,7 +452,7 @@ func TestHistoryOfAKilledProcess(t *testing.T) {
 	db = openTest(t, historyTestOptions(fs))
 	fs.SetHook(nil)
 	judged := crashes.judge(t)
-	if n := db.visible.Load(); n == 0 || judged < 10 {
+	if n := uint64(db.reads.VisibleSeq()); n == 0 || judged < 10 {
 		t.Errorf("%d writes and %d states: the test needs more", n, judged)
 	}
 	must(t, db.Close())

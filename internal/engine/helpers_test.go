@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -23,7 +26,9 @@ func testOptions(fs vfs.FS) Options {
 		FS: fs, Clock: clock.System, Logger: slog.New(slog.DiscardHandler),
 		MemoryBudget: 4 << 20, MemtableBytes: 64 << 10, BlockBytes: 512, FilterBits: 12,
 		FileBytes: 16 << 10, L0Files: 4, AsyncDelay: 5 * time.Millisecond,
-		Codec: none, CodecFor: func(uint8) CodecPolicy { return none },
+		Keyspaces: keyspace.Config{
+			Codec: none, CodecFor: func(uint8) keyspace.CodecPolicy { return none },
+		},
 	}
 }
 
@@ -43,12 +48,22 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// rotate begins a new memtable. It is for commits.Alone.
+func (db *DB) rotate() error { return db.writer.rotate(db.commits.LastSeq()) }
+
+// waitForQueue waits until so many commits stand in line.
+func waitForQueue(db *DB, n int) {
+	for db.commits.Waiting() < n {
+		runtime.Gosched()
+	}
+}
+
 // fill writes n rows that begin with prefix.
 func fill(t testing.TB, db *DB, prefix string, n int) {
 	t.Helper()
 	value := make([]byte, 50)
 	for i := range n {
-		must(t, db.Set(nil, []byte{0}, fmt.Appendf(nil, "%s%05d", prefix, i), value, Async))
+		must(t, db.Set(nil, []byte{0}, fmt.Appendf(nil, "%s%05d", prefix, i), value, commit.Async))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -33,8 +35,8 @@ func TestHistoryBySize(t *testing.T) {
 	opts := historyTestOptions(fs)
 	db := openTest(t, opts)
 	fillSegments(t, db, 2)
-	one := db.Metrics().History.SizeBytes / 2
-	opts.History.SizeBytes = 3*one + one/2
+	one := db.Metrics().Archive.SizeBytes / 2
+	opts.Archive.SizeBytes = 3*one + one/2
 	must(t, db.Close())
 	db = openTest(t, opts)
 	f, err := db.Feed(1)
@@ -43,9 +45,9 @@ func TestHistoryBySize(t *testing.T) {
 	must(t, err)
 	for i := range 5 {
 		fillSegments(t, db, 1)
-		m := db.Metrics().History
+		m := db.Metrics().Archive
 		kept := min(i+3, 3)
-		if m.Segments != kept || m.SizeBytes > opts.History.SizeBytes || m.Feeds != 1 ||
+		if m.Segments != kept || m.SizeBytes > opts.Archive.SizeBytes || m.Feeds != 1 ||
 			m.OldestSeq != base.SeqNum((i+3-kept)*100+1) {
 			t.Errorf("after %d segments: %+v", i+3, m)
 		}
@@ -76,14 +78,14 @@ func TestHistoryByAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := memfs.New()
 		opts := testOptions(fs)
-		opts.History.Age = time.Hour
+		opts.Archive.Age = time.Hour
 		timers := &timerClock{Clock: opts.Clock}
 		opts.Clock = timers
 		db := openTest(t, opts)
 		expect := func(segments int) {
 			t.Helper()
 			synctest.Wait()
-			m := db.Metrics().History
+			m := db.Metrics().Archive
 			if m.Segments != segments || len(fileNames(t, fs, ".history")) != segments {
 				t.Errorf("%+v, want %d segments", m, segments)
 			}
@@ -122,15 +124,13 @@ func TestHistoryWithFaults(t *testing.T) {
 				fs := memfs.New()
 				faulty := faultfs.New(fs)
 				db := openTest(t, historyTestOptions(faulty))
-				must(t, db.waitFor(t.Context(), func() bool { return db.fields.preparedLog != 0 }))
-				db.mu.Unlock()
+				must(t, db.changed.wait(t.Context(), db.segments.ready))
 				rule := faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.wal", Sticky: true, Err: syscall.EIO})
 				fill(t, db, "a", 100)
-				must(t, db.alone(db.rotate))
-				must(t, db.waitFor(t.Context(), func() bool { return len(db.lockedState().imms) == 0 }))
-				db.mu.Unlock()
+				must(t, db.commits.Alone(db.rotate))
+				must(t, db.changed.wait(t.Context(), func() bool { return len(db.reads.State().Immutables) == 0 }))
 				settleHistory(db)
-				if m := db.Metrics().History; rule.Fired() == 0 || m.Segments != 1 {
+				if m := db.Metrics().Archive; rule.Fired() == 0 || m.Segments != 1 {
 					t.Fatalf("fired %d times: %+v", rule.Fired(), m)
 				}
 				if names := fileNames(t, fs, ".history"); len(names) != 0 {
@@ -143,8 +143,7 @@ func TestHistoryWithFaults(t *testing.T) {
 					must(t, db.Close())
 					db = openTest(t, historyTestOptions(fs))
 				} else {
-					must(t, db.waitFor(t.Context(), func() bool { return db.fields.preparedLog != 0 }))
-					db.mu.Unlock()
+					must(t, db.changed.wait(t.Context(), db.segments.ready))
 					fillFile(t, db, "b", 10)
 				}
 				settleHistory(db)
@@ -165,7 +164,7 @@ func TestHistoryThatStays(t *testing.T) {
 	fs := memfs.New()
 	faulty := faultfs.New(fs)
 	opts := historyTestOptions(faulty)
-	opts.History.SizeBytes = 1
+	opts.Archive.SizeBytes = 1
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpRemove, Name: "*.history", Sticky: true, Err: syscall.EIO})
 	db := openTest(t, opts)
 	fillSegments(t, db, 2)
@@ -191,7 +190,7 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 	fillSegments(t, db, 2)
 	for _, kind := range []vfs.OpKind{vfs.OpOpen, vfs.OpRead} {
 		rule := faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.history", Err: syscall.EIO})
-		if _, err := readFeed(t, db, 1); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrGap) {
+		if _, err := readFeed(t, db, 1); !errors.Is(err, syscall.EIO) || errors.Is(err, feed.ErrGap) {
 			t.Errorf("%v: %v, fired %d times", kind, err, rule.Fired())
 		}
 		if lines := mustReadFeed(t, db, 1); len(lines) != 200 {
@@ -205,7 +204,7 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 	if err == nil {
 		_, err = readFeed(t, db, 1)
 	}
-	if !errors.Is(err, ErrGap) || !errors.Is(err, syscall.EIO) {
+	if !errors.Is(err, feed.ErrGap) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("after an open that could not read: %v", err)
 	}
 	must(t, db.Close())
@@ -247,7 +246,7 @@ func judgeDamage(t *testing.T, fs *memfs.FS, name string, damaged []byte, want [
 	fs = fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 	putFile(t, fs, name, damaged)
 	db := openTest(t, historyTestOptions(fs))
-	_, err := db.AppendGet(nil, []byte("\x00s100050"))
+	_, err := db.Reads().AppendGet(nil, []byte("\x00s100050"))
 	must(t, err)
 	var got []string
 	for from := base.SeqNum(1); ; {
@@ -256,7 +255,7 @@ func judgeDamage(t *testing.T, fs *memfs.FS, name string, damaged []byte, want [
 		if err == nil {
 			break
 		}
-		var gap *GapError
+		var gap *feed.GapError
 		var damage *base.CorruptionError
 		if !errors.As(err, &gap) || !errors.As(err, &damage) || damage.File != name {
 			t.Fatalf("%s: %v", what, err)
@@ -306,16 +305,16 @@ func TestFullDiskTakesHistory(t *testing.T) {
 		fs.SetCapacity(3 << 20)
 		value, refused, gone := make([]byte, 1000), 0, false
 		for i := range 12_000 {
-			err := db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, Async)
+			err := db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, commit.Async)
 			for ; errors.Is(err, vfs.ErrNoSpace); refused++ {
 				if refused > 1000 {
 					t.Fatalf("write %d is refused again and again: %v", i, err)
 				}
 				time.Sleep(retryDelay)
-				err = db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, Async)
+				err = db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, commit.Async)
 			}
 			must(t, err)
-			gone = gone || db.history.oldest() > 1
+			gone = gone || db.archive.OldestSeq() > 1
 		}
 		fs.SetCapacity(1 << 30) // Close does not try again
 		if !gone {
@@ -332,10 +331,9 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, historyTestOptions(fs))
 	prepared := func() {
-		must(t, db.waitFor(t.Context(), func() bool { return db.fields.preparedLog != 0 }))
-		db.mu.Unlock()
+		must(t, db.changed.wait(t.Context(), db.segments.ready))
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("kept"), Sync))
+	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("kept"), commit.Sync))
 	prepared()
 	release := make(chan struct{})
 	fs.SetHook(func(op vfs.Op) error {
@@ -344,11 +342,11 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 		}
 		return nil
 	})
-	must(t, db.Set(nil, []byte{0}, []byte("b"), []byte("lost"), Flush))
-	start := int64(db.log.Appended()) + 64
-	must(t, db.Set(nil, []byte{0}, []byte("c"), []byte("lost"), Flush))
-	must(t, db.alone(db.rotate))
-	must(t, db.Set(nil, []byte{0}, []byte("d"), []byte("lost"), Flush))
+	must(t, db.Set(nil, []byte{0}, []byte("b"), []byte("lost"), commit.Buffered))
+	start := int64(db.segments.log.Appended()) + 64
+	must(t, db.Set(nil, []byte{0}, []byte("c"), []byte("lost"), commit.Buffered))
+	must(t, db.commits.Alone(db.rotate))
+	must(t, db.Set(nil, []byte{0}, []byte("d"), []byte("lost"), commit.Buffered))
 	crashed := fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 	close(release)
 	must(t, db.Close())
@@ -372,9 +370,10 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 			t.Error("what was cut is gone: the test needs it")
 		}
 		db = openTest(t, historyTestOptions(faulty))
-		for i, s := range db.history.segments[1:] {
-			if before := db.history.segments[i].extent; s.extent.First != before.Last+1 {
-				t.Errorf("%+v follows %+v", s.extent, before)
+		extents := db.archive.Extents()
+		for i, e := range extents[1:] {
+			if before := extents[i]; e.First != before.Last+1 {
+				t.Errorf("%+v follows %+v", e, before)
 			}
 		}
 		if lines := mustReadFeed(t, db, 1); !slices.Equal(lines, want) {
@@ -388,7 +387,7 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 func TestHistoryIsCutToSize(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, historyTestOptions(fs))
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, Sync))
+	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	must(t, db.Close())
 	names := fileNames(t, fs, ".history")
 	if len(names) != 1 || len(fileNames(t, fs, ".wal")) != 0 {

@@ -31,12 +31,13 @@ func TestUnusableLogIsRemoved(t *testing.T) {
 		}
 	}
 	<-retries // it has failed
-	must(t, db.waitFor(context.Background(), func() bool { return db.fields.preparedLog != 0 }))
+	must(t, db.changed.wait(context.Background(), db.segments.ready))
 	known := map[base.FileNum]bool{}
-	for _, n := range append(db.fields.logs, db.fields.freeLogs...) {
+	db.segments.mu.Lock()
+	for _, n := range append(db.segments.live, db.segments.free...) {
 		known[n] = true
 	}
-	db.mu.Unlock()
+	db.segments.mu.Unlock()
 	names, err := fs.List("db")
 	must(t, err)
 	for _, name := range names {

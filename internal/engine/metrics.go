@@ -1,15 +1,18 @@
 package engine
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
-	"github.com/lightningdb/lightning/internal/wal"
+	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // counters are the totals since the database was opened.
@@ -22,9 +25,8 @@ type counters struct {
 	recordsExpired                    atomic.Int64
 	stallNS                           atomic.Int64
 	txCommits, txConflicts            atomic.Int64
-	logStart                          wal.Position // where the current segment began; of the leader
-	logFirst                          wal.Position // where the log began at open
-	tornBytes                         int64        // dropped by recovery
+	// ingestedSeq is the newest sequence number that was committed past the log.
+	ingestedSeq atomic.Uint64
 }
 
 func (c *counters) flushed(outputs []*manifest.FileMeta, took time.Duration) {
@@ -52,6 +54,16 @@ func (c *counters) merged(s compact.Stats) {
 	c.recordsMerged.Add(int64(s.RecordsIn))
 	c.recordsDropped.Add(int64(s.RecordsIn - s.RecordsOut))
 	c.recordsExpired.Add(int64(s.RecordsExpired))
+}
+
+// transaction counts a transaction that came to its commit.
+func (c *counters) transaction(err error) {
+	switch {
+	case err == nil:
+		c.txCommits.Add(1)
+	case errors.Is(err, txn.ErrConflict):
+		c.txConflicts.Add(1)
+	}
 }
 
 // Metrics is a picture of the engine at one moment.
@@ -82,7 +94,7 @@ type Metrics struct {
 	QuarantinedFiles                  int
 	BackgroundErr, WriteErr           error
 	MemoryByOwner                     map[string]int64
-	History                           HistoryMetrics
+	Archive                           feed.Metrics
 }
 
 // LevelMetrics describes one level of the tree.
@@ -95,24 +107,21 @@ type LevelMetrics struct {
 	Expiring uint64
 }
 
-// Metrics returns the engine's figures. It takes no lock that a commit holds
-// for long.
+// Metrics returns the engine's figures. It takes no lock that is held during I/O.
 func (db *DB) Metrics() Metrics {
-	g := db.epochs.Enter()
-	defer g.Exit()
-	if db.closed.Load() {
-		return Metrics{}
-	}
-	rs, seq := db.view()
-	c := &db.counters
-	m := Metrics{
-		VisibleSeq:        seq,
-		DurableSeq:        db.DurableSeq(),
-		MemtablesWaiting:  int64(len(rs.imms)),
-		OffHeapBytes:      db.memory.Total(),
-		MemtableBytes:     db.memory.Bytes(offheap.OwnerMemtable),
-		Cache:             db.cache.Metrics(),
-		TornBytes:         c.tornBytes,
+	var m Metrics
+	db.reads.Metered(func(s *view.State, visible base.SeqNum) {
+		m = db.counters.metrics()
+		m.VisibleSeq = visible
+		m.addState(s)
+		m.CompactionDebt = db.compactor.debtBytes(s.Tree.Version)
+		db.addOwnMetrics(&m)
+	})
+	return m
+}
+
+func (c *counters) metrics() Metrics {
+	return Metrics{
 		Flushes:           c.flushes.Load(),
 		FlushBytes:        c.flushBytes.Load(),
 		FlushTime:         time.Duration(c.flushNS.Load()),
@@ -121,7 +130,6 @@ func (db *DB) Metrics() Metrics {
 		CompactionRead:    c.compactionRead.Load(),
 		CompactionWritten: c.compactionWritten.Load(),
 		CompactionTime:    time.Duration(c.compactionNS.Load()),
-		CompactionDebt:    compact.DebtBytes(rs.tree.version, db.limits()),
 		RecordsMerged:     c.recordsMerged.Load(),
 		RecordsDropped:    c.recordsDropped.Load(),
 		RecordsExpired:    c.recordsExpired.Load(),
@@ -129,17 +137,18 @@ func (db *DB) Metrics() Metrics {
 		TxCommits:         c.txCommits.Load(),
 		TxConflicts:       c.txConflicts.Load(),
 		MemoryByOwner:     map[string]int64{},
-		History:           db.history.metrics(),
 	}
-	for _, owner := range offheap.Owners() {
-		m.MemoryByOwner[owner.String()] = db.memory.Bytes(owner)
-	}
-	for _, mem := range append([]*memory{rs.mem}, rs.imms...) {
-		if mem.large != nil {
-			m.MemtableBytes += mem.reservedBytes()
+}
+
+// addState adds what a read state says.
+func (m *Metrics) addState(s *view.State) {
+	m.MemtablesWaiting = int64(len(s.Immutables))
+	for _, part := range s.Immutables {
+		if part.IsLarge() {
+			m.MemtableBytes += part.ReservedBytes()
 		}
 	}
-	for level, files := range rs.tree.version.Levels {
+	for level, files := range s.Tree.Version.Levels {
 		for _, f := range files {
 			m.Levels[level].Files++
 			m.Levels[level].Bytes += f.SizeBytes
@@ -148,34 +157,29 @@ func (db *DB) Metrics() Metrics {
 			m.Levels[level].Expiring += f.Expiring.Count
 		}
 	}
-	if db.log != nil {
-		m.LogBytes = int64(db.log.Appended() - c.logFirst)
-	}
-	if f := db.failure.Load(); f != nil {
-		m.WriteErr = f.err
-	}
-	db.addGuardedMetrics(&m)
-	return m
 }
 
-func (db *DB) addGuardedMetrics(m *Metrics) {
-	m.OpenIterators, m.OpenSnapshots, m.OldestHandleAge = db.handles.count(db.opts.Clock.Now())
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	m.LogFiles = int64(len(db.fields.logs))
-	m.QuarantinedFiles = len(db.fields.quarantined)
-	for _, err := range []error{db.fields.flushErr, db.fields.logErr, db.fields.compactErr} {
-		if err != nil {
+// addOwnMetrics adds what the parts of the engine say.
+func (db *DB) addOwnMetrics(m *Metrics) {
+	m.DurableSeq = db.DurableSeq()
+	m.OffHeapBytes = db.memory.Total()
+	m.MemtableBytes += db.memory.Bytes(offheap.OwnerMemtable)
+	m.Cache = db.cache.Metrics()
+	m.TornBytes = db.recovered.tornBytes
+	m.Archive = db.archive.Metrics()
+	for _, owner := range offheap.Owners() {
+		m.MemoryByOwner[owner.String()] = db.memory.Bytes(owner)
+	}
+	m.LogFiles = int64(db.segments.count())
+	if log := db.segments.log; log != nil {
+		m.LogBytes = int64(log.Appended() - db.segments.first)
+	}
+	m.OpenIterators, m.OpenSnapshots, m.OldestHandleAge = db.reads.OpenHandles()
+	m.QuarantinedFiles = db.claims.damagedFiles()
+	m.WriteErr = db.health.err()
+	for _, worker := range []*outcome{&db.flusher.outcome, &db.segments.outcome, &db.compactor.outcome} {
+		if err := worker.err(); err != nil {
 			m.BackgroundErr = err
 		}
 	}
-}
-
-// DurableSeq returns the newest sequence number up to which everything is on
-// stable storage.
-func (db *DB) DurableSeq() base.SeqNum {
-	if db.log == nil {
-		return base.SeqNum(db.visible.Load())
-	}
-	return max(db.log.DurableSeq(), base.SeqNum(db.flushedSeq.Load()))
 }

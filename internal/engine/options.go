@@ -5,24 +5,10 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/clock"
-	"github.com/lightningdb/lightning/internal/compress"
-	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/vfs"
 )
-
-// Durability says what a commit waits for.
-type Durability uint8
-
-// The levels, weakest first, so that a group of commits takes the largest.
-const (
-	Async Durability = iota
-	Flush
-	Sync
-)
-
-// CodecPolicy chooses the codec of a table by its level; last says whether it
-// is the bottom one.
-type CodecPolicy func(level int, bottom bool) compress.Codec
 
 // Options are the engine's settings. The public package validates them and
 // fills in defaults; the engine takes them as they are.
@@ -39,14 +25,11 @@ type Options struct {
 	FileBytes     int64
 	L0Files       int
 	AsyncDelay    time.Duration
-	Codec         CodecPolicy
-	// CodecFor decodes a keyspace's own setting; 0 means that it has none.
-	CodecFor func(setting uint8) CodecPolicy
-	// Operators are the merge operators that keyspaces may have.
-	Operators merge.Registry
+	// Keyspaces say what keyspaces may ask for.
+	Keyspaces keyspace.Config
 
-	// History is what is kept of the log for feeds.
-	History HistoryOptions
+	// Archive is what is kept of the log for feeds.
+	Archive feed.Retention
 
 	ReadOnly  bool
 	MustExist bool

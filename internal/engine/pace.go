@@ -4,6 +4,8 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // pacer slows commits down when background work falls behind, so that the rate
@@ -34,11 +36,11 @@ const (
 )
 
 // update sets the delay for a new read state.
-func (p *pacer) update(rs *readState, opts *Options) {
-	units := float64(rs.tree.runs) / float64(opts.L0Files)
+func (p *pacer) update(s *view.State, l0Files int) {
+	units := float64(s.Tree.Runs) / float64(l0Files)
 	x := min(max((units-paceStart)/(paceEnd-paceStart), 0), 1)
 	p.backlogNS.Store(math.Float64bits(slowestNSPerByte * x * x))
-	p.full.Store(len(rs.imms) >= maxImmutables)
+	p.full.Store(len(s.Immutables) >= maxImmutables)
 }
 
 // flushed notes how long a flush took.
@@ -63,21 +65,18 @@ func (p *pacer) nsPerByte(fill float64) float64 {
 	return delay
 }
 
-// pause makes the commit leader wait for what a group owes that adds bytes to
-// the log.
-func (db *DB) pause(bytes int64) {
-	p := &db.pace
+// owed returns how long the commit leader must wait before a group that adds
+// bytes to the log and to a memtable; 0 where that is too short to sleep.
+func (p *pacer) owed(bytes int64, mem *view.Flushable) time.Duration {
 	if p.backlogNS.Load() == 0 && !p.full.Load() {
 		p.owedNS = 0
-		return
+		return 0
 	}
-	mem := db.state.Load().mem
-	fill := 1 - float64(mem.table.AvailableBytes())/float64(mem.capBytes)
-	p.owedNS += p.nsPerByte(fill) * float64(bytes)
-	if owed := time.Duration(p.owedNS); owed >= sleepMin {
-		p.owedNS = 0
-		owed = min(owed, sleepMax)
-		db.sleep(db.stopped, owed)
-		db.counters.stallNS.Add(int64(owed))
+	p.owedNS += p.nsPerByte(mem.Fill()) * float64(bytes)
+	owed := time.Duration(p.owedNS)
+	if owed < sleepMin {
+		return 0
 	}
+	p.owedNS = 0
+	return min(owed, sleepMax)
 }

@@ -5,19 +5,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 func TestPaceGrowsSmoothly(t *testing.T) {
-	opts := &Options{L0Files: 4}
+	const l0Files = 4
 	var p pacer
 	last := 0.0
 	for files := range 50 {
-		rs := &readState{tree: &tree{}}
-		rs.tree.runs = files
-		p.update(rs, opts)
+		rs := &view.State{Tree: &store.Tree{Runs: files}}
+		p.update(rs, l0Files)
 		delay := p.nsPerByte(1)
-		if files <= paceStart*opts.L0Files && delay != 0 {
+		if files <= paceStart*l0Files && delay != 0 {
 			t.Errorf("%d files already delay by %v ns a byte", files, delay)
 		}
 		if delay < last || delay > slowestNSPerByte || delay-last > slowestNSPerByte/8 {
@@ -34,11 +34,11 @@ func TestPaceFollowsTheFlush(t *testing.T) {
 	var p pacer
 	p.flushed(0, time.Second) // nothing to learn from
 	p.flushed(1000, 10*time.Microsecond)
-	rs := &readState{tree: &tree{version: &manifest.Version{}}, imms: make([]*memory, maxImmutables)}
+	rs := &view.State{Tree: &store.Tree{}, Immutables: make([]*view.Flushable, maxImmutables)}
 	if d := p.nsPerByte(1); d != 0 {
 		t.Errorf("a delay of %v while memtables may still wait", d)
 	}
-	p.update(rs, &Options{L0Files: 4})
+	p.update(rs, 4)
 	if p.nsPerByte(0) != 0 || p.nsPerByte(0.5) != 10 || p.nsPerByte(1) != 20 {
 		t.Errorf("delays %v, %v, %v for a flush of 10 ns a byte", p.nsPerByte(0), p.nsPerByte(0.5), p.nsPerByte(1))
 	}

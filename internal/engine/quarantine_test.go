@@ -25,7 +25,7 @@ type rottingFile struct{ vfs.File }
 
 func (f *rottingFS) Create(name string) (vfs.File, error) {
 	file, err := f.FS.Create(name)
-	if err != nil || !strings.HasSuffix(name, tableSuffix) || !f.rot.Load() {
+	if err != nil || !strings.HasSuffix(name, ".sst") || !f.rot.Load() {
 		return file, err
 	}
 	f.created.Add(1)
@@ -83,8 +83,8 @@ func TestCompactReportsQuarantine(t *testing.T) {
 	ctx := context.Background()
 	fillFile(t, db, "a", 300)
 	must(t, db.Compact(ctx, nil, nil))
-	for n := range db.tables {
-		f, err := fs.OpenReadWrite(filepath.Join("db", tableName(n)))
+	for _, name := range fileNames(t, fs, ".sst") {
+		f, err := fs.OpenReadWrite(filepath.Join("db", name))
 		must(t, err)
 		_, err = f.WriteAt([]byte("rot"), 300)
 		must(t, errors.Join(err, f.Close()))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -21,14 +23,14 @@ func TestRangeDeletesOfMemtableAreBounded(t *testing.T) {
 	const trims = 6000
 	most := 0
 	for i := range trims {
-		must(t, db.DeleteRange(nil, []byte{0}, fmt.Appendf([]byte{0}, "key%08d", i), Async))
+		must(t, db.DeleteRange(nil, []byte{0}, fmt.Appendf([]byte{0}, "key%08d", i), commit.Async))
 		if i%100 != 0 {
 			continue
 		}
-		rs := db.state.Load()
-		for _, m := range append([]*memory{rs.mem}, rs.imms...) {
+		rs := db.reads.State()
+		for _, m := range append([]*view.Flushable{rs.Mem}, rs.Immutables...) {
 			seqs := 0
-			for _, f := range m.rangeDeletes().Fragments() {
+			for _, f := range m.RangeDeletes().Fragments() {
 				seqs += len(f.Seqs)
 			}
 			most = max(most, seqs)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -21,10 +22,10 @@ func TestSnapshotReadBesideClose(t *testing.T) {
 	defer db.Close()
 	key := []byte{0, 'a'}
 	for range 300 {
-		must(t, db.Set(nil, nil, key, []byte("old"), Async))
-		s, err := db.Snapshot()
+		must(t, db.Set(nil, nil, key, []byte("old"), commit.Async))
+		s, err := db.Reads().Snapshot()
 		must(t, err)
-		must(t, db.Set(nil, nil, key, []byte("new"), Async))
+		must(t, db.Set(nil, nil, key, []byte("new"), commit.Async))
 		var readers sync.WaitGroup
 		for range 2 {
 			readers.Go(func() {

@@ -8,8 +8,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -46,7 +50,7 @@ func (t countedTimer) Stop() bool {
 	return stopped
 }
 
-func (db *DB) setString(t *testing.T, key, value string, d Durability) {
+func (db *DB) setString(t *testing.T, key, value string, d commit.Durability) {
 	t.Helper()
 	must(t, db.Set(nil, []byte{0}, []byte(key), []byte(value), d))
 }
@@ -76,9 +80,9 @@ func TestAsyncReachesTheSystemAfterItsDelay(t *testing.T) {
 			}
 		}
 		for round := range int64(3) {
-			db.setString(t, "a", "1", Async)
+			db.setString(t, "a", "1", commit.Async)
 			time.Sleep(opts.AsyncDelay / 2)
-			db.setString(t, "b", "2", Async)
+			db.setString(t, "b", "2", commit.Async)
 			time.Sleep(opts.AsyncDelay/2 - 1)
 			expect("just before the delay is over", round)
 			time.Sleep(1)
@@ -100,13 +104,13 @@ func TestIdleDatabaseDoesNothing(t *testing.T) {
 		opts.Clock = timers
 		db := openTest(t, opts)
 		fillFile(t, db, "a", 100)
-		db.setString(t, "b", "1", Async)
+		db.setString(t, "b", "1", commit.Async)
 		if n := timers.running.Load(); n != 1 {
-			t.Errorf("%d timers wait for the delay of an Async commit, want 1", n)
+			t.Errorf("%d timers wait for the delay of an commit.Async commit, want 1", n)
 		}
 		time.Sleep(opts.AsyncDelay)
 		synctest.Wait()
-		for _, d := range []Durability{Flush, Sync} {
+		for _, d := range []commit.Durability{commit.Buffered, commit.Sync} {
 			db.setString(t, "b", "2", d)
 		}
 		synctest.Wait()
@@ -122,7 +126,7 @@ func TestIdleDatabaseDoesNothing(t *testing.T) {
 	})
 }
 
-// Close stops the timer of an Async commit. It ran on after Close, up to
+// Close stops the timer of an commit.Async commit. It ran on after Close, up to
 // AsyncDelay, and held the closed database in memory.
 func TestCloseEndsTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +135,7 @@ func TestCloseEndsTimers(t *testing.T) {
 		timers := &timerClock{Clock: opts.Clock}
 		opts.Clock = timers
 		db := openTest(t, opts)
-		db.setString(t, "a", "1", Async)
+		db.setString(t, "a", "1", commit.Async)
 		start := time.Now()
 		must(t, db.Close())
 		if n, took := timers.running.Load(), time.Since(start); n != 0 || took != 0 {
@@ -150,8 +154,8 @@ func TestFailedFlushIsTriedAgain(t *testing.T) {
 			timers := &timerClock{Clock: opts.Clock}
 			opts.Clock = timers
 			db := openTest(t, opts)
-			files.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*" + tableSuffix, Err: errors.New("injected")})
-			db.setString(t, "a", "1", Sync)
+			files.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Err: errors.New("injected")})
+			db.setString(t, "a", "1", commit.Sync)
 			start := time.Now()
 			go func() {
 				if err := db.Flush(context.Background()); err == nil {
@@ -185,16 +189,15 @@ func TestFailedFlushIsTriedAgain(t *testing.T) {
 func TestPauseTakesWhatIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, testOptions(memfs.New()))
-		rs := &readState{tree: &tree{}}
-		rs.tree.runs = paceEnd * db.opts.L0Files // as slow as it gets
-		var b Batch
+		rs := &view.State{Tree: &store.Tree{Runs: paceEnd * db.opts.L0Files}} // as slow as it gets
+		var b batch.Batch
 		must(t, b.Set([]byte{0}, []byte("a"), make([]byte, 400)))
 		owed := time.Duration(slowestNSPerByte * float64(b.SizeBytes()))
 		var want, gathered time.Duration
 		start := time.Now()
 		for range 50 {
-			db.pace.update(rs, &db.opts)
-			must(t, db.Commit(&b, Async))
+			db.writer.pace.update(rs, db.opts.L0Files)
+			must(t, db.Commit(&b, commit.Async))
 			if gathered += owed; gathered >= sleepMin {
 				want += gathered
 				gathered = 0
@@ -207,7 +210,7 @@ func TestPauseTakesWhatIsOwed(t *testing.T) {
 			t.Errorf("a stall of %v is reported, want %v", stalled, want)
 		}
 		start = time.Now()
-		must(t, db.Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), Async))
+		must(t, db.Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), commit.Async))
 		if took := time.Since(start); took != sleepMax {
 			t.Errorf("a large commit took %v, want %v", took, sleepMax)
 		}
@@ -221,12 +224,11 @@ func TestCloseEndsAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := testOptions(memfs.New())
 		db := openTest(t, opts)
-		rs := &readState{tree: &tree{}}
-		rs.tree.runs = paceEnd * db.opts.L0Files
-		db.pace.update(rs, &db.opts)
+		rs := &view.State{Tree: &store.Tree{Runs: paceEnd * db.opts.L0Files}}
+		db.writer.pace.update(rs, db.opts.L0Files)
 		start := time.Now()
 		go func() {
-			err := db.Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), Sync)
+			err := db.Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), commit.Sync)
 			if took := time.Since(start); err != nil || took > sleepMax {
 				t.Errorf("the commit in progress took %v: %v", took, err)
 			}
@@ -237,7 +239,7 @@ func TestCloseEndsAPause(t *testing.T) {
 			t.Errorf("Close took %v", took)
 		}
 		db = openTest(t, opts)
-		if _, err := db.AppendGet(nil, []byte{0, 'a'}); err != nil {
+		if _, err := db.Reads().AppendGet(nil, []byte{0, 'a'}); err != nil {
 			t.Errorf("the commit in progress: %v", err)
 		}
 		must(t, db.Close())
@@ -256,7 +258,7 @@ func TestJanitorWaitsForReaders(t *testing.T) {
 			return db.memory.Bytes(offheap.OwnerMemtable)
 		}
 		one := used()
-		err := db.GetFunc([]byte("\x00a00001"), func([]byte) error {
+		err := db.Reads().GetFunc([]byte("\x00a00001"), func([]byte) error {
 			must(t, db.Flush(context.Background()))
 			if n := used(); n < one {
 				t.Errorf("%d bytes of memtables while a reader is inside, want at least the old one's %d", n, one)

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -13,20 +16,20 @@ import (
 // those ahead of it, which are not in the memtable yet, and only against those
 // that are really written.
 func TestValidationLooksAtItsGroup(t *testing.T) {
-	put := func(b *Batch) { must(t, b.Set(nil, []byte("\x00k"), []byte("\x002"))) }
+	put := func(b *batch.Batch) { must(t, b.Set(nil, []byte("\x00k"), []byte("\x002"))) }
 	for name, c := range map[string]struct {
-		ahead    func(b *Batch)
+		ahead    func(b *batch.Batch)
 		conflict bool
 	}{
 		"put":                 {put, true},
-		"range delete":        {func(b *Batch) { must(t, b.DeleteRange([]byte("\x00a"), []byte("\x00z"))) }, true},
-		"put beside":          {func(b *Batch) { must(t, b.Set(nil, []byte("\x00l"), nil)) }, false},
-		"range delete beside": {func(b *Batch) { must(t, b.DeleteRange([]byte("\x00l"), []byte("\x00z"))) }, false},
+		"range delete":        {func(b *batch.Batch) { must(t, b.DeleteRange([]byte("\x00a"), []byte("\x00z"))) }, true},
+		"put beside":          {func(b *batch.Batch) { must(t, b.Set(nil, []byte("\x00l"), nil)) }, false},
+		"range delete beside": {func(b *batch.Batch) { must(t, b.DeleteRange([]byte("\x00l"), []byte("\x00z"))) }, false},
 	} {
 		for _, span := range []bool{false, true} {
 			db := openTest(t, testOptions(memfs.New()))
-			must(t, db.Set(nil, nil, []byte("\x00k"), []byte("\x001"), Async))
-			snap, err := db.Snapshot()
+			must(t, db.Set(nil, nil, []byte("\x00k"), []byte("\x001"), commit.Async))
+			snap, err := db.Reads().Snapshot()
 			must(t, err)
 			reads := &txn.Reads{}
 			if span {
@@ -35,15 +38,17 @@ func TestValidationLooksAtItsGroup(t *testing.T) {
 				reads.AddPoint([]byte("\x00k"))
 			}
 			reads.Freeze()
-			var ahead, behind Batch
+			var ahead, behind batch.Batch
 			c.ahead(&ahead)
 			must(t, behind.Set(nil, []byte("\x00x"), nil))
 
 			answers := make(chan error, 2)
-			must(t, db.alone(func() error {
+			must(t, db.commits.Alone(func() error {
 				for i, commit := range []func() error{
-					func() error { return db.Commit(&ahead, Async) },
-					func() error { return db.CommitChecked(&behind, Async, &Check{Since: snap.Seq(), Reads: reads}) },
+					func() error { return db.Commit(&ahead, commit.Async) },
+					func() error {
+						return db.CommitTx(&behind, commit.Async, &view.ReadSet{Since: snap.Seq(), Reads: reads})
+					},
 				} {
 					go func() { answers <- commit() }()
 					waitForQueue(db, i+1)
@@ -60,18 +65,6 @@ func TestValidationLooksAtItsGroup(t *testing.T) {
 	}
 }
 
-// waitForQueue waits until so many commits stand in line.
-func waitForQueue(db *DB, n int) {
-	for {
-		db.pipeline.mu.Lock()
-		waiting := len(db.pipeline.queue)
-		db.pipeline.mu.Unlock()
-		if waiting >= n {
-			return
-		}
-	}
-}
-
 // What the check of a transaction that read ten keys costs the leader: the keys
 // lie in tables, the memtable has a thousand newer writes of others.
 func BenchmarkValidateTenKeys(b *testing.B) {
@@ -80,7 +73,7 @@ func BenchmarkValidateTenKeys(b *testing.B) {
 	db := openTest(b, opts)
 	defer db.Close()
 	fillFile(b, db, "k", 20_000)
-	snap, err := db.Snapshot()
+	snap, err := db.Reads().Snapshot()
 	must(b, err)
 	defer snap.Close()
 	fill(b, db, "m", 1000)
@@ -89,10 +82,10 @@ func BenchmarkValidateTenKeys(b *testing.B) {
 		reads.AddPoint(fmt.Appendf(nil, "\x00k%05d", i*1999))
 	}
 	reads.Freeze()
-	check := &Check{Since: snap.Seq(), Reads: reads}
+	check := &view.ReadSet{Since: snap.Seq(), Reads: reads}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := db.Holds(check); err != nil {
+		if err := db.Validate(check); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -39,13 +39,13 @@ func (v *Visible) mergeFrom(rec *base.Record) bool {
 	v.merger.reset()
 	exists := false
 	for rec != nil {
-		oldest, operand, ok := base.SplitOperand(rec.Trailer.Seq(), rec.Value)
-		if !ok {
-			v.err = damagedRecord("merge operand")
+		operand, err := base.Decode(rec.Trailer, rec.Value)
+		if err != nil {
+			v.err = err
 			break
 		}
-		v.merger.add(operand)
-		rec = v.olderThan(oldest)
+		v.merger.add(operand.Value)
+		rec = v.olderThan(operand.Oldest)
 		if rec == nil || !v.shadow.empty() && v.shadow.covering(rec.Key) > rec.Trailer.Seq() {
 			break
 		}
@@ -53,11 +53,8 @@ func (v *Visible) mergeFrom(rec *base.Record) bool {
 			continue
 		}
 		if exists = v.alive(rec); exists {
-			value := rec.Value
-			if rec.Trailer.Kind() == base.KindSetExpiring {
-				value = value[base.ExpiryBytes:]
-			}
-			v.merger.base = append(v.merger.base, value...)
+			under, _ := base.Decode(rec.Trailer, rec.Value) // sound, or it were not alive
+			v.merger.base = append(v.merger.base, under.Value...)
 		}
 		break
 	}

@@ -2,7 +2,6 @@ package iterate
 
 import (
 	"bytes"
-	"errors"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -164,10 +163,11 @@ func (v *Visible) Value() []byte {
 	if v.rec == nil {
 		return nil
 	}
-	if v.rec.Trailer.Kind() == base.KindSetExpiring {
-		return v.rec.Value[base.ExpiryBytes:]
+	if v.rec.Trailer.Kind() != base.KindSetExpiring {
+		return v.rec.Value
 	}
-	return v.rec.Value
+	stored, _ := base.Decode(v.rec.Trailer, v.rec.Value) // sound, or it were no row
+	return stored.Value
 }
 
 // Expiry returns when the row expires, 0 if never.
@@ -175,8 +175,8 @@ func (v *Visible) Expiry() base.Instant {
 	if v.rec == nil || v.rec.Trailer.Kind() != base.KindSetExpiring {
 		return 0
 	}
-	expiry, _, _ := base.SplitExpiry(v.rec.Value) // sound, or it were no row
-	return expiry
+	stored, _ := base.Decode(v.rec.Trailer, v.rec.Value)
+	return stored.Expiry
 }
 
 // Err returns the error that stopped the walk, if one did.
@@ -348,27 +348,21 @@ func (v *Visible) alive(rec *base.Record) bool {
 	case base.KindSet:
 		return true
 	case base.KindSetExpiring:
-		expiry, _, ok := base.SplitExpiry(rec.Value)
-		if !ok {
-			v.err = damagedRecord("expiring record")
+		stored, err := base.Decode(rec.Trailer, rec.Value)
+		if err != nil {
+			v.err = err
 			return false
 		}
-		if expiry > v.at {
+		if stored.Expiry > v.at {
 			return true
 		}
 		if v.expired != nil {
-			v.expired.Observe(expiry)
+			v.expired.Observe(stored.Expiry)
 		}
 	default:
 		invariant.Check(rec.Trailer.Kind().Point(), "a source holds a %v", rec.Trailer)
 	}
 	return false
-}
-
-// damagedRecord says that what comes before the value of a record is not what it
-// should be.
-func damagedRecord(kind string) error {
-	return &base.CorruptionError{Offset: -1, Kind: kind, Err: errors.New("malformed value")}
 }
 
 // seekPastHeld lands on the first record after all versions of held.Key.

@@ -22,14 +22,14 @@ const (
 	tagAddFile        = 8
 	tagDropKeyspace   = 9
 	tagAddKeyspace    = 10
-	tagForgetFormer   = 11
-	tagAddFormer      = 12
-	tagClockMark      = 13
-	tagUnloggedSeq    = 14
+	tagForgetDropped  = 11
+	tagAddDropped     = 12
+	tagClockHighWater = 13
+	tagIngestedSeq    = 14
 )
 
 // repeats reports whether a field may stand several times.
-func repeats(tag byte) bool { return tag >= tagRemoveLog && tag <= tagAddFormer }
+func repeats(tag byte) bool { return tag >= tagRemoveLog && tag <= tagAddDropped }
 
 // appendEdit appends the encoding of e.
 func appendEdit(dst []byte, e *Edit) []byte {
@@ -70,18 +70,18 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		}
 		dst = appendField(dst, tagAddKeyspace, value)
 	}
-	for _, id := range e.ForgetFormer {
+	for _, id := range e.ForgetDropped {
 		value = binary.AppendUvarint(value[:0], id)
-		dst = appendField(dst, tagForgetFormer, value)
+		dst = appendField(dst, tagForgetDropped, value)
 	}
-	for _, k := range e.AddFormer {
+	for _, k := range e.AddDropped {
 		value = binary.AppendUvarint(value[:0], k.ID)
 		value = binary.AppendUvarint(value, uint64(k.LastSeq))
 		value = appendBytes(value, []byte(k.Name))
-		dst = appendField(dst, tagAddFormer, value)
+		dst = appendField(dst, tagAddDropped, value)
 	}
-	dst = appendNumber(dst, tagClockMark, uint64(e.ClockMark))
-	return appendNumber(dst, tagUnloggedSeq, uint64(e.UnloggedSeq))
+	dst = appendNumber(dst, tagClockHighWater, uint64(e.ClockHighWater))
+	return appendNumber(dst, tagIngestedSeq, uint64(e.IngestedSeq))
 }
 
 func appendMeta(dst []byte, m *FileMeta) []byte {
@@ -195,16 +195,16 @@ func (e *Edit) decodeField(tag byte, in *input) {
 			}
 		}
 		e.AddKeyspaces = append(e.AddKeyspaces, k)
-	case tagClockMark:
-		e.ClockMark = base.Instant(in.nonZero())
-	case tagForgetFormer:
-		e.ForgetFormer = append(e.ForgetFormer, in.uvarint())
-	case tagAddFormer:
-		k := FormerKeyspace{ID: in.uvarint(), LastSeq: base.SeqNum(in.uvarint())}
+	case tagClockHighWater:
+		e.ClockHighWater = base.Instant(in.nonZero())
+	case tagForgetDropped:
+		e.ForgetDropped = append(e.ForgetDropped, in.uvarint())
+	case tagAddDropped:
+		k := DroppedKeyspace{ID: in.uvarint(), LastSeq: base.SeqNum(in.uvarint())}
 		k.Name = string(in.bytes())
-		e.AddFormer = append(e.AddFormer, k)
-	case tagUnloggedSeq:
-		e.UnloggedSeq = base.SeqNum(in.nonZero())
+		e.AddDropped = append(e.AddDropped, k)
+	case tagIngestedSeq:
+		e.IngestedSeq = base.SeqNum(in.nonZero())
 	default:
 		in.err = errUnknownField
 	}

@@ -17,7 +17,7 @@ func fullEdit() *Edit {
 		AddFiles:     []LevelFile{{0, table(200, "a", "b")}, {6, table(201, "", "c")}},
 		RemoveFiles:  []LevelNum{{3, 7}, {6, 200}},
 		AddKeyspaces: []Keyspace{{ID: 8, Name: "users", Compression: 2}}, DropKeyspaces: []uint64{5},
-		AddFormer: []FormerKeyspace{{ID: 5, Name: "old", LastSeq: 300}}, ForgetFormer: []uint64{3},
+		AddDropped: []DroppedKeyspace{{ID: 5, Name: "old", LastSeq: 300}}, ForgetDropped: []uint64{3},
 	}
 }
 
@@ -26,7 +26,7 @@ func dataModelEdit() *Edit {
 	expiring := table(200, "a", "b")
 	expiring.Expiring = Expiring{Count: 3, Mean: 1 << 60, Last: 1<<60 + 5}
 	return &Edit{
-		AddFiles: []LevelFile{{1, expiring}}, ClockMark: 1 << 60,
+		AddFiles: []LevelFile{{1, expiring}}, ClockHighWater: 1 << 60,
 		AddKeyspaces: []Keyspace{{ID: 8, Name: "a", TTLNS: 1e9}, {ID: 9, Name: "b", Merge: "max"}},
 	}
 }
@@ -42,12 +42,12 @@ func TestDataModelEditRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := newState(testID).apply(state.snapshot())
-	if err != nil || again.ClockMark != 1<<60 || !reflect.DeepEqual(again.Keyspaces, state.Keyspaces) {
+	if err != nil || again.ClockHighWater != 1<<60 || !reflect.DeepEqual(again.Keyspaces, state.Keyspaces) {
 		t.Errorf("the snapshot is of %+v, %v", again, err)
 	}
-	older, err := again.apply(&Edit{ClockMark: 5})
-	if err != nil || older.ClockMark != 1<<60 {
-		t.Errorf("the clock mark went back to %d, %v", older.ClockMark, err)
+	older, err := again.apply(&Edit{ClockHighWater: 5})
+	if err != nil || older.ClockHighWater != 1<<60 {
+		t.Errorf("the clock mark went back to %d, %v", older.ClockHighWater, err)
 	}
 }
 
@@ -57,7 +57,7 @@ func unloggedEdit() *Edit {
 	plain.SeqBase, expiring.SeqBase = 1, 300
 	expiring.SmallestSeq, expiring.LargestSeq = 300, 301
 	expiring.Expiring = Expiring{Count: 3, Mean: 1, Last: 1}
-	return &Edit{AddFiles: []LevelFile{{0, plain}, {0, expiring}}, LastSeq: 301, UnloggedSeq: 301}
+	return &Edit{AddFiles: []LevelFile{{0, plain}, {0, expiring}}, LastSeq: 301, IngestedSeq: 301}
 }
 
 func TestUnloggedEditRoundTrip(t *testing.T) {
@@ -80,12 +80,12 @@ func TestUnloggedEditRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := newState(testID).apply(state.snapshot())
-	if err != nil || again.UnloggedSeq != 301 || again.Version.Levels[0][1].SeqBase != 1 {
+	if err != nil || again.IngestedSeq != 301 || again.Version.Levels[0][1].SeqBase != 1 {
 		t.Errorf("the snapshot is of %+v, %v", again, err)
 	}
-	older, err := again.apply(&Edit{UnloggedSeq: 5})
-	if err != nil || older.UnloggedSeq != 301 {
-		t.Errorf("the number went back to %d, %v", older.UnloggedSeq, err)
+	older, err := again.apply(&Edit{IngestedSeq: 5})
+	if err != nil || older.IngestedSeq != 301 {
+		t.Errorf("the number went back to %d, %v", older.IngestedSeq, err)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestDecodeEditRefuses(t *testing.T) {
 	addition := func(b ...byte) []byte { return append(appendMeta([]byte{1}, table(9, "b", "c")), b...) }
 	long := appendMeta([]byte{1}, table(9, "b", strings.Repeat("c", maxBoundBytes+1)))
 	for name, b := range map[string][]byte{
-		"unknown field":     field(tagUnloggedSeq+1, 1),
+		"unknown field":     field(tagIngestedSeq+1, 1),
 		"field zero":        field(0, 1),
 		"no length":         {tagAddLog},
 		"length too large":  {tagAddLog, 200, 1, 1},
@@ -156,16 +156,16 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"keyspace nameless": field(tagAddKeyspace, 1, 0, 0),
 		"empty settings":    field(tagAddKeyspace, 1, 0, 1, 'a', 0, 0),
 		"half a setting":    field(tagAddKeyspace, 1, 0, 1, 'a', 1),
-		"clock mark zero":   field(tagClockMark, 0),
+		"clock mark zero":   field(tagClockHighWater, 0),
 		"empty addition":    field(tagAddFile, addition(0)...),
 		"half an expiry":    field(tagAddFile, addition(1, 1)...),
 		"base zero":         field(tagAddFile, addition(1, 1, 1, 0)...),
 		"base alone zero":   field(tagAddFile, addition(0, 0)...),
 		"base too large":    field(tagAddFile, addition(0, 2)...),
 		"behind the base":   field(tagAddFile, addition(0, 1, 1)...),
-		"unlogged zero":     field(tagUnloggedSeq, 0),
-		"clock mark twice":  append(field(tagClockMark, 1), field(tagClockMark, 2)...),
-		"former nameless":   field(tagAddFormer, 1, 0, 0),
+		"unlogged zero":     field(tagIngestedSeq, 0),
+		"clock mark twice":  append(field(tagClockHighWater, 1), field(tagClockHighWater, 2)...),
+		"former nameless":   field(tagAddDropped, 1, 0, 0),
 	} {
 		if e, err := decodeEdit(b); err == nil {
 			t.Errorf("%s: decoded as %+v", name, e)

@@ -87,9 +87,9 @@ type Keyspace struct {
 	Merge string
 }
 
-// FormerKeyspace is a dropped keyspace that the history of changes may still
+// DroppedKeyspace is a dropped keyspace that the history of changes may still
 // mention. Its name may belong to another keyspace by now.
-type FormerKeyspace struct {
+type DroppedKeyspace struct {
 	ID      uint64
 	Name    string
 	LastSeq base.SeqNum // no later record belongs to it
@@ -110,20 +110,20 @@ type Edit struct {
 	LogStart uint64
 	// NextKeyspaceID is raised by AddKeyspaces too.
 	NextKeyspaceID uint64
-	// ClockMark is a time that readers may have seen: none may see an earlier
+	// ClockHighWater is a time that readers may have seen: none may see an earlier
 	// one again. Zero as long as nothing has ever expired.
-	ClockMark base.Instant
-	// UnloggedSeq is the newest sequence number that was committed past the log,
+	ClockHighWater base.Instant
+	// IngestedSeq is the newest sequence number that was committed past the log,
 	// by this manifest alone.
-	UnloggedSeq base.SeqNum
+	IngestedSeq base.SeqNum
 
 	AddLogs, RemoveLogs []base.FileNum // AddLogs in the order of writing
 	AddFiles            []LevelFile
 	RemoveFiles         []LevelNum
 	AddKeyspaces        []Keyspace
 	DropKeyspaces       []uint64
-	AddFormer           []FormerKeyspace
-	ForgetFormer        []uint64
+	AddDropped          []DroppedKeyspace
+	ForgetDropped       []uint64
 }
 
 func (m *FileMeta) validate() error {
@@ -165,7 +165,7 @@ func (k *Keyspace) validate() error {
 	return nil
 }
 
-func (k *FormerKeyspace) validate() error {
+func (k *DroppedKeyspace) validate() error {
 	if k.LastSeq > base.SeqNumMax {
 		return fmt.Errorf("former keyspace %d: sequence number %d is out of range", k.ID, k.LastSeq)
 	}
@@ -179,11 +179,11 @@ func (e *Edit) validate() error {
 	if e.NextFileNum > maxFileNum+1 {
 		return fmt.Errorf("next file number %d is out of range", uint64(e.NextFileNum))
 	}
-	if e.ClockMark < 0 {
-		return fmt.Errorf("clock mark %d is out of range", e.ClockMark)
+	if e.ClockHighWater < 0 {
+		return fmt.Errorf("clock mark %d is out of range", e.ClockHighWater)
 	}
-	if e.LastSeq > base.SeqNumMax || e.UnloggedSeq > base.SeqNumMax {
-		return fmt.Errorf("last sequence number %d is out of range", max(e.LastSeq, e.UnloggedSeq))
+	if e.LastSeq > base.SeqNumMax || e.IngestedSeq > base.SeqNumMax {
+		return fmt.Errorf("last sequence number %d is out of range", max(e.LastSeq, e.IngestedSeq))
 	}
 	for _, n := range e.AddLogs {
 		if n == 0 || n > maxFileNum {
@@ -212,8 +212,8 @@ func (e *Edit) validate() error {
 			return err
 		}
 	}
-	for i := range e.AddFormer {
-		if err := e.AddFormer[i].validate(); err != nil {
+	for i := range e.AddDropped {
+		if err := e.AddDropped[i].validate(); err != nil {
 			return err
 		}
 	}

@@ -78,10 +78,10 @@ func (ed *editor) edit(state *State) *Edit {
 		if len(state.Keyspaces) > 2 {
 			k := state.Keyspaces[ed.rng.IntN(len(state.Keyspaces))]
 			e.DropKeyspaces = append(e.DropKeyspaces, k.ID)
-			e.AddFormer = append(e.AddFormer, FormerKeyspace{ID: k.ID, Name: k.Name, LastSeq: ed.seq})
+			e.AddDropped = append(e.AddDropped, DroppedKeyspace{ID: k.ID, Name: k.Name, LastSeq: ed.seq})
 		}
-		if len(state.Former) > 2 {
-			e.ForgetFormer = append(e.ForgetFormer, state.Former[ed.rng.IntN(len(state.Former))].ID)
+		if len(state.Dropped) > 2 {
+			e.ForgetDropped = append(e.ForgetDropped, state.Dropped[ed.rng.IntN(len(state.Dropped))].ID)
 		}
 	case 2:
 		ed.move(state, e)

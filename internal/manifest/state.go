@@ -14,13 +14,13 @@ type State struct {
 	DBID           base.DBID
 	NextFileNum    base.FileNum
 	LastSeq        base.SeqNum
-	Logs           []base.FileNum   // in the order of writing
-	Keyspaces      []Keyspace       // by identifier
-	Former         []FormerKeyspace // by identifier
+	Logs           []base.FileNum    // in the order of writing
+	Keyspaces      []Keyspace        // by identifier
+	Dropped        []DroppedKeyspace // by identifier
 	NextKeyspaceID uint64
 	LogStart       uint64 // log position from which replay is needed
-	ClockMark      base.Instant
-	UnloggedSeq    base.SeqNum
+	ClockHighWater base.Instant
+	IngestedSeq    base.SeqNum
 	Version        *Version
 }
 
@@ -40,8 +40,8 @@ func (s *State) apply(e *Edit) (*State, error) {
 	next.NextFileNum = max(next.NextFileNum, e.NextFileNum)
 	next.LastSeq = max(next.LastSeq, e.LastSeq)
 	next.LogStart = max(next.LogStart, e.LogStart)
-	next.ClockMark = max(next.ClockMark, e.ClockMark)
-	next.UnloggedSeq = max(next.UnloggedSeq, e.UnloggedSeq)
+	next.ClockHighWater = max(next.ClockHighWater, e.ClockHighWater)
+	next.IngestedSeq = max(next.IngestedSeq, e.IngestedSeq)
 	for _, f := range e.AddFiles {
 		next.NextFileNum = max(next.NextFileNum, f.Meta.Num+1)
 	}
@@ -51,7 +51,7 @@ func (s *State) apply(e *Edit) (*State, error) {
 	if err := next.applyKeyspaces(e); err != nil {
 		return nil, err
 	}
-	if err := next.applyFormer(e); err != nil {
+	if err := next.applyDropped(e); err != nil {
 		return nil, err
 	}
 	return &next, nil
@@ -111,28 +111,28 @@ func (s *State) applyKeyspaces(e *Edit) error {
 	return nil
 }
 
-func (s *State) applyFormer(e *Edit) error {
-	if len(e.AddFormer) == 0 && len(e.ForgetFormer) == 0 {
+func (s *State) applyDropped(e *Edit) error {
+	if len(e.AddDropped) == 0 && len(e.ForgetDropped) == 0 {
 		return nil
 	}
-	all := slices.Clone(s.Former)
-	for _, id := range e.ForgetFormer {
-		i := slices.IndexFunc(all, func(k FormerKeyspace) bool { return k.ID == id })
+	all := slices.Clone(s.Dropped)
+	for _, id := range e.ForgetDropped {
+		i := slices.IndexFunc(all, func(k DroppedKeyspace) bool { return k.ID == id })
 		if i < 0 {
 			return fmt.Errorf("forgotten keyspace %d is not there", id)
 		}
 		all = slices.Delete(all, i, i+1)
 	}
-	for _, k := range e.AddFormer {
+	for _, k := range e.AddDropped {
 		live := slices.ContainsFunc(s.Keyspaces, func(o Keyspace) bool { return o.ID == k.ID })
-		twice := slices.ContainsFunc(all, func(o FormerKeyspace) bool { return o.ID == k.ID })
+		twice := slices.ContainsFunc(all, func(o DroppedKeyspace) bool { return o.ID == k.ID })
 		if live || twice || k.ID >= s.NextKeyspaceID {
 			return fmt.Errorf("keyspace %d %q was not dropped just now", k.ID, k.Name)
 		}
 		all = append(all, k)
 	}
-	slices.SortFunc(all, func(a, b FormerKeyspace) int { return cmp.Compare(a.ID, b.ID) })
-	s.Former = all
+	slices.SortFunc(all, func(a, b DroppedKeyspace) int { return cmp.Compare(a.ID, b.ID) })
+	s.Dropped = all
 	return nil
 }
 
@@ -143,11 +143,11 @@ func (s *State) snapshot() *Edit {
 		LastSeq:        s.LastSeq,
 		LogStart:       s.LogStart,
 		NextKeyspaceID: s.NextKeyspaceID,
-		ClockMark:      s.ClockMark,
-		UnloggedSeq:    s.UnloggedSeq,
+		ClockHighWater: s.ClockHighWater,
+		IngestedSeq:    s.IngestedSeq,
 		AddLogs:        s.Logs,
 		AddKeyspaces:   s.Keyspaces,
-		AddFormer:      s.Former,
+		AddDropped:     s.Dropped,
 	}
 	for level, files := range s.Version.Levels {
 		for _, f := range files {

@@ -434,7 +434,7 @@ func TestDamagedFilter(t *testing.T) {
 	}
 }
 
-func TestIsRemnant(t *testing.T) {
+func TestIsOrphan(t *testing.T) {
 	f, _, _ := smallTable(t, compress.None)
 	other := testID
 	other[0]++
@@ -447,11 +447,11 @@ func TestIsRemnant(t *testing.T) {
 		"empty": {nil, true}, "torn header": {f.data[:20], true}, "zeroes": {make([]byte, 500), true},
 		"junk": {junk, false},
 	} {
-		if got := IsRemnant(&memFile{data: c.data}, testID, testFile); got != c.want {
+		if got := IsOrphan(&memFile{data: c.data}, testID, testFile); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if IsRemnant(f, other, testFile) || IsRemnant(f, testID, testFile+1) {
-		t.Error("a foreign table is taken for a remnant")
+	if IsOrphan(f, other, testFile) || IsOrphan(f, testID, testFile+1) {
+		t.Error("a foreign table is taken for a orphan")
 	}
 }

@@ -116,8 +116,8 @@ func (t *tally) addRecord(key []byte, keyHash uint64, tr base.Trailer, value []b
 	case base.KindDelete:
 		t.Deletes++
 	case base.KindSetExpiring:
-		if expiry, _, ok := base.SplitExpiry(value); ok {
-			t.Expiring.add(expiry)
+		if stored, err := base.Decode(tr, value); err == nil {
+			t.Expiring.add(stored.Expiry)
 		}
 	}
 	t.RawKeyBytes += uint64(len(key))

@@ -255,11 +255,9 @@ func (v *verifier) record(view *block.View, slot int, rec *base.Record) error {
 	if !kind.Point() {
 		return errDataKind
 	}
-	if _, _, ok := base.SplitExpiry(rec.Value); kind == base.KindSetExpiring && !ok {
-		return errStored
-	}
-	if _, _, ok := base.SplitOperand(0, rec.Value); kind == base.KindMerge && !ok {
-		return errStored
+	stored, err := base.Decode(rec.Trailer, rec.Value)
+	if err != nil || kind == base.KindMerge && stored.Oldest != rec.Trailer.Seq() {
+		return errStored // in a table each operand stands for itself
 	}
 	order := -1
 	if v.hasLast {

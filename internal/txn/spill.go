@@ -119,14 +119,8 @@ func (w *Writes) newestSpilled(key []byte) (*version, error) {
 // newVersion makes a version of a record, whose value it takes over. Blocks have
 // checksums, so that what stands before the value of the user is well-formed.
 func newVersion(step Step, kind base.Kind, stored []byte) *version {
-	v := &version{step: step, kind: kind, value: stored}
-	switch kind {
-	case base.KindSetExpiring:
-		v.expiry, v.value, _ = base.SplitExpiry(stored)
-	case base.KindMerge:
-		_, v.value, _ = base.SplitOperand(step.seq(), stored)
-	}
-	return v
+	decoded, _ := base.Decode(base.MakeTrailer(step.seq(), kind), stored)
+	return &version{step: step, kind: kind, value: decoded.Value, expiry: decoded.Expiry}
 }
 
 // groups walks over what was spilled, key by key, as a step sees it.

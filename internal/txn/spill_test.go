@@ -134,13 +134,11 @@ func checkResult(t *testing.T, w *Writes, f *files, p *plain) {
 			case base.KindDelete:
 				delete(got, key)
 			case base.KindMerge:
-				_, operand, _ := base.SplitOperand(rec.Trailer.Seq(), rec.Value)
-				got[key] += string(operand)
-			case base.KindSetExpiring:
-				_, value, _ := base.SplitExpiry(rec.Value)
-				got[key] = string(value)
+				operand, _ := base.Decode(rec.Trailer, rec.Value)
+				got[key] += string(operand.Value)
 			default:
-				got[key] = string(rec.Value)
+				stored, _ := base.Decode(rec.Trailer, rec.Value)
+				got[key] = string(stored.Value)
 			}
 		}
 		versions = nil

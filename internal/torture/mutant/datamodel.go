@@ -40,15 +40,15 @@ var dataModelMutants = []Mutant{
 	},
 	{
 		Name: "clock-mark-not-written", File: "internal/engine/db.go",
-		Old:    "	e.ClockMark = db.timeline.moment()\n",
+		Old:    "	e.ClockHighWater = db.timeline.moment()\n",
 		New:    "",
 		Breaks: "what has expired stays so when the clock is set back while the database is closed",
 		Suites: []Suite{engine},
 	},
 	{
 		Name: "clock-mark-not-read", File: "internal/engine/open.go",
-		Old:    "db.timeline.init(db.opts.Clock, state.ClockMark)",
-		New:    "db.timeline.init(db.opts.Clock, min(state.ClockMark, 1))",
+		Old:    "db.timeline.init(db.opts.Clock, state.ClockHighWater)",
+		New:    "db.timeline.init(db.opts.Clock, min(state.ClockHighWater, 1))",
 		Breaks: "what has expired stays so when the clock is set back while the database is closed",
 		Suites: []Suite{engine},
 	},

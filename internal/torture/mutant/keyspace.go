@@ -12,7 +12,7 @@ var keyspaceMutants = []Mutant{
 	},
 	{
 		Name: "dropped-keyspace-comes-back", File: "internal/engine/keyspace.go",
-		Old:    "\t\t\tDropKeyspaces: []uint64{info.ID}, AddFormer: []manifest.FormerKeyspace{former},\n",
+		Old:    "\t\t\tDropKeyspaces: []uint64{info.ID}, AddDropped: []manifest.DroppedKeyspace{former},\n",
 		New:    "",
 		Breaks: "a dropped keyspace is gone after a reopen",
 		Suites: []Suite{api},

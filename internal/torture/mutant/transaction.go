@@ -187,8 +187,8 @@ var transactionMutants = []Mutant{
 	},
 	{
 		Name: "unlogged-before-the-log", File: "internal/engine/unlogged.go",
-		Old:    "	edit.LastSeq, edit.UnloggedSeq = last, last",
-		New:    "	edit.UnloggedSeq = last",
+		Old:    "	edit.LastSeq, edit.IngestedSeq = last, last",
+		New:    "	edit.IngestedSeq = last",
 		Breaks: "later writes are newer than a commit past the log, also after a crash",
 		Suites: []Suite{spills},
 	},

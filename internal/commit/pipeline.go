@@ -1,0 +1,346 @@
+// Package commit brings commits into one order. It knows neither log nor
+// memtable: what a group of commits needs done is behind Env, so that the
+// order of the steps can be tested without a database.
+package commit
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// Durability says what a commit waits for.
+type Durability uint8
+
+// The levels, weakest first, so that a group of commits takes the largest.
+const (
+	Async    Durability = iota // nothing but its turn
+	Buffered                   // the operating system has it
+	Sync                       // it is on stable storage
+)
+
+// Env is what a Pipeline has done for a group, in this order. The leader alone
+// calls it, so no two calls overlap.
+type Env struct {
+	// Validate says whether a request that has read something may be committed
+	// behind those ahead of it in its group.
+	Validate func(r *Request, ahead []*Request) error
+	// MakeRoom waits until there is room for a group.
+	MakeRoom func(g *Group) error
+	// WriteLog writes a group to the log and makes it as durable as it asks.
+	WriteLog func(g *Group) error
+	// Apply makes a group visible to readers.
+	Apply func(g *Group) error
+}
+
+// Group is what is committed together.
+type Group struct {
+	First, Last base.SeqNum
+	Payloads    [][]byte // encoded batches
+	Records     int
+	SizeBytes   int64
+	// MemtableBytes bounds what the records take in a memtable.
+	MemtableBytes int64
+	Durability    Durability // what the strictest member asks
+	Merges        bool       // whether a record is a merge operand
+	Expires       bool       // whether a record expires
+}
+
+// Pipeline is the combining queue of commits. At any time at most one
+// goroutine, the leader, writes the log and the memtable. A committer that
+// finds no leader becomes it and runs the whole path inline; others queue, and
+// the leader takes all that wait as one group when it starts, so that one
+// write and one sync serve many. When a group is done, leadership passes to
+// the head of the queue before the group's members are woken.
+//
+// The fields after mu are guarded by it; those of the block after that belong
+// to the leader.
+type Pipeline struct {
+	env Env
+	// pool is of *Request. It stands behind a pointer, because the runtime keeps
+	// a used pool, and whatever it is a part of, until the second garbage
+	// collection from then: a closed database would stay in memory. It belongs to
+	// one database, because under testing/synctest the channels do.
+	pool *sync.Pool
+
+	mu    sync.Mutex
+	busy  bool
+	queue []*Request
+
+	group   []*Request
+	live    []*Request // the members of group that are written
+	write   Group
+	lastSeq base.SeqNum // the newest sequence number given out
+}
+
+// Request is one commit on its way, or a function that wants to be alone on
+// the write path.
+type Request struct {
+	Batch      *batch.Batch
+	Durability Durability
+	// Reads must still hold; nil: the batch is written whatever others have
+	// written.
+	Reads *view.ReadSet
+
+	exclusive func() error
+	err       error
+	state     atomic.Uint32
+	wake      chan struct{}
+	own       batch.Batch // for single writes, so that they need no batch object
+}
+
+// The states of a queued request.
+const (
+	requestWaiting uint32 = iota
+	requestParked         // the committer sleeps on wake
+	requestLeads          // leadership was passed to the committer
+	requestDone
+)
+
+const (
+	// groupMaxBytes bounds a group, so that the first of it does not wait long
+	// for the last.
+	groupMaxBytes = 1 << 20
+	// spinLoads is how often a waiting committer looks at its state before it
+	// sleeps. An asynchronous commit takes less time than a sleep and a wake-up.
+	spinLoads = 300
+	// ownBatchMaxBytes is the largest buffer that a pooled request keeps.
+	ownBatchMaxBytes = 64 << 10
+)
+
+// ErrSeqNumsUsedUp says that no more can ever be written.
+var ErrSeqNumsUsedUp = errors.New("sequence numbers are used up")
+
+// Init makes the pipeline ready. It is used in place and must not be copied.
+func (p *Pipeline) Init(env Env) { p.env, p.pool = env, new(sync.Pool) }
+
+// LastSeq returns the newest sequence number given out. Only the leader may ask,
+// and recovery, before anybody commits.
+func (p *Pipeline) LastSeq() base.SeqNum { return p.lastSeq }
+
+// Waiting returns how many requests stand in line behind the leader's group.
+func (p *Pipeline) Waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue)
+}
+
+// Advance notes that sequence numbers up to last were given out otherwise. What
+// is said of LastSeq holds.
+func (p *Pipeline) Advance(last base.SeqNum) { p.lastSeq = last }
+
+func (p *Pipeline) newRequest() *Request {
+	if r, ok := p.pool.Get().(*Request); ok {
+		return r
+	}
+	return &Request{wake: make(chan struct{}, 1)}
+}
+
+// Single returns a request for one write to a keyspace, whose batch is to be
+// filled, and then committed with CommitSingle.
+func (p *Pipeline) Single(k *keyspace.Info) *Request {
+	r := p.newRequest()
+	r.own.Reset()
+	r.own.Touch(k)
+	r.Batch = &r.own
+	return r
+}
+
+// CommitSingle commits what Single returned, unless filling it has failed. The
+// request must not be used any more.
+func (p *Pipeline) CommitSingle(r *Request, d Durability, err error) error {
+	if err == nil {
+		r.Durability = d
+		err = p.submit(r)
+	}
+	r.Batch = nil
+	r.own.ShrinkTo(ownBatchMaxBytes)
+	p.pool.Put(r)
+	return err
+}
+
+// Commit writes a batch atomically, if what was read still holds; reads may be
+// nil. The batch can be read and reset afterwards.
+func (p *Pipeline) Commit(b *batch.Batch, d Durability, reads *view.ReadSet) error {
+	r := p.newRequest()
+	r.Batch, r.Durability, r.Reads = b, d, reads
+	err := p.submit(r)
+	r.Batch, r.Reads = nil, nil
+	p.pool.Put(r)
+	return err
+}
+
+// Alone runs fn while no commit is in progress, as the leader.
+func (p *Pipeline) Alone(fn func() error) error {
+	r := p.newRequest()
+	r.exclusive = fn
+	err := p.submit(r)
+	r.exclusive = nil
+	p.pool.Put(r)
+	return err
+}
+
+// submit brings a request through the pipeline.
+func (p *Pipeline) submit(r *Request) error {
+	r.err = nil
+	r.state.Store(requestWaiting)
+	p.mu.Lock()
+	if p.busy {
+		p.queue = append(p.queue, r)
+		p.mu.Unlock()
+		if r.await() == requestDone {
+			return r.err
+		}
+		p.mu.Lock()
+	}
+	p.busy = true
+	p.takeGroup(r)
+	p.mu.Unlock()
+
+	p.runGroup(p.group)
+	p.finish()
+	return r.err
+}
+
+// await waits until the request is done or its committer must lead.
+func (r *Request) await() uint32 {
+	spins := spinLoads
+	if r.exclusive != nil || r.Durability == Sync || runtime.GOMAXPROCS(0) == 1 {
+		spins = 0
+	}
+	for range spins {
+		if s := r.state.Load(); s != requestWaiting {
+			return s
+		}
+	}
+	if r.state.CompareAndSwap(requestWaiting, requestParked) {
+		<-r.wake
+	}
+	return r.state.Load()
+}
+
+// signal moves a queued request to its next state and wakes its committer.
+func (r *Request) signal(state uint32) {
+	if r.state.Swap(state) == requestParked {
+		r.wake <- struct{}{}
+	}
+}
+
+// takeGroup makes the group of the leader's request: itself and those at the
+// head of the queue that can go with it. The caller holds p.mu.
+func (p *Pipeline) takeGroup(leader *Request) {
+	p.group = append(p.group[:0], leader)
+	if leader.exclusive != nil {
+		return
+	}
+	size := leader.Batch.SizeBytes()
+	n := 0
+	for ; n < len(p.queue); n++ {
+		r := p.queue[n]
+		if r.exclusive != nil {
+			break
+		}
+		if size += r.Batch.SizeBytes(); size > groupMaxBytes {
+			break
+		}
+		p.group = append(p.group, r)
+	}
+	p.dequeue(n)
+}
+
+// dequeue takes n requests off the queue. The caller holds p.mu.
+func (p *Pipeline) dequeue(n int) {
+	if n > 0 {
+		rest := copy(p.queue, p.queue[n:])
+		clear(p.queue[rest:])
+		p.queue = p.queue[:rest]
+	}
+}
+
+// finish hands leadership on and wakes the group. The group slice belongs to
+// the next leader from the moment it is signalled, so it is emptied first.
+func (p *Pipeline) finish() {
+	var few [8]*Request
+	members := append(few[:0], p.group[1:]...)
+	clear(p.group)
+	p.mu.Lock()
+	var next *Request
+	if len(p.queue) > 0 {
+		next = p.queue[0]
+		p.dequeue(1)
+	} else {
+		p.busy = false
+	}
+	p.mu.Unlock()
+	for _, r := range members {
+		r.signal(requestDone)
+	}
+	if next != nil {
+		next.signal(requestLeads)
+	}
+}
+
+// runGroup commits a group and sets the error of each member.
+func (p *Pipeline) runGroup(group []*Request) {
+	if fn := group[0].exclusive; fn != nil {
+		group[0].err = fn()
+		return
+	}
+	// A batch that writes to a dropped keyspace would leave keys that nobody
+	// can reach; drops are alone in the pipeline, so this look is exact.
+	live := p.live[:0]
+	for _, r := range group {
+		if r.err = r.Batch.CheckKeyspaces(); r.err == nil && r.Reads != nil {
+			r.err = p.env.Validate(r, live)
+		}
+		if r.err == nil {
+			live = append(live, r)
+		}
+	}
+	p.live = live
+	defer clear(live)
+	if len(live) == 0 {
+		return
+	}
+	if err := p.commitGroup(live); err != nil {
+		for _, r := range live {
+			r.err = err
+		}
+	}
+}
+
+// commitGroup writes the log, makes it as durable as the strictest member
+// asks, applies the batches to the memtable and publishes them, in this order:
+// nobody can read a synced write that a crash could take back.
+func (p *Pipeline) commitGroup(members []*Request) error {
+	g := &p.write
+	*g = Group{Payloads: g.Payloads[:0]}
+	for _, r := range members {
+		g.Payloads = append(g.Payloads, r.Batch.Bytes())
+		g.Records += r.Batch.Len()
+		g.SizeBytes += int64(r.Batch.SizeBytes())
+		g.MemtableBytes += r.Batch.MemtableBytes()
+		g.Durability = max(g.Durability, r.Durability)
+		g.Merges = g.Merges || r.Batch.Merges()
+		g.Expires = g.Expires || r.Batch.Expires()
+	}
+	defer clear(g.Payloads)
+	g.First, g.Last = p.lastSeq+1, p.lastSeq+base.SeqNum(g.Records)
+	if g.Last > base.SeqNumMax {
+		return ErrSeqNumsUsedUp
+	}
+	if err := p.env.MakeRoom(g); err != nil {
+		return err
+	}
+	if err := p.env.WriteLog(g); err != nil {
+		return err
+	}
+	p.lastSeq = g.Last
+	return p.env.Apply(g)
+}

@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/memtable"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// applier puts the records of commits into the memtable, and tells the hot-record
+// cache: each key is marked there before its write becomes visible and until it
+// is. It belongs to the leader of the commits.
+type applier struct {
+	reads     *view.Reader
+	keyspaces *keyspace.Registry
+	hot       *hotcache.Cache // nil: none
+
+	// hotWrites are the hashes of the keys that the hot-record cache knows to
+	// be written.
+	hotWrites []uint64
+	joined    []byte      // what an operand comes to, before it is in the memtable
+	joinFloor base.SeqNum // operands that are not newer are not joined
+}
+
+// apply puts the records into the memtable, which has room for them, and makes
+// them visible. merges says whether there are operands among them.
+func (a *applier) apply(payloads [][]byte, first, last base.SeqNum, merges bool) error {
+	if merges {
+		a.joinFloor = a.reads.BeginJoins()
+		defer a.reads.EndJoins()
+	}
+	defer a.endHotWrites()
+	seq := first
+	for _, payload := range payloads {
+		var err error
+		if seq, err = a.applyBatches(payload, seq); err != nil {
+			return err
+		}
+	}
+	invariant.Yield()
+	a.reads.Publish(last)
+	invariant.Yield()
+	return nil
+}
+
+// applyBatches applies encoded batches and returns the next sequence number.
+func (a *applier) applyBatches(payload []byte, seq base.SeqNum) (base.SeqNum, error) {
+	mem := a.reads.State().Mem.Table
+	r := batch.NewReader(payload)
+	for {
+		ok, err := r.Next()
+		if err != nil || !ok {
+			return seq, err
+		}
+		a.beginHotWrite(&r)
+		switch r.Kind {
+		case base.KindRangeDelete:
+			err = mem.AddRangeDelete(r.Key, r.Value, seq)
+		case base.KindMerge:
+			err = a.addOperand(mem, r.Key, r.Value, seq)
+		default:
+			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
+		}
+		if err != nil {
+			return seq, err
+		}
+		seq++
+	}
+}
+
+// applyLarge makes a group that is too large for a memtable a part of the read
+// state in its own right. Its bytes are copied: the batches stay the callers'.
+func (a *applier) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
+	var size int
+	for _, p := range payloads {
+		size += len(p)
+	}
+	buf := make([]byte, 0, size)
+	for _, p := range payloads {
+		buf = append(buf, p...)
+	}
+	large, err := view.NewLarge(buf, first, last)
+	if err != nil {
+		return err
+	}
+	if a.hot != nil {
+		a.hot.BeginAll()
+		defer a.hot.EndAll()
+	}
+	a.reads.Update(func(c *view.Change) {
+		large.FirstLog, large.FirstPosition = c.Mem.FirstLog, c.Mem.FirstPosition
+		c.Immutables = append([]*view.Flushable{large}, c.Immutables...)
+		c.Visible = last
+	})
+	return nil
+}
+
+// beginHotWrite tells the hot-record cache of a record that is about to be
+// applied.
+func (a *applier) beginHotWrite(r *batch.Reader) {
+	if a.hot == nil {
+		return
+	}
+	if r.Kind == base.KindRangeDelete {
+		a.hot.BeginAll()
+		return
+	}
+	hash := base.Hash(r.Key)
+	a.hot.BeginWrite(hash)
+	a.hotWrites = append(a.hotWrites, hash)
+	invariant.Yield()
+}
+
+// endHotWrites tells it that they are visible, or will never be.
+func (a *applier) endHotWrites() {
+	if a.hot == nil {
+		return
+	}
+	for _, hash := range a.hotWrites {
+		a.hot.EndWrite(hash)
+	}
+	invariant.Yield()
+	a.hotWrites = a.hotWrites[:0]
+	a.hot.EndAll()
+}
+
+// addOperand puts an operand, in its stored form, into the memtable: where it
+// can, as what it makes together with the version that is there, so that a counter
+// which is counted up a million times is read as fast as any key. That version
+// stays for the snapshots that see it. The new one must not be longer than the
+// operand, for which there is room. What the log holds is the operand, so a replay
+// comes to the same.
+func (a *applier) addOperand(mem *memtable.Table, key, stored []byte, seq base.SeqNum) error {
+	kind, value := base.KindMerge, stored
+	tr, under, found := mem.Get(key, base.SeqNumMax)
+	if found && mem.RangeDeletes().Covering(key, base.SeqNumMax) <= tr.Seq() {
+		if joined, out := a.joinOperand(key, tr, under, stored, seq); joined.Valid() && len(out) <= len(stored) {
+			kind, value = joined, out
+		}
+	}
+	return mem.Add(key, base.MakeTrailer(seq, kind), value)
+}
+
+// joinOperand returns the kind and stored value of what an operand and the
+// version under it are together; the kind is not valid if they are to stay apart.
+// The value is in memory of the applier.
+func (a *applier) joinOperand(key []byte, tr base.Trailer, under, stored []byte, seq base.SeqNum) (base.Kind, []byte) {
+	op := a.keyspaces.MergeOperator(key)
+	out := &a.joined
+	operand := stored[base.ReachBytes:]
+	var err error
+	switch tr.Kind() {
+	case base.KindSet:
+		if *out, err = op.Fold((*out)[:0], key, under, [][]byte{operand}); err == nil {
+			return base.KindSet, *out
+		}
+	case base.KindMerge:
+		older, err := base.Decode(tr, under)
+		if err != nil || tr.Seq() <= a.joinFloor {
+			break
+		}
+		var ok bool
+		*out, ok = op.Join(base.AppendReach((*out)[:0], older.Oldest, seq), [][]byte{operand, older.Value})
+		if ok {
+			return base.KindMerge, *out
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// claims know which tables somebody is about to take out of the tree, so that
+// nobody else does, and which are damaged, so that no job reads them.
+//
+// A claim is taken under the lock together with a look at the current tree, and
+// given up after the edit that takes the file out has been installed: whoever
+// finds a file in the tree and not claimed may have it.
+//
+// All methods are safe for concurrent use. The lock is never held during I/O.
+type claims struct {
+	reads *view.Reader
+
+	mu      sync.Mutex
+	claimed map[base.FileNum]bool
+	damaged map[base.FileNum]error // and how
+}
+
+// takeJob calls pick with the current version, under the lock, and claims the
+// inputs of the job that it returns. A job one of whose inputs is claimed is not
+// to be had now: nil.
+func (c *claims) takeJob(pick func(v *manifest.Version, damaged func(*manifest.FileMeta) bool) *compact.Job) *compact.Job {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	job := pick(c.reads.State().Tree.Version, c.isDamaged)
+	if job == nil {
+		return nil
+	}
+	for _, files := range job.Inputs {
+		for _, f := range files {
+			if c.claimed[f.Num] {
+				return nil
+			}
+		}
+	}
+	for _, files := range job.Inputs {
+		for _, f := range files {
+			c.claimed[f.Num] = true
+		}
+	}
+	return job
+}
+
+// releaseJob gives up the claims of a job.
+func (c *claims) releaseJob(job *compact.Job) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, files := range job.Inputs {
+		for _, f := range files {
+			delete(c.claimed, f.Num)
+		}
+	}
+}
+
+// takeCovered returns the files that new tombstones hide entirely from every
+// reader, so that they can go without being read: a delete-only compaction. It
+// claims them.
+func (c *claims) takeCovered(deletes *rangedel.List) []manifest.LevelNum {
+	fragments := deletes.Fragments()
+	if len(fragments) == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []manifest.LevelNum
+	v := c.reads.State().Tree.Version
+	snapshots := c.reads.SnapshotSeqs()
+	for _, f := range fragments {
+		newest := f.Seqs[0]
+		for level := range v.Levels {
+			for _, meta := range v.Overlapping(level, f.Lo, f.Hi) {
+				inside := bytes.Compare(meta.Lo, f.Lo) >= 0 && bytes.Compare(meta.Hi, f.Hi) <= 0
+				if inside && meta.LargestSeq < newest && !c.claimed[meta.Num] &&
+					!seenBetween(snapshots, meta.SmallestSeq, newest) {
+					c.claimed[meta.Num] = true
+					out = append(out, manifest.LevelNum{Level: level, Num: meta.Num})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// seenBetween reports whether a snapshot sees seq but not until.
+func seenBetween(snapshots []base.SeqNum, seq, until base.SeqNum) bool {
+	for _, s := range snapshots {
+		if s >= seq && s < until {
+			return true
+		}
+	}
+	return false
+}
+
+// release gives up the claims on files.
+func (c *claims) release(files []manifest.LevelNum) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range files {
+		delete(c.claimed, f.Num)
+	}
+}
+
+// quarantine notes that a file is damaged: no job reads it again. Merging a file
+// that cannot be read in full would lose what is readable of it.
+func (c *claims) quarantine(n base.FileNum, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.damaged[n] = err
+}
+
+// forget takes files off that the tree no longer has.
+func (c *claims) forget(files []manifest.LevelNum) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range files {
+		delete(c.damaged, f.Num)
+	}
+}
+
+// isDamaged reports whether a file is. The caller holds the lock.
+func (c *claims) isDamaged(f *manifest.FileMeta) bool { return c.damaged[f.Num] != nil }
+
+// damagedFiles returns how many files of the tree are damaged.
+func (c *claims) damagedFiles() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.damaged)
+}
+
+// damageIn returns what is wrong with the damaged files in [lo, hi), which no
+// compaction can settle.
+func (c *claims) damageIn(lo, hi []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found []error
+	v := c.reads.State().Tree.Version
+	for level := range v.Levels {
+		for _, f := range v.Overlapping(level, lo, hi) {
+			if err := c.damaged[f.Num]; err != nil {
+				found = append(found, err)
+			}
+		}
+	}
+	return errors.Join(found...)
+}

@@ -1,0 +1,316 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// compactor is the worker that runs the jobs that the picker finds, those that a
+// caller asked for first, one at a time.
+type compactor struct {
+	reads     *view.Reader
+	store     *store.Store
+	versions  *versions
+	archive   *feed.Archive
+	keyspaces *keyspace.Registry
+	timeline  *timeline.Timeline
+	claims    *claims
+	health    *health
+	counters  *counters
+	events    *event.Sink
+	clock     clock.Clock
+	changed   *changes
+	outcome   outcome
+
+	l0Files   int
+	baseBytes uint64
+	fileBytes int64
+
+	manual manualQueue
+	purge  purging
+}
+
+// baseLevelMemtables is the size of the first sorted level in memtables. Below
+// that size a level of its own would only be written to be rewritten.
+const baseLevelMemtables = 4
+
+// run is the worker.
+func (c *compactor) run(ctx context.Context) {
+	for {
+		changed := c.changed.watch()
+		job, manual := c.next()
+		if job == nil {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			c.claims.releaseJob(job)
+			return
+		}
+		err := c.runFor(ctx, manual, job)
+		c.finish(manual, job, err)
+		if err == nil || manual != nil && manual.ctx.Err() != nil {
+			continue
+		}
+		if c.health.err() != nil || !c.quarantine(job, err) && !sleep(ctx, c.clock, retryDelay) {
+			return
+		}
+	}
+}
+
+// next returns the next job, whose inputs it claims, and the request that it serves
+// if any. Requests whose range is settled are completed.
+func (c *compactor) next() (*compact.Job, *manualCompaction) {
+	if len(c.reads.State().Tree.Version.Levels[0]) >= 3*c.l0Files {
+		if job := c.take(compact.Pick); job != nil {
+			return job, nil
+		}
+	}
+	for m := c.manual.first(); m != nil; m = c.manual.first() {
+		if m.ctx.Err() != nil {
+			c.manual.complete(m, nil) // its caller has gone
+			continue
+		}
+		settled := false
+		job := c.take(func(v *manifest.Version, l compact.Limits) *compact.Job {
+			l.Done = func(f *manifest.FileMeta) bool { return m.wrote[f.Num] }
+			job := compact.PickRange(v, l, m.lo, m.hi)
+			settled = job == nil
+			return job
+		})
+		if !settled {
+			return job, m
+		}
+		c.manual.complete(m, c.claims.damageIn(m.lo, m.hi))
+		c.changed.notify()
+	}
+	if job := c.take(compact.Pick); job != nil {
+		return job, nil
+	}
+	return c.takePurge(), nil
+}
+
+// take claims the inputs of the job that pick finds, if there is one and nobody
+// else has claimed any.
+func (c *compactor) take(pick func(v *manifest.Version, l compact.Limits) *compact.Job) *compact.Job {
+	return c.claims.takeJob(func(v *manifest.Version, damaged func(*manifest.FileMeta) bool) *compact.Job {
+		l := c.limits(damaged)
+		if snapshots := c.reads.SnapshotSeqs(); len(snapshots) > 0 {
+			l.SharedSeq = snapshots[0]
+		}
+		return c.shaped(pick(v, l))
+	})
+}
+
+// limits are those for the picker.
+func (c *compactor) limits(damaged func(*manifest.FileMeta) bool) compact.Limits {
+	return compact.Limits{
+		L0Files: c.l0Files, BaseBytes: c.baseBytes, Damaged: damaged, SharedSeq: base.SeqNumMax,
+	}
+}
+
+// shaped turns a move into a rewrite where the output level has another codec:
+// a file that is only moved keeps the one it was written with. Level 0 is
+// never compressed, so what comes in key order, and overlaps nothing, would
+// otherwise stay uncompressed for good.
+func (c *compactor) shaped(job *compact.Job) *compact.Job {
+	if job == nil || !job.Move {
+		return job
+	}
+	for _, f := range job.Inputs[0] {
+		var first []byte // of a table that ends where the codec changes
+		if job.Level > 0 {
+			first = f.Lo
+		}
+		if !c.keyspaces.SameCodec(first, job.Level, false, job.OutputLevel, job.Bottom) {
+			job.Move = false
+			break
+		}
+	}
+	return job
+}
+
+// debtBytes is how much there is to compact in a version.
+func (c *compactor) debtBytes(v *manifest.Version) uint64 {
+	c.claims.mu.Lock()
+	defer c.claims.mu.Unlock()
+	return compact.DebtBytes(v, c.limits(c.claims.isDamaged))
+}
+
+// runFor runs a job under a context that also ends with that of the request
+// it serves.
+func (c *compactor) runFor(ctx context.Context, manual *manualCompaction, job *compact.Job) error {
+	if manual == nil {
+		return c.runJob(ctx, job, nil)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(manual.ctx, cancel)()
+	return c.runJob(ctx, job, manual)
+}
+
+// finish gives up the claims of a job and tells the request that it served,
+// or kept waiting, about an error.
+func (c *compactor) finish(manual *manualCompaction, job *compact.Job, err error) {
+	if manual != nil && manual.ctx.Err() != nil {
+		err = nil // its caller has gone; nothing is wrong here
+	}
+	if err != nil {
+		c.events.BackgroundFailed("compaction", err)
+	}
+	c.outcome.set(err)
+	c.archive.MakeSpace(err)
+	c.claims.releaseJob(job)
+	var damage *base.CorruptionError
+	if manual == nil && !errors.As(err, &damage) {
+		// A job that goes before the requests, because level 0 is too full, would
+		// keep them waiting for as long as it fails. Damage does not: the next job
+		// leaves it alone.
+		manual = c.manual.first()
+	}
+	if manual != nil && err != nil {
+		c.manual.complete(manual, err)
+	}
+	c.changed.notify()
+}
+
+// quarantine notes the input that a job found damaged, so that no job reads it
+// again; it reports whether err names one. Damage in what the job wrote is none
+// of the inputs' fault: the job is to be tried again, after a while.
+func (c *compactor) quarantine(job *compact.Job, err error) bool {
+	var damage *base.CorruptionError
+	if !errors.As(err, &damage) {
+		return false
+	}
+	num, ok := store.ParseTableName(damage.File)
+	isInput := func(f *manifest.FileMeta) bool { return f.Num == num }
+	if !ok || !slices.ContainsFunc(job.Inputs[0], isInput) && !slices.ContainsFunc(job.Inputs[1], isInput) {
+		return false
+	}
+	c.claims.quarantine(num, err)
+	return true
+}
+
+// runJob does a job, for a request if one is given, and installs its result.
+func (c *compactor) runJob(ctx context.Context, job *compact.Job, manual *manualCompaction) error {
+	start := c.clock.Now()
+	edit := &manifest.Edit{}
+	for i, files := range job.Inputs {
+		for _, f := range files {
+			level := [2]int{job.Level, job.OutputLevel}[i]
+			edit.RemoveFiles = append(edit.RemoveFiles, manifest.LevelNum{Level: level, Num: f.Num})
+		}
+	}
+	outputs := job.Inputs[0]
+	if !job.Move {
+		var err error
+		if outputs, err = c.mergeFiles(ctx, job); err != nil {
+			return err
+		}
+	}
+	for _, meta := range outputs {
+		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: job.OutputLevel, Meta: meta})
+	}
+	err := c.versions.edit(edit, func(v *manifest.Version) {
+		if !job.Move {
+			c.store.GiveUp(edit.RemoveFiles)
+			c.claims.forget(edit.RemoveFiles)
+		}
+		c.reads.Update(func(next *view.Change) { next.Tree = c.store.NewTree(v) })
+		if manual != nil && !job.Move {
+			for _, meta := range outputs {
+				manual.wrote[meta.Num] = true
+			}
+		}
+	})
+	if errors.Is(err, manifest.ErrRefused) && !job.Move {
+		c.store.RemoveOutputs(outputs)
+	}
+	if err != nil {
+		return err // else the outputs stay: see versions.edit
+	}
+	took := c.clock.Now().Sub(start)
+	if job.Purge {
+		c.purge.rest(c.clock.Now().Add(purgeShare * took))
+	}
+	c.counters.compacted(job, outputs, took)
+	c.events.Compacted(event.Compaction{
+		From: job.Level, To: job.OutputLevel, Move: job.Move,
+		InputBytes: job.Bytes(), Files: len(outputs), Took: took,
+	})
+	return nil
+}
+
+// mergeFiles writes the merge of a job's inputs.
+func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manifest.FileMeta, error) {
+	s := c.reads.Pin()
+	defer c.reads.Release(s)
+	pinned := c.reads.Pinned()
+	merged, deletes, err := s.Tree.MergeInputs(job.Level, job.OutputLevel, job.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	defer merged.Close()
+	out := store.Output{Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.fileBytes}
+	outputs, stats, err := c.store.Write(ctx, merged, out, compact.Config{
+		Snapshots:    pinned.Seqs,
+		ReadTimes:    pinned.Times,
+		RangeDeletes: deletes,
+		Bottom:       job.Bottom,
+	})
+	if err == nil {
+		c.counters.merged(stats)
+	}
+	return outputs, err
+}
+
+// purgeShare is how many times longer than a purge the rest after it takes, so
+// that many records that expire at once do not make the disk busy at once.
+const purgeShare = 4
+
+// takePurge returns a job that gets rid of expired records, a TTL compaction, if
+// one is due. If not, it sees to it that the worker looks again when one will be.
+func (c *compactor) takePurge() *compact.Job {
+	times := c.reads.Pinned().Times
+	if times == nil {
+		return nil
+	}
+	if wait := c.purge.until().Sub(c.clock.Now()); wait > 0 {
+		c.wakeIn(wait)
+		return nil
+	}
+	next := base.InstantMax
+	job := c.take(func(v *manifest.Version, l compact.Limits) (job *compact.Job) {
+		job, next = compact.PickExpired(v, l, times[0])
+		return job
+	})
+	if job == nil && next != base.InstantMax {
+		// What only a snapshot still sees is looked at again when that is closed.
+		if wait := time.Duration(next - c.timeline.Now()); wait > 0 {
+			c.wakeIn(wait)
+		}
+	}
+	return job
+}
+
+// wakeIn wakes the workers after a while, in place of an earlier call.
+func (c *compactor) wakeIn(d time.Duration) {
+	c.purge.setTimer(func() clock.Timer { return c.clock.AfterFunc(d, c.changed.notify) })
+}

@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// flusher is the worker that writes immutable memtables to level 0, all that wait
+// in one go: few, large files. Its jobs do not overlap: recovery and Close flush
+// while it does not run.
+type flusher struct {
+	reads     *view.Reader
+	store     *store.Store
+	versions  *versions
+	segments  *segments
+	archive   *feed.Archive
+	keyspaces *keyspace.Registry
+	claims    *claims
+	health    *health
+	pace      *pacer
+	counters  *counters
+	events    *event.Sink
+	clock     clock.Clock
+	changed   *changes
+	outcome   outcome
+}
+
+// run is the worker.
+func (f *flusher) run(ctx context.Context) {
+	for {
+		waiting := func() bool { return len(f.reads.State().Immutables) > 0 }
+		if f.changed.wait(ctx, waiting) != nil {
+			return
+		}
+		err := f.flush(ctx)
+		if err != nil {
+			f.events.BackgroundFailed("flush", err)
+		}
+		f.outcome.set(err)
+		f.archive.MakeSpace(err)
+		f.changed.notify()
+		if err != nil && (f.health.err() != nil || !sleep(ctx, f.clock, retryDelay)) {
+			return
+		}
+	}
+}
+
+// flush writes the immutable memtables that exist now to level 0 and installs the
+// result.
+func (f *flusher) flush(ctx context.Context) error {
+	start := f.clock.Now()
+	s := f.reads.Pin()
+	defer f.reads.Release(s)
+	imms := s.Immutables
+	if len(imms) == 0 {
+		return nil
+	}
+	outputs, err := f.writeTables(ctx, imms)
+	if err != nil {
+		return err
+	}
+	edit := f.editFor(imms, outputs)
+	if err := f.syncArchived(edit.LastSeq); err != nil {
+		f.claims.release(edit.RemoveFiles)
+		return err
+	}
+	err = f.versions.edit(edit, func(v *manifest.Version) {
+		f.segments.drop(edit.RemoveLogs)
+		f.keyspaces.Forget(edit.ForgetDropped)
+		f.reads.NoteFlushed(edit.LastSeq)
+		f.store.GiveUp(edit.RemoveFiles)
+		f.reads.Update(func(c *view.Change) {
+			c.Immutables = c.Immutables[:len(c.Immutables)-len(imms)]
+			c.Tree = f.store.NewTree(v)
+		})
+		f.claims.forget(edit.RemoveFiles)
+		f.claims.release(edit.RemoveFiles)
+	})
+	if errors.Is(err, manifest.ErrRefused) {
+		f.store.RemoveOutputs(outputs)
+		f.claims.release(edit.RemoveFiles)
+	}
+	if err != nil {
+		return err // else the outputs stay: see versions.edit
+	}
+	took := f.clock.Now().Sub(start)
+	f.counters.flushed(outputs, took)
+	f.pace.flushed(int64(rawBytes(outputs)), took)
+	f.events.Flushed(len(imms), len(outputs), took)
+	return nil
+}
+
+// editFor returns the edit that puts outputs in the place of the oldest immutables
+// and of the logs that only they needed. Files that their range deletes hide from
+// everybody go with it; they are claimed.
+func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) *manifest.Edit {
+	edit := &manifest.Edit{LastSeq: imms[0].LastSeq}
+	for _, meta := range outputs {
+		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+	}
+	firstLog, position := needed(f.reads.State(), len(imms))
+	edit.RemoveLogs, edit.LogStart = f.segments.before(firstLog), uint64(position)
+	edit.RemoveFiles = f.claims.takeCovered(rangeDeletesOf(imms))
+	edit.ForgetDropped = f.keyspaces.DroppedBefore(f.archive.OldestSeq())
+	return edit
+}
+
+// syncArchived makes the log durable up to a sequence number that is about to be
+// in a table, if the log is kept. In a crash the table answers for it, and the
+// log would end before it: a hole in the archive.
+func (f *flusher) syncArchived(last base.SeqNum) error {
+	log := f.segments.log
+	if !f.archive.Enabled() || log == nil || log.DurableSeq() >= last {
+		return nil
+	}
+	return f.segments.sync()
+}
+
+// writeTables writes flushables, newest first, to new tables.
+func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable) ([]*manifest.FileMeta, error) {
+	sources := make([]iterate.Source, len(imms))
+	for i, m := range imms {
+		sources[i] = iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax}
+	}
+	merged := iterate.NewMerging(sources)
+	defer merged.Close()
+	pinned := f.reads.Pinned()
+	outputs, stats, err := f.store.Write(ctx, merged, store.Output{Level: 0}, compact.Config{
+		Snapshots:    pinned.Seqs,
+		ReadTimes:    pinned.Times,
+		RangeDeletes: rangeDeletesOf(imms),
+	})
+	if err == nil {
+		f.counters.merged(stats)
+	}
+	return outputs, err
+}
+
+func rangeDeletesOf(imms []*view.Flushable) *rangedel.List {
+	var lists []*rangedel.List
+	for _, m := range imms {
+		lists = append(lists, m.RangeDeletes())
+	}
+	return rangedel.Merge(lists...)
+}
+
+func rawBytes(files []*manifest.FileMeta) (n uint64) {
+	for _, f := range files {
+		n += f.RawBytes
+	}
+	return n
+}
+
+// await waits until nothing that waits for its flush is as old as upTo.
+func (f *flusher) await(ctx, stopped context.Context, upTo base.SeqNum) error {
+	var failed error
+	err := f.changed.wait(ctx, func() bool {
+		imms := f.reads.State().Immutables
+		failed = nil
+		switch {
+		case len(imms) == 0 || imms[len(imms)-1].LastSeq > upTo:
+			return true
+		case f.health.err() != nil:
+			failed = f.health.err()
+		case stopped.Err() != nil: // before the flush's own, which it may have caused
+			failed = base.ErrClosed
+		default:
+			failed = f.outcome.err()
+		}
+		return failed != nil
+	})
+	if err != nil {
+		return err
+	}
+	return failed
+}

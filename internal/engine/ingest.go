@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// This file commits transactions that are too large for memory and log. Their
+// writes come as sorted records and go to tables of level 0, beside all that
+// happens meanwhile. Only then does the commit stand in line: it is validated,
+// what is in memory goes to tables, because a reader asks memory first, and one
+// edit of the manifest installs the tables. That edit is the commit: a crash
+// before it leaves orphans, after it all is durable.
+//
+// The sequence numbers in the tables begin at zero. The transaction's place is
+// known only at the end, and the manifest has it (FileMeta.SeqBase). Everything
+// older is in tables by then, so the log is needed from there on only, and
+// recovery skips what it has of before. The log has no group with the numbers of
+// such a commit: for a feed of changes it is a gap.
+
+// Ingest is a transaction that is committed past the log.
+type Ingest struct {
+	// Records have sequence numbers from zero on, and are not under Deletes.
+	Records txn.Records
+	Deletes *rangedel.List
+	// SizeBytes is about how much it is.
+	SizeBytes int64
+	Keyspaces []*keyspace.Info
+	// Reads is called when all records were read; what it returns is as for
+	// CommitTx.
+	Reads func() *view.ReadSet
+}
+
+// ingestFiles is into how many files such a commit goes, unless they became too
+// small or too large: level 0 is best with few.
+const ingestFiles = 4
+
+// CommitIngest makes the writes of a transaction visible and durable at once.
+func (db *DB) CommitIngest(in *Ingest) error {
+	if err := db.spills.Begin(); err != nil {
+		return err
+	}
+	defer db.spills.End()
+	start := db.opts.Clock.Now()
+	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles)}
+	outputs, stats, err := db.store.Write(db.stopped, in.Records, out, compact.Config{RangeDeletes: in.Deletes})
+	if err != nil || len(outputs) == 0 {
+		return db.spills.StoppedBy(err)
+	}
+	db.counters.merged(stats)
+	reads := in.Reads()
+	// Most of what is in memory goes while others go on.
+	err = db.Flush(db.stopped)
+	inDoubt := false
+	if err == nil {
+		err = db.commits.Alone(func() error {
+			if err := db.admitIngest(in, reads); err != nil {
+				return err
+			}
+			err := db.installIngest(outputs)
+			inDoubt = err != nil && !errors.Is(err, manifest.ErrRefused)
+			return err
+		})
+	}
+	if err != nil && !inDoubt { // else they stay: see versions.edit
+		db.store.RemoveOutputs(outputs)
+	}
+	db.counters.transaction(err)
+	if err != nil {
+		return db.spills.StoppedBy(err)
+	}
+	db.counters.flushed(outputs, db.opts.Clock.Now().Sub(start))
+	db.events.Ingested(len(outputs), rawBytes(outputs))
+	return nil
+}
+
+// admitIngest validates the transaction and has memory emptied for it. Called by
+// the leader.
+func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
+	if err := db.health.writable(); err != nil {
+		return err
+	}
+	if err := keyspace.CheckLive(in.Keyspaces); err != nil {
+		return err
+	}
+	if reads != nil {
+		if err := db.reads.Validate(reads); err != nil {
+			return err
+		}
+	}
+	if !db.reads.State().Mem.Empty() {
+		if err := db.writer.rotate(db.commits.LastSeq()); err != nil {
+			return err
+		}
+	}
+	return db.flusher.await(db.stopped, db.stopped, db.commits.LastSeq())
+}
+
+// installIngest gives tables the next sequence numbers and makes them part of
+// the tree, above all else. Called by the leader, with nothing in memory.
+func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
+	first := db.commits.LastSeq() + 1
+	last := first
+	edit := &manifest.Edit{}
+	for _, meta := range outputs {
+		last = max(last, first+meta.LargestSeq)
+		meta.SeqBase = first
+		meta.SmallestSeq += first
+		meta.LargestSeq += first
+		if meta.Expiring.Count > 0 {
+			db.timeline.Use()
+		}
+		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+	}
+	if last > base.SeqNumMax {
+		return commit.ErrSeqNumsUsedUp
+	}
+	edit.LastSeq, edit.IngestedSeq = last, last
+	if db.hot != nil {
+		db.hot.BeginAll()
+		defer db.hot.EndAll()
+	}
+	err := db.versions.edit(edit, func(v *manifest.Version) {
+		db.reads.NoteFlushed(last)
+		db.counters.ingestedSeq.Store(uint64(last))
+		db.reads.Update(func(c *view.Change) {
+			c.Tree, c.Visible = db.store.NewTree(v), last
+		})
+		db.archive.Wake()
+	})
+	if err == nil {
+		db.commits.Advance(last)
+	}
+	return err
+}

@@ -1,0 +1,282 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/wal"
+)
+
+// recovered is what recovery found; it does not change any more.
+type recovered struct {
+	tornBytes int64 // of the log, dropped
+}
+
+// recovery brings a database to where an earlier opener left it. It checks that
+// every file the manifest names is there, replays the log, and leaves the database
+// ready for writes: what was replayed is in new, synced tables before the old log
+// goes. It runs before anybody else does anything.
+type recovery struct {
+	*DB
+	state *manifest.State
+	names []string // of the files in the directory
+}
+
+func (r *recovery) run() error {
+	names, err := r.opts.FS.List(r.dir)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", r.dir, err)
+	}
+	r.names = names
+	if err := r.checkTables(r.state.Version); err != nil {
+		return err
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	if err := r.checkStrayLogs(); err != nil {
+		return err
+	}
+	logs := slices.Sorted(slices.Values(r.state.Logs))
+	r.segments.live = logs
+	if err := r.archive.SyncOld(logs); err != nil {
+		return err
+	}
+	result, err := wal.Replay(r.segments.cfg, logs, wal.Position(r.state.LogStart), r.replayGroup)
+	if err != nil {
+		return err
+	}
+	if r.recovered.tornBytes = result.TornBytes; result.TornBytes > 0 {
+		r.events.TornLog(result.TornFile, result.TornBytes)
+	}
+	r.commits.Advance(r.reads.VisibleSeq())
+	if err := r.archive.Recover(names, logs, result.End); err != nil || r.opts.ReadOnly {
+		return err
+	}
+	return r.finish(logs, result.End)
+}
+
+// begin installs the first read state: the tables, and an empty memtable.
+func (r *recovery) begin() error {
+	r.store.SkipFileNums(nextFileNum(r.state.NextFileNum, r.names))
+	mem, err := view.NewMemtable(&r.memory, r.opts.MemtableBytes)
+	if err != nil {
+		return err
+	}
+	r.reads.NoteFlushed(r.state.LastSeq)
+	r.counters.ingestedSeq.Store(uint64(r.state.IngestedSeq))
+	r.reads.Update(func(c *view.Change) {
+		c.Mem, c.Tree, c.Visible = mem, r.store.NewTree(r.state.Version), r.state.LastSeq
+	})
+	return nil
+}
+
+// finish makes the database ready for writes.
+func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
+	if err := r.versions.begin(); err != nil {
+		return err
+	}
+	if err := r.flushReplayed(); err != nil {
+		return err
+	}
+	forgotten := r.keyspaces.DroppedBefore(r.archive.OldestSeq())
+	num, err := r.segments.begin(logs, end, r.commits.LastSeq(), forgotten, func() {
+		r.keyspaces.Forget(forgotten)
+	})
+	if err != nil {
+		return err
+	}
+	mem := r.reads.State().Mem
+	mem.FirstLog, mem.FirstPosition = num, end
+	if r.archive.Enabled() {
+		r.archive.Keep()
+	}
+	r.removeOrphans()
+	return nil
+}
+
+// checkTables reports every live table that is missing or has the wrong size.
+func (r *recovery) checkTables(v *manifest.Version) error {
+	var damage []error
+	for _, files := range v.Levels {
+		for _, f := range files {
+			if err := r.checkTable(f); err != nil {
+				damage = append(damage, err)
+			}
+		}
+	}
+	return errors.Join(damage...)
+}
+
+func (r *recovery) checkTable(f *manifest.FileMeta) error {
+	name := store.TableName(f.Num)
+	info, err := r.opts.FS.Stat(filepath.Join(r.dir, name))
+	finding := err
+	switch {
+	case err == nil && uint64(info.Size()) == f.SizeBytes:
+		return nil
+	case err == nil:
+		finding = fmt.Errorf("%d bytes instead of %d", info.Size(), f.SizeBytes)
+	}
+	return &base.CorruptionError{
+		File: name, Offset: -1, Kind: "table", Lo: f.Lo, Hi: f.Hi, Err: finding,
+	}
+}
+
+// checkStrayLogs looks at the log segments that the manifest does not name.
+// Most are leftovers. But one that holds what a live segment lacks was exchanged
+// with it (a copy beside the original is no harm: a new file may show old content
+// of the disk); and as the manifest names a segment before anything goes into it,
+// one that was begun under a number that the manifest has not given out yet says
+// that the manifest is an old one.
+func (r *recovery) checkStrayLogs() error {
+	var damage []error
+	for _, name := range r.names {
+		n, ok := wal.ParseFileName(name)
+		if !ok || slices.Contains(r.state.Logs, n) {
+			continue
+		}
+		owner, err := wal.Owner(r.segments.cfg, n)
+		if err != nil {
+			return err
+		}
+		finding := error(nil)
+		switch {
+		case slices.Contains(r.state.Logs, owner):
+			own, err := wal.Owner(r.segments.cfg, owner)
+			if err == nil && own == owner {
+				continue
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			finding = fmt.Errorf("it holds what belongs into %s", wal.FileName(owner))
+		case owner == n && n >= r.state.NextFileNum:
+			finding = errors.New("the manifest is older than this file")
+		default:
+			continue
+		}
+		damage = append(damage, &base.CorruptionError{
+			File: name, Offset: -1, Kind: "stray log segment", Err: finding,
+		})
+	}
+	return errors.Join(damage...)
+}
+
+// replayGroup applies one group of the log to the memtable, writing tables
+// when it is full.
+func (r *recovery) replayGroup(first base.SeqNum, payload []byte) error {
+	need, last, records, err := r.measure(first, payload)
+	if err != nil || last <= r.reads.FlushedSeq() {
+		return err // else in a table since before the crash
+	}
+	w := &r.writer
+	if w.isLarge(records, int64(len(payload))) {
+		if err := r.flushReplayed(); err != nil {
+			return err
+		}
+		return w.applyLarge([][]byte{payload}, first, last)
+	}
+	// A large batch is flushed as soon as something follows it. What a read-only
+	// database replays stays in memory, and fills one memtable after the other.
+	waiting := len(r.reads.State().Immutables) > 0 && !r.opts.ReadOnly
+	if waiting || int64(r.reads.State().Mem.Table.AvailableBytes()) < need {
+		if err := r.flushReplayed(); err != nil {
+			return err
+		}
+	}
+	return w.apply([][]byte{payload}, first, last, false)
+}
+
+// measure returns what a group takes in a memtable, its newest number, and how many
+// records it has.
+func (r *recovery) measure(first base.SeqNum, payload []byte) (memBytes int64, last base.SeqNum, records int, err error) {
+	b := batch.NewReader(payload)
+	last = first
+	for seq := first; ; seq++ {
+		ok, err := b.Next()
+		if err != nil {
+			return 0, 0, 0, &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
+		}
+		if !ok {
+			return memBytes, last, records, nil
+		}
+		last = seq
+		memBytes += b.MemtableBytes()
+		if b.Kind == base.KindSetExpiring {
+			r.timeline.Use()
+		}
+		records++
+	}
+}
+
+// flushReplayed writes what was replayed so far to level 0. A read-only
+// database keeps it in memory instead.
+func (r *recovery) flushReplayed() error {
+	if err := r.writer.sealInPlace(r.reads.VisibleSeq()); err != nil {
+		return err
+	}
+	if len(r.reads.State().Immutables) == 0 || r.opts.ReadOnly {
+		return nil
+	}
+	if err := r.versions.begin(); err != nil {
+		return err
+	}
+	return r.flusher.flush(context.Background())
+}
+
+// nextFileNum returns a number above all that the manifest gave out or a file
+// name bears.
+func nextFileNum(next base.FileNum, names []string) base.FileNum {
+	for _, name := range names {
+		if n, ok := fileNumOf(name); ok && n >= next {
+			next = n + 1
+		}
+	}
+	return max(next, 1)
+}
+
+func fileNumOf(name string) (base.FileNum, bool) {
+	for _, parse := range []func(string) (base.FileNum, bool){
+		store.ParseTableName, wal.ParseFileName, wal.ParseHistoryFileName,
+	} {
+		if n, ok := parse(name); ok {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// removeOrphans deletes tables and log segments that bear our names but are in
+// no manifest and not in the archive: what a crash left of unfinished work, and the
+// archive itself where it is switched off. Anything else is left alone.
+func (r *recovery) removeOrphans() {
+	for _, name := range r.names {
+		n, ok := fileNumOf(name)
+		if !ok || r.store.Live(n) || r.segments.names(n) || r.archive.Holds(name) || !r.isOrphan(name) {
+			continue
+		}
+		if err := r.store.Remove(name); err != nil {
+			r.events.CleanupFailed(name, err)
+			continue
+		}
+		r.events.OrphanRemoved(name)
+	}
+}
+
+// isOrphan reports whether a file that nobody names is one of ours. A log
+// segment is known by its name alone: it may have been prepared and never
+// begun.
+func (r *recovery) isOrphan(name string) bool {
+	n, ok := store.ParseTableName(name)
+	return !ok || r.store.IsOrphan(n)
+}

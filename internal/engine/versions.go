@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// versions edits the manifest. One edit at a time is made durable and then takes
+// effect; the lock that sees to it is held while the file is synced, so nobody
+// who only reads may take it.
+type versions struct {
+	fs       vfs.FS
+	dir      string
+	health   *health
+	timeline *timeline.Timeline
+	changed  *changes
+
+	mu    sync.Mutex
+	log   *manifest.Log // nil before begin, and in a read-only database
+	store *store.Store  // gives out file numbers
+}
+
+// create makes the manifest of a new database.
+func (v *versions) create() (state *manifest.State, err error) {
+	v.log, state, err = manifest.Create(v.fs, v.dir, newDBID())
+	return state, err
+}
+
+// begin goes on in a new manifest file, before the first edit.
+func (v *versions) begin() (err error) {
+	if v.log == nil {
+		v.log, _, err = manifest.Open(v.fs, v.dir)
+	}
+	return err
+}
+
+// close closes the file.
+func (v *versions) close() error {
+	if v.log == nil {
+		return nil
+	}
+	return v.log.Close()
+}
+
+// edit appends e to the manifest, durably, and then calls done with the new
+// version, before anything else can change it. A failed append poisons the
+// database; whether the disk has the edit is unknown then, so the caller leaves
+// every file alone that the edit names, added or removed. The next open sees
+// which of them are orphans. On a full disk an edit is refused without an effect
+// (manifest.ErrRefused): the caller takes back what it did for it, and may try
+// again.
+func (v *versions) edit(e *manifest.Edit, done func(v *manifest.Version)) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.health.err(); err != nil {
+		return err
+	}
+	e.NextFileNum = v.store.NextFileNum()
+	e.ClockHighWater = v.timeline.ReadTime()
+	if err := v.log.Append(e); errors.Is(err, manifest.ErrRefused) {
+		return err
+	} else if err != nil {
+		return v.health.poison("manifest", err)
+	}
+	v.timeline.Saved(e.ClockHighWater)
+	done(v.log.State().Version)
+	v.changed.notify()
+	return nil
+}
+
+// saveTime brings the time that readers have seen into the manifest. A failure
+// says so by itself; on a full disk the next reader has it tried again.
+func (v *versions) saveTime() {
+	if v.health.writable() == nil {
+		_ = v.edit(&manifest.Edit{}, func(*manifest.Version) {})
+	}
+}
+
+// nextKeyspaceID returns the number of the next new keyspace. The caller alone
+// makes any.
+func (v *versions) nextKeyspaceID() uint64 { return v.log.State().NextKeyspaceID }

@@ -1,0 +1,32 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// watchedFS is the database's file system. It poisons the database when the
+// sync of a directory fails: the names that were waiting for it, whichever
+// worker made them, may be lost although they are still there to see, and a
+// later sync that succeeds says nothing about them. So syncs go one at a time,
+// and after a failure all fail; no edit of the manifest can name a file whose
+// name is in doubt.
+type watchedFS struct {
+	vfs.FS
+	health *health
+	mu     sync.Mutex
+}
+
+func (f *watchedFS) SyncDir(dir string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.health.err(); err != nil {
+		return err
+	}
+	err := f.FS.SyncDir(dir)
+	if err != nil {
+		f.health.poison("directory", err)
+	}
+	return err
+}

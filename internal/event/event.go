@@ -1,0 +1,94 @@
+// Package event is where the database says what happens to it. Every room that
+// has something to tell does it here, with the facts as they are; what becomes of
+// them is decided in this place alone. Today they go to a log/slog handler.
+package event
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+// Sink takes events. It is safe for concurrent use. Its methods may be called
+// with locks held, so a handler must not call the database.
+type Sink struct{ log *slog.Logger }
+
+// NewSink returns a sink that writes to a logger.
+func NewSink(log *slog.Logger) *Sink { return &Sink{log} }
+
+// WritesRefused says that the database refuses writes from now on, because one to
+// cause (log, manifest, directory) has failed.
+func (s *Sink) WritesRefused(cause string, err error) {
+	s.log.Error("database refuses writes", "cause", cause, "err", err)
+}
+
+// BackgroundFailed says that a background job has failed; it will be tried again.
+// A job that was cancelled has not failed.
+func (s *Sink) BackgroundFailed(job string, err error) {
+	if !errors.Is(err, context.Canceled) {
+		s.log.Error("background work failed", "job", job, "err", err)
+	}
+}
+
+// Flushed says that memtables went to files of level 0.
+func (s *Sink) Flushed(memtables, files int, took time.Duration) {
+	s.log.Info("flushed", "memtables", memtables, "files", files, "took", took)
+}
+
+// Compaction describes a compaction that is done.
+type Compaction struct {
+	From, To   int  // levels
+	Move       bool // files changed level and were not read
+	InputBytes uint64
+	Files      int // of the output
+	Took       time.Duration
+}
+
+// Compacted says that a compaction is done.
+func (s *Sink) Compacted(c Compaction) {
+	s.log.Info("compacted", "from", c.From, "to", c.To, "move", c.Move,
+		"bytes", c.InputBytes, "files", c.Files, "took", c.Took)
+}
+
+// Ingested says that a transaction was committed past the log.
+func (s *Sink) Ingested(files int, rawBytes uint64) {
+	s.log.Info("committed past the log", "files", files, "bytes", rawBytes)
+}
+
+// TornLog says that recovery has dropped the end of the log.
+func (s *Sink) TornLog(file string, sizeBytes int64) {
+	s.log.Warn("dropped the torn end of the log", "file", file, "bytes", sizeBytes)
+}
+
+// OrphanRemoved says that recovery has deleted a file that a crash had left.
+func (s *Sink) OrphanRemoved(file string) { s.log.Info("removed orphan", "file", file) }
+
+// CleanupFailed says that a file could not be closed or deleted. The next open
+// tries again.
+func (s *Sink) CleanupFailed(file string, err error) {
+	s.log.Warn("clean-up failed", "file", file, "err", err)
+}
+
+// CacheLeaked says that the block cache was closed while blocks were in use.
+func (s *Sink) CacheLeaked(sizeBytes int64) {
+	s.log.Error("block cache closed with blocks in use", "bytes", sizeBytes)
+}
+
+// ArchiveFailed says that a log segment that is to be kept could not be archived.
+func (s *Sink) ArchiveFailed(file string, err error) {
+	s.log.Error("archive a log segment", "file", file, "err", err)
+}
+
+// ArchiveDamaged says that an archived log segment cannot be read as a whole.
+func (s *Sink) ArchiveDamaged(file string, err error) {
+	s.log.Error("an archived log segment is damaged", "file", file, "err", err)
+}
+
+// ArchiveGivenUp says that archived log segments went for a disk that is full,
+// and with what number changes begin now.
+func (s *Sink) ArchiveGivenUp(segments int, oldest base.SeqNum) {
+	s.log.Warn("the disk is full: archived log segments are given up", "segments", segments, "oldest", oldest)
+}

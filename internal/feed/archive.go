@@ -1,0 +1,359 @@
+package feed
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/janitor"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/wal"
+)
+
+// Retention says how much of the log is kept for those who read changes
+// after the database itself needs it no more. Zero is no bound; where both are
+// zero nothing is kept.
+type Retention struct {
+	SizeBytes int64
+	Age       time.Duration
+}
+
+// Enabled reports whether anything is kept.
+func (o Retention) Enabled() bool { return o.SizeBytes > 0 || o.Age > 0 }
+
+// Config is what an Archive and its feeds work with.
+type Config struct {
+	WAL       wal.Config
+	Retention Retention
+	ReadOnly  bool
+	Clock     clock.Clock
+	Events    *event.Sink
+	Janitor   *janitor.Janitor
+	Keyspaces *keyspace.Registry
+	// Stopped is closed when the database closes.
+	Stopped <-chan struct{}
+	// Failure returns why nothing will be read or written any more, or nil.
+	Failure func() error
+	// VisibleSeq is the newest sequence number that readers see.
+	VisibleSeq func() base.SeqNum
+	// IngestedSeq is the newest one that was committed past the log.
+	IngestedSeq func() base.SeqNum
+	// Durable is how far the log is on stable storage; of a read-only database
+	// there is none.
+	Durable func() (base.SeqNum, wal.Position)
+	// Sync makes all durable that was committed.
+	Sync func() error
+}
+
+// Archive knows which log segments can be read, and which sequence numbers
+// they hold: oldest first, without overlap, the one being written last. A
+// segment leaves it before its file is deleted or used again, so whoever fails
+// to read a segment asks whether it is still here.
+//
+// A segment is obsolete once no manifest names it. Only then may retention delete
+// it. Where something is kept it becomes an archived segment, by a rename; until
+// that succeeds it counts and can be read like one. Files are touched by the
+// janitor alone, one task at a time.
+//
+// All methods are safe for concurrent use. Its lock is never held during I/O; the
+// janitor's is taken under it.
+type Archive struct {
+	cfg    Config
+	signal signal
+
+	mu       sync.Mutex
+	segments []segmentInfo
+	lost     []lostSegment  // go when what is newer goes
+	end      wal.Position   // of what a read-only database found
+	live     []base.FileNum // the segments that the manifest named at open
+	timer    clock.Timer    // for the age of the oldest
+	closing  bool
+	feeds    int
+
+	// openedSeq is the last number that recovery found; it never changes after.
+	openedSeq base.SeqNum
+}
+
+// NewArchive returns an archive that knows no segment yet.
+func NewArchive(cfg Config) *Archive { return &Archive{cfg: cfg} }
+
+// Enabled reports whether segments are kept that the database needs no more.
+func (a *Archive) Enabled() bool { return a.cfg.Retention.Enabled() }
+
+// segmentInfo is one segment. While it is being written, its End and Last are
+// not known.
+type segmentInfo struct {
+	num       base.FileNum
+	extent    wal.Extent
+	open      bool // being written
+	obsolete  bool
+	archived  bool
+	since     time.Time // when it was obsolete
+	sizeBytes int64     // of the file; known when it is obsolete
+}
+
+// lostSegment is a file that cannot be read, or only its beginning, and why:
+// what is missing before its newer neighbour is missing because of it.
+type lostSegment struct {
+	segmentInfo
+	err error
+}
+
+func (s *segmentInfo) name() string {
+	if s.archived {
+		return wal.HistoryFileName(s.num)
+	}
+	return wal.FileName(s.num)
+}
+
+// Begin notes that the log goes on in segment num.
+func (a *Archive) Begin(num base.FileNum, start wal.Position, first base.SeqNum) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.finish(start, first-1)
+	a.segments = append(a.segments, segmentInfo{
+		num: num, open: true, extent: wal.Extent{Start: start, First: first},
+	})
+}
+
+// finish notes where the last segment ends. The caller holds a.mu.
+func (a *Archive) finish(end wal.Position, last base.SeqNum) {
+	if n := len(a.segments); n > 0 && a.segments[n-1].open {
+		s := &a.segments[n-1]
+		s.open, s.extent.End, s.extent.Last = false, end, last
+	}
+}
+
+// Finish notes that nothing is written any more.
+func (a *Archive) Finish(end wal.Position, last base.SeqNum) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.finish(end, last)
+}
+
+// retire notes that a segment has left the manifest. It returns false for one
+// that holds nothing to keep; that is not known here any more.
+func (a *Archive) retire(num base.FileNum, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := a.index(num)
+	if i < 0 {
+		return false
+	}
+	s := &a.segments[i]
+	if s.extent.Empty() {
+		a.segments = slices.Delete(a.segments, i, i+1)
+		return false
+	}
+	s.obsolete, s.since, s.sizeBytes = true, now, int64(s.extent.End-s.extent.Start)
+	return true
+}
+
+// Forget takes a segment off, whose file is about to go.
+func (a *Archive) Forget(num base.FileNum) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := a.index(num); i >= 0 {
+		a.segments = slices.Delete(a.segments, i, i+1)
+	}
+}
+
+// index is where a segment is, or -1. The caller holds a.mu.
+func (a *Archive) index(num base.FileNum) int {
+	return slices.IndexFunc(a.segments, func(s segmentInfo) bool { return s.num == num })
+}
+
+// byNum returns the segment of a number.
+func (a *Archive) byNum(num base.FileNum) (segmentInfo, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := a.index(num); i >= 0 {
+		return a.segments[i], true
+	}
+	return segmentInfo{}, false
+}
+
+// find returns the segment that holds sequence number seq, or the gap that it
+// falls into.
+func (a *Archive) find(seq base.SeqNum) (segmentInfo, *GapError) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next, _ := slices.BinarySearchFunc(a.segments, seq, func(s segmentInfo, seq base.SeqNum) int {
+		if s.extent.First <= seq {
+			return -1
+		}
+		return 1
+	})
+	// What is empty begins where the one after it does.
+	i := next - 1
+	for i >= 0 && !a.segments[i].open && a.segments[i].extent.Empty() {
+		i--
+	}
+	if i >= 0 && (a.segments[i].open || a.segments[i].extent.Last >= seq) {
+		return a.segments[i], nil
+	}
+	gap := &GapError{From: seq, Oldest: a.openedSeq + 1}
+	newest := base.FileNum(math.MaxUint64)
+	if next < len(a.segments) {
+		gap.Oldest, newest = a.segments[next].extent.First, a.segments[next].num
+	}
+	for _, l := range a.lost {
+		if l.num < newest && (i < 0 || l.num >= a.segments[i].num) {
+			gap.Err = l.err
+		}
+	}
+	return segmentInfo{}, gap
+}
+
+// OldestSeq returns the first sequence number that can be read.
+func (a *Archive) OldestSeq() base.SeqNum {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.oldestSeq()
+}
+
+// oldestSeq is OldestSeq for callers that hold a.mu.
+func (a *Archive) oldestSeq() base.SeqNum {
+	if len(a.segments) == 0 {
+		return a.openedSeq + 1
+	}
+	return a.segments[0].extent.First
+}
+
+// nextToArchive returns the oldest segment that is obsolete and not archived.
+func (a *Archive) nextToArchive() (segmentInfo, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.segments {
+		if s.obsolete && !s.archived {
+			return s, true
+		}
+	}
+	return segmentInfo{}, false
+}
+
+func (a *Archive) noteArchived(num base.FileNum, sizeBytes int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := a.index(num); i >= 0 {
+		a.segments[i].archived, a.segments[i].sizeBytes = true, sizeBytes
+	}
+}
+
+// takeExpired takes off what retention does not allow any more and returns it.
+func (a *Archive) takeExpired(o Retention, now time.Time) []segmentInfo {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var total int64
+	obsolete := 0
+	for _, s := range a.segments {
+		if !s.obsolete {
+			break
+		}
+		obsolete++
+		total += s.sizeBytes
+	}
+	n := 0
+	for ; n < obsolete; n++ {
+		s := &a.segments[n]
+		tooLarge := o.SizeBytes > 0 && total > o.SizeBytes
+		tooOld := o.Age > 0 && now.Sub(s.since) >= o.Age
+		if !tooLarge && !tooOld {
+			break
+		}
+		total -= s.sizeBytes
+	}
+	return a.takeOldest(n)
+}
+
+// takeHalf takes off the older half of what is obsolete, at least one segment.
+func (a *Archive) takeHalf() []segmentInfo {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	obsolete := 0
+	for obsolete < len(a.segments) && a.segments[obsolete].obsolete {
+		obsolete++
+	}
+	return a.takeOldest((obsolete + 1) / 2)
+}
+
+// takeOldest takes off the first n segments, and what was lost between them.
+// The caller holds a.mu.
+func (a *Archive) takeOldest(n int) []segmentInfo {
+	taken := slices.Clone(a.segments[:n])
+	a.segments = slices.Delete(a.segments, 0, n)
+	for len(a.lost) > 0 && (len(a.segments) == 0 || a.lost[0].num < a.segments[0].num) {
+		taken = append(taken, a.lost[0].segmentInfo)
+		a.lost = a.lost[1:]
+	}
+	return taken
+}
+
+// setTimer calls fn when the oldest obsolete segment gets too old.
+func (a *Archive) setTimer(c clock.Clock, age time.Duration, fn func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
+	}
+	if a.closing || age <= 0 || len(a.segments) == 0 || !a.segments[0].obsolete {
+		return
+	}
+	a.timer = c.AfterFunc(max(age-c.Now().Sub(a.segments[0].since), 0), fn)
+}
+
+// StopTimer ends the enforcement by time, for good.
+func (a *Archive) StopTimer() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closing = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// Extents returns what the segments hold that can be read, the oldest first.
+func (a *Archive) Extents() []wal.Extent {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	extents := make([]wal.Extent, len(a.segments))
+	for i := range a.segments {
+		extents[i] = a.segments[i].extent
+	}
+	return extents
+}
+
+// Holds reports whether a file is in the catalogue.
+func (a *Archive) Holds(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(a.segments, func(s segmentInfo) bool { return s.name() == name }) ||
+		slices.ContainsFunc(a.lost, func(l lostSegment) bool { return l.name() == name })
+}
+
+// Metrics describes what is kept beyond the needs of the database.
+type Metrics struct {
+	Segments  int
+	SizeBytes int64
+	OldestSeq base.SeqNum // the first number that a feed can begin with
+	Feeds     int         // open ones
+}
+
+// Metrics returns the figures of now.
+func (a *Archive) Metrics() Metrics {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := Metrics{OldestSeq: a.oldestSeq(), Feeds: a.feeds}
+	for _, s := range a.segments {
+		if s.obsolete {
+			m.Segments++
+			m.SizeBytes += s.sizeBytes
+		}
+	}
+	return m
+}

@@ -1,0 +1,150 @@
+package feed
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/keyspace"
+)
+
+// ChangeKind says what a change does.
+type ChangeKind uint8
+
+// The kinds of changes.
+const (
+	ChangeSet ChangeKind = iota + 1
+	ChangeDelete
+	ChangeDeleteRange
+	ChangeDropKeyspace
+	ChangeMerge
+)
+
+// Change is one operation of a commit. Its slices are those of the commit.
+type Change struct {
+	Kind     ChangeKind
+	Keyspace string       // empty for the default one
+	Key      []byte       // without the keyspace's prefix; of a range its start, nil: none
+	End      []byte       // of a range; nil: none
+	Value    []byte       // or the operand of a merge
+	Expiry   base.Instant // of a set; 0: never
+}
+
+// Commit is what one batch or single write wrote.
+type Commit struct {
+	First, Last base.SeqNum
+	batch       []byte // checked
+	names       map[uint64]string
+}
+
+// Changes are the operations in order.
+func (c *Commit) Changes() iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		r := batch.NewReader(c.batch)
+		for {
+			if ok, err := r.Next(); !ok || err != nil {
+				return
+			}
+			if change, err := c.change(&r); err != nil || !yield(change) {
+				return
+			}
+		}
+	}
+}
+
+// change translates a record.
+func (c *Commit) change(r *batch.Reader) (Change, error) {
+	id, n := keyspace.SplitPrefix(r.Key)
+	name, ok := c.names[id]
+	if !ok {
+		return Change{}, fmt.Errorf("keyspace %d is not known", id)
+	}
+	key := r.Key[n:]
+	stored, err := base.Decode(base.MakeTrailer(0, r.Kind), r.Value)
+	if err != nil {
+		return Change{}, err
+	}
+	switch {
+	case (r.Kind == base.KindSet || r.Kind == base.KindSetExpiring) && len(key) > 0:
+		return Change{Kind: ChangeSet, Keyspace: name, Key: key, Value: stored.Value, Expiry: stored.Expiry}, nil
+	case r.Kind == base.KindMerge && len(key) > 0:
+		return Change{Kind: ChangeMerge, Keyspace: name, Key: key, Value: stored.Value}, nil
+	case r.Kind == base.KindDelete && len(key) > 0:
+		return Change{Kind: ChangeDelete, Keyspace: name, Key: key}, nil
+	case r.Kind == base.KindDelete: // see DropKeyspace
+		return Change{Kind: ChangeDropKeyspace, Keyspace: name}, nil
+	case r.Kind == base.KindRangeDelete:
+		end, ok := rangeEnd(r.Key[:n], r.Value)
+		if !ok {
+			return Change{}, errors.New("range delete leaves its keyspace")
+		}
+		change := Change{Kind: ChangeDeleteRange, Keyspace: name, End: end}
+		if len(key) > 0 {
+			change.Key = key
+		}
+		return change, nil
+	}
+	return Change{}, fmt.Errorf("%v of a key of %d bytes is not known", r.Kind, len(key))
+}
+
+// rangeEnd takes the prefix of its keyspace off the upper bound of a range; nil
+// is the end of the keyspace.
+func rangeEnd(prefix, end []byte) ([]byte, bool) {
+	if key, ok := bytes.CutPrefix(end, prefix); ok {
+		return key, len(key) > 0
+	}
+	return nil, bytes.Equal(end, keyspace.PrefixEnd(prefix))
+}
+
+// split makes the next commit of the group the current one. Everything that
+// Changes does is tried here, so that it cannot fail.
+func (f *Feed) split() error {
+	c := &f.commit
+	*c = Commit{First: f.first, names: f.names}
+	r := batch.NewReader(f.rest)
+	last := f.first
+	for {
+		ok, err := r.Next()
+		if err == nil && !ok {
+			err = batch.ErrEncoding
+		}
+		if err == nil {
+			f.learnName(&r)
+			_, err = c.change(&r)
+		}
+		ends := r.Left() == 0 && len(r.Rest()) == 0
+		if err == nil && (last > f.group.Last || ends && last < f.group.Last) {
+			err = fmt.Errorf("%w: the records are not as many as the group says", batch.ErrEncoding)
+		}
+		if err != nil {
+			return &base.CorruptionError{
+				File: f.cur.Name(), Offset: f.group.Offset, Kind: "batch", Err: err,
+			}
+		}
+		if r.Left() == 0 {
+			break
+		}
+		last++
+	}
+	c.Last = last
+	c.batch = f.rest[:len(f.rest)-len(r.Rest())]
+	f.rest, f.first = r.Rest(), last+1
+	return nil
+}
+
+// learnName asks for the name of a record's keyspace, once.
+func (f *Feed) learnName(r *batch.Reader) {
+	id, _ := keyspace.SplitPrefix(r.Key)
+	if _, ok := f.names[id]; ok {
+		return
+	}
+	if name, ok := f.archive.cfg.Keyspaces.Name(id); ok {
+		f.names[id] = name
+	}
+}
+
+// Len returns the number of operations: each has a sequence number.
+func (c *Commit) Len() int { return int(c.Last - c.First + 1) }

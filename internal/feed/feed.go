@@ -1,0 +1,362 @@
+// Package feed delivers the commits of a database in order, from the files of its
+// log. An Archive knows these files, also those that the database itself needs no
+// more; a Feed reads them.
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/wal"
+)
+
+// feedSyncDelay is how long a feed lets committed data wait for somebody else
+// to sync the log, before it does.
+const feedSyncDelay = 10 * time.Millisecond
+
+// The errors of feeds.
+var (
+	ErrGap = errors.New("changes are not there any more")
+	// ErrChangesAhead says that a feed was to begin behind the next write.
+	ErrChangesAhead = errors.New("no such change was written yet")
+	// ErrEnd says that nothing will ever follow.
+	ErrEnd = errors.New("end of the changes")
+)
+
+// GapError says that changes from number From on cannot be had, up to Oldest,
+// where a feed can begin again. It matches ErrGap.
+type GapError struct {
+	From, Oldest base.SeqNum
+	Err          error // the damage that is the reason; nil where retention is
+}
+
+func (e *GapError) Error() string {
+	text := fmt.Sprintf("%v: wanted %d, the next that is there is %d", ErrGap, e.From, e.Oldest)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Is makes errors.Is(err, ErrGap) true.
+func (e *GapError) Is(target error) bool { return target == ErrGap }
+
+func (e *GapError) Unwrap() error { return e.Err }
+
+// signal wakes the feeds that wait for the next commit. Where none waits, a
+// commit pays one load.
+type signal struct {
+	waiting atomic.Bool
+	mu      sync.Mutex
+	ch      chan struct{}
+}
+
+// watch returns a channel that the next wake closes. What the caller waits for
+// must be looked at after it, or a wake in between would be missed.
+func (s *signal) watch() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	s.waiting.Store(true)
+	return s.ch
+}
+
+func (s *signal) wake() {
+	if !s.waiting.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting.Store(false)
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
+
+// Feed reads the commits of a database in order, from the files of the log:
+// those that are published and durable, so that what it delivered is never
+// taken back. It is used by one goroutine at a time.
+type Feed struct {
+	archive *Archive
+	next    base.SeqNum // the first number that is wanted
+	cur     *wal.Cursor // nil: to be opened
+	num     base.FileNum
+
+	// The commits of the current group that were not delivered.
+	group  wal.Group
+	rest   []byte
+	first  base.SeqNum // of rest
+	names  map[uint64]string
+	commit Commit
+}
+
+// Wake tells the feeds that wait that something was committed, or that nothing
+// will be.
+func (a *Archive) Wake() { a.signal.wake() }
+
+// Feed returns a feed that begins with the commit that has number from, or with
+// the oldest one there is where from is 0.
+func (a *Archive) Feed(from base.SeqNum) (*Feed, error) {
+	// What is durable may be about to be published.
+	durable, _ := a.cfg.Durable()
+	newest := max(a.cfg.VisibleSeq(), durable)
+	if from > newest+1 {
+		return nil, fmt.Errorf("%w: %d, the newest is %d", ErrChangesAhead, from, newest)
+	}
+	if err := a.findReadOnly(); err != nil {
+		return nil, err
+	}
+	if from == 0 {
+		from = a.OldestSeq()
+	}
+	a.count(1)
+	return &Feed{archive: a, next: from, names: map[uint64]string{}}, nil
+}
+
+// NextSeq returns the first number that was not delivered yet.
+func (f *Feed) NextSeq() base.SeqNum { return f.next }
+
+// Close gives up what the feed holds.
+func (f *Feed) Close() error {
+	f.archive.count(-1)
+	return f.leave()
+}
+
+// leave closes the file that is being read.
+func (f *Feed) leave() error {
+	if f.cur == nil {
+		return nil
+	}
+	err := f.cur.Close()
+	f.cur = nil
+	return err
+}
+
+// Next returns the next commit; it is valid until the call after that. It waits
+// for one, until ctx ends or the database is closed; at the end of a read-only
+// database it returns ErrEnd.
+func (f *Feed) Next(ctx context.Context) (*Commit, error) {
+	for {
+		if err := f.await(ctx); err != nil {
+			return nil, err
+		}
+		if len(f.rest) == 0 {
+			if err := f.readGroup(); err != nil {
+				return nil, f.explain(err)
+			}
+			continue
+		}
+		if err := f.split(); err != nil {
+			return nil, &GapError{f.next, f.group.Last + 1, err}
+		}
+		if f.next <= f.commit.Last {
+			f.next = f.commit.Last + 1
+			return &f.commit, nil
+		}
+	}
+}
+
+// await blocks until the next commit can be delivered.
+func (f *Feed) await(ctx context.Context) error {
+	for {
+		if ready, err := f.ready(ctx); ready || err != nil {
+			return err
+		}
+		if f.next <= f.archive.cfg.VisibleSeq() {
+			if err := f.awaitDurable(ctx); err != nil {
+				return err
+			}
+			if gap := f.ingested(); gap != nil {
+				return gap
+			}
+			continue
+		}
+		changed := f.archive.signal.watch()
+		if ready, err := f.ready(ctx); ready || err != nil {
+			return err
+		} else if f.next <= f.archive.cfg.VisibleSeq() {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		case <-f.archive.cfg.Stopped:
+		}
+	}
+}
+
+// ready reports whether the next commit can be delivered now, or why it never
+// will be.
+func (f *Feed) ready(ctx context.Context) (bool, error) {
+	a := f.archive
+	failed := a.cfg.Failure()
+	switch {
+	case errors.Is(failed, base.ErrClosed):
+		return false, failed
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case f.next <= a.Horizon():
+		return true, nil
+	case a.cfg.ReadOnly:
+		return false, ErrEnd
+	}
+	return false, failed
+}
+
+// ingested returns the gap that a transaction is which was committed past the log,
+// if the next commit is one and nothing in the log follows. The log was synced, so
+// that its horizon is all that it has.
+func (f *Feed) ingested() error {
+	last := f.archive.cfg.IngestedSeq()
+	if f.next > last || f.next <= f.archive.Horizon() {
+		return nil
+	}
+	return &GapError{From: f.next, Oldest: last + 1}
+}
+
+// awaitDurable gives others some time to sync the log, and does it then.
+func (f *Feed) awaitDurable(ctx context.Context) error {
+	over := make(chan struct{})
+	timer := f.archive.cfg.Clock.AfterFunc(feedSyncDelay, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-f.archive.cfg.Stopped:
+		return base.ErrClosed
+	}
+	if f.next <= f.archive.Horizon() {
+		return nil
+	}
+	return f.archive.cfg.Sync()
+}
+
+// Horizon is the newest number that feeds deliver.
+func (a *Archive) Horizon() base.SeqNum {
+	durable, _ := a.cfg.Durable()
+	return min(max(a.openedSeq, durable), a.cfg.VisibleSeq())
+}
+
+// readGroup reads the next group that has something wanted, which is in the log
+// and durable. It may return with none, to be called again.
+func (f *Feed) readGroup() error {
+	limit := f.archive.end
+	if !f.archive.cfg.ReadOnly {
+		_, limit = f.archive.cfg.Durable()
+	}
+	s, gap := f.archive.find(f.next)
+	if gap != nil {
+		return gap
+	}
+	if !s.open {
+		limit = min(limit, s.extent.End)
+	}
+	if f.cur == nil || f.num != s.num {
+		if ok, err := f.enter(&s); !ok || err != nil {
+			return err
+		}
+	}
+	g, ok, err := f.cur.Next(limit)
+	switch {
+	case err != nil:
+		return err
+	case !ok && f.cur.AtEnd() && f.next <= f.archive.cfg.IngestedSeq():
+		return &GapError{From: f.next, Oldest: f.behind(&s)}
+	case !ok:
+		return f.damaged(&s, limit)
+	case g.First > f.next:
+		return &GapError{From: f.next, Oldest: g.First}
+	case g.Last >= f.next:
+		f.group, f.rest, f.first = g, g.Payload, g.First
+	}
+	return nil
+}
+
+// enter opens a segment. It returns false where the segment has changed its
+// name or has gone meanwhile.
+func (f *Feed) enter(s *segmentInfo) (ok bool, err error) {
+	if err := f.leave(); err != nil {
+		return false, err
+	}
+	open := wal.OpenCursor
+	if s.archived {
+		open = wal.OpenHistory
+	}
+	f.cur, err = open(f.archive.cfg.WAL, s.num)
+	if errors.Is(err, fs.ErrNotExist) && !s.archived {
+		// It may have its new name already, which is noted a moment later.
+		f.cur, err = wal.OpenHistory(f.archive.cfg.WAL, s.num)
+	}
+	f.num = s.num
+	now, known := f.archive.byNum(s.num)
+	switch damage := (*base.CorruptionError)(nil); {
+	case err == nil:
+		return true, nil
+	case !known || now.archived != s.archived:
+		return false, nil
+	case errors.Is(err, fs.ErrNotExist):
+		err = &base.CorruptionError{File: s.name(), Offset: -1, Kind: "missing file", Err: err}
+	case !errors.As(err, &damage):
+		return false, err
+	}
+	return false, &GapError{f.next, f.behind(s), err}
+}
+
+// behind is the first number that is not in a segment.
+func (f *Feed) behind(s *segmentInfo) base.SeqNum {
+	if s.open {
+		return f.archive.Horizon() + 1
+	}
+	return s.extent.Last + 1
+}
+
+// damaged handles a place without an intact group where there should be one. It
+// returns nil where nothing that is wanted was lost.
+func (f *Feed) damaged(s *segmentInfo, limit wal.Position) error {
+	finding := &base.CorruptionError{
+		File: s.name(), Offset: f.cur.Offset(), Kind: "wal group",
+		Err: fmt.Errorf("change %d is not there", f.next),
+	}
+	first, ok, err := f.cur.Skip(limit)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		first = f.behind(s)
+	}
+	if ok && first <= f.next {
+		return nil
+	}
+	return &GapError{f.next, first, finding}
+}
+
+// explain turns an error of reading into the gap that it is, where the segment
+// has gone while it was read: its file may be in use for something else.
+func (f *Feed) explain(err error) error {
+	if f.cur == nil {
+		return err
+	}
+	if _, ok := f.archive.byNum(f.num); ok {
+		return err
+	}
+	if _, gap := f.archive.find(f.next); gap != nil {
+		return gap
+	}
+	return err
+}
+
+func (a *Archive) count(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.feeds += n
+}

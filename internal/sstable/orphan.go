@@ -1,0 +1,27 @@
+package sstable
+
+import (
+	"bytes"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// IsOrphan reports whether f can be what a crash left of table file of
+// database db: a header of that database, or no header yet, because nothing of
+// it reached the disk. Whoever opens a directory uses it to tell its own
+// unfinished files from ones that only bear a similar name.
+func IsOrphan(f vfs.File, db base.DBID, file base.FileNum) bool {
+	size, err := f.Size()
+	if err != nil {
+		return false
+	}
+	if size < headerBytes {
+		return true
+	}
+	h := make([]byte, headerBytes)
+	if _, err := f.ReadAt(h, 0); err != nil {
+		return false
+	}
+	return checkHeader(h, "", db, file) == nil || bytes.Count(h, []byte{0}) == len(h)
+}

@@ -1,0 +1,133 @@
+// Package store owns the tables of a database: their files, their open readers,
+// and the trees that they make.
+//
+// A table is opened when somebody first needs it, and written in one place
+// (write.go). Trees count references on their tables, and read states on their
+// tree; when nobody holds a table any more it is closed, and its file is deleted
+// if the manifest has given it up.
+package store
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// Config says where the tables are and how new ones are written.
+type Config struct {
+	FS        vfs.FS
+	Dir       string
+	DBID      base.DBID
+	Cache     *framecache.Cache
+	Epochs    *epoch.Domain
+	Keyspaces *keyspace.Registry
+	Events    *event.Sink
+
+	BlockBytes int
+	FilterBits int
+}
+
+// Store is the tables of one database. All methods are safe for concurrent use.
+// Its lock is never held during I/O, and no other is taken under it.
+type Store struct {
+	cfg Config
+
+	// next is the next file number; tables, logs and all else share them.
+	next atomic.Uint64
+
+	mu   sync.Mutex
+	live map[base.FileNum]*Table // that the manifest names
+}
+
+// New returns a store without tables.
+func New(cfg Config) *Store { return &Store{cfg: cfg, live: map[base.FileNum]*Table{}} }
+
+// SkipFileNums makes sure that only numbers from next on are given out.
+func (s *Store) SkipFileNums(next base.FileNum) { s.next.Store(uint64(next)) }
+
+// NewFileNum gives out a file number.
+func (s *Store) NewFileNum() base.FileNum { return base.FileNum(s.next.Add(1) - 1) }
+
+// NextFileNum returns a number above all that were given out.
+func (s *Store) NextFileNum() base.FileNum { return base.FileNum(s.next.Load()) }
+
+// Live reports whether the manifest names the table.
+func (s *Store) Live(n base.FileNum) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live[n] != nil
+}
+
+// GiveUp notes that the manifest no longer names tables: their files go when
+// nobody reads them any more.
+func (s *Store) GiveUp(gone []manifest.LevelNum) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range gone {
+		if t := s.live[f.Num]; t != nil {
+			t.obsolete.Store(true)
+			delete(s.live, f.Num)
+		}
+	}
+}
+
+// Remove deletes a file of the database.
+func (s *Store) Remove(name string) error {
+	if err := s.cfg.FS.Remove(filepath.Join(s.cfg.Dir, name)); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// RemoveOutputs deletes tables that never became part of the database. What
+// cannot be deleted is an orphan, which the next open removes.
+func (s *Store) RemoveOutputs(files []*manifest.FileMeta) {
+	for _, meta := range files {
+		s.removeOutput(meta.Num)
+	}
+}
+
+func (s *Store) removeOutput(n base.FileNum) {
+	if err := s.Remove(TableName(n)); err != nil {
+		s.cfg.Events.CleanupFailed(TableName(n), err)
+	}
+}
+
+// Dispose closes tables that nobody holds and deletes the files of those that
+// were given up. A file that cannot be deleted is left for the next open.
+func (s *Store) Dispose(tables []*Table) {
+	for _, t := range tables {
+		if r := t.reader.Load(); r != nil {
+			if err := r.Close(); err != nil {
+				s.cfg.Events.CleanupFailed(TableName(t.Meta.Num), err)
+			}
+		}
+		if !t.obsolete.Load() {
+			continue
+		}
+		if err := s.Remove(TableName(t.Meta.Num)); err != nil {
+			s.cfg.Events.CleanupFailed(TableName(t.Meta.Num), err)
+		}
+	}
+}
+
+// IsOrphan reports whether a table that no manifest names is what a crash left
+// of unfinished work of this database.
+func (s *Store) IsOrphan(n base.FileNum) bool {
+	f, err := s.cfg.FS.Open(filepath.Join(s.cfg.Dir, TableName(n)))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return sstable.IsOrphan(f, s.cfg.DBID, n)
+}

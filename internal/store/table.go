@@ -1,0 +1,148 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// Table is an SST file: its description and, once it was needed, its open
+// reader. Trees that hold the file count as references.
+//
+// reader is opened at most once, under mu; after that it is read without a
+// lock by anyone who holds a reference or is in an epoch guard entered while
+// one was held. Whoever needs a table that another is just opening waits for
+// that file, and for nothing else.
+type Table struct {
+	Meta *manifest.FileMeta
+
+	store  *Store
+	refs   atomic.Int32
+	reader atomic.Pointer[sstable.Reader]
+	mu     sync.Mutex
+
+	// obsolete is set, before the last reference goes, when the manifest no
+	// longer names the file.
+	obsolete atomic.Bool
+}
+
+const tableSuffix = ".sst"
+
+// TableName returns the name of a table's file.
+func TableName(n base.FileNum) string { return base.FileName(n, tableSuffix) }
+
+// ParseTableName returns the number of the table that a file name is of.
+func ParseTableName(name string) (base.FileNum, bool) {
+	return base.ParseFileName(name, tableSuffix)
+}
+
+// Reader returns the table's reader, opening the file when the caller is the
+// first to ask.
+func (t *Table) Reader() (*sstable.Reader, error) {
+	if r := t.reader.Load(); r != nil {
+		return r, nil
+	}
+	return t.open()
+}
+
+func (t *Table) open() (*sstable.Reader, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.reader.Load(); r != nil {
+		return r, nil
+	}
+	r, err := t.store.openReader(t.Meta)
+	if err != nil {
+		return nil, err
+	}
+	t.reader.Store(r)
+	return r, nil
+}
+
+func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
+	name := TableName(meta.Num)
+	f, err := s.cfg.FS.Open(filepath.Join(s.cfg.Dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("open table %s: %w", name, err)
+	}
+	return sstable.OpenReader(f, sstable.ReaderOptions{
+		Name:      name,
+		DBID:      s.cfg.DBID,
+		FileNum:   meta.Num,
+		SizeBytes: int64(meta.SizeBytes),
+		SeqBase:   meta.SeqBase,
+		Cache:     s.cfg.Cache,
+		Epochs:    s.cfg.Epochs,
+	})
+}
+
+// Get returns the newest version of key that seq sees, if it is in the table.
+// hash is base.Hash(key). The caller is in an epoch guard as long as it uses
+// the value.
+func (t *Table) Get(key []byte, hash uint64, seq base.SeqNum) (
+	tr base.Trailer, value []byte, found bool, err error) {
+	r := t.reader.Load()
+	if r == nil {
+		if r, err = t.open(); err != nil {
+			return 0, nil, false, err
+		}
+	}
+	may, err := r.MayContain(hash)
+	if err != nil || !may {
+		return 0, nil, false, err
+	}
+	return r.Get(key, hash, seq)
+}
+
+// Overlaps reports whether the table's span meets [lo, hi); nil is no bound.
+func (t *Table) Overlaps(lo, hi []byte) bool {
+	return (lo == nil || string(t.Meta.Hi) > string(lo)) && (hi == nil || string(t.Meta.Lo) < string(hi))
+}
+
+// FirstEndingAfter returns the index of the first of some sorted tables whose
+// span ends after key, len(tables) if there is none.
+func FirstEndingAfter(tables []*Table, key []byte) int {
+	lo, hi := 0, len(tables)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if bytes.Compare(tables[mid].Meta.Hi, key) <= 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// Run shows sorted tables that overlap nowhere to iterate.Level.
+type Run struct {
+	Tables []*Table
+	NoFill bool // for merges, which must not disturb the cache
+}
+
+// Len returns the number of tables.
+func (r *Run) Len() int { return len(r.Tables) }
+
+// Lo returns where the span of a table begins.
+func (r *Run) Lo(i int) []byte { return r.Tables[i].Meta.Lo }
+
+// Hi returns where it ends.
+func (r *Run) Hi(i int) []byte { return r.Tables[i].Meta.Hi }
+
+// Open returns an iterator over a table.
+func (r *Run) Open(i int) (base.Iterator, error) {
+	reader, err := r.Tables[i].Reader()
+	if err != nil {
+		return nil, err
+	}
+	return reader.NewIter(sstable.IterOptions{NoFill: r.NoFill}), nil
+}
+
+var _ iterate.Files = (*Run)(nil)

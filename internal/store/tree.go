@@ -1,0 +1,176 @@
+package store
+
+import (
+	"bytes"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// Tree is one version of the sorted files, with the tables that belong to it.
+// It is immutable and safe for concurrent use; whoever holds it counts a
+// reference, and it holds one on each table.
+type Tree struct {
+	Version *manifest.Version
+	Levels  [manifest.NumLevels][]*Table
+	// Runs is how many sorted runs level 0 has: the files of one commit past the
+	// log are one, and stand side by side.
+	Runs int
+	// MaxSeq is the newest sequence number in each level.
+	MaxSeq [manifest.NumLevels]base.SeqNum
+
+	store *Store
+	refs  atomic.Int32
+	// rangeDeletes is the union of the tombstones of all tables, gathered by
+	// the first reader that needs it.
+	rangeDeletes lazyRangeDeletes
+}
+
+// NewTree resolves the files of v to tables, making new ones where needed. The
+// tree comes with one reference.
+func (s *Store) NewTree(v *manifest.Version) *Tree {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &Tree{Version: v, store: s}
+	t.refs.Store(1)
+	for level, files := range v.Levels {
+		if len(files) == 0 {
+			continue
+		}
+		t.Levels[level] = make([]*Table, len(files))
+		for i, meta := range files {
+			tab := s.live[meta.Num]
+			if tab == nil {
+				tab = &Table{Meta: meta, store: s}
+				s.live[meta.Num] = tab
+			}
+			tab.refs.Add(1)
+			t.MaxSeq[level] = max(t.MaxSeq[level], meta.LargestSeq)
+			t.Levels[level][i] = tab
+			if level == 0 && (i == 0 || !sameRun(files[i-1], meta)) {
+				t.Runs++
+			}
+			t.rangeDeletes.present = t.rangeDeletes.present || meta.RangeDeletes > 0
+		}
+	}
+	return t
+}
+
+// sameRun reports whether two files of level 0 come from one commit past the log,
+// and so overlap nowhere.
+func sameRun(a, b *manifest.FileMeta) bool { return a.SeqBase == b.SeqBase && a.SeqBase != 0 }
+
+// Ref takes a reference for a further holder.
+func (t *Tree) Ref() { t.refs.Add(1) }
+
+// Unref gives back a reference. The last one returns the tables that nobody
+// holds any more to the caller, who disposes of them.
+func (t *Tree) Unref() (unused []*Table) {
+	if t.refs.Add(-1) > 0 {
+		return nil
+	}
+	for _, tables := range t.Levels {
+		for _, tab := range tables {
+			if tab.refs.Add(-1) == 0 {
+				unused = append(unused, tab)
+			}
+		}
+	}
+	return unused
+}
+
+// Get looks for the newest version of key that seq sees, from the newest files
+// to the oldest. The sources above hold newer versions of a key than those
+// below, so the first hit is the answer. hash is base.Hash(key). The caller is in
+// an epoch guard as long as it uses the value.
+func (t *Tree) Get(key []byte, hash uint64, seq base.SeqNum) (
+	tr base.Trailer, value []byte, found bool, err error) {
+	for _, tab := range t.Levels[0] {
+		if bytes.Compare(key, tab.Meta.Lo) < 0 || bytes.Compare(key, tab.Meta.Hi) >= 0 {
+			continue
+		}
+		if tr, value, found, err = tab.Get(key, hash, seq); found || err != nil {
+			return tr, value, found, err
+		}
+	}
+	for _, tables := range t.Levels[1:] {
+		i := FirstEndingAfter(tables, key)
+		if i == len(tables) || bytes.Compare(key, tables[i].Meta.Lo) < 0 {
+			continue
+		}
+		tr, value, found, err = tables[i].Get(key, hash, seq)
+		if found || err != nil {
+			return tr, value, found, err
+		}
+	}
+	return 0, nil, false, nil
+}
+
+// Find returns the tables of a level that belong to files.
+func (t *Tree) Find(level int, files []*manifest.FileMeta) []*Table {
+	wanted := make(map[base.FileNum]bool, len(files))
+	for _, f := range files {
+		wanted[f.Num] = true
+	}
+	var out []*Table
+	for _, tab := range t.Levels[level] {
+		if wanted[tab.Meta.Num] {
+			out = append(out, tab)
+		}
+	}
+	return out
+}
+
+// LevelZeroRuns calls fn with the sorted runs of level 0, the newest first.
+func (t *Tree) LevelZeroRuns(fn func(run []*Table) error) error {
+	tables := t.Levels[0]
+	for i := 0; i < len(tables); {
+		end := i + 1
+		for end < len(tables) && sameRun(tables[i].Meta, tables[end].Meta) {
+			end++
+		}
+		if err := fn(tables[i:end]); err != nil {
+			return err
+		}
+		i = end
+	}
+	return nil
+}
+
+// MergeInputs opens files of two levels for a merge into the lower one: each file
+// of level 0 is a source, each sorted level one more. It also returns the
+// tombstones of all of them.
+func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*iterate.Merging, *rangedel.List, error) {
+	var sources []iterate.Source
+	var lists []*rangedel.List
+	for i, level := range [2]int{upper, lower} {
+		tables := t.Find(level, files[i])
+		for _, tab := range tables {
+			r, err := tab.Reader()
+			if err == nil {
+				var list *rangedel.List
+				list, err = r.RangeDeletes()
+				lists = append(lists, list)
+			}
+			if err != nil {
+				for _, s := range sources {
+					s.Iter.Close()
+				}
+				return nil, nil, err
+			}
+			if level == 0 {
+				it := r.NewIter(sstable.IterOptions{NoFill: true})
+				sources = append(sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
+			}
+		}
+		if level > 0 && len(tables) > 0 {
+			it := iterate.NewLevel(&Run{Tables: tables, NoFill: true})
+			sources = append(sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
+		}
+	}
+	return iterate.NewMerging(sources), rangedel.Merge(lists...), nil
+}

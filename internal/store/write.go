@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// Output says where the output of a merge goes.
+type Output struct {
+	Level     int
+	Bottom    bool
+	FileBytes int64 // at which a file ends; 0: never
+	// Temporary says that nobody needs the tables after a crash: they are not
+	// synced, and not read back.
+	Temporary bool
+}
+
+// Write merges it into new tables, makes them and their names durable, and reads
+// them back to see that they hold what went in. On an error no output is left.
+// Of cfg it sets what is about output.
+func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg compact.Config) (
+	outputs []*manifest.FileMeta, stats compact.Stats, err error) {
+	var created []base.FileNum
+	cfg.FileBytes = out.FileBytes
+	cfg.Operators = s.cfg.Keyspaces
+	cfg.Border = s.borderFunc(out)
+	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
+		num := s.NewFileNum()
+		created = append(created, num)
+		w, err := s.newWriter(num, firstKey, out)
+		return num, w, err
+	}
+	defer func() {
+		if err != nil {
+			for _, num := range created {
+				s.removeOutput(num)
+			}
+		}
+	}()
+	outputs, stats, err = compact.Run(ctx, it, cfg)
+	if err != nil || len(outputs) == 0 || out.Temporary {
+		return outputs, stats, err
+	}
+	if err = s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
+		return nil, stats, fmt.Errorf("sync directory: %w", err)
+	}
+	for _, meta := range outputs {
+		if err = s.verifyOutput(ctx, meta); err != nil {
+			return nil, stats, err
+		}
+	}
+	return outputs, stats, nil
+}
+
+func (s *Store) newWriter(num base.FileNum, firstKey []byte, out Output) (*sstable.Writer, error) {
+	name := TableName(num)
+	f, err := s.cfg.FS.Create(filepath.Join(s.cfg.Dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
+	return sstable.NewWriter(f, sstable.WriterOptions{
+		DBID:             s.cfg.DBID,
+		FileNum:          num,
+		BlockSizeBytes:   s.cfg.BlockBytes,
+		Compression:      s.cfg.Keyspaces.Codec(firstKey)(out.Level, out.Bottom),
+		FilterBitsPerKey: s.cfg.FilterBits,
+		Temporary:        out.Temporary,
+	}), nil
+}
+
+// borderMinBytes is how much a table must hold before a keyspace border alone
+// ends it. A database with a thousand small keyspaces would otherwise write a
+// thousand files at every flush.
+const borderMinBytes = 1 << 20
+
+// borderFunc returns the rule for ending a table between two keys: where the
+// codec changes, and at keyspace borders in tables of some size, so that
+// dropping a keyspace can drop whole files. What is temporary has no borders.
+func (s *Store) borderFunc(out Output) func(prev, next []byte, fileBytes int64) bool {
+	if out.Temporary {
+		return func(_, _ []byte, _ int64) bool { return false }
+	}
+	return func(prev, next []byte, fileBytes int64) bool {
+		prevID, _ := keyspace.SplitPrefix(prev)
+		nextID, _ := keyspace.SplitPrefix(next)
+		if prevID == nextID {
+			return false
+		}
+		if out.Level > 0 && fileBytes >= borderMinBytes {
+			return true
+		}
+		codec := s.cfg.Keyspaces.Codec
+		return codec(prev)(out.Level, out.Bottom) != codec(next)(out.Level, out.Bottom)
+	}
+}
+
+// ErrOutputDiffers says that a table read back is not what was written.
+var ErrOutputDiffers = errors.New("table differs from what was written")
+
+// verifyOutput re-reads a new table in full before anything depends on it.
+func (s *Store) verifyOutput(ctx context.Context, meta *manifest.FileMeta) error {
+	r, err := s.openReader(meta)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sum, err := r.Verify(ctx)
+	if err != nil {
+		return err
+	}
+	if uint64(sum.Count) != meta.Count || sum.EntryChecksum != meta.EntryChecksum {
+		return fmt.Errorf("%w: %s", ErrOutputDiffers, TableName(meta.Num))
+	}
+	return nil
+}
+
+// Unlisted returns the table of a file that no manifest names. It is its holder's
+// alone, who disposes of it.
+func (s *Store) Unlisted(meta *manifest.FileMeta) *Table {
+	t := &Table{Meta: meta, store: s}
+	t.obsolete.Store(true)
+	return t
+}

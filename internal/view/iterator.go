@@ -1,0 +1,297 @@
+package view
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/internal/store"
+)
+
+// Iterator walks the visible rows of a range at one moment. Flushes and
+// compactions do not disturb it: it holds a reference on its read state. It is
+// used by one goroutine at a time. When the database is closed, its next move
+// fails and Err returns base.ErrClosed.
+type Iterator struct {
+	reader *Reader
+	core   *iteratorCore // nil once closed
+	prefix int           // bytes of the keyspace prefix in each key
+	handle *handle
+	err    error
+}
+
+// iteratorCore is the machinery of an iterator. It is pooled: everything in it
+// is rebuilt for the next iterator, without allocating.
+type iteratorCore struct {
+	state   *State
+	merging iterate.Merging
+	visible iterate.Visible
+	sources []iterate.Source
+	lists   []*rangedel.List
+	levels  [manifest.NumLevels]levelSource
+}
+
+type levelSource struct {
+	level iterate.Level
+	files store.Run
+}
+
+var iteratorCores = sync.Pool{New: func() any { return &iteratorCore{} }}
+
+// IterOptions are the internal bounds of an iterator, [Lower, Upper), and the
+// length of the keyspace prefix that Key leaves out. The bounds are not copied.
+type IterOptions struct {
+	Lower, Upper []byte
+	PrefixBytes  int
+}
+
+// NewIterator returns an iterator over what is visible now.
+func (r *Reader) NewIterator(o IterOptions) (*Iterator, error) {
+	s, at, h, err := r.acquire(iteratorKind)
+	if err != nil {
+		return nil, err
+	}
+	return r.newIterator(s, at, h, o)
+}
+
+// NewIterator returns an iterator over what the snapshot sees.
+func (s *Snapshot) NewIterator(o IterOptions) (*Iterator, error) {
+	r := s.reader
+	state, _, h, err := r.acquire(iteratorKind)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.usable(); err != nil { // after the state was loaded, as in Snapshot.state
+		r.Release(state)
+		r.handles.close(h)
+		return nil, err
+	}
+	return r.newIterator(state, s.at, h, o)
+}
+
+// newIterator takes over the reference on s and the handle.
+func (r *Reader) newIterator(s *State, at ReadPoint, h *handle, o IterOptions) (*Iterator, error) {
+	core := iteratorCores.Get().(*iteratorCore)
+	core.state = s
+	if err := core.gather(o); err != nil {
+		core.free(r)
+		r.handles.close(h)
+		return nil, err
+	}
+	core.merging.Reset(core.sources)
+	core.visible.Init(&core.merging, iterate.Options{
+		Seq:          at.Seq,
+		Lower:        o.Lower,
+		Upper:        o.Upper,
+		RangeDeletes: core.lists,
+		At:           at.Time,
+		Expired:      r.cfg.Timeline,
+		Operators:    s.operators,
+	})
+	return &Iterator{
+		reader: r,
+		core:   core,
+		prefix: o.PrefixBytes,
+		handle: h,
+	}, nil
+}
+
+// gather collects the sources that can hold keys of the range, newest first.
+func (c *iteratorCore) gather(o IterOptions) error {
+	c.state.flushables(func(m *Flushable) bool { c.addFlushable(m); return true })
+	tree := c.state.Tree
+	deletes, err := tree.RangeDeletes()
+	if err != nil {
+		return err
+	}
+	if !deletes.Empty() {
+		c.lists = append(c.lists, deletes)
+	}
+	err = tree.LevelZeroRuns(func(run []*store.Table) error {
+		if len(run) == 1 {
+			return c.addTable(run[0], o)
+		}
+		c.addRun(run, o)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for level := 1; level < manifest.NumLevels; level++ {
+		if len(tree.Version.Overlapping(level, o.Lower, o.Upper)) == 0 {
+			continue
+		}
+		l := &c.levels[level]
+		l.files = store.Run{Tables: tree.Levels[level]}
+		l.level.Reset(&l.files)
+		c.sources = append(c.sources,
+			iterate.Source{Iter: &l.level, MaxSeq: tree.MaxSeq[level]})
+	}
+	return nil
+}
+
+// addTable adds a file of level 0.
+func (c *iteratorCore) addTable(tab *store.Table, o IterOptions) error {
+	if !tab.Overlaps(o.Lower, o.Upper) {
+		return nil
+	}
+	r, err := tab.Reader()
+	if err != nil {
+		return err
+	}
+	it := r.NewIter(sstable.IterOptions{})
+	c.sources = append(c.sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
+	return nil
+}
+
+// addRun adds the files of one commit past the log, which overlap nowhere.
+func (c *iteratorCore) addRun(tables []*store.Table, o IterOptions) {
+	var run []*store.Table
+	newest := base.SeqNum(0)
+	for _, tab := range tables {
+		if tab.Overlaps(o.Lower, o.Upper) {
+			run = append(run, tab)
+			newest = max(newest, tab.Meta.LargestSeq)
+		}
+	}
+	if len(run) == 0 {
+		return
+	}
+	slices.SortFunc(run, func(a, b *store.Table) int { return bytes.Compare(a.Meta.Lo, b.Meta.Lo) })
+	level := iterate.NewLevel(&store.Run{Tables: run})
+	c.sources = append(c.sources, iterate.Source{Iter: level, MaxSeq: newest})
+}
+
+func (c *iteratorCore) addFlushable(m *Flushable) {
+	if list := m.RangeDeletes(); !list.Empty() {
+		c.lists = append(c.lists, list)
+	}
+	if m.Empty() {
+		// A record added later is newer than what this iterator sees.
+		return
+	}
+	c.sources = append(c.sources, iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax})
+}
+
+// free closes the sources, gives the read state back and pools the core.
+func (c *iteratorCore) free(r *Reader) error {
+	var first error
+	for _, s := range c.sources {
+		if err := s.Iter.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	clear(c.sources)
+	clear(c.lists)
+	c.sources, c.lists = c.sources[:0], c.lists[:0]
+	for i := range c.levels {
+		c.levels[i].files = store.Run{}
+	}
+	c.visible.Forget()
+	r.Release(c.state)
+	c.state = nil
+	iteratorCores.Put(c)
+	return first
+}
+
+// Sources returns how many sorted sources the iterator merges.
+func (it *Iterator) Sources() int { return len(it.core.sources) }
+
+// usable reports whether the iterator can be positioned, and notes why not.
+func (it *Iterator) usable() bool {
+	if it.core == nil {
+		it.err = base.ErrInvalidHandle
+		return false
+	}
+	if it.reader.closed.Load() {
+		it.err = base.ErrClosed
+		return false
+	}
+	return true
+}
+
+// First moves to the first row; it returns false when there is none or on an
+// error.
+func (it *Iterator) First() bool { return it.usable() && it.core.visible.First() }
+
+// Last moves to the last row.
+func (it *Iterator) Last() bool { return it.usable() && it.core.visible.Last() }
+
+// SeekGE moves to the first row whose internal key is at least key.
+func (it *Iterator) SeekGE(key []byte) bool { return it.usable() && it.core.visible.SeekGE(key) }
+
+// SeekLT moves to the last row whose internal key is less than key.
+func (it *Iterator) SeekLT(key []byte) bool { return it.usable() && it.core.visible.SeekLT(key) }
+
+// Next moves to the next row.
+func (it *Iterator) Next() bool { return it.usable() && it.core.visible.Next() }
+
+// Prev moves to the previous row.
+func (it *Iterator) Prev() bool { return it.usable() && it.core.visible.Prev() }
+
+// Valid reports whether the iterator stands on a row. A row that it stands on
+// stays there when the database is closed, since the iterator holds it: a
+// caller whose move landed on it gets its key and value, both or neither. It is
+// the next move that fails.
+func (it *Iterator) Valid() bool {
+	if it.core == nil {
+		it.err = base.ErrInvalidHandle
+		return false
+	}
+	return it.err == nil && it.core.visible.Valid()
+}
+
+// Key returns the row's key without the keyspace prefix. It is valid until the
+// next move; nil when the iterator stands on no row.
+func (it *Iterator) Key() []byte {
+	if !it.Valid() {
+		return nil
+	}
+	return it.core.visible.Key()[it.prefix:]
+}
+
+// Value returns the row's value, valid until the next move.
+func (it *Iterator) Value() []byte {
+	if !it.Valid() {
+		return nil
+	}
+	return it.core.visible.Value()
+}
+
+// Expiry returns when the row expires, 0 if never.
+func (it *Iterator) Expiry() base.Instant {
+	if !it.Valid() {
+		return 0
+	}
+	return it.core.visible.Expiry()
+}
+
+// Err returns what stopped the iterator, nil if it merely reached an end.
+func (it *Iterator) Err() error {
+	if it.err != nil || it.core == nil {
+		return it.err
+	}
+	return it.core.visible.Err()
+}
+
+// Close releases what the iterator holds. It returns the iterator's error; a
+// second call returns base.ErrInvalidHandle.
+func (it *Iterator) Close() error {
+	if it.core == nil {
+		return base.ErrInvalidHandle
+	}
+	err := it.Err()
+	core := it.core
+	it.core = nil
+	if closeErr := core.free(it.reader); err == nil {
+		err = closeErr
+	}
+	it.reader.handles.close(it.handle)
+	it.reader.cfg.Timeline.SaveLater()
+	return err
+}

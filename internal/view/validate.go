@@ -1,0 +1,201 @@
+package view
+
+import (
+	"bytes"
+	"sort"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/txn"
+)
+
+// This file validates transactions: optimistic concurrency control with
+// backward validation (Kung and Robinson, 1981). The leader of a commit looks,
+// for everything that a transaction has read, whether something newer than its
+// snapshot is there: in the members of the group that go before it, which are
+// not applied yet, and in the tree. It looks at the data itself, not at a
+// history of commits: so writers pay nothing while there are no transactions,
+// nothing is forgotten, and a conflict is never a mere collision.
+//
+// What it finds is exact because the transaction's snapshot is open until the
+// commit is decided: compactions keep all sequence numbers above it. A key that
+// was absent in the snapshot, and came and went since, may have left no trace;
+// then nothing that was read is different.
+
+// ReadSet is what must still be so for a batch to be committed: nothing in Reads,
+// which are frozen, was changed after Since. The snapshot of that sequence
+// number is open.
+type ReadSet struct {
+	Since base.SeqNum
+	Reads *txn.Reads
+}
+
+// Validate returns a *txn.ConflictError if something that was read has changed in
+// what is visible now. A key that was there and has expired since is gone for others
+// already.
+func (r *Reader) Validate(c *ReadSet) error {
+	if key, expiry := c.Reads.FirstExpiry(); expiry != 0 && expiry <= r.cfg.Timeline.Now() {
+		return &txn.ConflictError{Key: key}
+	}
+	if base.SeqNum(r.visible.Load()) == c.Since {
+		return nil
+	}
+	g := r.Epochs.Enter()
+	defer g.Exit()
+	if r.closed.Load() {
+		return base.ErrClosed
+	}
+	w := r.writesSince(c.Since)
+	for _, key := range c.Reads.Points() {
+		changed, err := w.changed(key)
+		if err != nil {
+			return err
+		}
+		if changed {
+			return &txn.ConflictError{Key: key}
+		}
+	}
+	for _, s := range c.Reads.Spans() {
+		changed, err := w.changedWithin(s)
+		if err != nil {
+			return err
+		}
+		if changed {
+			return &txn.ConflictError{Key: s.Lo, End: s.Hi}
+		}
+	}
+	return nil
+}
+
+// Against reports a write of a batch, which is not applied yet, to something that
+// was read.
+func (c *ReadSet) Against(b *batch.Batch) error {
+	r := batch.NewReader(b.Bytes())
+	for {
+		ok, err := r.Next()
+		if err != nil || !ok {
+			return err
+		}
+		if r.Kind == base.KindRangeDelete {
+			if s, ok := c.Reads.Overlap(r.Key, r.Value); ok {
+				return &txn.ConflictError{Key: s.Lo, End: s.Hi}
+			}
+		} else if c.Reads.Covers(r.Key) {
+			return &txn.ConflictError{Key: bytes.Clone(r.Key)}
+		}
+	}
+}
+
+// writesSince is what was written after a sequence number. Its user is in an epoch
+// guard.
+type writesSince struct {
+	since base.SeqNum
+	// memories have something newer, the newest first; tree is nil if it has
+	// nothing newer.
+	memories []*Flushable
+	tree     *store.Tree
+}
+
+func (r *Reader) writesSince(since base.SeqNum) writesSince {
+	s, _ := r.now()
+	w := writesSince{since: since, memories: make([]*Flushable, 1, 8)}
+	w.memories[0] = s.Mem
+	for _, m := range s.Immutables {
+		if m.LastSeq <= since {
+			return w // and so is everything below
+		}
+		w.memories = append(w.memories, m)
+	}
+	if r.FlushedSeq() > since {
+		w.tree = s.Tree
+	}
+	return w
+}
+
+// changed says whether the newest write to a key, or a range delete over it, is
+// among them.
+func (w *writesSince) changed(key []byte) (bool, error) {
+	for _, m := range w.memories {
+		if coveringSeq(m.RangeDeletes(), key, base.SeqNumMax) > w.since {
+			return true, nil
+		}
+		if tr, _, ok := m.Get(key, base.SeqNumMax); ok {
+			return tr.Seq() > w.since, nil
+		}
+	}
+	if w.tree == nil {
+		return false, nil
+	}
+	deletes, err := w.tree.RangeDeletes()
+	if err != nil || coveringSeq(deletes, key, base.SeqNumMax) > w.since {
+		return err == nil, err
+	}
+	tr, _, found, err := w.tree.Get(key, base.Hash(key), base.SeqNumMax)
+	return found && tr.Seq() > w.since, err
+}
+
+// changedWithin says whether anything in an interval is among them.
+func (w *writesSince) changedWithin(s txn.Span) (bool, error) {
+	for _, m := range w.memories {
+		if w.deletedWithin(m.RangeDeletes(), s) {
+			return true, nil
+		}
+		if changed, err := w.newerRecord(m.NewIter(), s); changed || err != nil {
+			return changed, err
+		}
+	}
+	if w.tree == nil {
+		return false, nil
+	}
+	deletes, err := w.tree.RangeDeletes()
+	if err != nil || w.deletedWithin(deletes, s) {
+		return err == nil, err
+	}
+	for _, tables := range w.tree.Levels {
+		for _, tab := range tables {
+			if tab.Meta.LargestSeq <= w.since || !tab.Overlaps(s.Lo, s.Hi) {
+				continue
+			}
+			r, err := tab.Reader()
+			if err != nil {
+				return false, err
+			}
+			if changed, err := w.newerRecord(r.NewIter(sstable.IterOptions{}), s); changed || err != nil {
+				return changed, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// newerRecord says whether a source has a record of them in the
+// interval. It closes the source.
+func (w *writesSince) newerRecord(it base.Iterator, s txn.Span) (changed bool, err error) {
+	for rec := it.SeekGE(s.Lo); rec != nil && bytes.Compare(rec.Key, s.Hi) < 0; rec = it.Next() {
+		if rec.Trailer.Seq() > w.since {
+			changed = true
+			break
+		}
+	}
+	err = it.Err()
+	if closeErr := it.Close(); err == nil {
+		err = closeErr
+	}
+	return changed, err
+}
+
+// deletedWithin says whether a range delete of them reaches into the
+// interval.
+func (w *writesSince) deletedWithin(l *rangedel.List, s txn.Span) bool {
+	fragments := l.Fragments()
+	i := sort.Search(len(fragments), func(i int) bool { return bytes.Compare(fragments[i].Hi, s.Lo) > 0 })
+	for ; i < len(fragments) && bytes.Compare(fragments[i].Lo, s.Hi) < 0; i++ {
+		if fragments[i].Seqs[0] > w.since {
+			return true
+		}
+	}
+	return false
+}
