@@ -135,7 +135,7 @@ func (k *Keyspace) Merge(key, operand []byte) error {
 	if err := s.checkOperand(key, operand); err != nil {
 		return err
 	}
-	return public(s.engine.Merge(s.info, s.prefix, key, operand, s.durability))
+	return public(s.engine.Commits().Merge(s.info, s.prefix, key, operand, s.durability))
 }
 
 // Merge adds the application of an operand to key, as Keyspace.Merge does.

@@ -126,16 +126,16 @@ func (s *space) put(key, value []byte, d commit.Durability) error {
 // set writes a value that expires, unless expiry is 0.
 func (s *space) set(key, value []byte, expiry base.Instant, d commit.Durability) error {
 	if expiry == 0 {
-		return public(s.engine.Set(s.info, s.prefix, key, value, d))
+		return public(s.engine.Commits().Set(s.info, s.prefix, key, value, d))
 	}
-	return public(s.engine.SetExpiring(s.info, s.prefix, key, value, expiry, d))
+	return public(s.engine.Commits().SetExpiring(s.info, s.prefix, key, value, expiry, d))
 }
 
 func (s *space) delete(key []byte, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
-	return public(s.engine.Delete(s.info, s.prefix, key, d))
+	return public(s.engine.Commits().Delete(s.info, s.prefix, key, d))
 }
 
 func (s *space) deleteRange(lo, hi []byte, d commit.Durability) error {
@@ -143,7 +143,7 @@ func (s *space) deleteRange(lo, hi []byte, d commit.Durability) error {
 	if err != nil || empty {
 		return err
 	}
-	return public(s.engine.DeleteRange(s.info, first, end, d))
+	return public(s.engine.Commits().DeleteRange(s.info, first, end, d))
 }
 
 // span translates a range of the user to one of the engine. A nil bound means

@@ -82,5 +82,5 @@ func (c *txCore) holds(reads *txn.Reads) error {
 		return nil
 	}
 	reads.Freeze()
-	return publicConflict(c.db.engine.Validate(&view.ReadSet{Since: c.snap.Seq(), Reads: reads}))
+	return publicConflict(c.db.engine.Reads().Validate(&view.ReadSet{Since: c.snap.Seq(), Reads: reads}))
 }

@@ -28,6 +28,8 @@ func tiers() map[string]int {
 		"internal/compress": 1,
 		"internal/checksum": 1,
 		"internal/event":    1,
+		"internal/signal":   1,
+		"internal/health":   2,
 		"internal/janitor":  1,
 		"internal/timeline": 1,
 
@@ -54,7 +56,9 @@ func tiers() map[string]int {
 		"internal/spill":    6,
 		"internal/feed":     6,
 		"internal/commit":   7,
-		"internal/engine":   8,
+		"internal/segments": 7,
+		"internal/writer":   8,
+		"internal/engine":   9,
 
 		".": 10,
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
-	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -140,29 +139,6 @@ func (p *Pipeline) newRequest() *Request {
 		return r
 	}
 	return &Request{wake: make(chan struct{}, 1)}
-}
-
-// Single returns a request for one write to a keyspace, whose batch is to be
-// filled, and then committed with CommitSingle.
-func (p *Pipeline) Single(k *keyspace.Info) *Request {
-	r := p.newRequest()
-	r.own.Reset()
-	r.own.Touch(k)
-	r.Batch = &r.own
-	return r
-}
-
-// CommitSingle commits what Single returned, unless filling it has failed. The
-// request must not be used any more.
-func (p *Pipeline) CommitSingle(r *Request, d Durability, err error) error {
-	if err == nil {
-		r.Durability = d
-		err = p.submit(r)
-	}
-	r.Batch = nil
-	r.own.ShrinkTo(ownBatchMaxBytes)
-	p.pool.Put(r)
-	return err
 }
 
 // Commit writes a batch atomically, if what was read still holds; reads may be

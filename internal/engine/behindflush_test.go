@@ -69,7 +69,7 @@ func TestFlushKeepsTheLogOfNewerWrites(t *testing.T) {
 		}
 		put := func(key string) {
 			t.Helper()
-			must(t, db.Set(nil, []byte{0}, []byte(key), []byte(rows[key]), commit.Sync))
+			must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte(rows[key]), commit.Sync))
 		}
 		put("a")
 		must(t, db.commits.Alone(db.rotate))
@@ -96,7 +96,7 @@ func TestReadsBesideFlush(t *testing.T) {
 	reached, release := stall(faulty)
 	set := func(key, value string) {
 		t.Helper()
-		must(t, db.Set(nil, []byte{0}, []byte(key), []byte(value), commit.Async))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte(value), commit.Async))
 	}
 	set("a", "1")
 	set("b", "1")
@@ -105,8 +105,8 @@ func TestReadsBesideFlush(t *testing.T) {
 	must(t, err)
 	must(t, db.commits.Alone(db.rotate))
 	<-reached
-	must(t, db.DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), commit.Async))
-	must(t, db.Delete(nil, []byte{0}, []byte("c"), commit.Async))
+	must(t, db.Commits().DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), commit.Async))
+	must(t, db.Commits().Delete(nil, []byte{0}, []byte("c"), commit.Async))
 	b := new(batch.Batch) // makes the third memory: a large one
 	must(t, b.Set([]byte{0}, []byte("b"), bytes.Repeat([]byte("b"), 100<<10)))
 	must(t, b.Set([]byte{0}, []byte("d"), []byte("2")))
@@ -146,11 +146,11 @@ func TestFlushLeavesInputsOfRunningCompaction(t *testing.T) {
 	compacted := make(chan error)
 	go func() { compacted <- db.Compact(ctx, nil, nil) }()
 	<-reached
-	must(t, db.DeleteRange(nil, []byte("\x00"), []byte("\x01"), commit.Sync))
+	must(t, db.Commits().DeleteRange(nil, []byte("\x00"), []byte("\x01"), commit.Sync))
 	must(t, db.Flush(ctx))
 	release()
 	must(t, <-compacted)
-	must(t, db.Set(nil, []byte{0}, []byte("after"), nil, commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("after"), nil, commit.Sync))
 	expectRows(t, "after the compaction", db.Reads().AppendGet, map[string]string{"a00000": "", "a00299": ""})
 	must(t, db.Close())
 }
@@ -162,12 +162,12 @@ func TestRotatedLogBecomesDurable(t *testing.T) {
 	faulty := faultfs.New(under)
 	db := openTest(t, testOptions(faulty))
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Async))
-	end := db.segments.log.Appended()
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Async))
+	end := db.segments.Log().Appended()
 	must(t, db.commits.Alone(db.rotate))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	must(t, db.changed.wait(ctx, func() bool { return db.segments.log.Durable() >= end }))
+	must(t, db.changed.Wait(ctx, func() bool { return db.segments.Log().Durable() >= end }))
 	crashed := openTest(t, testOptions(under.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})))
 	expectRows(t, "after a power loss", crashed.Reads().AppendGet, map[string]string{"a": "1"})
 	must(t, crashed.Close())
@@ -186,7 +186,7 @@ func TestLogIsNamedBeforeItsFirstRecord(t *testing.T) {
 		faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
 		goOn := make(chan struct{})
 		faulty.Add(faultfs.Rule{Kinds: vfs.OpWrite, Name: "*.manifest", Before: func(vfs.Op) { <-goOn }})
-		must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
 		must(t, db.commits.Alone(db.rotate)) // into the segment that was ready
 		done := make(chan error, 1)
 		go func() {
@@ -194,7 +194,7 @@ func TestLogIsNamedBeforeItsFirstRecord(t *testing.T) {
 				return db.rotate()
 			})
 			if err == nil {
-				err = db.Set(nil, []byte{0}, []byte("b"), []byte("2"), commit.Sync)
+				err = db.Commits().Set(nil, []byte{0}, []byte("b"), []byte("2"), commit.Sync)
 			}
 			done <- err
 		}()
@@ -258,7 +258,7 @@ func TestExchangedOutputIsRefused(t *testing.T) {
 		_, err = w.Finish()
 		must(t, err)
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("value"), commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("value"), commit.Sync))
 	if err := db.Flush(context.Background()); !errors.Is(err, store.ErrOutputDiffers) {
 		t.Errorf("flush into an exchanged table: %v", err)
 	}
@@ -272,7 +272,7 @@ func TestFailedFlushLeavesNoTable(t *testing.T) {
 		fs := memfs.New()
 		faulty := faultfs.New(fs)
 		db := openTest(t, testOptions(faulty))
-		must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
 		faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.sst", Err: syscall.EIO})
 		if err := db.Flush(context.Background()); !errors.Is(err, syscall.EIO) {
 			t.Errorf("flush with a failed %v: %v", kind, err)
@@ -334,7 +334,7 @@ func TestMemoryOutlivesReaders(t *testing.T) {
 	value := bytes.Repeat([]byte("v"), 1000)
 	for _, table := range []bool{false, true} {
 		db := openTest(t, testOptions(memfs.New()))
-		must(t, db.Set(nil, []byte{0}, []byte("a"), value, commit.Async))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), value, commit.Async))
 		if table {
 			must(t, db.Flush(context.Background()))
 		}

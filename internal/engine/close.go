@@ -18,7 +18,7 @@ func (db *DB) Close() error {
 		if db.reads.Close() {
 			return base.ErrClosed
 		}
-		db.segments.stopTimer()
+		db.segments.StopTimer()
 		db.timeline.Stop()
 		return nil
 	})
@@ -29,12 +29,12 @@ func (db *DB) Close() error {
 	// they have until they are told to stop.
 	db.stop()
 	db.compactor.purge.stop()
-	db.changed.notify() // to those who wait for work that nobody will do now
+	db.changed.Notify() // to those who wait for work that nobody will do now
 	db.workers.Wait()
 	db.spills.Close()
 	var errs []error
 	if !db.opts.ReadOnly {
-		errs = append(errs, db.settle(), db.segments.log.Close(), db.versions.close())
+		errs = append(errs, db.settle(), db.segments.Log().Close(), db.versions.close())
 	}
 	errs = append(errs, db.releaseMemory())
 	if db.lock != nil {
@@ -46,25 +46,25 @@ func (db *DB) Close() error {
 // settle flushes all memory and takes the log segments off the manifest. After a
 // failed write nothing more is written: the log has it.
 func (db *DB) settle() error {
-	if err := db.health.err(); err != nil {
+	if err := db.health.Err(); err != nil {
 		return err
 	}
 	lastSeq := db.commits.LastSeq()
-	if err := db.writer.sealInPlace(lastSeq); err != nil {
+	if err := db.writer.SealInPlace(lastSeq); err != nil {
 		return err
 	}
 	if err := db.flusher.flush(context.Background()); err != nil {
 		return err
 	}
-	return db.segments.dropAll(lastSeq)
+	return db.segments.DropAll(lastSeq)
 }
 
 // abandon undoes what a failed Open did.
 func (db *DB) abandon() {
 	db.reads.Close()
 	db.stop()
-	if db.segments.log != nil {
-		db.segments.log.Close()
+	if db.segments != nil && db.segments.Log() != nil {
+		db.segments.Log().Close()
 	}
 	db.versions.close()
 	db.releaseMemory()

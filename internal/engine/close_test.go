@@ -66,11 +66,11 @@ func TestCloseOvertakes(t *testing.T) {
 func TestLateSyncDoesNotFailClose(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	fill(t, db, "a", 1)
-	must(t, db.segments.log.Close()) // as far as Close has come when SyncLog, begun before, goes on
+	must(t, db.segments.Log().Close()) // as far as Close has come when SyncLog, begun before, goes on
 	if err := db.SyncLog(); !errors.Is(err, base.ErrClosed) {
 		t.Errorf("late sync: %v", err)
 	}
-	if err := db.health.err(); err != nil {
+	if err := db.health.Err(); err != nil {
 		t.Errorf("poisoned: %v", err)
 	}
 	must(t, db.Close())
@@ -107,7 +107,7 @@ func TestClosedDatabaseIsForgotten(t *testing.T) {
 	use := func() weak.Pointer[DB] {
 		db, err := Open("db", testOptions(memfs.New()))
 		must(t, err)
-		must(t, db.Set(nil, []byte{0}, []byte("k"), []byte("v"), commit.Sync))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte("k"), []byte("v"), commit.Sync))
 		must(t, db.Flush(context.Background()))
 		it, err := db.Reads().NewIterator(view.IterOptions{})
 		must(t, err)

@@ -40,7 +40,7 @@ func TestGroupIsAsDurableAsItsStrictestMember(t *testing.T) {
 					d = commit.Sync
 				}
 				waiting = append(waiting, queue(db, i+1, func() error {
-					return db.Set(nil, []byte{0}, fmt.Append(nil, i), []byte("1"), d)
+					return db.Commits().Set(nil, []byte{0}, fmt.Append(nil, i), []byte("1"), d)
 				}))
 			}
 			return nil
@@ -87,7 +87,7 @@ func TestDropIsDurableBeforeTheName(t *testing.T) {
 	info, err := db.Keyspace("k", keyspace.Settings{})
 	must(t, err)
 	prefix := keyspace.AppendPrefix(nil, info.ID)
-	must(t, db.Set(info, prefix, []byte("a"), []byte("1"), commit.Sync))
+	must(t, db.Commits().Set(info, prefix, []byte("a"), []byte("1"), commit.Sync))
 	must(t, db.DropKeyspace("k"))
 	crashed := openTest(t, testOptions(fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})))
 	if crashed.keyspaces.ByName("k") != nil {
@@ -171,13 +171,13 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 func TestFailedManifestRefusesCommits(t *testing.T) {
 	faulty := faultfs.New(memfs.New())
 	db := openTest(t, testOptions(faulty))
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
 	rule := faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.manifest", Err: syscall.EIO})
 	if _, err := db.Keyspace("k", keyspace.Settings{}); !errors.Is(err, syscall.EIO) && rule.Fired() > 0 {
 		t.Errorf("keyspace on a failed manifest: %v", err)
 	}
 	for _, d := range []commit.Durability{commit.Async, commit.Buffered, commit.Sync} {
-		if err := db.Set(nil, []byte{0}, []byte("b"), []byte("2"), d); !errors.Is(err, syscall.EIO) {
+		if err := db.Commits().Set(nil, []byte{0}, []byte("b"), []byte("2"), d); !errors.Is(err, syscall.EIO) {
 			t.Errorf("durability %d after a failed manifest: %v", d, err)
 		}
 	}
@@ -222,7 +222,7 @@ func TestDirectoryIsNotSyncedAgain(t *testing.T) {
 			t.Errorf("sync of the directory: %v", err)
 		}
 	}
-	if err := db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync); !errors.Is(err, syscall.EIO) {
+	if err := db.Commits().Set(nil, []byte{0}, []byte("a"), nil, commit.Sync); !errors.Is(err, syscall.EIO) {
 		t.Errorf("put after a failed sync of the directory: %v", err)
 	}
 	db.Close() // refuses to flush

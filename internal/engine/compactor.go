@@ -11,8 +11,10 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
@@ -28,12 +30,12 @@ type compactor struct {
 	keyspaces *keyspace.Registry
 	timeline  *timeline.Timeline
 	claims    *claims
-	health    *health
+	health    *health.Health
 	counters  *counters
 	events    *event.Sink
 	clock     clock.Clock
-	changed   *changes
-	outcome   outcome
+	changed   *signal.Changes
+	outcome   health.Outcome
 
 	l0Files   int
 	baseBytes uint64
@@ -50,7 +52,7 @@ const baseLevelMemtables = 4
 // run is the worker.
 func (c *compactor) run(ctx context.Context) {
 	for {
-		changed := c.changed.watch()
+		changed := c.changed.Watch()
 		job, manual := c.next()
 		if job == nil {
 			select {
@@ -69,7 +71,7 @@ func (c *compactor) run(ctx context.Context) {
 		if err == nil || manual != nil && manual.ctx.Err() != nil {
 			continue
 		}
-		if c.health.err() != nil || !c.quarantine(job, err) && !sleep(ctx, c.clock, retryDelay) {
+		if c.health.Err() != nil || !c.quarantine(job, err) && !signal.Sleep(ctx, c.clock, retryDelay) {
 			return
 		}
 	}
@@ -99,7 +101,7 @@ func (c *compactor) next() (*compact.Job, *manualCompaction) {
 			return job, m
 		}
 		c.manual.complete(m, c.claims.damageIn(m.lo, m.hi))
-		c.changed.notify()
+		c.changed.Notify()
 	}
 	if job := c.take(compact.Pick); job != nil {
 		return job, nil
@@ -175,7 +177,7 @@ func (c *compactor) finish(manual *manualCompaction, job *compact.Job, err error
 	if err != nil {
 		c.events.BackgroundFailed("compaction", err)
 	}
-	c.outcome.set(err)
+	c.outcome.Set(err)
 	c.archive.MakeSpace(err)
 	c.claims.releaseJob(job)
 	var damage *base.CorruptionError
@@ -188,7 +190,7 @@ func (c *compactor) finish(manual *manualCompaction, job *compact.Job, err error
 	if manual != nil && err != nil {
 		c.manual.complete(manual, err)
 	}
-	c.changed.notify()
+	c.changed.Notify()
 }
 
 // quarantine notes the input that a job found damaged, so that no job reads it
@@ -312,5 +314,5 @@ func (c *compactor) takePurge() *compact.Job {
 
 // wakeIn wakes the workers after a while, in place of an earlier call.
 func (c *compactor) wakeIn(d time.Duration) {
-	c.purge.setTimer(func() clock.Timer { return c.clock.AfterFunc(d, c.changed.notify) })
+	c.purge.setTimer(func() clock.Timer { return c.clock.AfterFunc(d, c.changed.Notify) })
 }

@@ -1,8 +1,8 @@
 // Package engine is the database itself. It wires the rooms that do the work:
 //
 //   - view answers reads, from a state that it is given;
-//   - commit brings commits into one order; writer.go says what is done for them;
-//   - segments.go keeps the log, versions.go the manifest, store the tables;
+//   - commit brings commits into one order, and writer does what they need;
+//   - segments keeps the log, versions.go the manifest, store the tables;
 //   - flusher.go and compactor.go are the workers that move data down;
 //   - feed delivers changes, spill holds what transactions cannot keep in memory;
 //   - open.go, recovery.go and close.go begin and end it all.
@@ -23,14 +23,18 @@ import (
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/segments"
+	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/writer"
 )
 
 // DB is an open database. All methods are safe for concurrent use.
@@ -54,12 +58,13 @@ type DB struct {
 	archive   *feed.Archive
 	spills    *spill.Spills
 
-	changed   changes
-	health    health
+	segments *segments.Segments
+	writer   *writer.Writer
+
+	changed   signal.Changes
+	health    health.Health
 	versions  versions
-	segments  segments
 	claims    claims
-	writer    writer
 	flusher   flusher
 	compactor compactor
 	counters  counters
@@ -73,40 +78,13 @@ type DB struct {
 // Reads answers the reads of the database.
 func (db *DB) Reads() *view.Reader { return &db.reads }
 
-// Set writes one key of a keyspace.
-func (db *DB) Set(k *keyspace.Info, prefix, key, value []byte, d commit.Durability) error {
-	r := db.commits.Single(k)
-	return db.commits.CommitSingle(r, d, r.Batch.Set(prefix, key, value))
-}
-
-// SetExpiring writes one key of a keyspace that counts as absent from expiry on.
-func (db *DB) SetExpiring(k *keyspace.Info, prefix, key, value []byte, expiry base.Instant, d commit.Durability) error {
-	r := db.commits.Single(k)
-	return db.commits.CommitSingle(r, d, r.Batch.SetExpiring(prefix, key, value, expiry))
-}
-
-// Merge applies an operand to one key of a keyspace.
-func (db *DB) Merge(k *keyspace.Info, prefix, key, operand []byte, d commit.Durability) error {
-	r := db.commits.Single(k)
-	return db.commits.CommitSingle(r, d, r.Batch.Merge(prefix, key, operand))
-}
-
-// Delete removes one key of a keyspace.
-func (db *DB) Delete(k *keyspace.Info, prefix, key []byte, d commit.Durability) error {
-	r := db.commits.Single(k)
-	return db.commits.CommitSingle(r, d, r.Batch.Delete(prefix, key))
-}
-
-// DeleteRange removes the internal keys in [lo, hi), all of one keyspace.
-func (db *DB) DeleteRange(k *keyspace.Info, lo, hi []byte, d commit.Durability) error {
-	r := db.commits.Single(k)
-	return db.commits.CommitSingle(r, d, r.Batch.DeleteRange(lo, hi))
-}
+// Commits takes single writes; see Commit for batches.
+func (db *DB) Commits() *commit.Pipeline { return &db.commits }
 
 // Commit writes a batch atomically. The batch can be read and reset afterwards.
 func (db *DB) Commit(b *batch.Batch, d commit.Durability) error {
 	if b.Len() == 0 {
-		return db.health.writable()
+		return db.health.Writable()
 	}
 	return db.commits.Commit(b, d, nil)
 }
@@ -116,16 +94,12 @@ func (db *DB) Commit(b *batch.Batch, d commit.Durability) error {
 // written. reads may be nil.
 func (db *DB) CommitTx(b *batch.Batch, d commit.Durability, reads *view.ReadSet) error {
 	if b.Len() == 0 {
-		return db.health.writable()
+		return db.health.Writable()
 	}
 	err := db.commits.Commit(b, d, reads)
 	db.counters.transaction(err)
 	return err
 }
-
-// Validate returns a *txn.ConflictError if what a transaction has read does not
-// hold any more.
-func (db *DB) Validate(reads *view.ReadSet) error { return db.reads.Validate(reads) }
 
 // NewSpill returns a place for what a transaction cannot keep in memory. It must be
 // dropped.
@@ -145,19 +119,19 @@ func (db *DB) Feed(from base.SeqNum) (*feed.Feed, error) {
 
 // Flush writes everything that is in memory now to tables.
 func (db *DB) Flush(ctx context.Context) error {
-	if err := db.health.writable(); err != nil {
+	if err := db.health.Writable(); err != nil {
 		return err
 	}
 	var upTo base.SeqNum
 	err := db.commits.Alone(func() error {
-		if err := db.health.writable(); err != nil {
+		if err := db.health.Writable(); err != nil {
 			return err
 		}
 		upTo = db.commits.LastSeq()
 		if db.reads.State().Mem.Empty() {
 			return nil
 		}
-		return db.writer.rotate(upTo)
+		return db.writer.Rotate(upTo)
 	})
 	if err != nil {
 		return err
@@ -176,17 +150,18 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 
 // SyncLog makes every acknowledged commit durable.
 func (db *DB) SyncLog() error {
-	if err := db.health.writable(); err != nil {
+	if err := db.health.Writable(); err != nil {
 		return err
 	}
-	return db.segments.sync()
+	return db.segments.Sync()
 }
 
 // DurableSeq returns the newest sequence number up to which everything is on
 // stable storage.
 func (db *DB) DurableSeq() base.SeqNum {
-	if db.segments.log == nil {
+	log := db.segments.Log()
+	if log == nil {
 		return db.reads.VisibleSeq()
 	}
-	return max(db.segments.log.DurableSeq(), db.reads.FlushedSeq())
+	return max(log.DurableSeq(), db.reads.FlushedSeq())
 }

@@ -30,7 +30,7 @@ func (c *steppedClock) step(d time.Duration) { c.by.Add(int64(d)) }
 
 func (db *DB) putFor(t *testing.T, key string, ttl time.Duration) {
 	t.Helper()
-	must(t, db.SetExpiring(nil, []byte{0}, []byte(key), []byte("v"), db.Now()+base.Instant(ttl), commit.Sync))
+	must(t, db.Commits().SetExpiring(nil, []byte{0}, []byte(key), []byte("v"), db.Now()+base.Instant(ttl), commit.Sync))
 }
 
 func (db *DB) lives(t *testing.T, key string) bool {
@@ -110,7 +110,7 @@ func TestRefreshedValueIsNeverAbsent(t *testing.T) {
 			default:
 			}
 			at := db.Now()
-			err := db.SetExpiring(nil, []byte{0}, []byte("k"), []byte("v"), at+base.Instant(ttl), commit.Async)
+			err := db.Commits().SetExpiring(nil, []byte{0}, []byte("k"), []byte("v"), at+base.Instant(ttl), commit.Async)
 			if err != nil || db.Now()-last >= base.Instant(ttl) {
 				late.Store(true)
 				return
@@ -154,9 +154,9 @@ func TestPurgesAreSpreadOverTime(t *testing.T) {
 		for i := range 2000 {
 			key := fmt.Appendf(nil, "\x00key%05d", i)
 			if i%2 == 0 {
-				must(t, db.SetExpiring(nil, nil, key, value, db.Now()+base.Instant(time.Hour), commit.Async))
+				must(t, db.Commits().SetExpiring(nil, nil, key, value, db.Now()+base.Instant(time.Hour), commit.Async))
 			} else {
-				must(t, db.Set(nil, nil, key, value, commit.Async))
+				must(t, db.Commits().Set(nil, nil, key, value, commit.Async))
 			}
 		}
 		must(t, db.Compact(t.Context(), nil, nil))

@@ -108,7 +108,7 @@ func (w *crashWriter) step() {
 	case 0:
 		must(w.t, w.db.Flush(w.t.Context()))
 	case 1:
-		must(w.t, w.db.DeleteRange(nil, append([]byte{0}, key...), []byte{1}, d))
+		must(w.t, w.db.Commits().DeleteRange(nil, append([]byte{0}, key...), []byte{1}, d))
 	case 2:
 		var b batch.Batch // more than a memtable
 		for range 300 {
@@ -226,7 +226,7 @@ func judgeCrash(t *testing.T, fs *memfs.FS, delivered []string, where string) {
 	if last := feedEnd(lines); last != db.reads.VisibleSeq() {
 		t.Fatalf("%s: the feed ends at %d, the database at %d", where, last, uint64(db.reads.VisibleSeq()))
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("next"), nil, commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("next"), nil, commit.Sync))
 	next := mustReadFeed(t, db, feedEnd(lines)+1)
 	if len(next) != 1 {
 		t.Fatalf("%s: one more commit shows as %v", where, next)
@@ -263,7 +263,7 @@ func TestFlushedDataIsInTheHistory(t *testing.T) {
 func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	defer db.Close()
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	f, err := db.Feed(1)
 	must(t, err)
 	defer func() { must(t, f.Close()) }()
@@ -273,7 +273,7 @@ func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 		fill(t, db, "b", 1000)
 		must(t, db.SyncLog())
 		must(t, db.Flush(t.Context()))
-		must(t, db.changed.wait(t.Context(), db.segments.ready))
+		must(t, db.changed.Wait(t.Context(), db.segments.Ready))
 	}
 	want := base.SeqNum(2)
 	for {
@@ -287,7 +287,7 @@ func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 		}
 		want = c.Last + 1
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	lines := mustReadFeed(t, db, 0)
 	if oldest := fmt.Sprint(db.archive.OldestSeq(), ".."); len(lines) == 0 || !strings.HasPrefix(lines[0], oldest) {
 		t.Errorf("from the oldest on there are %d commits", len(lines))
@@ -303,9 +303,9 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 		k, err := db.Keyspace("k", keyspace.Settings{})
 		must(t, err)
 		prefix := keyspace.AppendPrefix(nil, k.ID)
-		must(t, db.Set(k, prefix, fmt.Appendf(nil, "%d", i), nil, commit.Async))
+		must(t, db.Commits().Set(k, prefix, fmt.Appendf(nil, "%d", i), nil, commit.Async))
 		if i < 2 {
-			must(t, db.DeleteRange(k, append(prefix, 'a'), keyspace.PrefixEnd(prefix), commit.Async))
+			must(t, db.Commits().DeleteRange(k, append(prefix, 'a'), keyspace.PrefixEnd(prefix), commit.Async))
 			must(t, db.DropKeyspace("k"))
 		}
 	}
@@ -370,11 +370,11 @@ func TestHistorySwitchedOn(t *testing.T) {
 func TestFeedEndsWithTheFailure(t *testing.T) {
 	faulty := faultfs.New(memfs.New())
 	db := openTest(t, historyTestOptions(faulty))
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	f, err := db.Feed(1)
 	must(t, err)
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Sticky: true, Err: syscall.EIO})
-	must(t, db.Set(nil, []byte{0}, []byte("b"), nil, commit.Async))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("b"), nil, commit.Async))
 	if c, err := f.Next(t.Context()); err != nil || c.Last != 1 {
 		t.Fatalf("got %v, %v", c, err)
 	}
@@ -438,7 +438,7 @@ func TestHistoryOfAKilledProcess(t *testing.T) {
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Sticky: true, Ignore: true})
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
 	for i := range 600 { // more than a memtable
-		must(t, db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i), make([]byte, 100), commit.Buffered))
+		must(t, db.Commits().Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i), make([]byte, 100), commit.Buffered))
 	}
 	db.Close() // leaves the log, which is written and not synced
 	var crashes crashStates

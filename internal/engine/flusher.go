@@ -3,18 +3,23 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/segments"
+	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/writer"
 )
 
 // flusher is the worker that writes immutable memtables to level 0, all that wait
@@ -24,34 +29,37 @@ type flusher struct {
 	reads     *view.Reader
 	store     *store.Store
 	versions  *versions
-	segments  *segments
+	segments  *segments.Segments
 	archive   *feed.Archive
 	keyspaces *keyspace.Registry
 	claims    *claims
-	health    *health
-	pace      *pacer
+	health    *health.Health
+	writer    *writer.Writer
 	counters  *counters
 	events    *event.Sink
 	clock     clock.Clock
-	changed   *changes
-	outcome   outcome
+	changed   *signal.Changes
+	outcome   health.Outcome
 }
+
+// retryDelay is how long a background worker rests after a failure.
+const retryDelay = time.Second
 
 // run is the worker.
 func (f *flusher) run(ctx context.Context) {
 	for {
 		waiting := func() bool { return len(f.reads.State().Immutables) > 0 }
-		if f.changed.wait(ctx, waiting) != nil {
+		if f.changed.Wait(ctx, waiting) != nil {
 			return
 		}
 		err := f.flush(ctx)
 		if err != nil {
 			f.events.BackgroundFailed("flush", err)
 		}
-		f.outcome.set(err)
+		f.outcome.Set(err)
 		f.archive.MakeSpace(err)
-		f.changed.notify()
-		if err != nil && (f.health.err() != nil || !sleep(ctx, f.clock, retryDelay)) {
+		f.changed.Notify()
+		if err != nil && (f.health.Err() != nil || !signal.Sleep(ctx, f.clock, retryDelay)) {
 			return
 		}
 	}
@@ -77,7 +85,7 @@ func (f *flusher) flush(ctx context.Context) error {
 		return err
 	}
 	err = f.versions.edit(edit, func(v *manifest.Version) {
-		f.segments.drop(edit.RemoveLogs)
+		f.segments.Drop(edit.RemoveLogs)
 		f.keyspaces.Forget(edit.ForgetDropped)
 		f.reads.NoteFlushed(edit.LastSeq)
 		f.store.GiveUp(edit.RemoveFiles)
@@ -97,7 +105,7 @@ func (f *flusher) flush(ctx context.Context) error {
 	}
 	took := f.clock.Now().Sub(start)
 	f.counters.flushed(outputs, took)
-	f.pace.flushed(int64(rawBytes(outputs)), took)
+	f.writer.Flushed(int64(rawBytes(outputs)), took)
 	f.events.Flushed(len(imms), len(outputs), took)
 	return nil
 }
@@ -110,8 +118,8 @@ func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) 
 	for _, meta := range outputs {
 		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
 	}
-	firstLog, position := needed(f.reads.State(), len(imms))
-	edit.RemoveLogs, edit.LogStart = f.segments.before(firstLog), uint64(position)
+	firstLog, position := segments.Needed(f.reads.State(), len(imms))
+	edit.RemoveLogs, edit.LogStart = f.segments.Before(firstLog), uint64(position)
 	edit.RemoveFiles = f.claims.takeCovered(rangeDeletesOf(imms))
 	edit.ForgetDropped = f.keyspaces.DroppedBefore(f.archive.OldestSeq())
 	return edit
@@ -121,11 +129,11 @@ func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) 
 // in a table, if the log is kept. In a crash the table answers for it, and the
 // log would end before it: a hole in the archive.
 func (f *flusher) syncArchived(last base.SeqNum) error {
-	log := f.segments.log
+	log := f.segments.Log()
 	if !f.archive.Enabled() || log == nil || log.DurableSeq() >= last {
 		return nil
 	}
-	return f.segments.sync()
+	return f.segments.Sync()
 }
 
 // writeTables writes flushables, newest first, to new tables.
@@ -166,18 +174,18 @@ func rawBytes(files []*manifest.FileMeta) (n uint64) {
 // await waits until nothing that waits for its flush is as old as upTo.
 func (f *flusher) await(ctx, stopped context.Context, upTo base.SeqNum) error {
 	var failed error
-	err := f.changed.wait(ctx, func() bool {
+	err := f.changed.Wait(ctx, func() bool {
 		imms := f.reads.State().Immutables
 		failed = nil
 		switch {
 		case len(imms) == 0 || imms[len(imms)-1].LastSeq > upTo:
 			return true
-		case f.health.err() != nil:
-			failed = f.health.err()
+		case f.health.Err() != nil:
+			failed = f.health.Err()
 		case stopped.Err() != nil: // before the flush's own, which it may have caused
 			failed = base.ErrClosed
 		default:
-			failed = f.outcome.err()
+			failed = f.outcome.Err()
 		}
 		return failed != nil
 	})

@@ -48,8 +48,17 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// What writer promises about its pace, which tests here measure from outside.
+const (
+	paceEnd          = 9
+	slowestNSPerByte = 1000.0
+	sleepMin         = time.Millisecond
+	sleepMax         = 10 * time.Millisecond
+	maxRangeDeletes  = 512
+)
+
 // rotate begins a new memtable. It is for commits.Alone.
-func (db *DB) rotate() error { return db.writer.rotate(db.commits.LastSeq()) }
+func (db *DB) rotate() error { return db.writer.Rotate(db.commits.LastSeq()) }
 
 // waitForQueue waits until so many commits stand in line.
 func waitForQueue(db *DB, n int) {
@@ -63,7 +72,7 @@ func fill(t testing.TB, db *DB, prefix string, n int) {
 	t.Helper()
 	value := make([]byte, 50)
 	for i := range n {
-		must(t, db.Set(nil, []byte{0}, fmt.Appendf(nil, "%s%05d", prefix, i), value, commit.Async))
+		must(t, db.Commits().Set(nil, []byte{0}, fmt.Appendf(nil, "%s%05d", prefix, i), value, commit.Async))
 	}
 }
 

@@ -124,11 +124,11 @@ func TestHistoryWithFaults(t *testing.T) {
 				fs := memfs.New()
 				faulty := faultfs.New(fs)
 				db := openTest(t, historyTestOptions(faulty))
-				must(t, db.changed.wait(t.Context(), db.segments.ready))
+				must(t, db.changed.Wait(t.Context(), db.segments.Ready))
 				rule := faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.wal", Sticky: true, Err: syscall.EIO})
 				fill(t, db, "a", 100)
 				must(t, db.commits.Alone(db.rotate))
-				must(t, db.changed.wait(t.Context(), func() bool { return len(db.reads.State().Immutables) == 0 }))
+				must(t, db.changed.Wait(t.Context(), func() bool { return len(db.reads.State().Immutables) == 0 }))
 				settleHistory(db)
 				if m := db.Metrics().Archive; rule.Fired() == 0 || m.Segments != 1 {
 					t.Fatalf("fired %d times: %+v", rule.Fired(), m)
@@ -143,7 +143,7 @@ func TestHistoryWithFaults(t *testing.T) {
 					must(t, db.Close())
 					db = openTest(t, historyTestOptions(fs))
 				} else {
-					must(t, db.changed.wait(t.Context(), db.segments.ready))
+					must(t, db.changed.Wait(t.Context(), db.segments.Ready))
 					fillFile(t, db, "b", 10)
 				}
 				settleHistory(db)
@@ -305,13 +305,13 @@ func TestFullDiskTakesHistory(t *testing.T) {
 		fs.SetCapacity(3 << 20)
 		value, refused, gone := make([]byte, 1000), 0, false
 		for i := range 12_000 {
-			err := db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, commit.Async)
+			err := db.Commits().Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, commit.Async)
 			for ; errors.Is(err, vfs.ErrNoSpace); refused++ {
 				if refused > 1000 {
 					t.Fatalf("write %d is refused again and again: %v", i, err)
 				}
 				time.Sleep(retryDelay)
-				err = db.Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, commit.Async)
+				err = db.Commits().Set(nil, []byte{0}, fmt.Appendf(nil, "%03d", i%100), value, commit.Async)
 			}
 			must(t, err)
 			gone = gone || db.archive.OldestSeq() > 1
@@ -331,9 +331,9 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, historyTestOptions(fs))
 	prepared := func() {
-		must(t, db.changed.wait(t.Context(), db.segments.ready))
+		must(t, db.changed.Wait(t.Context(), db.segments.Ready))
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("kept"), commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("kept"), commit.Sync))
 	prepared()
 	release := make(chan struct{})
 	fs.SetHook(func(op vfs.Op) error {
@@ -342,11 +342,11 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 		}
 		return nil
 	})
-	must(t, db.Set(nil, []byte{0}, []byte("b"), []byte("lost"), commit.Buffered))
-	start := int64(db.segments.log.Appended()) + 64
-	must(t, db.Set(nil, []byte{0}, []byte("c"), []byte("lost"), commit.Buffered))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("b"), []byte("lost"), commit.Buffered))
+	start := int64(db.segments.Log().Appended()) + 64
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("c"), []byte("lost"), commit.Buffered))
 	must(t, db.commits.Alone(db.rotate))
-	must(t, db.Set(nil, []byte{0}, []byte("d"), []byte("lost"), commit.Buffered))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("d"), []byte("lost"), commit.Buffered))
 	crashed := fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 	close(release)
 	must(t, db.Close())
@@ -387,7 +387,7 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 func TestHistoryIsCutToSize(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, historyTestOptions(fs))
-	must(t, db.Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	must(t, db.Close())
 	names := fileNames(t, fs, ".history")
 	if len(names) != 1 || len(fileNames(t, fs, ".wal")) != 0 {

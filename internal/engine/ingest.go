@@ -86,7 +86,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 // admitIngest validates the transaction and has memory emptied for it. Called by
 // the leader.
 func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
-	if err := db.health.writable(); err != nil {
+	if err := db.health.Writable(); err != nil {
 		return err
 	}
 	if err := keyspace.CheckLive(in.Keyspaces); err != nil {
@@ -98,7 +98,7 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 		}
 	}
 	if !db.reads.State().Mem.Empty() {
-		if err := db.writer.rotate(db.commits.LastSeq()); err != nil {
+		if err := db.writer.Rotate(db.commits.LastSeq()); err != nil {
 			return err
 		}
 	}

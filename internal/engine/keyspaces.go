@@ -20,7 +20,7 @@ func (db *DB) Keyspace(name string, settings keyspace.Settings) (*keyspace.Info,
 	if err := db.keyspaces.CheckOperator(name, settings.Merge); err != nil {
 		return nil, err
 	}
-	if err := db.health.writable(); err != nil {
+	if err := db.health.Writable(); err != nil {
 		return nil, err
 	}
 	var info *keyspace.Info
@@ -28,7 +28,7 @@ func (db *DB) Keyspace(name string, settings keyspace.Settings) (*keyspace.Info,
 		if info = db.keyspaces.ByName(name); info != nil { // someone else was first
 			return info.Agree(settings)
 		}
-		if err := db.health.writable(); err != nil { // Close may have been first
+		if err := db.health.Writable(); err != nil { // Close may have been first
 			return err
 		}
 		k := manifest.Keyspace{
@@ -65,7 +65,7 @@ func (db *DB) DropKeyspace(name string) error {
 	}
 	// Commits look at the mark, so none comes after the tombstone.
 	err := db.commits.Alone(func() error {
-		if err := db.health.writable(); err != nil {
+		if err := db.health.Writable(); err != nil {
 			return err
 		}
 		if info.MarkDropped(true) {
@@ -94,7 +94,7 @@ func (db *DB) DropKeyspace(name string) error {
 // dropName takes a keyspace, all of whose keys are hidden, out of the manifest.
 // Called by the leader.
 func (db *DB) dropName(info *keyspace.Info) error {
-	if err := db.health.writable(); err != nil {
+	if err := db.health.Writable(); err != nil {
 		return err
 	}
 	dropped := manifest.DroppedKeyspace{ID: info.ID, Name: info.Name, LastSeq: db.commits.LastSeq()}

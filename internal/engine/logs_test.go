@@ -31,13 +31,11 @@ func TestUnusableLogIsRemoved(t *testing.T) {
 		}
 	}
 	<-retries // it has failed
-	must(t, db.changed.wait(context.Background(), db.segments.ready))
+	must(t, db.changed.Wait(context.Background(), db.segments.Ready))
 	known := map[base.FileNum]bool{}
-	db.segments.mu.Lock()
-	for _, n := range append(db.segments.live, db.segments.free...) {
+	for _, n := range db.segments.All() {
 		known[n] = true
 	}
-	db.segments.mu.Unlock()
 	names, err := fs.List("db")
 	must(t, err)
 	for _, name := range names {

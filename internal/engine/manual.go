@@ -61,12 +61,12 @@ func (q *manualQueue) state(m *manualCompaction) (done bool, err error) {
 func (c *compactor) compact(ctx, stopped context.Context, lo, hi []byte) error {
 	m := &manualCompaction{lo: lo, hi: hi, ctx: ctx, wrote: map[base.FileNum]bool{}}
 	c.manual.add(m)
-	c.changed.notify()
+	c.changed.Notify()
 	closed := false
-	err := c.changed.wait(ctx, func() bool {
+	err := c.changed.Wait(ctx, func() bool {
 		closed = stopped.Err() != nil
 		done, _ := c.manual.state(m)
-		return done || closed || c.health.err() != nil
+		return done || closed || c.health.Err() != nil
 	})
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (c *compactor) compact(ctx, stopped context.Context, lo, hi []byte) error {
 	case done:
 		return err
 	}
-	return c.health.err()
+	return c.health.Err()
 }
 
 // purging is when the next purge may begin, and the timer that wakes the worker

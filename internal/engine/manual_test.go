@@ -52,7 +52,7 @@ func TestCompactDropsWhatSnapshotsKept(t *testing.T) {
 		must(t, err)
 		if deletes {
 			for i := range 1000 {
-				must(t, db.Delete(nil, []byte{0}, fmt.Appendf(nil, "a%05d", i), commit.Async))
+				must(t, db.Commits().Delete(nil, []byte{0}, fmt.Appendf(nil, "a%05d", i), commit.Async))
 			}
 		} else {
 			fill(t, db, "a", 1000)

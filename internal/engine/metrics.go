@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,6 @@ type counters struct {
 	compactionNS                      atomic.Int64
 	recordsMerged, recordsDropped     atomic.Int64
 	recordsExpired                    atomic.Int64
-	stallNS                           atomic.Int64
 	txCommits, txConflicts            atomic.Int64
 	// ingestedSeq is the newest sequence number that was committed past the log.
 	ingestedSeq atomic.Uint64
@@ -133,7 +133,6 @@ func (c *counters) metrics() Metrics {
 		RecordsMerged:     c.recordsMerged.Load(),
 		RecordsDropped:    c.recordsDropped.Load(),
 		RecordsExpired:    c.recordsExpired.Load(),
-		StallTime:         time.Duration(c.stallNS.Load()),
 		TxCommits:         c.txCommits.Load(),
 		TxConflicts:       c.txConflicts.Load(),
 		MemoryByOwner:     map[string]int64{},
@@ -170,16 +169,11 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	for _, owner := range offheap.Owners() {
 		m.MemoryByOwner[owner.String()] = db.memory.Bytes(owner)
 	}
-	m.LogFiles = int64(db.segments.count())
-	if log := db.segments.log; log != nil {
-		m.LogBytes = int64(log.Appended() - db.segments.first)
-	}
+	m.LogFiles = int64(db.segments.Count())
+	m.LogBytes = db.segments.WrittenBytes()
+	m.StallTime = db.writer.StallTime()
 	m.OpenIterators, m.OpenSnapshots, m.OldestHandleAge = db.reads.OpenHandles()
 	m.QuarantinedFiles = db.claims.damagedFiles()
-	m.WriteErr = db.health.err()
-	for _, worker := range []*outcome{&db.flusher.outcome, &db.segments.outcome, &db.compactor.outcome} {
-		if err := worker.err(); err != nil {
-			m.BackgroundErr = err
-		}
-	}
+	m.WriteErr = db.health.Err()
+	m.BackgroundErr = cmp.Or(db.compactor.outcome.Err(), db.segments.Err(), db.flusher.outcome.Err())
 }

@@ -8,22 +8,25 @@ import (
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/wal"
+	"github.com/lightningdb/lightning/internal/writer"
 )
 
 // Open opens the database in dir, making one in an empty or missing directory
 // unless the options forbid it.
 func Open(dir string, opts Options) (*DB, error) {
 	db := &DB{dir: dir, opts: opts}
-	if err := db.open(); err != nil {
+	if err := (&opener{db}).open(); err != nil {
 		db.abandon()
 		return nil, err
 	}
@@ -33,13 +36,16 @@ func Open(dir string, opts Options) (*DB, error) {
 	return db, nil
 }
 
-func (db *DB) open() (err error) {
+// opener makes the parts of a database. It runs before anybody else does anything.
+type opener struct{ *DB }
+
+func (db *opener) open() (err error) {
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	db.events = event.NewSink(db.opts.Logger)
-	db.health = health{
-		events: db.events, readOnly: db.opts.ReadOnly, closed: db.reads.Closed, failed: db.wakeAll,
+	db.health.Config = health.Config{
+		Events: db.events, ReadOnly: db.opts.ReadOnly, Closed: db.reads.Closed, Failed: db.wakeAll,
 	}
-	db.opts.FS = &watchedFS{FS: db.opts.FS, health: &db.health}
+	db.opts.FS = &health.WatchedFS{FS: db.opts.FS, Health: &db.health}
 	db.janitor = janitor.New()
 	db.cache = framecache.New(framecache.Config{
 		CapacityBytes: db.opts.MemoryBudget, Epochs: &db.reads.Epochs, Memory: &db.memory,
@@ -60,12 +66,12 @@ func (db *DB) open() (err error) {
 	if err := db.keyspaces.Load(state.Keyspaces, state.Dropped); err != nil {
 		return err
 	}
-	return (&recovery{DB: db, state: state}).run()
+	return (&recovery{DB: db.DB, state: state}).run()
 }
 
 // wakeAll wakes everybody who waits for something of the engine.
 func (db *DB) wakeAll() {
-	db.changed.notify()
+	db.changed.Notify()
 	if db.archive != nil {
 		db.archive.Wake()
 	}
@@ -74,7 +80,7 @@ func (db *DB) wakeAll() {
 // openManifest loads the state of the database, or makes a new one. The manifest
 // of an existing database is not touched yet: what cannot be opened, because of
 // files that are missing or damaged, is left as it was found.
-func (db *DB) openManifest() (*manifest.State, error) {
+func (db *opener) openManifest() (*manifest.State, error) {
 	db.timeline = timeline.New(db.opts.Clock, nil)
 	if !db.opts.ReadOnly {
 		db.timeline = timeline.New(db.opts.Clock, db.versions.saveTime)
@@ -101,7 +107,7 @@ func (db *DB) openManifest() (*manifest.State, error) {
 }
 
 // wire makes the parts of the database and says what each works with.
-func (db *DB) wire(state *manifest.State) {
+func (db *opener) wire(state *manifest.State) {
 	o := &db.opts
 	db.keyspaces = keyspace.NewRegistry(o.Keyspaces)
 	db.store = store.New(store.Config{
@@ -111,26 +117,29 @@ func (db *DB) wire(state *manifest.State) {
 	db.versions.store = db.store
 	db.reads.Init(view.Config{
 		Clock: o.Clock, Timeline: db.timeline, Keyspaces: db.keyspaces, Store: db.store, Janitor: db.janitor,
-		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, SnapshotClosed: db.changed.notify,
+		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, SnapshotClosed: db.changed.Notify,
 	})
 	db.archive = feed.NewArchive(db.feedConfig())
-	db.spills = spill.New(db.store, &db.reads.Epochs, o.FileBytes, db.health.writable, db.stopped)
+	db.spills = spill.New(db.store, &db.reads.Epochs, o.FileBytes, db.health.Writable, db.stopped)
 	db.claims = claims{reads: &db.reads, claimed: map[base.FileNum]bool{}, damaged: map[base.FileNum]error{}}
-	db.segments = segments{
-		cfg: db.walConfig(), maxBytes: int64(o.MemtableBytes), health: &db.health, versions: &db.versions,
-		store: db.store, archive: db.archive, events: db.events, janitor: db.janitor,
-		changed: &db.changed, clock: o.Clock,
-	}
-	db.writer = writer{
-		applier: applier{reads: &db.reads, keyspaces: db.keyspaces, hot: db.hot},
-		memory:  &db.memory, memtableBytes: o.MemtableBytes, asyncDelay: o.AsyncDelay, clock: o.Clock,
-		stopped: db.stopped, health: &db.health, segments: &db.segments, timeline: db.timeline,
-		flushOutcome: &db.flusher.outcome, changed: &db.changed, counters: &db.counters, published: db.archive.Wake,
-	}
+	db.segments = segments.New(segments.Config{
+		WAL: db.walConfig(), MaxBytes: int64(o.MemtableBytes), Health: &db.health, Store: db.store,
+		Archive: db.archive, Events: db.events, Janitor: db.janitor, Changed: &db.changed, Clock: o.Clock,
+		RetryDelay: retryDelay,
+		Edit: func(e *manifest.Edit, done func()) error {
+			return db.versions.edit(e, func(*manifest.Version) { done() })
+		},
+	})
+	db.writer = writer.New(writer.Config{
+		Reads: &db.reads, Keyspaces: db.keyspaces, Hot: db.hot, Memory: &db.memory, Timeline: db.timeline,
+		Segments: db.segments, Health: &db.health, Changed: &db.changed, Clock: o.Clock, Stopped: db.stopped,
+		MemtableBytes: o.MemtableBytes, AsyncDelay: o.AsyncDelay, L0Files: o.L0Files,
+		FlushErr: db.flusher.outcome.Err, Published: db.archive.Wake,
+	})
 	db.flusher = flusher{
-		reads: &db.reads, store: db.store, versions: &db.versions, segments: &db.segments,
+		reads: &db.reads, store: db.store, versions: &db.versions, segments: db.segments,
 		archive: db.archive, keyspaces: db.keyspaces, claims: &db.claims, health: &db.health,
-		pace: &db.writer.pace, counters: &db.counters, events: db.events, clock: o.Clock, changed: &db.changed,
+		writer: db.writer, counters: &db.counters, events: db.events, clock: o.Clock, changed: &db.changed,
 	}
 	db.compactor = compactor{
 		reads: &db.reads, store: db.store, versions: &db.versions, archive: db.archive, keyspaces: db.keyspaces,
@@ -138,8 +147,11 @@ func (db *DB) wire(state *manifest.State) {
 		events: db.events, clock: o.Clock, changed: &db.changed,
 		l0Files: o.L0Files, baseBytes: baseLevelMemtables * uint64(o.MemtableBytes), fileBytes: o.FileBytes,
 	}
-	db.commits.Init(db.writer.env())
+	db.commits.Init(db.writer.Env())
 }
+
+// maxLogBufferBytes bounds the buffer of the log; small budgets have a smaller one.
+const maxLogBufferBytes = 1 << 20
 
 func (db *DB) walConfig() wal.Config {
 	return wal.Config{
@@ -148,7 +160,7 @@ func (db *DB) walConfig() wal.Config {
 	}
 }
 
-func (db *DB) feedConfig() feed.Config {
+func (db *opener) feedConfig() feed.Config {
 	return feed.Config{
 		WAL: db.walConfig(), Retention: db.opts.Archive, ReadOnly: db.opts.ReadOnly, Clock: db.opts.Clock,
 		Events: db.events, Janitor: db.janitor, Keyspaces: db.keyspaces, Stopped: db.stopped.Done(),
@@ -156,12 +168,12 @@ func (db *DB) feedConfig() feed.Config {
 			if db.reads.Closed() {
 				return base.ErrClosed
 			}
-			return db.health.err()
+			return db.health.Err()
 		},
 		VisibleSeq:  db.reads.VisibleSeq,
 		IngestedSeq: func() base.SeqNum { return base.SeqNum(db.counters.ingestedSeq.Load()) },
 		Durable: func() (base.SeqNum, wal.Position) {
-			if log := db.segments.log; log != nil {
+			if log := db.segments.Log(); log != nil {
 				return log.DurableSeq(), log.Durable()
 			}
 			return 0, 0
@@ -175,12 +187,12 @@ func (db *DB) feedConfig() feed.Config {
 func (db *DB) installed(s *view.State) {
 	budget := db.opts.MemoryBudget
 	db.cache.SetCapacity(max(budget-s.ReservedBytes()-db.opts.HotCacheBytes, budget/8))
-	db.writer.pace.update(s, db.opts.L0Files)
-	db.changed.notify()
+	db.writer.Installed(s)
+	db.changed.Notify()
 }
 
 func (db *DB) startWorkers() {
-	for _, worker := range []func(context.Context){db.segments.keepReady, db.flusher.run, db.compactor.run} {
+	for _, worker := range []func(context.Context){db.segments.Run, db.flusher.run, db.compactor.run} {
 		db.workers.Go(func() { worker(db.stopped) })
 	}
 }

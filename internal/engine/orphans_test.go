@@ -72,7 +72,7 @@ func TestManifestOlderThanTheLogIsReported(t *testing.T) {
 	db := openTest(t, testOptions(faulty))
 	prepared := func() {
 		t.Helper()
-		must(t, db.changed.wait(context.Background(), db.segments.ready))
+		must(t, db.changed.Wait(context.Background(), db.segments.Ready))
 	}
 	prepared()
 	names, err := fs.List("db")
@@ -83,11 +83,11 @@ func TestManifestOlderThanTheLogIsReported(t *testing.T) {
 	})]
 	old := readFile(t, fs, name)
 	for _, key := range []string{"a", "b"} {
-		must(t, db.Set(nil, []byte{0}, []byte(key), []byte("1"), commit.Sync))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte("1"), commit.Sync))
 		must(t, db.commits.Alone(db.rotate))
 		prepared()
 	}
-	must(t, db.Set(nil, []byte{0}, []byte("c"), []byte("1"), commit.Sync)) // in a segment of later
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("c"), []byte("1"), commit.Sync)) // in a segment of later
 	crashed := fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 	db.Close() // cannot flush
 	putFile(t, crashed, name, old)
@@ -118,12 +118,12 @@ func TestWritesAfterRecoveryAreNewer(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, testOptions(fs))
 	for i := range 10 {
-		must(t, db.Set(nil, []byte{0}, []byte("a"), []byte{byte('0' + i)}, commit.Sync))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte{byte('0' + i)}, commit.Sync))
 	}
 	crashed := fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})
 	must(t, db.Close())
 	db = openTest(t, testOptions(crashed))
-	must(t, db.Set(nil, []byte{0}, []byte("a"), []byte("new"), commit.Sync))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("new"), commit.Sync))
 	expectRows(t, "after the recovery", db.Reads().AppendGet, map[string]string{"a": "new"})
 	must(t, db.Close())
 	db = openTest(t, testOptions(crashed))
@@ -174,7 +174,7 @@ func TestLogLongerThanAMemtableIsReplayed(t *testing.T) {
 	rows := map[string]string{}
 	for i := range 600 { // more than a memtable, less than three
 		key, value := fmt.Sprintf("%05d", i), strings.Repeat("v", 100)
-		must(t, db.Set(nil, []byte{0}, []byte(key), []byte(value), commit.Async))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte(value), commit.Async))
 		rows[key] = value
 	}
 	must(t, db.SyncLog())

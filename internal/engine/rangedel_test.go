@@ -23,7 +23,7 @@ func TestRangeDeletesOfMemtableAreBounded(t *testing.T) {
 	const trims = 6000
 	most := 0
 	for i := range trims {
-		must(t, db.DeleteRange(nil, []byte{0}, fmt.Appendf([]byte{0}, "key%08d", i), commit.Async))
+		must(t, db.Commits().DeleteRange(nil, []byte{0}, fmt.Appendf([]byte{0}, "key%08d", i), commit.Async))
 		if i%100 != 0 {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
@@ -47,11 +48,11 @@ func (r *recovery) run() error {
 		return err
 	}
 	logs := slices.Sorted(slices.Values(r.state.Logs))
-	r.segments.live = logs
+	r.segments.Found(logs)
 	if err := r.archive.SyncOld(logs); err != nil {
 		return err
 	}
-	result, err := wal.Replay(r.segments.cfg, logs, wal.Position(r.state.LogStart), r.replayGroup)
+	result, err := wal.Replay(r.walConfig(), logs, wal.Position(r.state.LogStart), r.replayGroup)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
 		return err
 	}
 	forgotten := r.keyspaces.DroppedBefore(r.archive.OldestSeq())
-	num, err := r.segments.begin(logs, end, r.commits.LastSeq(), forgotten, func() {
+	num, err := r.segments.Begin(logs, end, r.commits.LastSeq(), forgotten, func() {
 		r.keyspaces.Forget(forgotten)
 	})
 	if err != nil {
@@ -145,14 +146,14 @@ func (r *recovery) checkStrayLogs() error {
 		if !ok || slices.Contains(r.state.Logs, n) {
 			continue
 		}
-		owner, err := wal.Owner(r.segments.cfg, n)
+		owner, err := wal.Owner(r.walConfig(), n)
 		if err != nil {
 			return err
 		}
 		finding := error(nil)
 		switch {
 		case slices.Contains(r.state.Logs, owner):
-			own, err := wal.Owner(r.segments.cfg, owner)
+			own, err := wal.Owner(r.walConfig(), owner)
 			if err == nil && own == owner {
 				continue
 			}
@@ -175,54 +176,47 @@ func (r *recovery) checkStrayLogs() error {
 // replayGroup applies one group of the log to the memtable, writing tables
 // when it is full.
 func (r *recovery) replayGroup(first base.SeqNum, payload []byte) error {
-	need, last, records, err := r.measure(first, payload)
-	if err != nil || last <= r.reads.FlushedSeq() {
+	g, err := r.measure(first, payload)
+	if err != nil || g.Last <= r.reads.FlushedSeq() {
 		return err // else in a table since before the crash
-	}
-	w := &r.writer
-	if w.isLarge(records, int64(len(payload))) {
-		if err := r.flushReplayed(); err != nil {
-			return err
-		}
-		return w.applyLarge([][]byte{payload}, first, last)
 	}
 	// A large batch is flushed as soon as something follows it. What a read-only
 	// database replays stays in memory, and fills one memtable after the other.
-	waiting := len(r.reads.State().Immutables) > 0 && !r.opts.ReadOnly
-	if waiting || int64(r.reads.State().Mem.Table.AvailableBytes()) < need {
+	if len(r.reads.State().Immutables) > 0 && !r.opts.ReadOnly {
 		if err := r.flushReplayed(); err != nil {
 			return err
 		}
 	}
-	return w.apply([][]byte{payload}, first, last, false)
+	return r.writer.Replay(&g, r.flushReplayed)
 }
 
-// measure returns what a group takes in a memtable, its newest number, and how many
-// records it has.
-func (r *recovery) measure(first base.SeqNum, payload []byte) (memBytes int64, last base.SeqNum, records int, err error) {
+// measure returns the group that begins with sequence number first.
+func (r *recovery) measure(first base.SeqNum, payload []byte) (commit.Group, error) {
+	g := commit.Group{
+		First: first, Last: first, Payloads: [][]byte{payload}, SizeBytes: int64(len(payload)),
+	}
 	b := batch.NewReader(payload)
-	last = first
 	for seq := first; ; seq++ {
 		ok, err := b.Next()
 		if err != nil {
-			return 0, 0, 0, &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
+			return g, &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
 		}
 		if !ok {
-			return memBytes, last, records, nil
+			return g, nil
 		}
-		last = seq
-		memBytes += b.MemtableBytes()
+		g.Last = seq
+		g.Records++
+		g.MemtableBytes += b.MemtableBytes()
 		if b.Kind == base.KindSetExpiring {
 			r.timeline.Use()
 		}
-		records++
 	}
 }
 
 // flushReplayed writes what was replayed so far to level 0. A read-only
 // database keeps it in memory instead.
 func (r *recovery) flushReplayed() error {
-	if err := r.writer.sealInPlace(r.reads.VisibleSeq()); err != nil {
+	if err := r.writer.SealInPlace(r.reads.VisibleSeq()); err != nil {
 		return err
 	}
 	if len(r.reads.State().Immutables) == 0 || r.opts.ReadOnly {
@@ -262,7 +256,7 @@ func fileNumOf(name string) (base.FileNum, bool) {
 func (r *recovery) removeOrphans() {
 	for _, name := range r.names {
 		n, ok := fileNumOf(name)
-		if !ok || r.store.Live(n) || r.segments.names(n) || r.archive.Holds(name) || !r.isOrphan(name) {
+		if !ok || r.store.Live(n) || r.segments.Names(n) || r.archive.Holds(name) || !r.isOrphan(name) {
 			continue
 		}
 		if err := r.store.Remove(name); err != nil {

@@ -22,10 +22,10 @@ func TestSnapshotReadBesideClose(t *testing.T) {
 	defer db.Close()
 	key := []byte{0, 'a'}
 	for range 300 {
-		must(t, db.Set(nil, nil, key, []byte("old"), commit.Async))
+		must(t, db.Commits().Set(nil, nil, key, []byte("old"), commit.Async))
 		s, err := db.Reads().Snapshot()
 		must(t, err)
-		must(t, db.Set(nil, nil, key, []byte("new"), commit.Async))
+		must(t, db.Commits().Set(nil, nil, key, []byte("new"), commit.Async))
 		var readers sync.WaitGroup
 		for range 2 {
 			readers.Go(func() {

@@ -52,7 +52,7 @@ func (t countedTimer) Stop() bool {
 
 func (db *DB) setString(t *testing.T, key, value string, d commit.Durability) {
 	t.Helper()
-	must(t, db.Set(nil, []byte{0}, []byte(key), []byte(value), d))
+	must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte(value), d))
 }
 
 // TestAsyncReachesTheSystemAfterItsDelay: not before, so that commits share
@@ -196,7 +196,7 @@ func TestPauseTakesWhatIsOwed(t *testing.T) {
 		var want, gathered time.Duration
 		start := time.Now()
 		for range 50 {
-			db.writer.pace.update(rs, db.opts.L0Files)
+			db.writer.Installed(rs)
 			must(t, db.Commit(&b, commit.Async))
 			if gathered += owed; gathered >= sleepMin {
 				want += gathered
@@ -210,7 +210,7 @@ func TestPauseTakesWhatIsOwed(t *testing.T) {
 			t.Errorf("a stall of %v is reported, want %v", stalled, want)
 		}
 		start = time.Now()
-		must(t, db.Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), commit.Async))
+		must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), commit.Async))
 		if took := time.Since(start); took != sleepMax {
 			t.Errorf("a large commit took %v, want %v", took, sleepMax)
 		}
@@ -225,10 +225,10 @@ func TestCloseEndsAPause(t *testing.T) {
 		opts := testOptions(memfs.New())
 		db := openTest(t, opts)
 		rs := &view.State{Tree: &store.Tree{Runs: paceEnd * db.opts.L0Files}}
-		db.writer.pace.update(rs, db.opts.L0Files)
+		db.writer.Installed(rs)
 		start := time.Now()
 		go func() {
-			err := db.Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), commit.Sync)
+			err := db.Commits().Set(nil, []byte{0}, []byte("a"), make([]byte, 40_000), commit.Sync)
 			if took := time.Since(start); err != nil || took > sleepMax {
 				t.Errorf("the commit in progress took %v: %v", took, err)
 			}

@@ -28,7 +28,7 @@ func TestValidationLooksAtItsGroup(t *testing.T) {
 	} {
 		for _, span := range []bool{false, true} {
 			db := openTest(t, testOptions(memfs.New()))
-			must(t, db.Set(nil, nil, []byte("\x00k"), []byte("\x001"), commit.Async))
+			must(t, db.Commits().Set(nil, nil, []byte("\x00k"), []byte("\x001"), commit.Async))
 			snap, err := db.Reads().Snapshot()
 			must(t, err)
 			reads := &txn.Reads{}
@@ -85,7 +85,7 @@ func BenchmarkValidateTenKeys(b *testing.B) {
 	check := &view.ReadSet{Since: snap.Seq(), Reads: reads}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := db.Validate(check); err != nil {
+		if err := db.Reads().Validate(check); err != nil {
 			b.Fatal(err)
 		}
 	}

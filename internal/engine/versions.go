@@ -4,7 +4,9 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/vfs"
@@ -16,9 +18,9 @@ import (
 type versions struct {
 	fs       vfs.FS
 	dir      string
-	health   *health
+	health   *health.Health
 	timeline *timeline.Timeline
-	changed  *changes
+	changed  *signal.Changes
 
 	mu    sync.Mutex
 	log   *manifest.Log // nil before begin, and in a read-only database
@@ -57,7 +59,7 @@ func (v *versions) close() error {
 func (v *versions) edit(e *manifest.Edit, done func(v *manifest.Version)) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if err := v.health.err(); err != nil {
+	if err := v.health.Err(); err != nil {
 		return err
 	}
 	e.NextFileNum = v.store.NextFileNum()
@@ -65,18 +67,18 @@ func (v *versions) edit(e *manifest.Edit, done func(v *manifest.Version)) error 
 	if err := v.log.Append(e); errors.Is(err, manifest.ErrRefused) {
 		return err
 	} else if err != nil {
-		return v.health.poison("manifest", err)
+		return v.health.Poison("manifest", err)
 	}
 	v.timeline.Saved(e.ClockHighWater)
 	done(v.log.State().Version)
-	v.changed.notify()
+	v.changed.Notify()
 	return nil
 }
 
 // saveTime brings the time that readers have seen into the manifest. A failure
 // says so by itself; on a full disk the next reader has it tried again.
 func (v *versions) saveTime() {
-	if v.health.writable() == nil {
+	if v.health.Writable() == nil {
 		_ = v.edit(&manifest.Edit{}, func(*manifest.Version) {})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/wal"
 )
 
@@ -62,8 +63,8 @@ type Config struct {
 // All methods are safe for concurrent use. Its lock is never held during I/O; the
 // janitor's is taken under it.
 type Archive struct {
-	cfg    Config
-	signal signal
+	cfg       Config
+	committed signal.Changes // wakes the feeds that wait for the next commit
 
 	mu       sync.Mutex
 	segments []segmentInfo

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -49,39 +47,6 @@ func (e *GapError) Is(target error) bool { return target == ErrGap }
 
 func (e *GapError) Unwrap() error { return e.Err }
 
-// signal wakes the feeds that wait for the next commit. Where none waits, a
-// commit pays one load.
-type signal struct {
-	waiting atomic.Bool
-	mu      sync.Mutex
-	ch      chan struct{}
-}
-
-// watch returns a channel that the next wake closes. What the caller waits for
-// must be looked at after it, or a wake in between would be missed.
-func (s *signal) watch() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch == nil {
-		s.ch = make(chan struct{})
-	}
-	s.waiting.Store(true)
-	return s.ch
-}
-
-func (s *signal) wake() {
-	if !s.waiting.Load() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting.Store(false)
-	if s.ch != nil {
-		close(s.ch)
-		s.ch = nil
-	}
-}
-
 // Feed reads the commits of a database in order, from the files of the log:
 // those that are published and durable, so that what it delivered is never
 // taken back. It is used by one goroutine at a time.
@@ -101,7 +66,7 @@ type Feed struct {
 
 // Wake tells the feeds that wait that something was committed, or that nothing
 // will be.
-func (a *Archive) Wake() { a.signal.wake() }
+func (a *Archive) Wake() { a.committed.Notify() }
 
 // Feed returns a feed that begins with the commit that has number from, or with
 // the oldest one there is where from is 0.
@@ -180,7 +145,7 @@ func (f *Feed) await(ctx context.Context) error {
 			}
 			continue
 		}
-		changed := f.archive.signal.watch()
+		changed := f.archive.committed.Watch()
 		if ready, err := f.ready(ctx); ready || err != nil {
 			return err
 		} else if f.next <= f.archive.cfg.VisibleSeq() {

@@ -1,0 +1,378 @@
+// Package segments keeps the write-ahead log of a database and the files that it is
+// in.
+package segments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/health"
+	"github.com/lightningdb/lightning/internal/janitor"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/signal"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/wal"
+)
+
+const (
+	// firstLogBytes is the prepared size of a database's first log segment;
+	// later ones are prepared at the size that the last one reached.
+	firstLogBytes = 256 << 10
+	// maxFreeLogs is how many obsolete log segments are kept for reuse.
+	maxFreeLogs = 1
+)
+
+// Config is what the segments of a database work with.
+type Config struct {
+	WAL      wal.Config
+	MaxBytes int64 // of a prepared segment
+	Health   *health.Health
+	Store    *store.Store // gives out file numbers
+	Archive  *feed.Archive
+	Events   *event.Sink
+	Janitor  *janitor.Janitor
+	Changed  *signal.Changes
+	Clock    clock.Clock
+	// RetryDelay is how long the worker rests after a failure.
+	RetryDelay time.Duration
+	// Edit makes an edit of the manifest durable and then calls done.
+	Edit func(e *manifest.Edit, done func()) error
+}
+
+// Segments are the log of a database and the files that it is in. A worker has
+// the next segment ready before it is needed: one that flushes have freed, or a
+// new one. The manifest names a segment before the first record goes into it, and
+// no longer once everything in it is in tables.
+//
+// What the leader of the commits may call alone says so; all else is safe for
+// concurrent use. The lock guards the lists, is never held during I/O, and no other
+// is taken under it.
+type Segments struct {
+	cfg     Config
+	outcome health.Outcome // of the worker
+
+	log   *wal.Log     // nil in a read-only database
+	start wal.Position // where the current segment began; of the leader
+	first wal.Position // where the log began at open
+
+	mu        sync.Mutex
+	live      []base.FileNum // that the manifest names, oldest first
+	free      []base.FileNum // that nobody needs any more, ready for reuse
+	prepared  base.FileNum   // ready to be rotated to; 0: being prepared
+	nextBytes int64          // size for the next prepared segment
+
+	flushPending atomic.Bool // whether a delayed flush of the log is under way
+	flushTimer   clock.Timer // of the last one; nil before the first; of the leader
+}
+
+// New returns segments without a log: Begin starts one.
+func New(cfg Config) *Segments { return &Segments{cfg: cfg} }
+
+// Found notes the segments that the manifest names at open.
+func (s *Segments) Found(live []base.FileNum) { s.live = live }
+
+// Log returns the log; nil in a read-only database.
+func (s *Segments) Log() *wal.Log { return s.log }
+
+// WrittenBytes is how much was appended since the database was opened.
+func (s *Segments) WrittenBytes() int64 {
+	if s.log == nil {
+		return 0
+	}
+	return int64(s.log.Appended() - s.first)
+}
+
+// Err returns why the worker cannot prepare a segment, or nil.
+func (s *Segments) Err() error { return s.outcome.Err() }
+
+// Begin starts a new log at a position, after what was replayed from old ones,
+// which the manifest gives up. forgotten are keyspaces that nothing mentions any
+// more. It returns the number of the segment.
+func (s *Segments) Begin(old []base.FileNum, end wal.Position, lastSeq base.SeqNum,
+	forgotten []uint64, done func()) (base.FileNum, error) {
+	num := s.cfg.Store.NewFileNum()
+	s.nextBytes = firstLogBytes
+	if err := wal.Prepare(s.cfg.WAL, num, s.nextBytes); err != nil {
+		return 0, err
+	}
+	edit := &manifest.Edit{
+		AddLogs: []base.FileNum{num}, RemoveLogs: old, LogStart: uint64(end), ForgetDropped: forgotten,
+	}
+	s.cfg.Archive.Begin(num, end, lastSeq+1)
+	err := s.cfg.Edit(edit, func() {
+		s.live = []base.FileNum{num}
+		done()
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.cfg.Archive.RetireAtOpen(old)
+	s.start, s.first = end, end
+	s.log, err = wal.NewLog(s.cfg.WAL, num, end)
+	return num, err
+}
+
+// Append appends a group. After an error nothing is known about what a crash
+// would leave of it, unless the database goes on accepting writes.
+func (s *Segments) Append(first, last base.SeqNum, payloads [][]byte) error {
+	if _, err := s.log.Append(first, last, payloads...); err != nil {
+		if s.log.Failure() == nil {
+			s.cfg.Archive.MakeSpace(err)
+			return fmt.Errorf("append to the log: %w", err) // nothing was written
+		}
+		return s.cfg.Health.Poison("log", err)
+	}
+	return nil
+}
+
+// Sync makes durable what was appended.
+func (s *Segments) Sync() error { return s.checked(s.log.Sync()) }
+
+// Flush brings what was appended to the operating system.
+func (s *Segments) Flush() error { return s.checked(s.log.Flush()) }
+
+// FlushLater makes sure that what was appended reaches the operating system
+// within a delay.
+func (s *Segments) FlushLater(delay time.Duration) {
+	if !s.flushPending.CompareAndSwap(false, true) {
+		return
+	}
+	s.flushTimer = s.cfg.Clock.AfterFunc(delay, func() {
+		s.flushPending.Store(false)
+		if s.cfg.Health.Writable() == nil {
+			_ = s.Flush() // which refuses all further writes if it fails
+		}
+	})
+}
+
+// StopTimer ends what flushLater began. What it would write, Close makes durable.
+func (s *Segments) StopTimer() {
+	if s.flushTimer != nil {
+		s.flushTimer.Stop()
+	}
+}
+
+func (s *Segments) checked(err error) error {
+	if err != nil {
+		return s.cfg.Health.Poison("log", err)
+	}
+	return nil
+}
+
+// CurrentBytes is how much of the log is in the current segment. Called by the
+// leader.
+func (s *Segments) CurrentBytes() int64 { return int64(s.log.Appended() - s.start) }
+
+// Ready reports whether a segment is prepared.
+func (s *Segments) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.prepared != 0
+}
+
+// Rotate goes on in the prepared segment and tells where in the log that begins.
+// lastSeq is the newest number in the log. Where it fails, and the log has not
+// failed, that goes on as it was. Called by the leader.
+func (s *Segments) Rotate(lastSeq base.SeqNum) (base.FileNum, wal.Position, error) {
+	s.mu.Lock()
+	num := s.prepared
+	s.mu.Unlock()
+	before := s.log.Appended()
+	if err := s.log.Rotate(num); err != nil {
+		if s.log.Failure() == nil {
+			return 0, 0, fmt.Errorf("rotate the log: %w", err)
+		}
+		return 0, 0, s.cfg.Health.Poison("log", err)
+	}
+	s.mu.Lock()
+	s.prepared = 0
+	s.nextBytes = min(max(int64(before-s.start), firstLogBytes), s.cfg.MaxBytes)
+	s.mu.Unlock()
+	s.start = before
+	s.cfg.Archive.Begin(num, before, lastSeq+1)
+	return num, before, nil
+}
+
+// Run is the worker.
+func (s *Segments) Run(ctx context.Context) {
+	for rotated := false; ; rotated = true {
+		if s.cfg.Changed.Wait(ctx, func() bool { return !s.Ready() }) != nil {
+			return
+		}
+		err := s.prepare()
+		if err == nil && rotated {
+			// What the last rotation left behind is made durable here: its file
+			// can be closed then, and commits that never sync still lose little
+			// in a power cut.
+			err = s.Sync()
+		}
+		s.noteOutcome(err)
+		if err != nil && (s.cfg.Health.Err() != nil || !signal.Sleep(ctx, s.cfg.Clock, s.cfg.RetryDelay)) {
+			return
+		}
+	}
+}
+
+func (s *Segments) noteOutcome(err error) {
+	if err != nil {
+		s.cfg.Events.BackgroundFailed("prepare log segment", err)
+	}
+	s.outcome.Set(err)
+	s.cfg.Archive.MakeSpace(err)
+	s.cfg.Changed.Notify()
+}
+
+func (s *Segments) prepare() error {
+	num := s.cfg.Store.NewFileNum()
+	old, size := s.takeFree()
+	var err error
+	if old != 0 {
+		err = wal.Recycle(s.cfg.WAL, old, num, size)
+	} else {
+		err = wal.Prepare(s.cfg.WAL, num, size)
+	}
+	if err != nil {
+		return err
+	}
+	err = s.cfg.Edit(&manifest.Edit{AddLogs: []base.FileNum{num}}, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.live = append(s.live, num)
+		s.prepared = num
+	})
+	if errors.Is(err, manifest.ErrRefused) {
+		s.remove(num)
+	}
+	return err
+}
+
+// takeFree returns a segment to be used again, 0 if there is none, and the size
+// that the next one is to have.
+func (s *Segments) takeFree() (old base.FileNum, sizeBytes int64) {
+	s.mu.Lock()
+	if n := len(s.free); n > 0 {
+		old = s.free[n-1]
+		s.free = s.free[:n-1]
+	}
+	sizeBytes = s.nextBytes
+	s.mu.Unlock()
+	if old != 0 {
+		s.cfg.Archive.Forget(old)
+	}
+	return old, sizeBytes
+}
+
+// Before returns the segments older than first.
+func (s *Segments) Before(first base.FileNum) []base.FileNum {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var old []base.FileNum
+	for _, n := range s.live {
+		if n < first {
+			old = append(old, n)
+		}
+	}
+	return old
+}
+
+// Names reports whether the manifest names a segment.
+func (s *Segments) Names(n base.FileNum) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.live, n)
+}
+
+// Count returns how many segments the manifest names.
+func (s *Segments) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.live)
+}
+
+// All returns the segments that the manifest names, and those that are kept for
+// reuse.
+func (s *Segments) All() []base.FileNum {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Concat(s.live, s.free)
+}
+
+// Drop takes the oldest segments, which the manifest no longer names, off the list
+// and offers them for reuse, or to the archive.
+func (s *Segments) Drop(gone []base.FileNum) {
+	archived := s.cfg.Archive.Enabled()
+	s.mu.Lock()
+	s.live = s.live[len(gone):]
+	var unused []base.FileNum
+	if !archived {
+		// The newest stay: a feed may just be reading there.
+		s.free = append(s.free, gone...)
+		n := max(len(s.free)-maxFreeLogs, 0)
+		unused = slices.Clone(s.free[:n])
+		s.free = slices.Delete(s.free, 0, n)
+	}
+	s.mu.Unlock()
+	if archived {
+		s.cfg.Archive.Retire(gone)
+	}
+	for _, n := range unused {
+		s.cfg.Archive.Forget(n)
+		s.cfg.Janitor.Add(func() { s.remove(n) })
+	}
+}
+
+// DropAll closes the log and gives up all segments: everything is in tables.
+func (s *Segments) DropAll(lastSeq base.SeqNum) error {
+	if err := s.checked(s.log.Close()); err != nil {
+		return err
+	}
+	s.cfg.Archive.Finish(s.log.Appended(), lastSeq)
+	s.mu.Lock()
+	live := slices.Clone(s.live)
+	gone := slices.Concat(live, s.free)
+	s.free = nil
+	s.mu.Unlock()
+	edit := &manifest.Edit{RemoveLogs: live, LogStart: uint64(s.log.Appended())}
+	err := s.cfg.Edit(edit, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.live = nil
+	})
+	if err != nil {
+		return err
+	}
+	if s.cfg.Archive.Enabled() {
+		s.cfg.Archive.Retire(gone)
+		return nil
+	}
+	for _, n := range gone {
+		s.remove(n)
+	}
+	return nil
+}
+
+func (s *Segments) remove(n base.FileNum) {
+	if err := s.cfg.Store.Remove(wal.FileName(n)); err != nil {
+		s.cfg.Events.CleanupFailed(wal.FileName(n), err)
+	}
+}
+
+// Needed returns the oldest segment, and the position in the log, that are needed
+// once the oldest n immutables of a state are in tables.
+func Needed(s *view.State, n int) (base.FileNum, wal.Position) {
+	m := s.Mem
+	if left := len(s.Immutables) - n; left > 0 {
+		m = s.Immutables[left-1]
+	}
+	return m.FirstLog, m.FirstPosition
+}

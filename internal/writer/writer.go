@@ -1,0 +1,262 @@
+// Package writer is the way of a commit to the log and into the memtable.
+package writer
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/health"
+	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/memtable"
+	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/segments"
+	"github.com/lightningdb/lightning/internal/signal"
+	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+const (
+	// maxImmutables is how many full memtables may wait for their flush before
+	// commits wait too.
+	maxImmutables = 2
+	// maxRangeDeletes is how many range deletes end a memtable. Overlapping
+	// ones take memory with the square of their number, outside of the budget:
+	// a queue that trims [first, here) again and again is the common case.
+	maxRangeDeletes = 512
+)
+
+// Config is what a Writer works with.
+type Config struct {
+	Reads     *view.Reader
+	Keyspaces *keyspace.Registry
+	Hot       *hotcache.Cache // nil: none
+	Memory    *offheap.Accountant
+	Timeline  *timeline.Timeline
+	Segments  *segments.Segments
+	Health    *health.Health
+	Changed   *signal.Changes
+	Clock     clock.Clock
+	Stopped   context.Context // ends when the database closes
+
+	MemtableBytes int
+	AsyncDelay    time.Duration
+	L0Files       int
+	// FlushErr returns why memtables cannot be flushed now, or nil.
+	FlushErr func() error
+	// Published is called when something has become visible.
+	Published func()
+}
+
+// Writer does for a group of commits what the pipeline asks: it makes room, writes
+// the log and applies the group. Its methods are the leader's alone, but for
+// Installed, Flushed and StallTime; recovery uses it before there are commits.
+type Writer struct {
+	applier
+	cfg     Config
+	pace    pacer
+	stallNS atomic.Int64
+}
+
+// New returns a Writer.
+func New(cfg Config) *Writer {
+	return &Writer{cfg: cfg, applier: applier{reads: cfg.Reads, keyspaces: cfg.Keyspaces, hot: cfg.Hot}}
+}
+
+// Env is what the pipeline calls.
+func (w *Writer) Env() commit.Env {
+	return commit.Env{
+		Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
+	}
+}
+
+// Installed follows a new read state.
+func (w *Writer) Installed(s *view.State) { w.pace.update(s, w.cfg.L0Files) }
+
+// Flushed notes how long a flush took.
+func (w *Writer) Flushed(rawBytes int64, took time.Duration) { w.pace.flushed(rawBytes, took) }
+
+// StallTime returns how long commits have waited for background work.
+func (w *Writer) StallTime() time.Duration { return time.Duration(w.stallNS.Load()) }
+
+// validate says whether a request of the group may be committed behind those
+// ahead of it.
+func (w *Writer) validate(r *commit.Request, ahead []*commit.Request) error {
+	for _, other := range ahead {
+		if err := r.Reads.Against(other.Batch); err != nil {
+			return err
+		}
+	}
+	return w.reads.Validate(r.Reads)
+}
+
+// makeRoom slows the group down where background work falls behind, and begins a
+// new memtable when the group does not fit in the one that is there. A large
+// group goes into no memtable, but what came before it must be older in the
+// read state too, so the memtable ends where it begins. Where large groups alone
+// have filled a log segment, it is left, or no flush could ever set it free.
+func (w *Writer) makeRoom(g *commit.Group) error {
+	if err := w.cfg.Health.Writable(); err != nil {
+		return err
+	}
+	if g.Expires {
+		w.cfg.Timeline.Use()
+	}
+	w.pause(g.SizeBytes)
+	mem := w.reads.State().Mem
+	large := w.isLarge(g.Records, g.SizeBytes)
+	switch {
+	case !large && mem.Empty():
+		return nil // see isLarge
+	case !large && int64(mem.Table.AvailableBytes()) >= g.MemtableBytes &&
+		mem.Table.RangeDeleteCount() < maxRangeDeletes:
+		return nil
+	case large && mem.Empty() && w.cfg.Segments.CurrentBytes() < int64(w.cfg.MemtableBytes):
+		return w.waitForFlushes(0)
+	}
+	return w.Rotate(g.First - 1)
+}
+
+// isLarge reports whether records, encoded in so many bytes, may not fit in an
+// empty memtable.
+func (w *Writer) isLarge(records int, sizeBytes int64) bool {
+	limit := int64(w.cfg.MemtableBytes)
+	return sizeBytes > limit || int64(memtable.LoadBound(records, int(sizeBytes))) > limit
+}
+
+// pause makes a group wait for what it owes that adds bytes to the log.
+func (w *Writer) pause(sizeBytes int64) {
+	owed := w.pace.owed(sizeBytes, w.reads.State().Mem)
+	if owed > 0 {
+		signal.Sleep(w.cfg.Stopped, w.cfg.Clock, owed)
+		w.stallNS.Add(int64(owed))
+	}
+}
+
+// waitForFlushes blocks until one more immutable memtable may be added, and a
+// log segment is prepared where one is needed, or until it is plain that this
+// will not happen soon.
+func (w *Writer) waitForFlushes(logsNeeded int) error {
+	start := w.cfg.Clock.Now()
+	var err error
+	stopErr := w.cfg.Changed.Wait(w.cfg.Stopped, func() bool {
+		full := len(w.reads.State().Immutables) >= maxImmutables
+		noLog := logsNeeded > 0 && !w.cfg.Segments.Ready()
+		failed, flushErr, logErr := w.cfg.Health.Err(), w.cfg.FlushErr(), w.cfg.Segments.Err()
+		switch {
+		case failed != nil:
+			err = failed
+		case full && flushErr != nil:
+			err = fmt.Errorf("writes wait for a flush that fails: %w", flushErr)
+		case noLog && logErr != nil:
+			err = fmt.Errorf("writes wait for a log segment: %w", logErr)
+		default:
+			return !full && !noLog
+		}
+		return true
+	})
+	w.stallNS.Add(int64(w.cfg.Clock.Now().Sub(start)))
+	if stopErr != nil {
+		return base.ErrClosed
+	}
+	return err
+}
+
+// Rotate turns the memtable into an immutable one and begins a new memtable
+// and log segment. lastSeq is the newest number that was given out.
+func (w *Writer) Rotate(lastSeq base.SeqNum) error {
+	if err := w.waitForFlushes(1); err != nil {
+		return err
+	}
+	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)
+	if err != nil {
+		return err
+	}
+	next.FirstLog, next.FirstPosition, err = w.cfg.Segments.Rotate(lastSeq)
+	if err != nil {
+		next.Free()
+		return err
+	}
+	w.seal(next, lastSeq)
+	return nil
+}
+
+// seal makes the memtable immutable, lastSeq being its newest number, and next the
+// one that takes writes. An empty one is dropped.
+func (w *Writer) seal(next *view.Flushable, lastSeq base.SeqNum) {
+	w.reads.Update(func(c *view.Change) {
+		if !c.Mem.Empty() {
+			c.Mem.LastSeq = lastSeq
+			c.Immutables = append([]*view.Flushable{c.Mem}, c.Immutables...)
+		}
+		c.Mem = next
+	})
+}
+
+// SealInPlace is seal with a new memtable that stays at the same place in the log,
+// for when there is none to go on in.
+func (w *Writer) SealInPlace(lastSeq base.SeqNum) error {
+	mem := w.reads.State().Mem
+	if mem.Empty() {
+		return nil
+	}
+	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)
+	if err != nil {
+		return err
+	}
+	next.FirstLog, next.FirstPosition = mem.FirstLog, mem.FirstPosition
+	w.seal(next, lastSeq)
+	return nil
+}
+
+// writeLog appends a group and brings it where its durability asks.
+func (w *Writer) writeLog(g *commit.Group) error {
+	if err := w.cfg.Segments.Append(g.First, g.Last, g.Payloads); err != nil {
+		return err
+	}
+	switch g.Durability {
+	case commit.Sync:
+		return w.cfg.Segments.Sync()
+	case commit.Buffered:
+		return w.cfg.Segments.Flush()
+	}
+	w.cfg.Segments.FlushLater(w.cfg.AsyncDelay)
+	return nil
+}
+
+// applyGroup makes a group visible.
+func (w *Writer) applyGroup(g *commit.Group) error {
+	var err error
+	if w.isLarge(g.Records, g.SizeBytes) {
+		err = w.applyLarge(g.Payloads, g.First, g.Last)
+	} else {
+		err = w.apply(g.Payloads, g.First, g.Last, g.Merges)
+	}
+	if err != nil {
+		return w.cfg.Health.Poison("memtable", err)
+	}
+	w.cfg.Published()
+	return nil
+}
+
+// Replay applies a group that recovery has found in the log. makeRoom is called
+// where it does not fit in the memtable, to flush it.
+func (w *Writer) Replay(g *commit.Group, makeRoom func() error) error {
+	if w.isLarge(g.Records, g.SizeBytes) {
+		if err := makeRoom(); err != nil {
+			return err
+		}
+		return w.applyLarge(g.Payloads, g.First, g.Last)
+	}
+	if int64(w.cfg.Reads.State().Mem.Table.AvailableBytes()) < g.MemtableBytes {
+		if err := makeRoom(); err != nil {
+			return err
+		}
+	}
+	return w.apply(g.Payloads, g.First, g.Last, false)
+}
