@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +26,11 @@ import (
 // of the list. Before a suite counts, it has to pass without a mutant. With
 // -parallel 1 the mutants run one after the other.
 
+// After a move, -compile shows cheaply which texts of mutants need mending:
+//
+//	go test -tags mutants ./internal/torture/mutant -args -compile
+var compileOnly = flag.Bool("compile", false, "only compile the mutants, and run no suites")
+
 var tablePath = flag.String("table", "", "write the outcomes to this file, as a table in Markdown")
 
 // suiteTimeout ends a suite that a mutant makes hang; sound ones take seconds.
@@ -33,6 +39,7 @@ const suiteTimeout = "120s"
 // verdict is what came of one mutant.
 type verdict struct {
 	mutant   Mutant
+	file     string
 	killedBy string // empty: it survived
 	err      error  // of the list
 }
@@ -44,22 +51,29 @@ type board struct {
 }
 
 func TestMutants(t *testing.T) {
-	absolute, err := filepath.Abs(root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	repository, sources := rootDir(t), sourcesOf(t)
 	b := &board{sound: map[string]func() error{}}
 	t.Cleanup(func() { b.conclude(t) }) // after the parallel subtests
-	for _, m := range All() {
+	for _, m := range mutants(t) {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
-			v := verdict{mutant: m}
-			v.killedBy, v.err = b.judge(absolute, m, readSource(t, m.File), t.TempDir())
+			mutated, err := sources.mutate(&m)
+			if err != nil {
+				t.Fatalf("lists/%s: %v", m.Place, err)
+			}
+			if *compileOnly {
+				if err := compile(repository, mutated, t.TempDir()); err != nil {
+					t.Errorf("lists/%s: %v", m.Place, err)
+				}
+				return
+			}
+			v := verdict{mutant: m, file: mutated.site.in.file.name}
+			v.killedBy, v.err = b.judge(repository, m, mutated, t.TempDir())
 			switch {
 			case v.err != nil:
 				t.Errorf("cannot be judged: %v", v.err)
 			case v.killedBy == "":
-				t.Errorf("SURVIVED in %s; nothing tests that %s", m.File, m.Breaks)
+				t.Errorf("SURVIVED in %s; nothing tests that %s", v.file, m.Breaks)
 			default:
 				t.Logf("killed by %s", v.killedBy)
 			}
@@ -71,8 +85,8 @@ func TestMutants(t *testing.T) {
 }
 
 // judge runs the suites of a mutant until one fails, and names that.
-func (b *board) judge(repository string, m Mutant, source, dir string) (string, error) {
-	overlay, err := writeOverlay(repository, m, source, dir)
+func (b *board) judge(repository string, m Mutant, mutated *mutation, dir string) (string, error) {
+	overlay, err := writeOverlay(repository, mutated, dir)
 	if err != nil {
 		return "", err
 	}
@@ -89,14 +103,29 @@ func (b *board) judge(repository string, m Mutant, source, dir string) (string, 
 }
 
 // writeOverlay tells the compiler to take the mutated text for the file.
-func writeOverlay(repository string, m Mutant, source, dir string) (string, error) {
-	mutated := filepath.Join(dir, filepath.Base(m.File))
+func writeOverlay(repository string, m *mutation, dir string) (string, error) {
+	f := m.site.in.file
+	mutated := filepath.Join(dir, path.Base(f.name))
 	overlay := filepath.Join(dir, "overlay.json")
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{
-		filepath.Join(repository, filepath.FromSlash(m.File)): mutated,
+		filepath.Join(repository, filepath.FromSlash(f.name)): mutated,
 	}})
-	return overlay, errors.Join(err, os.WriteFile(mutated, []byte(m.mutate(source)), 0o600),
+	return overlay, errors.Join(err, os.WriteFile(mutated, []byte(m.change.apply(f.text)), 0o600),
 		os.WriteFile(overlay, text, 0o600))
+}
+
+// compile builds the package of a mutant.
+func compile(repository string, m *mutation, dir string) error {
+	overlay, err := writeOverlay(repository, m, dir)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "build", "-overlay="+overlay, "./"+path.Dir(m.site.in.file.name))
+	cmd.Dir = repository
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("does not compile: %s", out)
+	}
+	return nil
 }
 
 // checkSound runs a suite without a mutant, the first time it is asked.
@@ -193,8 +222,11 @@ func room(pkg string) string {
 // conclude prints the score and writes the table.
 func (b *board) conclude(t *testing.T) {
 	slices.SortFunc(b.verdicts, func(x, y verdict) int {
-		return cmp.Or(cmp.Compare(x.mutant.File, y.mutant.File), cmp.Compare(x.mutant.Name, y.mutant.Name))
+		return cmp.Or(cmp.Compare(x.file, y.file), cmp.Compare(x.mutant.Name, y.mutant.Name))
 	})
+	if *compileOnly {
+		return
+	}
 	var table strings.Builder
 	table.WriteString("| mutant | file | breaks | killed by |\n|---|---|---|---|\n")
 	killed := 0
@@ -205,7 +237,7 @@ func (b *board) conclude(t *testing.T) {
 		} else {
 			killed++
 		}
-		fmt.Fprintf(&table, "| %s | `%s` | %s | %s |\n", v.mutant.Name, v.mutant.File, v.mutant.Breaks, by)
+		fmt.Fprintf(&table, "| %s | `%s` | %s | %s |\n", v.mutant.Name, v.file, v.mutant.Breaks, by)
 	}
 	t.Logf("%d of %d mutants killed", killed, len(b.verdicts))
 	if *tablePath == "" {
