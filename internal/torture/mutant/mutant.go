@@ -16,6 +16,10 @@
 //	go test -tags mutants -timeout 3h ./internal/torture/mutant -v
 //	go test -tags mutants ./internal/torture/mutant -v -run 'TestMutants/wal-.*'
 //
+// After a move, see at least that all of them compile:
+//
+//	go test -tags mutants ./internal/torture/mutant -run TestMutantsCompile
+//
 // The ordinary tests of this package prove that every mutant still fits the
 // source, and that no call that makes something durable is without one. To see
 // where mutants fit, and what they change:

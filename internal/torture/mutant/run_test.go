@@ -26,11 +26,6 @@ import (
 // of the list. Before a suite counts, it has to pass without a mutant. With
 // -parallel 1 the mutants run one after the other.
 
-// After a move, -compile shows cheaply which texts of mutants need mending:
-//
-//	go test -tags mutants ./internal/torture/mutant -args -compile
-var compileOnly = flag.Bool("compile", false, "only compile the mutants, and run no suites")
-
 var tablePath = flag.String("table", "", "write the outcomes to this file, as a table in Markdown")
 
 // suiteTimeout ends a suite that a mutant makes hang; sound ones take seconds.
@@ -60,12 +55,6 @@ func TestMutants(t *testing.T) {
 			mutated, err := sources.mutate(&m)
 			if err != nil {
 				t.Fatalf("lists/%s: %v", m.Place, err)
-			}
-			if *compileOnly {
-				if err := compile(repository, mutated, t.TempDir()); err != nil {
-					t.Errorf("lists/%s: %v", m.Place, err)
-				}
-				return
 			}
 			v := verdict{mutant: m, file: mutated.site.in.file.name}
 			v.killedBy, v.err = b.judge(repository, m, mutated, t.TempDir())
@@ -112,20 +101,6 @@ func writeOverlay(repository string, m *mutation, dir string) (string, error) {
 	}})
 	return overlay, errors.Join(err, os.WriteFile(mutated, []byte(m.change.apply(f.text)), 0o600),
 		os.WriteFile(overlay, text, 0o600))
-}
-
-// compile builds the package of a mutant.
-func compile(repository string, m *mutation, dir string) error {
-	overlay, err := writeOverlay(repository, m, dir)
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command("go", "build", "-overlay="+overlay, "./"+path.Dir(m.site.in.file.name))
-	cmd.Dir = repository
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("does not compile: %s", out)
-	}
-	return nil
 }
 
 // checkSound runs a suite without a mutant, the first time it is asked.
@@ -224,9 +199,6 @@ func (b *board) conclude(t *testing.T) {
 	slices.SortFunc(b.verdicts, func(x, y verdict) int {
 		return cmp.Or(cmp.Compare(x.file, y.file), cmp.Compare(x.mutant.Name, y.mutant.Name))
 	})
-	if *compileOnly {
-		return
-	}
 	var table strings.Builder
 	table.WriteString("| mutant | file | breaks | killed by |\n|---|---|---|---|\n")
 	killed := 0
