@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ const suiteTimeout = "120s"
 // verdict is what came of one mutant.
 type verdict struct {
 	mutant   Mutant
+	file     string
 	killedBy string // empty: it survived
 	err      error  // of the list
 }
@@ -44,22 +46,23 @@ type board struct {
 }
 
 func TestMutants(t *testing.T) {
-	absolute, err := filepath.Abs(root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	repository, sources := rootDir(t), sourcesOf(t)
 	b := &board{sound: map[string]func() error{}}
 	t.Cleanup(func() { b.conclude(t) }) // after the parallel subtests
-	for _, m := range All() {
+	for _, m := range mutants(t) {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
-			v := verdict{mutant: m}
-			v.killedBy, v.err = b.judge(absolute, m, readSource(t, m.File), t.TempDir())
+			mutated, err := sources.mutate(&m)
+			if err != nil {
+				t.Fatalf("lists/%s: %v", m.Place, err)
+			}
+			v := verdict{mutant: m, file: mutated.site.in.file.name}
+			v.killedBy, v.err = b.judge(repository, m, mutated, t.TempDir())
 			switch {
 			case v.err != nil:
 				t.Errorf("cannot be judged: %v", v.err)
 			case v.killedBy == "":
-				t.Errorf("SURVIVED in %s; nothing tests that %s", m.File, m.Breaks)
+				t.Errorf("SURVIVED in %s; nothing tests that %s", v.file, m.Breaks)
 			default:
 				t.Logf("killed by %s", v.killedBy)
 			}
@@ -71,8 +74,8 @@ func TestMutants(t *testing.T) {
 }
 
 // judge runs the suites of a mutant until one fails, and names that.
-func (b *board) judge(repository string, m Mutant, source, dir string) (string, error) {
-	overlay, err := writeOverlay(repository, m, source, dir)
+func (b *board) judge(repository string, m Mutant, mutated *mutation, dir string) (string, error) {
+	overlay, err := writeOverlay(repository, mutated, dir)
 	if err != nil {
 		return "", err
 	}
@@ -89,13 +92,14 @@ func (b *board) judge(repository string, m Mutant, source, dir string) (string, 
 }
 
 // writeOverlay tells the compiler to take the mutated text for the file.
-func writeOverlay(repository string, m Mutant, source, dir string) (string, error) {
-	mutated := filepath.Join(dir, filepath.Base(m.File))
+func writeOverlay(repository string, m *mutation, dir string) (string, error) {
+	f := m.site.in.file
+	mutated := filepath.Join(dir, path.Base(f.name))
 	overlay := filepath.Join(dir, "overlay.json")
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{
-		filepath.Join(repository, filepath.FromSlash(m.File)): mutated,
+		filepath.Join(repository, filepath.FromSlash(f.name)): mutated,
 	}})
-	return overlay, errors.Join(err, os.WriteFile(mutated, []byte(m.mutate(source)), 0o600),
+	return overlay, errors.Join(err, os.WriteFile(mutated, []byte(m.change.apply(f.text)), 0o600),
 		os.WriteFile(overlay, text, 0o600))
 }
 
@@ -193,7 +197,7 @@ func room(pkg string) string {
 // conclude prints the score and writes the table.
 func (b *board) conclude(t *testing.T) {
 	slices.SortFunc(b.verdicts, func(x, y verdict) int {
-		return cmp.Or(cmp.Compare(x.mutant.File, y.mutant.File), cmp.Compare(x.mutant.Name, y.mutant.Name))
+		return cmp.Or(cmp.Compare(x.file, y.file), cmp.Compare(x.mutant.Name, y.mutant.Name))
 	})
 	var table strings.Builder
 	table.WriteString("| mutant | file | breaks | killed by |\n|---|---|---|---|\n")
@@ -205,7 +209,7 @@ func (b *board) conclude(t *testing.T) {
 		} else {
 			killed++
 		}
-		fmt.Fprintf(&table, "| %s | `%s` | %s | %s |\n", v.mutant.Name, v.mutant.File, v.mutant.Breaks, by)
+		fmt.Fprintf(&table, "| %s | `%s` | %s | %s |\n", v.mutant.Name, v.file, v.mutant.Breaks, by)
 	}
 	t.Logf("%d of %d mutants killed", killed, len(b.verdicts))
 	if *tablePath == "" {

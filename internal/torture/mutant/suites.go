@@ -7,44 +7,46 @@ func tests(pkg, run string, args ...string) Suite {
 	return Suite{Package: pkg, Run: run, Args: args}
 }
 
-// The tests of single rooms.
-var (
-	api        = tests(".", "")
-	files      = tests("./vfs", "")
-	logs       = tests("./internal/wal", "")
-	manifests  = tests("./internal/manifest", "")
-	tables     = tests("./internal/sstable", "", "-short")
-	checksums  = tests("./internal/checksum", "")
-	engine     = tests("./internal/engine", "")
-	compaction = tests("./internal/compact", "")
-	iteration  = tests("./internal/iterate", "")
-	rangeDels  = tests("./internal/rangedel", "")
-	memtables  = tests("./internal/memtable", "")
-	hotRecords = tests("./internal/hotcache", "")
-	frames     = tests("./internal/framecache", "")
-	epochs     = tests("./internal/epoch", "")
+// suitesByName are the suites under the names that the lists use. It is
+// immutable.
+var suitesByName = map[string]Suite{
+	// The tests of single rooms.
+	"api":           tests(".", ""),
+	"files":         tests("./vfs", ""),
+	"logs":          tests("./internal/wal", ""),
+	"manifests":     tests("./internal/manifest", ""),
+	"tables":        tests("./internal/sstable", "", "-short"),
+	"checksums":     tests("./internal/checksum", ""),
+	"swappedBlocks": tests("./internal/sstable", "^TestSwappedBlocks$"),
+	"foreignBlocks": tests("./internal/sstable", "^TestBlocksOfOtherTable$"),
+	"engine":        tests("./internal/engine", ""),
+	"compaction":    tests("./internal/compact", ""),
+	"iteration":     tests("./internal/iterate", ""),
+	"rangeDels":     tests("./internal/rangedel", ""),
+	"memtables":     tests("./internal/memtable", ""),
+	"hotRecords":    tests("./internal/hotcache", ""),
+	"frames":        tests("./internal/framecache", ""),
+	"epochs":        tests("./internal/epoch", ""),
 
-	dataModel    = tests(".", "DataModel|Expire|Expiry|Operator|Purge|TTL", "-short")
-	transactions = tests("./internal/txn", "")
-	spills       = tests(".", "Spill", "-short")
-	anomalies    = tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short")
-)
+	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|Purge|TTL", "-short"),
+	"transactions": tests("./internal/txn", ""),
+	"spills":       tests(".", "Spill", "-short"),
+	"anomalies":    tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short"),
 
-// One that meets its mutant in a window of nanoseconds, and so more than once.
-var snapshotRaces = tests("./internal/engine", "^TestSnapshotReadBesideClose$", "-count=15", "-tags=invariants")
+	// One that meets its mutant in a window of nanoseconds, and so more than once.
+	"snapshotRaces": tests("./internal/engine", "^TestSnapshotReadBesideClose$", "-count=15", "-tags=invariants"),
 
-// The suites of the torture harness.
-var (
-	crashStates    = tests("./internal/torture/crash", "^TestCrashStates$", "-short")
-	crashRecovery  = tests("./internal/torture/crash", "^TestCrashInRecovery$")
-	randomCrashes  = tests("./internal/torture/crash", "^TestRounds$")
-	failedOps      = tests("./internal/torture/fault", "^TestFailed|^TestEachOperationFails$")
-	fullDisk       = tests("./internal/torture/fault", "FullDisk")
-	largeBatches   = tests("./internal/torture/fault", "^TestLargeBatchesLeaveTheLog$|^TestReadOnlyReplayFillsMemtables$")
-	byteFlips      = tests("./internal/torture/damage", "^TestRounds$|^TestEveryByteOfManifests$")
-	astray         = tests("./internal/torture/damage", "^TestFilesGoAstray$")
-	damagedInputs  = tests("./internal/torture/damage", "^TestCompactionPassesDamage$")
-	histories      = tests("./internal/torture/metamorph", "^TestFrozen$|^TestRounds$")
-	checkedHistory = tests("./internal/torture/metamorph", "^TestRounds$", "-tags=invariants")
-	concurrency    = tests("./internal/torture/linear", "^TestBursts$|^TestLives$|^TestVersions$", "-tags=invariants")
-)
+	// The suites of the torture harness.
+	"crashStates":    tests("./internal/torture/crash", "^TestCrashStates$", "-short"),
+	"crashRecovery":  tests("./internal/torture/crash", "^TestCrashInRecovery$"),
+	"randomCrashes":  tests("./internal/torture/crash", "^TestRounds$"),
+	"failedOps":      tests("./internal/torture/fault", "^TestFailed|^TestEachOperationFails$"),
+	"fullDisk":       tests("./internal/torture/fault", "FullDisk"),
+	"largeBatches":   tests("./internal/torture/fault", "^TestLargeBatchesLeaveTheLog$|^TestReadOnlyReplayFillsMemtables$"),
+	"byteFlips":      tests("./internal/torture/damage", "^TestRounds$|^TestEveryByteOfManifests$"),
+	"astray":         tests("./internal/torture/damage", "^TestFilesGoAstray$"),
+	"damagedInputs":  tests("./internal/torture/damage", "^TestCompactionPassesDamage$"),
+	"histories":      tests("./internal/torture/metamorph", "^TestFrozen$|^TestRounds$"),
+	"checkedHistory": tests("./internal/torture/metamorph", "^TestRounds$", "-tags=invariants"),
+	"concurrency":    tests("./internal/torture/linear", "^TestBursts$|^TestLives$|^TestVersions$", "-tags=invariants"),
+}
