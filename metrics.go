@@ -96,7 +96,7 @@ type TransactionMetrics struct {
 
 // AbortRate returns the share of the commits that were refused with ErrConflict,
 // 0 to 1; 0 before the first one.
-func (m *TransactionMetrics) AbortRate() float64 {
+func (m TransactionMetrics) AbortRate() float64 {
 	if m.Conflicts == 0 {
 		return 0
 	}
@@ -124,7 +124,7 @@ type HealthMetrics struct {
 
 // WriteAmplification returns the bytes written to files and log for each byte
 // written to the log since Open; 0 before the first write.
-func (m *Metrics) WriteAmplification() float64 {
+func (m Metrics) WriteAmplification() float64 {
 	if m.Log.WrittenBytes == 0 {
 		return 0
 	}
@@ -133,7 +133,7 @@ func (m *Metrics) WriteAmplification() float64 {
 }
 
 // DiskBytes returns the size of all live tables.
-func (m *Metrics) DiskBytes() uint64 {
+func (m Metrics) DiskBytes() uint64 {
 	var n uint64
 	for _, l := range m.Levels {
 		n += l.SizeBytes
