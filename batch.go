@@ -69,7 +69,7 @@ func (b *Batch) Reset() { b.inner.Reset() }
 
 // Commit writes the batch with the database's durability.
 func (b *Batch) Commit() error {
-	return public(b.space.engine.Commit(b.inner, b.space.durability))
+	return b.space.engine.Commit(b.inner, b.space.durability)
 }
 
 // CommitWith writes the batch with a durability of its own.
@@ -77,5 +77,5 @@ func (b *Batch) CommitWith(d Durability) error {
 	if d > Async {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}
 	}
-	return public(b.space.engine.Commit(b.inner, d.engine()))
+	return b.space.engine.Commit(b.inner, d.engine())
 }

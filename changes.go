@@ -126,7 +126,7 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 	return func(yield func(*ChangeBatch, error) bool) {
 		feed, err := db.engine.Feed(base.SeqNum(from))
 		if err != nil {
-			yield(nil, public(err))
+			yield(nil, err)
 			return
 		}
 		defer feed.Close()
@@ -136,7 +136,7 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 				return
 			}
 			if err != nil {
-				yield(nil, public(err))
+				yield(nil, err)
 				return
 			}
 			batch := ChangeBatch{First: uint64(commit.First), Last: uint64(commit.Last), commit: commit}

@@ -41,7 +41,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 	}
 	e, err := engine.Open(dir, o.engineOptions(operators))
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	db := &DB{engine: e, opts: o, spillBytes: int64(o.Tree.MemtableBytes)}
 	db.space = space{engine: e, prefix: engine.AppendPrefix(nil, 0), durability: o.Durability.engine()}
@@ -56,7 +56,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 // answer ErrClosed. A second Close returns ErrClosed.
 func (db *DB) Close() error {
 	db.locks.Close()
-	return public(db.engine.Close())
+	return db.engine.Close()
 }
 
 // Get returns the value of key in a slice that belongs to the caller, or
@@ -110,7 +110,7 @@ func (db *DB) NewBatch() *Batch { return newBatch(&db.space) }
 func (db *DB) Snapshot() (*Snapshot, error) {
 	s, err := db.engine.Snapshot()
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	return &Snapshot{inner: s, space: db.space}, nil
 }
@@ -136,7 +136,7 @@ func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 }
 
 // Flush writes all that is in memory to files in level 0 and waits for it.
-func (db *DB) Flush(ctx context.Context) error { return public(db.engine.Flush(ctx)) }
+func (db *DB) Flush(ctx context.Context) error { return db.engine.Flush(ctx) }
 
 // Compact rewrites everything in [lo, hi) of the default keyspace into one
 // sorted run without garbage, and returns when the tree is settled; nil bounds
@@ -144,13 +144,13 @@ func (db *DB) Flush(ctx context.Context) error { return public(db.engine.Flush(c
 // what is done by then stays done.
 func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 	if lo == nil && hi == nil {
-		return public(db.engine.Compact(ctx, nil, nil))
+		return db.engine.Compact(ctx, nil, nil)
 	}
 	return db.space.compact(ctx, lo, hi)
 }
 
 // SyncWAL makes every acknowledged commit durable.
-func (db *DB) SyncWAL() error { return public(db.engine.SyncLog()) }
+func (db *DB) SyncWAL() error { return db.engine.SyncLog() }
 
 // DurableSeq returns the sequence number of the newest write such that it and
 // all before it are on stable storage. Metrics.VisibleSeq is the newest write
@@ -199,7 +199,7 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	}
 	info, err := db.engine.Keyspace(name, settings)
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	return newKeyspace(db, info), nil
 }
@@ -221,7 +221,7 @@ func (db *DB) Keyspaces() []string {
 // keep what they see; handles to the keyspace answer ErrKeyspaceDropped.
 func (db *DB) DropKeyspace(name string) error {
 	if err := db.engine.DropKeyspace(name); err != nil {
-		return fmt.Errorf("drop keyspace: %w", public(err))
+		return fmt.Errorf("drop keyspace: %w", err)
 	}
 	return nil
 }

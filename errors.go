@@ -7,6 +7,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -87,54 +88,37 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("option %s is %s: must be %s", e.Field, e.Value, e.Rule)
 }
 
-// FormatError says that a file was written in a format that this version of
-// the library does not know: a newer version has to open the database.
-type FormatError struct {
-	File    string
-	Version uint32 // needed to read the file
-	Known   uint32 // the newest this library reads
-	err     error
-}
-
-func (e *FormatError) Error() string { return e.err.Error() }
-
-func (e *FormatError) Unwrap() error { return e.err }
-
-// CorruptionError says that stored bytes are not what was written. Reads that
-// do not need those bytes go on working. It matches ErrCorrupted.
-type CorruptionError struct {
-	File   string // base name of the damaged file
-	Offset int64  // where the damage begins; -1 where it is the whole file
-	Kind   string // what is damaged, e.g. "data block", "wal group"
-	// Lo and Hi bound the stored keys that are affected, [Lo, Hi), each with
-	// the prefix of its keyspace; nil where unknown.
-	Lo, Hi []byte
-	err    error
-}
-
-func (e *CorruptionError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrCorrupted) true.
-func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupted }
-
-func (e *CorruptionError) Unwrap() error { return e.err }
-
-// GapError says that DB.Changes cannot deliver the changes from number From on,
-// and where it can go on. Everything before From was delivered. It matches
-// ErrGap; where damage is the reason, and not HistoryOptions, it matches
-// ErrCorrupted too.
-type GapError struct {
-	From   uint64 // the first write that is missing
-	Oldest uint64 // the next one that is there, or that will be
-	err    error
-}
-
-func (e *GapError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrGap) true.
-func (e *GapError) Is(target error) bool { return target == ErrGap }
-
-func (e *GapError) Unwrap() error { return e.err }
+// The errors that carry more than a sentence, for errors.As. Each stands under its
+// name here and says in its fields what and where.
+type (
+	// CorruptionError says that stored bytes are not what was written: in File,
+	// at Offset (-1 where it is the whole file), what is damaged in Kind, and the
+	// stored keys that are affected, [Lo, Hi), as far as they are known. Reads
+	// that do not need those bytes go on working. It matches ErrCorrupted.
+	CorruptionError = base.CorruptionError
+	// FormatError says that a file, File, was written in a format that this
+	// version of the library does not know: a newer one has to open the database.
+	// Version is the one that is needed, Known the newest that this one reads.
+	FormatError = base.FormatError
+	// GapError says that DB.Changes cannot deliver the changes from number From
+	// on, and can go on at Oldest. Everything before From was delivered. It
+	// matches ErrGap; where damage is the reason, and not HistoryOptions, it
+	// matches ErrCorrupted too.
+	GapError = engine.GapError
+	// ConflictError says why a transaction could not be committed: another commit
+	// has changed what it read or, under SnapshotIsolation, what it wrote: Key, or
+	// something in [Key, End). Nothing was written; the transaction can be run
+	// again, as DB.Update does. It matches ErrConflict.
+	ConflictError = txn.ConflictError
+	// MergeError says that Operator could not apply the operands of Key, and with
+	// Unwrap why. They are kept, and the key cannot be read until it is overwritten
+	// or deleted. It matches ErrMerge.
+	MergeError = merge.Error
+	// UnknownOperatorError says that Keyspace needs a merge operator, Operator,
+	// that Options.MergeOperators does not have: its data cannot be read without.
+	// It matches ErrUnknownOperator.
+	UnknownOperatorError = engine.UnknownOperatorError
+)
 
 // Corruptions returns every corruption that err tells of: Open reports all
 // damage it finds at once.
@@ -145,9 +129,7 @@ func Corruptions(err error) []*CorruptionError {
 		switch e := err.(type) {
 		case nil:
 		case *CorruptionError:
-			walk(e.err) // all that was found, of which e describes the first
-		case *base.CorruptionError:
-			out = append(out, publicCorruption(e, e))
+			out = append(out, e)
 		case interface{ Unwrap() []error }:
 			for _, inner := range e.Unwrap() {
 				walk(inner)
@@ -158,48 +140,6 @@ func Corruptions(err error) []*CorruptionError {
 	}
 	walk(err)
 	return out
-}
-
-func publicCorruption(e *base.CorruptionError, whole error) *CorruptionError {
-	return &CorruptionError{File: e.File, Offset: e.Offset, Kind: e.Kind, Lo: e.Lo, Hi: e.Hi, err: whole}
-}
-
-// public turns the engine's error types into the ones of this package; all
-// others pass. It is called where an error leaves the library.
-func public(err error) error {
-	if err == nil || err == base.ErrNotFound {
-		return err
-	}
-	var gap *engine.GapError
-	if errors.As(err, &gap) {
-		return &GapError{From: uint64(gap.From), Oldest: uint64(gap.Oldest), err: publicGap(gap)}
-	}
-	var damage *base.CorruptionError
-	if errors.As(err, &damage) {
-		return publicCorruption(damage, err)
-	}
-	var failed *merge.Error
-	if errors.As(err, &failed) {
-		return &MergeError{Operator: failed.Operator, Key: failed.Key, err: err}
-	}
-	var unknown *engine.UnknownOperatorError
-	if errors.As(err, &unknown) {
-		return &UnknownOperatorError{Operator: unknown.Operator, Keyspace: unknown.Keyspace, err: err}
-	}
-	var format *base.FormatError
-	if errors.As(err, &format) {
-		return &FormatError{File: format.File, Version: format.Version, Known: format.Known, err: err}
-	}
-	return err
-}
-
-// publicGap makes the damage behind a gap a public one.
-func publicGap(gap *engine.GapError) error {
-	var damage *base.CorruptionError
-	if errors.As(gap.Err, &damage) {
-		return publicCorruption(damage, gap)
-	}
-	return gap
 }
 
 func checkKey(key []byte) error {

@@ -71,7 +71,7 @@ func (s *space) expiresAt(key []byte) (time.Time, error) {
 	}
 	var stack [keyStackBytes]byte
 	expiry, err := s.engine.Expiry(s.key(stack[:0], key))
-	return asTime(expiry), public(err)
+	return asTime(expiry), err
 }
 
 // asTime returns an instant as the API has it: the zero time means never.

@@ -134,18 +134,18 @@ func (it *Iterator) Value() []byte {
 // end.
 func (it *Iterator) Err() error {
 	if it.tx != nil {
-		return public(it.tx.failure())
+		return it.tx.failure()
 	}
-	return public(it.inner.Err())
+	return it.inner.Err()
 }
 
 // Close releases what the iterator holds and returns Err, so that a loop that
 // only checks Close sees every error. A second call returns ErrHandleClosed.
 func (it *Iterator) Close() error {
 	if it.tx != nil {
-		return public(it.tx.close())
+		return it.tx.close()
 	}
-	return public(it.inner.Close())
+	return it.inner.Close()
 }
 
 // scan calls fn with the rows and closes the iterator.

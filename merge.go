@@ -60,34 +60,6 @@ var (
 	ErrUnknownOperator = engine.ErrUnknownOperator
 )
 
-// UnknownOperatorError says that a keyspace needs a merge operator that
-// Options.MergeOperators does not have: its data cannot be read without.
-type UnknownOperatorError struct {
-	Operator, Keyspace string
-	err                error
-}
-
-func (e *UnknownOperatorError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrUnknownOperator) true.
-func (e *UnknownOperatorError) Is(target error) bool { return target == ErrUnknownOperator }
-
-// MergeError says that operands could not be applied to a key. They are kept, and
-// the key cannot be read until it is overwritten or deleted.
-type MergeError struct {
-	Operator string
-	Key      []byte // with the prefix of its keyspace
-	err      error
-}
-
-func (e *MergeError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrMerge) true.
-func (e *MergeError) Is(target error) bool { return target == ErrMerge }
-
-// Unwrap returns what the operator has returned.
-func (e *MergeError) Unwrap() error { return e.err }
-
 // AppendSet appends the encoding of a set of byte strings to dst, as
 // MergeSetUnion takes and makes them. It sorts elements in place.
 func AppendSet(dst []byte, elements ...[]byte) []byte { return merge.AppendSet(dst, elements) }
@@ -135,7 +107,7 @@ func (k *Keyspace) Merge(key, operand []byte) error {
 	if err := s.checkOperand(key, operand); err != nil {
 		return err
 	}
-	return public(s.engine.Merge(s.info, s.prefix, key, operand, s.durability))
+	return s.engine.Merge(s.info, s.prefix, key, operand, s.durability)
 }
 
 // Merge adds the application of an operand to key, as Keyspace.Merge does.
@@ -165,7 +137,7 @@ func (tx *Tx) Merge(key, operand []byte) error {
 	}
 	value, outcome, err := tx.core.writes.Get(full)
 	if err != nil {
-		return public(err)
+		return err
 	}
 	switch outcome {
 	case txn.Untouched, txn.Merged:
@@ -178,7 +150,7 @@ func (tx *Tx) Merge(key, operand []byte) error {
 	}
 	out, err := tx.space.engine.MergeOperator(full).Fold(nil, full, value, [][]byte{operand})
 	if err != nil {
-		return public(err)
+		return err
 	}
 	tx.core.writes.Put(full, out)
 	return nil
@@ -189,8 +161,8 @@ func (tx *Tx) Merge(key, operand []byte) error {
 func (tx *Tx) appendMerged(dst, full, under []byte) ([]byte, error) {
 	operands, err := tx.core.writes.Operands(nil, full)
 	if err != nil {
-		return dst, public(err)
+		return dst, err
 	}
 	dst, err = tx.space.engine.MergeOperator(full).Fold(dst, full, under, operands)
-	return dst, public(err)
+	return dst, err
 }

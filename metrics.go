@@ -175,7 +175,7 @@ func (db *DB) Metrics() Metrics {
 		},
 		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
 		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
-		Health:       HealthMetrics{public(e.WriteErr), public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
+		Health:       HealthMetrics{e.WriteErr, e.BackgroundErr, e.QuarantinedFiles, e.StallTime},
 	}
 	for _, l := range e.Levels {
 		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes, l.Expiring})

@@ -43,7 +43,7 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 	}
 	var stack [keyStackBytes]byte
 	dst, err := s.inner.AppendGet(dst, s.space.key(stack[:0], key))
-	return dst, public(err)
+	return dst, err
 }
 
 // GetFunc is DB.GetFunc as of the snapshot.
@@ -52,7 +52,7 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 		return err
 	}
 	var stack [keyStackBytes]byte
-	return public(s.inner.GetFunc(s.space.key(stack[:0], key), fn))
+	return s.inner.GetFunc(s.space.key(stack[:0], key), fn)
 }
 
 // Has is DB.Has as of the snapshot.
@@ -75,4 +75,4 @@ func (s *Snapshot) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 }
 
 // Close gives the snapshot up. A second call returns ErrHandleClosed.
-func (s *Snapshot) Close() error { return public(s.inner.Close()) }
+func (s *Snapshot) Close() error { return s.inner.Close() }

@@ -72,7 +72,7 @@ func (s *space) appendGet(dst, key []byte) ([]byte, error) {
 	}
 	var stack [keyStackBytes]byte
 	dst, err := s.engine.AppendGet(dst, s.key(stack[:0], key))
-	return dst, public(err)
+	return dst, err
 }
 
 func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
@@ -80,7 +80,7 @@ func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
 		return err
 	}
 	var stack [keyStackBytes]byte
-	return public(s.engine.GetFunc(s.key(stack[:0], key), fn))
+	return s.engine.GetFunc(s.key(stack[:0], key), fn)
 }
 
 func (s *space) has(key []byte) (bool, error) {
@@ -103,11 +103,10 @@ func (s *space) multiGet(snap *engine.Snapshot, keys [][]byte, fn func(i int, va
 		}
 		full[i] = s.key(nil, key)
 	}
-	report := func(i int, value []byte, err error) error { return fn(i, value, public(err)) }
 	if snap != nil {
-		return public(snap.MultiGet(full, report))
+		return snap.MultiGet(full, fn)
 	}
-	return public(s.engine.MultiGet(full, report))
+	return s.engine.MultiGet(full, fn)
 }
 
 func (s *space) put(key, value []byte, d engine.Durability) error {
@@ -123,16 +122,16 @@ func (s *space) put(key, value []byte, d engine.Durability) error {
 // set writes a value that expires, unless expiry is 0.
 func (s *space) set(key, value []byte, expiry base.Instant, d engine.Durability) error {
 	if expiry == 0 {
-		return public(s.engine.Set(s.info, s.prefix, key, value, d))
+		return s.engine.Set(s.info, s.prefix, key, value, d)
 	}
-	return public(s.engine.SetExpiring(s.info, s.prefix, key, value, expiry, d))
+	return s.engine.SetExpiring(s.info, s.prefix, key, value, expiry, d)
 }
 
 func (s *space) delete(key []byte, d engine.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
-	return public(s.engine.Delete(s.info, s.prefix, key, d))
+	return s.engine.Delete(s.info, s.prefix, key, d)
 }
 
 func (s *space) deleteRange(lo, hi []byte, d engine.Durability) error {
@@ -140,7 +139,7 @@ func (s *space) deleteRange(lo, hi []byte, d engine.Durability) error {
 	if err != nil || empty {
 		return err
 	}
-	return public(s.engine.DeleteRange(s.info, first, end, d))
+	return s.engine.DeleteRange(s.info, first, end, d)
 }
 
 // span translates a range of the user to one of the engine. A nil bound means
@@ -207,7 +206,7 @@ func (s *space) iterator(snap *engine.Snapshot, o IterOptions) (*Iterator, error
 		it, err = s.engine.NewIterator(bounds)
 	}
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	return &Iterator{inner: it, prefix: s.prefix}, nil
 }
@@ -225,5 +224,5 @@ func (s *space) compact(ctx context.Context, lo, hi []byte) error {
 	if err != nil || empty {
 		return err
 	}
-	return public(s.engine.Compact(ctx, first, end))
+	return s.engine.Compact(ctx, first, end)
 }

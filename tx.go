@@ -99,22 +99,6 @@ var ErrLockTimeout = txn.ErrLockTimeout
 // ErrConflict is matched by every *ConflictError.
 var ErrConflict = txn.ErrConflict
 
-// ConflictError says why a transaction could not be committed: another commit
-// has changed what it read or, under SnapshotIsolation, what it wrote. Nothing
-// was written; the transaction can be run again, as DB.Update does.
-type ConflictError struct {
-	// Key is what was changed, or the begin of the range [Key, End) in which
-	// something was. End is nil where it is one key. Both have the prefix of
-	// their keyspace.
-	Key, End []byte
-	err      error
-}
-
-func (e *ConflictError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrConflict) true.
-func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
-
 // Begin begins a transaction. See DB.Update and DB.View, which end it by
 // themselves.
 func (db *DB) Begin(o TxOptions) (*Tx, error) {
@@ -129,7 +113,7 @@ func (db *DB) Begin(o TxOptions) (*Tx, error) {
 	}
 	snap, err := db.engine.Snapshot()
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	return &Tx{core: &txCore{db: db, options: o, snap: snap}, space: &db.space}, nil
 }
@@ -203,7 +187,7 @@ func (tx *Tx) AppendGet(dst, key []byte) ([]byte, error) {
 	full := tx.space.key(stack[:0], key)
 	value, outcome, err := tx.core.writes.Get(full)
 	if err != nil {
-		return dst, public(err)
+		return dst, err
 	}
 	switch outcome {
 	case txn.Present:
@@ -215,12 +199,12 @@ func (tx *Tx) AppendGet(dst, key []byte) ([]byte, error) {
 		if err == ErrNotFound {
 			under = nil
 		} else if err != nil {
-			return dst, public(err)
+			return dst, err
 		}
 		return tx.appendMerged(dst, full, under)
 	}
 	dst, err = tx.core.read(dst, full)
-	return dst, public(err)
+	return dst, err
 }
 
 // read appends the value of an internal key under the transaction's own writes,
@@ -319,7 +303,7 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 	bounds.PrefixBytes = 0
 	rows, err := tx.core.snap.NewIterator(bounds)
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	c, err := txn.NewCursor(txn.Scope{
 		Rows: rows, Lower: bounds.Lower, Upper: bounds.Upper, Reads: tx.core.tracked(),
@@ -327,7 +311,7 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 	}, &tx.core.writes)
 	if err != nil {
 		_ = rows.Close() // just opened
-		return nil, public(err)
+		return nil, err
 	}
 	tx.core.hasRead = true
 	tx.core.cursors = append(tx.core.cursors, c)
@@ -504,9 +488,9 @@ func (tx *Tx) commit(d engine.Durability) error {
 	}
 	batch, err := c.batch()
 	if err != nil {
-		return public(err)
+		return err
 	}
-	return publicConflict(c.db.engine.CommitChecked(batch, d, c.claim()))
+	return c.db.engine.CommitChecked(batch, d, c.claim())
 }
 
 // batch returns the writes as the engine takes them.
@@ -541,14 +525,6 @@ func (c *txCore) claim() *engine.Check {
 	}
 	c.reads.Freeze()
 	return &engine.Check{Since: c.snap.Seq(), Reads: &c.reads}
-}
-
-func publicConflict(err error) error {
-	var conflict *txn.ConflictError
-	if errors.As(err, &conflict) {
-		return &ConflictError{Key: conflict.Key, End: conflict.End, err: err}
-	}
-	return public(err)
 }
 
 // Rollback ends the transaction and drops its writes. A second call, or one

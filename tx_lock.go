@@ -65,7 +65,7 @@ func (c *txCore) refresh(lo, hi []byte) error {
 	}
 	newer, err := c.db.engine.Snapshot()
 	if err != nil {
-		return public(err)
+		return err
 	}
 	if err := c.holds(held); err != nil {
 		_ = newer.Close() // just opened
@@ -82,5 +82,5 @@ func (c *txCore) holds(reads *txn.Reads) error {
 		return nil
 	}
 	reads.Freeze()
-	return publicConflict(c.db.engine.Holds(&engine.Check{Since: c.snap.Seq(), Reads: reads}))
+	return c.db.engine.Holds(&engine.Check{Since: c.snap.Seq(), Reads: reads})
 }

@@ -12,7 +12,7 @@ func (c *txCore) makeRoom() error {
 	if int64(c.writes.SizeBytes()) < c.db.spillBytes {
 		return nil
 	}
-	return public(c.spillWrites())
+	return c.spillWrites()
 }
 
 func (c *txCore) spillWrites() error {
@@ -30,11 +30,11 @@ func (c *txCore) spillWrites() error {
 func (c *txCore) commitSpilled() error {
 	c.savepoints = nil // nobody goes back to them
 	if err := c.spillWrites(); err != nil {
-		return public(err)
+		return err
 	}
 	walk, err := c.spill.NewWalk()
 	if err != nil {
-		return public(err)
+		return err
 	}
 	var written func(key []byte)
 	if c.options.Isolation == SnapshotIsolation {
@@ -50,5 +50,5 @@ func (c *txCore) commitSpilled() error {
 	if closeErr := walk.Close(); err == nil && closeErr != nil {
 		c.db.opts.Logger.Warn("close spilled writes", "err", closeErr) // they are committed
 	}
-	return publicConflict(err)
+	return err
 }

@@ -161,11 +161,11 @@ func (h *changeHistory) find(seq base.SeqNum) (segmentInfo, *GapError) {
 	if i >= 0 && (h.segments[i].open || h.segments[i].extent.Last >= seq) {
 		return h.segments[i], nil
 	}
-	gap := &GapError{From: seq, Oldest: h.openedSeq + 1}
-	newest := base.FileNum(math.MaxUint64)
+	oldest, newest := h.openedSeq+1, base.FileNum(math.MaxUint64)
 	if next < len(h.segments) {
-		gap.Oldest, newest = h.segments[next].extent.First, h.segments[next].num
+		oldest, newest = h.segments[next].extent.First, h.segments[next].num
 	}
+	gap := newGap(seq, oldest, nil)
 	for _, l := range h.lost {
 		if l.num < newest && (i < 0 || l.num >= h.segments[i].num) {
 			gap.Err = l.err

@@ -15,7 +15,7 @@ import (
 var ErrUnknownOperator = errors.New("merge operator is not registered")
 
 // UnknownOperatorError says that a keyspace needs a merge operator that the
-// options do not have.
+// options do not have: its data cannot be read without.
 type UnknownOperatorError struct{ Operator, Keyspace string }
 
 func (e *UnknownOperatorError) Error() string {
