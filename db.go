@@ -9,18 +9,16 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/engine"
-	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/session"
 )
 
 // DB is an open database. All methods are safe for concurrent use. The verbs
 // of DB work on the default keyspace; see Keyspace for others.
 type DB struct {
-	engine *engine.DB
-	space  space
-	opts   Options
-	// spillBytes is how much memory the writes of a transaction may take.
-	spillBytes int64
-	locks      txn.Locks // of transactions
+	engine   *engine.DB
+	sessions *session.Manager // of transactions
+	space    space
+	opts     Options
 }
 
 // Open opens the database in dir. In a missing or empty directory it makes a
@@ -43,7 +41,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{engine: e, opts: o, spillBytes: int64(o.Tree.MemtableBytes)}
+	db := &DB{engine: e, sessions: session.NewManager(e, o.sessionConfig()), opts: o}
 	db.space = space{engine: e, prefix: engine.AppendPrefix(nil, 0), durability: o.Durability.engine()}
 	return db, nil
 }
@@ -55,7 +53,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 // matches ErrLeaked; the database is closed all the same, and those handles
 // answer ErrClosed. A second Close returns ErrClosed.
 func (db *DB) Close() error {
-	db.locks.Close()
+	db.sessions.Close()
 	return db.engine.Close()
 }
 
@@ -133,6 +131,44 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 // more than once, but not within each other, and only until fn returns.
 func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return db.space.scan(nil, o, fn)
+}
+
+// Begin begins a transaction. See DB.Update and DB.View, which end it by
+// themselves.
+func (db *DB) Begin(o TxOptions) (*Tx, error) {
+	options, err := o.session()
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.sessions.Begin(options)
+	if err != nil {
+		return nil, err
+	}
+	return &Tx{inner: tx, space: &db.space}, nil
+}
+
+// View runs fn in a read-only transaction: all that it reads is of one moment.
+func (db *DB) View(fn func(tx *Tx) error) error {
+	return db.sessions.View(func(tx *session.Tx) error { return fn(&Tx{inner: tx, space: &db.space}) })
+}
+
+// Update runs fn in a strictly serializable transaction and commits it. If fn
+// returns an error, nothing is written, and that error is returned. If the
+// commit meets a conflict, fn is run again in a new transaction, after a short
+// random wait that grows, until it gets through: so fn should have no effects
+// outside of the transaction.
+func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateWith(TxOptions{}, fn) }
+
+// UpdateWith is Update with options. Their context ends the attempts, too; the
+// error is then that of the context, joined with the last conflict.
+func (db *DB) UpdateWith(o TxOptions, fn func(tx *Tx) error) error {
+	options, err := o.session()
+	if err != nil {
+		return err
+	}
+	return db.sessions.Update(options, db.space.durability, func(tx *session.Tx) error {
+		return fn(&Tx{inner: tx, space: &db.space})
+	})
 }
 
 // Flush writes all that is in memory to files in level 0 and waits for it.

@@ -7,6 +7,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/session"
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -68,6 +69,19 @@ var (
 	ErrKeyspaceDiffers = engine.ErrKeyspaceDiffers
 	// ErrKeyspaceName says that a name cannot be that of a keyspace.
 	ErrKeyspaceName = errors.New("keyspace name must have 1 to 1024 bytes")
+
+	// ErrTxEnded says that a transaction was committed or rolled back before.
+	ErrTxEnded = session.ErrEnded
+	// ErrConflict matches every *ConflictError.
+	ErrConflict = txn.ErrConflict
+	// ErrDeadlock says that a lock was refused, because its holder waits, perhaps
+	// through others, for this transaction. It should be rolled back and run again.
+	ErrDeadlock = txn.ErrDeadlock
+	// ErrLockTimeout says that a lock was not free within TxOptions.LockTimeout.
+	ErrLockTimeout = txn.ErrLockTimeout
+	// ErrSavepoint says that a savepoint was given up: by Release of it or of an
+	// earlier one, or by going back to an earlier one.
+	ErrSavepoint = session.ErrSavepoint
 )
 
 // The limits of the data model.

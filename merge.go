@@ -6,7 +6,6 @@ import (
 
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/merge"
-	"github.com/lightningdb/lightning/internal/txn"
 )
 
 // The merge operators that every database has, for KeyspaceOptions.Merge.
@@ -120,49 +119,4 @@ func (b *Batch) Merge(key, operand []byte) error {
 	}
 	b.inner.Touch(b.space.info)
 	return nil
-}
-
-// Merge applies an operand to key, as Keyspace.Merge does. It does not count as
-// a read of the key: transactions that only merge into it do not conflict.
-func (tx *Tx) Merge(key, operand []byte) error {
-	if err := tx.writable(key); err != nil {
-		return err
-	}
-	if err := tx.space.checkOperand(key, operand); err != nil {
-		return err
-	}
-	full := tx.space.key(nil, key)
-	if err := tx.core.makeRoom(); err != nil {
-		return err
-	}
-	value, outcome, err := tx.core.writes.Get(full)
-	if err != nil {
-		return err
-	}
-	switch outcome {
-	case txn.Untouched, txn.Merged:
-		tx.core.writes.Merge(full, operand)
-		return nil
-	case txn.Present:
-		if value == nil {
-			value = []byte{}
-		}
-	}
-	out, err := tx.space.engine.MergeOperator(full).Fold(nil, full, value, [][]byte{operand})
-	if err != nil {
-		return err
-	}
-	tx.core.writes.Put(full, out)
-	return nil
-}
-
-// appendMerged appends what the transaction's operands make of a key. under is
-// its value without them, nil if it has none.
-func (tx *Tx) appendMerged(dst, full, under []byte) ([]byte, error) {
-	operands, err := tx.core.writes.Operands(nil, full)
-	if err != nil {
-		return dst, err
-	}
-	dst, err = tx.space.engine.MergeOperator(full).Fold(dst, full, under, operands)
-	return dst, err
 }

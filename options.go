@@ -9,6 +9,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/session"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -264,6 +265,11 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		MustExist:     o.MustExist,
 		TrackHandles:  o.Debug.TrackHandles,
 	}
+}
+
+// sessionConfig translates to what the manager of transactions takes.
+func (o *Options) sessionConfig() session.Config {
+	return session.Config{SpillBytes: int64(o.Tree.MemtableBytes), ReadOnly: o.ReadOnly, Logger: o.Logger}
 }
 
 func (d Durability) engine() engine.Durability {

@@ -26,7 +26,7 @@ type space struct {
 func (s *space) in(k *Keyspace) space {
 	out := k.space
 	out.foreign = k.space.engine != s.engine
-	out.engine = s.engine
+	out.engine, out.durability = s.engine, s.durability
 	return out
 }
 
@@ -208,7 +208,7 @@ func (s *space) iterator(snap *engine.Snapshot, o IterOptions) (*Iterator, error
 	if err != nil {
 		return nil, err
 	}
-	return &Iterator{inner: it, prefix: s.prefix}, nil
+	return &Iterator{rows: it, prefix: s.prefix}, nil
 }
 
 func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {

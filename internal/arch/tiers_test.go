@@ -46,23 +46,25 @@ func tiers() map[string]int {
 
 		"internal/engine": 5,
 
-		".": 6,
+		"internal/session": 6,
 
-		"table": 7,
+		".": 7,
+
+		"table": 8,
 
 		"internal/model":          0,
 		"internal/torture/ledger": 0,
-		"internal/torture/script": 7,
+		"internal/torture/script": 8,
 
-		"internal/torture/crash":     8,
-		"internal/torture/damage":    8,
-		"internal/torture/fault":     8,
-		"internal/torture/linear":    8,
-		"internal/torture/metamorph": 8,
-		"internal/torture/process":   8,
-		"internal/torture/serial":    8,
+		"internal/torture/crash":     9,
+		"internal/torture/damage":    9,
+		"internal/torture/fault":     9,
+		"internal/torture/linear":    9,
+		"internal/torture/metamorph": 9,
+		"internal/torture/process":   9,
+		"internal/torture/serial":    9,
 
-		"internal/torture": 9,
+		"internal/torture": 10,
 
 		"internal/arch":           testOnly,
 		"internal/torture/mutant": testOnly,
