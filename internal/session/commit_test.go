@@ -69,6 +69,26 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
+// What an iterator has seen so far counts also while it is open.
+func TestOpenIteratorsCount(t *testing.T) {
+	for other, refused := range map[string]bool{"a": true, "c": false} {
+		db, m := open(t, inMemory)
+		set(t, db, "b", "")
+		v := begin(t, m, Options{})
+		it, err := v.Iterator(nil, all())
+		must(t, err)
+		if !it.First() {
+			t.Fatal(it.Err())
+		}
+		v.put("z", "")
+		set(t, db, other, "")
+		if err := v.Commit(engine.Async); errors.Is(err, txn.ErrConflict) != refused {
+			t.Errorf("%s was written: %v", other, err)
+		}
+		must(t, it.Close())
+	}
+}
+
 // Of a transaction that has ended nothing is left, and all of it says so.
 func TestEnd(t *testing.T) {
 	for _, spillBytes := range []int64{0, inMemory} {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"strings"
@@ -28,7 +29,7 @@ const inMemory = 1 << 20
 func openEngine(t testing.TB, fs vfs.FS) *engine.DB {
 	t.Helper()
 	none := func(int, bool) compress.Codec { return compress.None }
-	operators, err := merge.NewRegistry(nil)
+	operators, err := merge.NewRegistry([]merge.Operator{marking()})
 	must(t, err)
 	db, err := engine.Open("db", engine.Options{
 		FS: fs, Clock: clock.System, Logger: slog.New(slog.DiscardHandler),
@@ -38,6 +39,17 @@ func openEngine(t testing.TB, fs vfs.FS) *engine.DB {
 	})
 	must(t, err)
 	return db
+}
+
+// marking is a merge operator that puts the operands behind the value, or behind
+// "nil" where there is none: an empty value is something else.
+func marking() merge.Operator {
+	return merge.Operator{Name: "marking", Merge: func(dst, value []byte, operands [][]byte) ([]byte, error) {
+		if value == nil {
+			value = []byte("nil")
+		}
+		return append(append(dst, value...), bytes.Join(operands, nil)...), nil
+	}}
 }
 
 // open returns a manager over an engine of its own, which the end of the test

@@ -11,7 +11,6 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/invariant"
-	"github.com/lightningdb/lightning/internal/merge"
 )
 
 // plain is a keyspace as a map: what a transaction in it must come to.
@@ -60,10 +59,16 @@ func (w *walker) step(n int) {
 	value := fmt.Sprint(n)
 	switch what := w.r.IntN(10); {
 	case what < 3:
+		if n%7 == 0 {
+			value = ""
+		}
 		must(t, w.tx.Put(w.k, full, []byte(value), 0))
 		w.now[user] = value
 	case what < 5:
 		must(t, w.tx.Merge(w.k, full, []byte(value)))
+		if _, ok := w.now[user]; !ok {
+			w.now[user] = "nil"
+		}
 		w.now[user] += value
 	case what == 5:
 		must(t, w.tx.Delete(w.k, full))
@@ -153,7 +158,7 @@ func TestTransactionsAgainstModel(t *testing.T) {
 	}
 	for _, spillBytes := range []int64{0, 400, inMemory} {
 		db, m := open(t, spillBytes)
-		k, err := db.Keyspace("k", engine.KeyspaceSettings{Merge: merge.Append})
+		k, err := db.Keyspace("k", engine.KeyspaceSettings{Merge: marking().Name})
 		must(t, err)
 		prefix := engine.AppendPrefix(nil, k.ID)
 		committed := plain{}
