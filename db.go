@@ -77,6 +77,9 @@ func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 // Has reports whether key has a value.
 func (db *DB) Has(key []byte) (bool, error) { return db.space.has(key) }
 
+// ExpiresAt returns when key expires, the zero time if never; or ErrNotFound.
+func (db *DB) ExpiresAt(key []byte) (time.Time, error) { return db.space.expiresAt(key) }
+
 // MultiGet looks up all keys at one moment. It calls fn once for each, with
 // its index in keys and its value, or ErrNotFound or another error; the calls
 // come in the order of the keys' bytes. The value must not be changed or kept
@@ -90,6 +93,18 @@ func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) er
 // Put sets the value of key. Both slices are copied. The key has 1 to
 // MaxKeyBytes bytes, the value up to MaxValueBytes.
 func (db *DB) Put(key, value []byte) error { return db.space.put(key, value, db.space.durability) }
+
+// PutWithTTL sets the value of key for some time: after it the key counts as
+// absent, to the nanosecond, for all who look from then on. Those who hold a
+// snapshot, an iterator or a transaction that began earlier go on seeing it. The
+// space is given back in the background, some time later.
+//
+// The time is that of the wall clock, but it never goes back: what has expired
+// stays so when the clock is set back, also while the database is closed. With
+// Forever the key does not expire.
+func (db *DB) PutWithTTL(key, value []byte, ttl time.Duration) error {
+	return db.space.putFor(key, value, ttl, db.space.durability)
+}
 
 // Delete removes key. Deleting a key that does not exist is no error.
 func (db *DB) Delete(key []byte) error { return db.space.delete(key, db.space.durability) }
@@ -193,33 +208,6 @@ func (db *DB) SyncWAL() error { return db.engine.SyncLog() }
 // that readers see.
 func (db *DB) DurableSeq() uint64 { return uint64(db.engine.DurableSeq()) }
 
-// KeyspaceOptions are the options of a keyspace, kept with it.
-type KeyspaceOptions struct {
-	// Compression of its data blocks. DefaultCompression follows the database.
-	Compression Compression
-	// TTL is how long keys live that are written with Put: see DB.PutWithTTL.
-	// Zero: for ever.
-	TTL time.Duration
-	// Merge is the name of its merge operator; empty: it has none. Keys of a
-	// keyspace that has one do not expire.
-	Merge string
-}
-
-func (o *KeyspaceOptions) settings() (engine.KeyspaceSettings, error) {
-	if o == nil {
-		return engine.KeyspaceSettings{}, nil
-	}
-	switch {
-	case o.Compression > Small:
-		return engine.KeyspaceSettings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
-	case o.TTL < 0:
-		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
-	case o.TTL > 0 && o.Merge != "":
-		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
-	}
-	return engine.KeyspaceSettings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
-}
-
 // Keyspace returns the keyspace called name, making it if there is none. A
 // keyspace is an independent range of keys with options of its own; batches
 // and snapshots span keyspaces. Where it exists, nil options accept it as it
@@ -240,8 +228,6 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	return newKeyspace(db, info), nil
 }
 
-const maxKeyspaceNameBytes = 1024
-
 // Keyspaces returns the names of all keyspaces but the default one, sorted.
 func (db *DB) Keyspaces() []string {
 	var names []string
@@ -261,3 +247,47 @@ func (db *DB) DropKeyspace(name string) error {
 	}
 	return nil
 }
+
+// Changes returns the commits of all keyspaces in the order in which they were
+// made, for use with range:
+//
+//	for batch, err := range db.Changes(ctx, next) {
+//		if err != nil {
+//			return err
+//		}
+//		for change := range batch.All() {
+//			...
+//		}
+//		next = batch.Last + 1 // keep it with what was made of the changes
+//	}
+//
+// It begins with the commit that has sequence number from: where from lies
+// inside a batch, with that batch as a whole. 0 means the oldest commit there
+// is, Metrics().VisibleSeq+1 those from now on. The numbers of the batches follow one
+// another without a hole, and are the same after a restart or a crash.
+//
+// Only durable commits are delivered, so that nothing is that a crash could
+// take back. A Sync commit comes at once; where there are Flush or Async ones, a
+// feed that waits for them syncs the log, at most every 10 ms, so it lags by
+// that and the time of a sync. A feed costs writers nothing else, however slow
+// its consumer is; between turns it holds one open file and one commit group,
+// which are not part of Options.MemoryBudget.
+//
+// The loop waits for new commits until ctx ends, which gives ctx.Err(), or the
+// database is closed, which gives ErrClosed. In a read-only database it ends by
+// itself behind the last commit. After a failed write it ends with that failure,
+// when everything durable is delivered.
+//
+// How far back it can begin is for Options.History to say. Where the wanted
+// commits are not there, because they are too old, the consumer was too slow or
+// a file is damaged, the loop ends with a *GapError that says where to go on,
+// and never leaves anything out silently. Without History the log is used again
+// as soon as it is flushed, so that even a quick consumer can meet a gap. A from
+// beyond the next commit gives ErrChangesAhead.
+func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, error] {
+	return changes(ctx, db.engine, from)
+}
+
+// Metrics returns the current figures. It is cheap enough to be called every
+// second.
+func (db *DB) Metrics() Metrics { return newMetrics(db.engine.Metrics(), db.opts.MemoryBudget) }

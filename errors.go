@@ -70,6 +70,20 @@ var (
 	// ErrKeyspaceName says that a name cannot be that of a keyspace.
 	ErrKeyspaceName = errors.New("keyspace name must have 1 to 1024 bytes")
 
+	// ErrTTL says that a time to live is not positive.
+	ErrTTL = errors.New("time to live must be positive")
+	// ErrNoExpiry says that keys in a keyspace with a merge operator cannot expire:
+	// what an operand is applied to would depend on when it is looked at.
+	ErrNoExpiry = errors.New("keys of a keyspace with a merge operator do not expire")
+
+	// ErrMerge matches every *MergeError.
+	ErrMerge = merge.ErrMerge
+	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
+	// keyspace never has one.
+	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
+	// ErrUnknownOperator matches every *UnknownOperatorError.
+	ErrUnknownOperator = engine.ErrUnknownOperator
+
 	// ErrTxEnded says that a transaction was committed or rolled back before.
 	ErrTxEnded = session.ErrEnded
 	// ErrConflict matches every *ConflictError.
@@ -154,29 +168,4 @@ func Corruptions(err error) []*CorruptionError {
 	}
 	walk(err)
 	return out
-}
-
-func checkKey(key []byte) error {
-	if n := len(key); n > 0 && n <= MaxKeyBytes {
-		return nil
-	}
-	if len(key) == 0 {
-		return ErrEmptyKey
-	}
-	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
-}
-
-func checkValue(value []byte) error {
-	if len(value) <= MaxValueBytes {
-		return nil
-	}
-	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueBytes)
-}
-
-// checkBound checks a bound of a range; nil means that there is none.
-func checkBound(key []byte) error {
-	if len(key) <= MaxKeyBytes {
-		return nil
-	}
-	return fmt.Errorf("%w: bound of %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
 }

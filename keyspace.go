@@ -3,9 +3,45 @@ package lightning
 import (
 	"context"
 	"iter"
+	"math"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/engine"
 )
+
+// Forever is the time to live of a key that never expires, also in a keyspace
+// whose keys do where the write does not say.
+const Forever = time.Duration(math.MaxInt64)
+
+// KeyspaceOptions are the options of a keyspace, kept with it.
+type KeyspaceOptions struct {
+	// Compression of its data blocks. DefaultCompression follows the database.
+	Compression Compression
+	// TTL is how long keys live that are written with Put: see DB.PutWithTTL.
+	// Zero: for ever.
+	TTL time.Duration
+	// Merge is the name of its merge operator; empty: it has none. Keys of a
+	// keyspace that has one do not expire.
+	Merge string
+}
+
+const maxKeyspaceNameBytes = 1024
+
+// settings translates the options, or says why they cannot be.
+func (o *KeyspaceOptions) settings() (engine.KeyspaceSettings, error) {
+	if o == nil {
+		return engine.KeyspaceSettings{}, nil
+	}
+	switch {
+	case o.Compression > Small:
+		return engine.KeyspaceSettings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
+	case o.TTL < 0:
+		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
+	case o.TTL > 0 && o.Merge != "":
+		return engine.KeyspaceSettings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
+	}
+	return engine.KeyspaceSettings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
+}
 
 // Keyspace is a handle to a named keyspace: an independent range of keys in
 // the same database, log and commit order. It has the verbs of DB, which work
@@ -40,6 +76,9 @@ func (k *Keyspace) GetFunc(key []byte, fn func(value []byte) error) error {
 // Has is DB.Has in this keyspace.
 func (k *Keyspace) Has(key []byte) (bool, error) { return k.space.has(key) }
 
+// ExpiresAt is DB.ExpiresAt in this keyspace.
+func (k *Keyspace) ExpiresAt(key []byte) (time.Time, error) { return k.space.expiresAt(key) }
+
 // MultiGet is DB.MultiGet in this keyspace.
 func (k *Keyspace) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return k.space.multiGet(nil, keys, fn)
@@ -47,6 +86,21 @@ func (k *Keyspace) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 
 // Put is DB.Put in this keyspace.
 func (k *Keyspace) Put(key, value []byte) error { return k.space.put(key, value, k.space.durability) }
+
+// PutWithTTL is DB.PutWithTTL in this keyspace.
+func (k *Keyspace) PutWithTTL(key, value []byte, ttl time.Duration) error {
+	return k.space.putFor(key, value, ttl, k.space.durability)
+}
+
+// Merge applies an operand to key with the keyspace's merge operator, without
+// reading the key. Both slices are copied.
+func (k *Keyspace) Merge(key, operand []byte) error {
+	s := &k.space
+	if err := s.checkOperand(key, operand); err != nil {
+		return err
+	}
+	return s.engine.Merge(s.info, s.prefix, key, operand, s.durability)
+}
 
 // Delete is DB.Delete in this keyspace.
 func (k *Keyspace) Delete(key []byte) error { return k.space.delete(key, k.space.durability) }

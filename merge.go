@@ -1,12 +1,6 @@
 package lightning
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/lightningdb/lightning/internal/engine"
-	"github.com/lightningdb/lightning/internal/merge"
-)
+import "github.com/lightningdb/lightning/internal/merge"
 
 // The merge operators that every database has, for KeyspaceOptions.Merge.
 const (
@@ -49,74 +43,9 @@ type MergeOperator struct {
 	Combine func(dst []byte, operands [][]byte) ([]byte, bool)
 }
 
-var (
-	// ErrMerge matches every *MergeError.
-	ErrMerge = merge.ErrMerge
-	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
-	// keyspace never has one.
-	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
-	// ErrUnknownOperator matches every *UnknownOperatorError.
-	ErrUnknownOperator = engine.ErrUnknownOperator
-)
-
 // AppendSet appends the encoding of a set of byte strings to dst, as
 // MergeSetUnion takes and makes them. It sorts elements in place.
 func AppendSet(dst []byte, elements ...[]byte) []byte { return merge.AppendSet(dst, elements) }
 
 // DecodeSet returns the elements of a set, ascending. They alias it.
 func DecodeSet(set []byte) ([][]byte, error) { return merge.DecodeSet(nil, set) }
-
-// registry returns the operators as the engine takes them.
-func (o *Options) registry() (merge.Registry, error) {
-	var others []merge.Operator
-	for _, op := range o.MergeOperators {
-		others = append(others, merge.Operator(op))
-	}
-	r, err := merge.NewRegistry(others)
-	if err != nil {
-		return nil, &OptionError{Field: "MergeOperators", Value: err.Error(), Rule: "operators with names of their own"}
-	}
-	return r, nil
-}
-
-// checkOperand says why an operand cannot be merged in the space.
-func (s *space) checkOperand(key, operand []byte) error {
-	if err := s.check(key); err != nil {
-		return err
-	}
-	if err := checkValue(operand); err != nil {
-		return err
-	}
-	op := s.engine.MergeOperator(s.prefix)
-	if op == nil {
-		return ErrNoMergeOperator
-	}
-	if op.Check != nil {
-		if err := op.Check(operand); err != nil {
-			return fmt.Errorf("operand of %q: %w", op.Name, err)
-		}
-	}
-	return nil
-}
-
-// Merge applies an operand to key with the keyspace's merge operator, without
-// reading the key. Both slices are copied.
-func (k *Keyspace) Merge(key, operand []byte) error {
-	s := &k.space
-	if err := s.checkOperand(key, operand); err != nil {
-		return err
-	}
-	return s.engine.Merge(s.info, s.prefix, key, operand, s.durability)
-}
-
-// Merge adds the application of an operand to key, as Keyspace.Merge does.
-func (b *Batch) Merge(key, operand []byte) error {
-	if err := b.space.checkOperand(key, operand); err != nil {
-		return err
-	}
-	if err := b.inner.Merge(b.space.prefix, key, operand); err != nil {
-		return err
-	}
-	b.inner.Touch(b.space.info)
-	return nil
-}

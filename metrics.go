@@ -141,15 +141,13 @@ func (m Metrics) DiskBytes() uint64 {
 	return n
 }
 
-// Metrics returns the current figures. It is cheap enough to be called every
-// second.
-func (db *DB) Metrics() Metrics {
-	e := db.engine.Metrics()
+// newMetrics translates the figures of the engine.
+func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 	m := Metrics{
 		VisibleSeq: uint64(e.VisibleSeq),
 		DurableSeq: uint64(e.DurableSeq),
 		Memory: MemoryMetrics{
-			BudgetBytes:      db.opts.MemoryBudget,
+			BudgetBytes:      budgetBytes,
 			OffHeapBytes:     e.OffHeapBytes,
 			OwnerBytes:       e.MemoryByOwner,
 			MemtableBytes:    e.MemtableBytes,

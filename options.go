@@ -243,6 +243,19 @@ func (o *Options) hotCacheBytes() int64 {
 	return min(o.MemoryBudget/16, 4<<20)
 }
 
+// registry returns the operators as the engine takes them.
+func (o *Options) registry() (merge.Registry, error) {
+	var others []merge.Operator
+	for _, op := range o.MergeOperators {
+		others = append(others, merge.Operator(op))
+	}
+	r, err := merge.NewRegistry(others)
+	if err != nil {
+		return nil, &OptionError{Field: "MergeOperators", Value: err.Error(), Rule: "operators with names of their own"}
+	}
+	return r, nil
+}
+
 // engineOptions translates to what the engine takes.
 func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 	return engine.Options{

@@ -42,8 +42,7 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 		return dst, err
 	}
 	var stack [keyStackBytes]byte
-	dst, err := s.inner.AppendGet(dst, s.space.key(stack[:0], key))
-	return dst, err
+	return s.inner.AppendGet(dst, s.space.key(stack[:0], key))
 }
 
 // GetFunc is DB.GetFunc as of the snapshot.

@@ -3,7 +3,9 @@ package lightning
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"iter"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
@@ -71,8 +73,7 @@ func (s *space) appendGet(dst, key []byte) ([]byte, error) {
 		return dst, err
 	}
 	var stack [keyStackBytes]byte
-	dst, err := s.engine.AppendGet(dst, s.key(stack[:0], key))
-	return dst, err
+	return s.engine.AppendGet(dst, s.key(stack[:0], key))
 }
 
 func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
@@ -225,4 +226,112 @@ func (s *space) compact(ctx context.Context, lo, hi []byte) error {
 		return err
 	}
 	return s.engine.Compact(ctx, first, end)
+}
+
+// checkOperand says why an operand cannot be merged in the space.
+func (s *space) checkOperand(key, operand []byte) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(operand); err != nil {
+		return err
+	}
+	op := s.engine.MergeOperator(s.prefix)
+	if op == nil {
+		return ErrNoMergeOperator
+	}
+	if op.Check != nil {
+		if err := op.Check(operand); err != nil {
+			return fmt.Errorf("operand of %q: %w", op.Name, err)
+		}
+	}
+	return nil
+}
+
+// defaultExpiry returns the instant at which a value of the space expires that
+// is written now without a word about it; 0 if never.
+func (s *space) defaultExpiry() base.Instant {
+	if s.info == nil || s.info.TTL == 0 {
+		return 0
+	}
+	return s.expiry(s.info.TTL)
+}
+
+// expiry returns the instant at which a value expires that is written now; 0 if
+// never.
+func (s *space) expiry(ttl time.Duration) base.Instant {
+	now := s.engine.Now()
+	if ttl == Forever || base.Instant(ttl) > base.InstantMax-now {
+		return 0
+	}
+	return now + base.Instant(ttl)
+}
+
+// checkTTL says why a value of the space cannot have a time to live.
+func (s *space) checkTTL(ttl time.Duration) error {
+	switch {
+	case ttl <= 0:
+		return fmt.Errorf("%w: %v", ErrTTL, ttl)
+	case s.info != nil && s.info.Merge != "" && ttl != Forever:
+		return fmt.Errorf("%w: %q", ErrNoExpiry, s.info.Name)
+	}
+	return nil
+}
+
+// putFor is put with a time to live.
+func (s *space) putFor(key, value []byte, ttl time.Duration, d engine.Durability) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	if err := s.checkTTL(ttl); err != nil {
+		return err
+	}
+	return s.set(key, value, s.expiry(ttl), d)
+}
+
+func (s *space) expiresAt(key []byte) (time.Time, error) {
+	if err := s.check(key); err != nil {
+		return time.Time{}, err
+	}
+	var stack [keyStackBytes]byte
+	expiry, err := s.engine.Expiry(s.key(stack[:0], key))
+	return asTime(expiry), err
+}
+
+// asTime returns an instant as the API has it: the zero time means never.
+func asTime(expiry base.Instant) time.Time {
+	if expiry == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(expiry))
+}
+
+// checkKey says why bytes cannot be a key.
+func checkKey(key []byte) error {
+	if n := len(key); n > 0 && n <= MaxKeyBytes {
+		return nil
+	}
+	if len(key) == 0 {
+		return ErrEmptyKey
+	}
+	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
+}
+
+// checkValue says why bytes cannot be a value.
+func checkValue(value []byte) error {
+	if len(value) <= MaxValueBytes {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueBytes)
+}
+
+// checkBound checks a bound of a range; nil means that there is none.
+func checkBound(key []byte) error {
+	if len(key) <= MaxKeyBytes {
+		return nil
+	}
+	return fmt.Errorf("%w: bound of %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
 }
