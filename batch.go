@@ -113,14 +113,19 @@ func (b *Batch) SizeBytes() int { return b.inner.SizeBytes() }
 func (b *Batch) Reset() { b.inner.Reset() }
 
 // Commit writes the batch with the database's durability.
-func (b *Batch) Commit() error {
-	return b.space.engine.Commit(b.inner, b.space.durability)
-}
+func (b *Batch) Commit() error { return b.commit(b.space.durability) }
 
 // CommitWith writes the batch with a durability of its own.
 func (b *Batch) CommitWith(d Durability) error {
 	if d > Async {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}
 	}
-	return b.space.engine.Commit(b.inner, d.engine())
+	return b.commit(d.engine())
+}
+
+func (b *Batch) commit(d engine.Durability) error {
+	if b.space.engine == nil { // that of a database that was never opened
+		return ErrClosed
+	}
+	return b.space.engine.Commit(b.inner, d)
 }

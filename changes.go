@@ -89,6 +89,10 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 // changes is DB.Changes.
 func changes(ctx context.Context, e *engine.DB, from uint64) iter.Seq2[*ChangeBatch, error] {
 	return func(yield func(*ChangeBatch, error) bool) {
+		if ctx == nil {
+			yield(nil, errNilContext)
+			return
+		}
 		feed, err := e.Feed(base.SeqNum(from))
 		if err != nil {
 			yield(nil, err)

@@ -13,7 +13,8 @@ import (
 )
 
 // DB is an open database. All methods are safe for concurrent use. The verbs
-// of DB work on the default keyspace; see Keyspace for others.
+// of DB work on the default keyspace; see Keyspace for others. A DB comes from
+// Open: the zero DB is as one that was closed.
 type DB struct {
 	engine   *engine.DB
 	sessions *session.Manager // of transactions
@@ -46,6 +47,15 @@ func Open(dir string, opts *Options) (*DB, error) {
 	return db, nil
 }
 
+// usable says why the database cannot be used, if it was never opened. Whether it
+// was closed is for the engine to say.
+func (db *DB) usable() error {
+	if db == nil || db.engine == nil {
+		return ErrClosed
+	}
+	return nil
+}
+
 // Close writes what is in memory to files, so that the next Open has nothing
 // to recover, and closes the database. It waits for calls in progress, so it
 // must not be called from inside the function given to GetFunc or MultiGet.
@@ -53,6 +63,9 @@ func Open(dir string, opts *Options) (*DB, error) {
 // matches ErrLeaked; the database is closed all the same, and those handles
 // answer ErrClosed. A second Close returns ErrClosed.
 func (db *DB) Close() error {
+	if err := db.usable(); err != nil {
+		return err
+	}
 	db.sessions.Close()
 	return db.engine.Close()
 }
@@ -121,6 +134,9 @@ func (db *DB) NewBatch() *Batch { return newBatch(&db.space) }
 // Snapshot returns a view of the database at this moment, of all keyspaces. It
 // must be closed; until then the versions that it sees are kept on disk.
 func (db *DB) Snapshot() (*Snapshot, error) {
+	if err := db.usable(); err != nil {
+		return nil, err
+	}
 	s, err := db.engine.Snapshot()
 	if err != nil {
 		return nil, err
@@ -151,6 +167,9 @@ func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 // Begin begins a transaction. See DB.Update and DB.View, which end it by
 // themselves.
 func (db *DB) Begin(o TxOptions) (*Tx, error) {
+	if err := db.usable(); err != nil {
+		return nil, err
+	}
 	options, err := o.session()
 	if err != nil {
 		return nil, err
@@ -164,6 +183,12 @@ func (db *DB) Begin(o TxOptions) (*Tx, error) {
 
 // View runs fn in a read-only transaction: all that it reads is of one moment.
 func (db *DB) View(fn func(tx *Tx) error) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if fn == nil {
+		return errNilFunction
+	}
 	return db.sessions.View(func(tx *session.Tx) error { return fn(&Tx{inner: tx, space: &db.space}) })
 }
 
@@ -177,6 +202,12 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateWith(TxOptio
 // UpdateWith is Update with options. Their context ends the attempts, too; the
 // error is then that of the context, joined with the last conflict.
 func (db *DB) UpdateWith(o TxOptions, fn func(tx *Tx) error) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if fn == nil {
+		return errNilFunction
+	}
 	options, err := o.session()
 	if err != nil {
 		return err
@@ -187,13 +218,27 @@ func (db *DB) UpdateWith(o TxOptions, fn func(tx *Tx) error) error {
 }
 
 // Flush writes all that is in memory to files in level 0 and waits for it.
-func (db *DB) Flush(ctx context.Context) error { return db.engine.Flush(ctx) }
+func (db *DB) Flush(ctx context.Context) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return errNilContext
+	}
+	return db.engine.Flush(ctx)
+}
 
 // Compact rewrites everything in [lo, hi) of the default keyspace into one
 // sorted run without garbage, and returns when the tree is settled; nil bounds
 // mean all data of all keyspaces. It can be cancelled through ctx at any time;
 // what is done by then stays done.
 func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return errNilContext
+	}
 	if lo == nil && hi == nil {
 		return db.engine.Compact(ctx, nil, nil)
 	}
@@ -201,12 +246,22 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 }
 
 // SyncWAL makes every acknowledged commit durable.
-func (db *DB) SyncWAL() error { return db.engine.SyncLog() }
+func (db *DB) SyncWAL() error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	return db.engine.SyncLog()
+}
 
 // DurableSeq returns the sequence number of the newest write such that it and
 // all before it are on stable storage. Metrics.VisibleSeq is the newest write
 // that readers see.
-func (db *DB) DurableSeq() uint64 { return uint64(db.engine.DurableSeq()) }
+func (db *DB) DurableSeq() uint64 {
+	if db.usable() != nil {
+		return 0
+	}
+	return uint64(db.engine.DurableSeq())
+}
 
 // Keyspace returns the keyspace called name, making it if there is none. A
 // keyspace is an independent range of keys with options of its own; batches
@@ -214,6 +269,9 @@ func (db *DB) DurableSeq() uint64 { return uint64(db.engine.DurableSeq()) }
 // is, as do options that are zero; those that differ otherwise fail with
 // ErrKeyspaceDiffers.
 func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
+	if err := db.usable(); err != nil {
+		return nil, err
+	}
 	if name == "" || len(name) > maxKeyspaceNameBytes {
 		return nil, ErrKeyspaceName
 	}
@@ -230,6 +288,9 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 
 // Keyspaces returns the names of all keyspaces but the default one, sorted.
 func (db *DB) Keyspaces() []string {
+	if db.usable() != nil {
+		return nil
+	}
 	var names []string
 	for _, k := range db.engine.Keyspaces() {
 		names = append(names, k.Name)
@@ -242,6 +303,9 @@ func (db *DB) Keyspaces() []string {
 // space is given back in the background. Iterators and snapshots that exist
 // keep what they see; handles to the keyspace answer ErrKeyspaceDropped.
 func (db *DB) DropKeyspace(name string) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
 	if err := db.engine.DropKeyspace(name); err != nil {
 		return fmt.Errorf("drop keyspace: %w", err)
 	}
@@ -285,9 +349,17 @@ func (db *DB) DropKeyspace(name string) error {
 // as soon as it is flushed, so that even a quick consumer can meet a gap. A from
 // beyond the next commit gives ErrChangesAhead.
 func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, error] {
+	if err := db.usable(); err != nil {
+		return func(yield func(*ChangeBatch, error) bool) { yield(nil, err) }
+	}
 	return changes(ctx, db.engine, from)
 }
 
 // Metrics returns the current figures. It is cheap enough to be called every
 // second.
-func (db *DB) Metrics() Metrics { return newMetrics(db.engine.Metrics(), db.opts.MemoryBudget) }
+func (db *DB) Metrics() Metrics {
+	if db.usable() != nil {
+		return Metrics{}
+	}
+	return newMetrics(db.engine.Metrics(), db.opts.MemoryBudget)
+}

@@ -17,7 +17,7 @@ import (
 var (
 	// ErrNotFound says that there is no such key.
 	ErrNotFound = base.ErrNotFound
-	// ErrClosed says that the database was closed.
+	// ErrClosed says that the database was closed, or never opened.
 	ErrClosed = base.ErrClosed
 	// ErrHandleClosed says that an iterator or snapshot was closed before.
 	ErrHandleClosed = base.ErrInvalidHandle
@@ -45,6 +45,9 @@ var (
 	// have.
 	ErrChangesAhead = engine.ErrChangesAhead
 
+	// ErrNilArgument says that a function, a context or a keyspace is nil that a
+	// call cannot do without.
+	ErrNilArgument = errors.New("argument is nil")
 	// ErrEmptyKey says that a key has no bytes.
 	ErrEmptyKey = errors.New("key is empty")
 	// ErrKeyTooLarge says that a key has more than MaxKeyBytes.
@@ -96,6 +99,13 @@ var (
 	// ErrSavepoint says that a savepoint was given up: by Release of it or of an
 	// earlier one, or by going back to an earlier one.
 	ErrSavepoint = session.ErrSavepoint
+)
+
+// What of a call is nil.
+var (
+	errNilFunction = fmt.Errorf("%w: a function is needed", ErrNilArgument)
+	errNilContext  = fmt.Errorf("%w: a context is needed", ErrNilArgument)
+	errNilKeyspace = fmt.Errorf("%w: a keyspace is needed", ErrNilArgument)
 )
 
 // The limits of the data model.

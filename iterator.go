@@ -115,6 +115,9 @@ func (it *Iterator) scan(reverse bool, fn func(rows iter.Seq2[[]byte, []byte]) e
 			err = closeErr
 		}
 	}()
+	if fn == nil {
+		return errNilFunction
+	}
 	return fn(it.sequence(reverse))
 }
 

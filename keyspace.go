@@ -60,7 +60,12 @@ func newKeyspace(db *DB, info *engine.KeyspaceInfo) *Keyspace {
 }
 
 // Name returns the keyspace's name.
-func (k *Keyspace) Name() string { return k.space.info.Name }
+func (k *Keyspace) Name() string {
+	if k.space.info == nil {
+		return "" // it came from no database
+	}
+	return k.space.info.Name
+}
 
 // Get is DB.Get in this keyspace.
 func (k *Keyspace) Get(key []byte) ([]byte, error) { return k.space.get(key) }
@@ -116,8 +121,8 @@ func (k *Keyspace) NewBatch() *Batch { return newBatch(&k.space) }
 // Snapshot returns a view of the database at this moment whose verbs read this
 // keyspace.
 func (k *Keyspace) Snapshot() (*Snapshot, error) {
-	if k.space.info.Dropped() {
-		return nil, ErrKeyspaceDropped
+	if err := k.space.usable(); err != nil {
+		return nil, err
 	}
 	s, err := k.db.Snapshot()
 	if err != nil {

@@ -18,7 +18,7 @@ type Snapshot struct {
 // are closed by closing either one.
 func (s *Snapshot) In(k *Keyspace) *Snapshot {
 	seen := s.space.in(k)
-	if !seen.foreign {
+	if seen.refusal == nil {
 		seen.info = nil // what was seen stays readable when it is dropped later
 	}
 	return &Snapshot{inner: s.inner, space: seen}
@@ -49,6 +49,9 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	if err := s.space.check(key); err != nil {
 		return err
+	}
+	if fn == nil {
+		return errNilFunction
 	}
 	var stack [keyStackBytes]byte
 	return s.inner.GetFunc(s.space.key(stack[:0], key), fn)

@@ -19,24 +19,32 @@ type space struct {
 	info       *engine.KeyspaceInfo // nil for the default keyspace
 	prefix     []byte
 	durability engine.Durability
-	// foreign marks a keyspace of another database that was asked for in this
-	// one: every use of it fails.
-	foreign bool
+	// refusal is what every use fails with, nil if none has to: the keyspace
+	// belongs to another database than the one it was asked for in, or is nil.
+	refusal error
 }
 
 // in returns the space of keyspace k for use with the database of s.
 func (s *space) in(k *Keyspace) space {
-	out := k.space
-	out.foreign = k.space.engine != s.engine
+	out := space{refusal: errNilKeyspace}
+	if k != nil {
+		out = k.space
+		if out.engine != s.engine {
+			out.refusal = ErrForeignKeyspace
+		}
+	}
 	out.engine, out.durability = s.engine, s.durability
 	return out
 }
 
-// usable says why the keyspace cannot be used, if it cannot.
+// usable says why the keyspace cannot be used, if it cannot. The engine is asked
+// whether it is closed; a database that was never opened has none.
 func (s *space) usable() error {
 	switch {
-	case s.foreign:
-		return ErrForeignKeyspace
+	case s.engine == nil:
+		return ErrClosed
+	case s.refusal != nil:
+		return s.refusal
 	case s.info != nil && s.info.Dropped():
 		return ErrKeyspaceDropped
 	}
@@ -52,10 +60,8 @@ func (s *space) key(buf, key []byte) []byte {
 }
 
 func (s *space) check(key []byte) error {
-	if s.info != nil {
-		if err := s.usable(); err != nil {
-			return err
-		}
+	if err := s.usable(); err != nil {
+		return err
 	}
 	return checkKey(key)
 }
@@ -80,6 +86,9 @@ func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
+	if fn == nil {
+		return errNilFunction
+	}
 	var stack [keyStackBytes]byte
 	return s.engine.GetFunc(s.key(stack[:0], key), fn)
 }
@@ -97,6 +106,12 @@ func found(err error) (bool, error) {
 }
 
 func (s *space) multiGet(snap *engine.Snapshot, keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if fn == nil {
+		return errNilFunction
+	}
 	full := make([][]byte, len(keys))
 	for i, key := range keys {
 		if err := s.check(key); err != nil {
@@ -221,6 +236,9 @@ func (s *space) scan(snap *engine.Snapshot, o ScanOptions, fn func(rows iter.Seq
 }
 
 func (s *space) compact(ctx context.Context, lo, hi []byte) error {
+	if ctx == nil {
+		return errNilContext
+	}
 	first, end, empty, err := s.span(lo, hi)
 	if err != nil || empty {
 		return err
