@@ -1,6 +1,12 @@
 package lightning
 
-import "github.com/lightningdb/lightning/internal/batch"
+import (
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
+)
 
 // Batch is a list of writes that take effect together: after a crash all of
 // them are there or none, and no reader sees a part of them. Later writes of a
@@ -37,6 +43,46 @@ func (b *Batch) Put(key, value []byte) error {
 	return b.put(key, value, b.space.defaultExpiry())
 }
 
+// PutWithTTL adds a write of value to key, as DB.PutWithTTL does. The time runs
+// from this call.
+func (b *Batch) PutWithTTL(key, value []byte, ttl time.Duration) error {
+	if err := b.space.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	if err := b.space.checkTTL(ttl); err != nil {
+		return err
+	}
+	return b.put(key, value, b.space.expiry(ttl))
+}
+
+// put adds a write that expires, unless expiry is 0.
+func (b *Batch) put(key, value []byte, expiry base.Instant) (err error) {
+	if expiry == 0 {
+		err = b.inner.Set(b.space.prefix, key, value)
+	} else {
+		err = b.inner.SetExpiring(b.space.prefix, key, value, expiry)
+	}
+	if err == nil {
+		b.inner.Touch(b.space.info)
+	}
+	return err
+}
+
+// Merge adds the application of an operand to key, as Keyspace.Merge does.
+func (b *Batch) Merge(key, operand []byte) error {
+	if err := b.space.checkOperand(key, operand); err != nil {
+		return err
+	}
+	if err := b.inner.Merge(b.space.prefix, key, operand); err != nil {
+		return err
+	}
+	b.inner.Touch(b.space.info)
+	return nil
+}
+
 // Delete adds a deletion of key.
 func (b *Batch) Delete(key []byte) error {
 	if err := b.space.check(key); err != nil {
@@ -68,14 +114,19 @@ func (b *Batch) SizeBytes() int { return b.inner.SizeBytes() }
 func (b *Batch) Reset() { b.inner.Reset() }
 
 // Commit writes the batch with the database's durability.
-func (b *Batch) Commit() error {
-	return public(b.space.engine.Commit(b.inner, b.space.durability))
-}
+func (b *Batch) Commit() error { return b.commit(b.space.durability) }
 
 // CommitWith writes the batch with a durability of its own.
 func (b *Batch) CommitWith(d Durability) error {
 	if d > Async {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}
 	}
-	return public(b.space.engine.Commit(b.inner, d.engine()))
+	return b.commit(d.engine())
+}
+
+func (b *Batch) commit(d commit.Durability) error {
+	if b.space.engine == nil { // that of a database that was never opened
+		return ErrClosed
+	}
+	return b.space.engine.Commit(b.inner, d)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/feed"
 )
 
@@ -86,57 +87,26 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 	}
 }
 
-// Changes returns the commits of all keyspaces in the order in which they were
-// made, for use with range:
-//
-//	for batch, err := range db.Changes(ctx, next) {
-//		if err != nil {
-//			return err
-//		}
-//		for change := range batch.All() {
-//			...
-//		}
-//		next = batch.Last + 1 // keep it with what was made of the changes
-//	}
-//
-// It begins with the commit that has sequence number from: where from lies
-// inside a batch, with that batch as a whole. 0 means the oldest commit there
-// is, Metrics().VisibleSeq+1 those from now on. The numbers of the batches follow one
-// another without a hole, and are the same after a restart or a crash.
-//
-// Only durable commits are delivered, so that nothing is that a crash could
-// take back. A Sync commit comes at once; where there are Flush or Async ones, a
-// feed that waits for them syncs the log, at most every 10 ms, so it lags by
-// that and the time of a sync. A feed costs writers nothing else, however slow
-// its consumer is; between turns it holds one open file and one commit group,
-// which are not part of Options.MemoryBudget.
-//
-// The loop waits for new commits until ctx ends, which gives ctx.Err(), or the
-// database is closed, which gives ErrClosed. In a read-only database it ends by
-// itself behind the last commit. After a failed write it ends with that failure,
-// when everything durable is delivered.
-//
-// How far back it can begin is for Options.History to say. Where the wanted
-// commits are not there, because they are too old, the consumer was too slow or
-// a file is damaged, the loop ends with a *GapError that says where to go on,
-// and never leaves anything out silently. Without History the log is used again
-// as soon as it is flushed, so that even a quick consumer can meet a gap. A from
-// beyond the next commit gives ErrChangesAhead.
-func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, error] {
+// changes is DB.Changes.
+func changes(ctx context.Context, e *engine.DB, from uint64) iter.Seq2[*ChangeBatch, error] {
 	return func(yield func(*ChangeBatch, error) bool) {
-		changes, err := db.engine.Feed(base.SeqNum(from))
-		if err != nil {
-			yield(nil, public(err))
+		if ctx == nil {
+			yield(nil, errNilContext)
 			return
 		}
-		defer changes.Close()
+		source, err := e.Feed(base.SeqNum(from))
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer source.Close()
 		for {
-			commit, err := changes.Next(ctx)
+			commit, err := source.Next(ctx)
 			if errors.Is(err, feed.ErrEnd) {
 				return
 			}
 			if err != nil {
-				yield(nil, public(err))
+				yield(nil, err)
 				return
 			}
 			batch := ChangeBatch{First: uint64(commit.First), Last: uint64(commit.Last), commit: commit}

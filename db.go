@@ -10,18 +10,17 @@ import (
 
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/session"
 )
 
 // DB is an open database. All methods are safe for concurrent use. The verbs
-// of DB work on the default keyspace; see Keyspace for others.
+// of DB work on the default keyspace; see Keyspace for others. A DB comes from
+// Open: the zero DB is as one that was closed.
 type DB struct {
-	engine *engine.DB
-	space  space
-	opts   Options
-	// spillBytes is how much memory the writes of a transaction may take.
-	spillBytes int64
-	locks      txn.Locks // of transactions
+	engine   *engine.DB
+	sessions *session.Manager // of transactions
+	space    space
+	opts     Options
 }
 
 // Open opens the database in dir. In a missing or empty directory it makes a
@@ -42,11 +41,20 @@ func Open(dir string, opts *Options) (*DB, error) {
 	}
 	e, err := engine.Open(dir, o.engineOptions(operators))
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
-	db := &DB{engine: e, opts: o, spillBytes: int64(o.Tree.MemtableBytes)}
+	db := &DB{engine: e, sessions: session.NewManager(e, o.sessionConfig()), opts: o}
 	db.space = space{engine: e, prefix: keyspace.AppendPrefix(nil, 0), durability: o.Durability.engine()}
 	return db, nil
+}
+
+// usable says why the database cannot be used, if it was never opened. Whether it
+// was closed is for the engine to say.
+func (db *DB) usable() error {
+	if db == nil || db.engine == nil {
+		return ErrClosed
+	}
+	return nil
 }
 
 // Close writes what is in memory to files, so that the next Open has nothing
@@ -56,8 +64,11 @@ func Open(dir string, opts *Options) (*DB, error) {
 // matches ErrLeaked; the database is closed all the same, and those handles
 // answer ErrClosed. A second Close returns ErrClosed.
 func (db *DB) Close() error {
-	db.locks.Close()
-	return public(db.engine.Close())
+	if err := db.usable(); err != nil {
+		return err
+	}
+	db.sessions.Close()
+	return db.engine.Close()
 }
 
 // Get returns the value of key in a slice that belongs to the caller, or
@@ -80,6 +91,9 @@ func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 // Has reports whether key has a value.
 func (db *DB) Has(key []byte) (bool, error) { return db.space.has(key) }
 
+// ExpiresAt returns when key expires, the zero time if never; or ErrNotFound.
+func (db *DB) ExpiresAt(key []byte) (time.Time, error) { return db.space.expiresAt(key) }
+
 // MultiGet looks up all keys at one moment. It calls fn once for each, with
 // its index in keys and its value, or ErrNotFound or another error; the calls
 // come in the order of the keys' bytes. The value must not be changed or kept
@@ -93,6 +107,18 @@ func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) er
 // Put sets the value of key. Both slices are copied. The key has 1 to
 // MaxKeyBytes bytes, the value up to MaxValueBytes.
 func (db *DB) Put(key, value []byte) error { return db.space.put(key, value, db.space.durability) }
+
+// PutWithTTL sets the value of key for some time: after it the key counts as
+// absent, to the nanosecond, for all who look from then on. Those who hold a
+// snapshot, an iterator or a transaction that began earlier go on seeing it. The
+// space is given back in the background, some time later.
+//
+// The time is that of the wall clock, but it never goes back: what has expired
+// stays so when the clock is set back, also while the database is closed. With
+// Forever the key does not expire.
+func (db *DB) PutWithTTL(key, value []byte, ttl time.Duration) error {
+	return db.space.putFor(key, value, ttl, db.space.durability)
+}
 
 // Delete removes key. Deleting a key that does not exist is no error.
 func (db *DB) Delete(key []byte) error { return db.space.delete(key, db.space.durability) }
@@ -109,9 +135,12 @@ func (db *DB) NewBatch() *Batch { return newBatch(&db.space) }
 // Snapshot returns a view of the database at this moment, of all keyspaces. It
 // must be closed; until then the versions that it sees are kept on disk.
 func (db *DB) Snapshot() (*Snapshot, error) {
+	if err := db.usable(); err != nil {
+		return nil, err
+	}
 	s, err := db.engine.Reads().Snapshot()
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	return &Snapshot{inner: s, space: db.space}, nil
 }
@@ -136,53 +165,103 @@ func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 	return db.space.scan(nil, o, fn)
 }
 
+// Begin begins a transaction. See DB.Update and DB.View, which end it by
+// themselves.
+func (db *DB) Begin(o TxOptions) (*Tx, error) {
+	if err := db.usable(); err != nil {
+		return nil, err
+	}
+	options, err := o.session()
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.sessions.Begin(options)
+	if err != nil {
+		return nil, err
+	}
+	return &Tx{inner: tx, space: &db.space}, nil
+}
+
+// View runs fn in a read-only transaction: all that it reads is of one moment.
+func (db *DB) View(fn func(tx *Tx) error) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if fn == nil {
+		return errNilFunction
+	}
+	return db.sessions.View(func(tx *session.Tx) error { return fn(&Tx{inner: tx, space: &db.space}) })
+}
+
+// Update runs fn in a strictly serializable transaction and commits it. If fn
+// returns an error, nothing is written, and that error is returned. If the
+// commit meets a conflict, fn is run again in a new transaction, after a short
+// random wait that grows, until it gets through: so fn should have no effects
+// outside of the transaction.
+func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateWith(TxOptions{}, fn) }
+
+// UpdateWith is Update with options. Their context ends the attempts, too; the
+// error is then that of the context, joined with the last conflict.
+func (db *DB) UpdateWith(o TxOptions, fn func(tx *Tx) error) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if fn == nil {
+		return errNilFunction
+	}
+	options, err := o.session()
+	if err != nil {
+		return err
+	}
+	return db.sessions.Update(options, db.space.durability, func(tx *session.Tx) error {
+		return fn(&Tx{inner: tx, space: &db.space})
+	})
+}
+
 // Flush writes all that is in memory to files in level 0 and waits for it.
-func (db *DB) Flush(ctx context.Context) error { return public(db.engine.Flush(ctx)) }
+func (db *DB) Flush(ctx context.Context) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return errNilContext
+	}
+	return db.engine.Flush(ctx)
+}
 
 // Compact rewrites everything in [lo, hi) of the default keyspace into one
 // sorted run without garbage, and returns when the tree is settled; nil bounds
 // mean all data of all keyspaces. It can be cancelled through ctx at any time;
 // what is done by then stays done.
 func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return errNilContext
+	}
 	if lo == nil && hi == nil {
-		return public(db.engine.Compact(ctx, nil, nil))
+		return db.engine.Compact(ctx, nil, nil)
 	}
 	return db.space.compact(ctx, lo, hi)
 }
 
 // SyncWAL makes every acknowledged commit durable.
-func (db *DB) SyncWAL() error { return public(db.engine.SyncLog()) }
+func (db *DB) SyncWAL() error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	return db.engine.SyncLog()
+}
 
 // DurableSeq returns the sequence number of the newest write such that it and
 // all before it are on stable storage. Metrics.VisibleSeq is the newest write
 // that readers see.
-func (db *DB) DurableSeq() uint64 { return uint64(db.engine.DurableSeq()) }
-
-// KeyspaceOptions are the options of a keyspace, kept with it.
-type KeyspaceOptions struct {
-	// Compression of its data blocks. DefaultCompression follows the database.
-	Compression Compression
-	// TTL is how long keys live that are written with Put: see DB.PutWithTTL.
-	// Zero: for ever.
-	TTL time.Duration
-	// Merge is the name of its merge operator; empty: it has none. Keys of a
-	// keyspace that has one do not expire.
-	Merge string
-}
-
-func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
-	if o == nil {
-		return keyspace.Settings{}, nil
+func (db *DB) DurableSeq() uint64 {
+	if db.usable() != nil {
+		return 0
 	}
-	switch {
-	case o.Compression > Small:
-		return keyspace.Settings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
-	case o.TTL < 0:
-		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
-	case o.TTL > 0 && o.Merge != "":
-		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
-	}
-	return keyspace.Settings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
+	return uint64(db.engine.DurableSeq())
 }
 
 // Keyspace returns the keyspace called name, making it if there is none. A
@@ -191,6 +270,9 @@ func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
 // is, as do options that are zero; those that differ otherwise fail with
 // ErrKeyspaceDiffers.
 func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
+	if err := db.usable(); err != nil {
+		return nil, err
+	}
 	if name == "" || len(name) > maxKeyspaceNameBytes {
 		return nil, ErrKeyspaceName
 	}
@@ -200,15 +282,16 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	}
 	info, err := db.engine.Keyspace(name, settings)
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	return newKeyspace(db, info), nil
 }
 
-const maxKeyspaceNameBytes = 1024
-
 // Keyspaces returns the names of all keyspaces but the default one, sorted.
 func (db *DB) Keyspaces() []string {
+	if db.usable() != nil {
+		return nil
+	}
 	var names []string
 	for _, k := range db.engine.Keyspaces() {
 		names = append(names, k.Name)
@@ -221,8 +304,63 @@ func (db *DB) Keyspaces() []string {
 // space is given back in the background. Iterators and snapshots that exist
 // keep what they see; handles to the keyspace answer ErrKeyspaceDropped.
 func (db *DB) DropKeyspace(name string) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
 	if err := db.engine.DropKeyspace(name); err != nil {
-		return fmt.Errorf("drop keyspace: %w", public(err))
+		return fmt.Errorf("drop keyspace: %w", err)
 	}
 	return nil
+}
+
+// Changes returns the commits of all keyspaces in the order in which they were
+// made, for use with range:
+//
+//	for batch, err := range db.Changes(ctx, next) {
+//		if err != nil {
+//			return err
+//		}
+//		for change := range batch.All() {
+//			...
+//		}
+//		next = batch.Last + 1 // keep it with what was made of the changes
+//	}
+//
+// It begins with the commit that has sequence number from: where from lies
+// inside a batch, with that batch as a whole. 0 means the oldest commit there
+// is, Metrics().VisibleSeq+1 those from now on. The numbers of the batches follow one
+// another without a hole, and are the same after a restart or a crash.
+//
+// Only durable commits are delivered, so that nothing is that a crash could
+// take back. A Sync commit comes at once; where there are Flush or Async ones, a
+// feed that waits for them syncs the log, at most every 10 ms, so it lags by
+// that and the time of a sync. A feed costs writers nothing else, however slow
+// its consumer is; between turns it holds one open file and one commit group,
+// which are not part of Options.MemoryBudget.
+//
+// The loop waits for new commits until ctx ends, which gives ctx.Err(), or the
+// database is closed, which gives ErrClosed. In a read-only database it ends by
+// itself behind the last commit. After a failed write it ends with that failure,
+// when everything durable is delivered.
+//
+// How far back it can begin is for Options.History to say. Where the wanted
+// commits are not there, because they are too old, the consumer was too slow or
+// a file is damaged, the loop ends with a *GapError that says where to go on,
+// and never leaves anything out silently. Without History the log is used again
+// as soon as it is flushed, so that even a quick consumer can meet a gap. A from
+// beyond the next commit gives ErrChangesAhead.
+func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, error] {
+	if err := db.usable(); err != nil {
+		return func(yield func(*ChangeBatch, error) bool) { yield(nil, err) }
+	}
+	return changes(ctx, db.engine, from)
+}
+
+// Metrics returns the current figures. It is cheap enough to be called every
+// second.
+func (db *DB) Metrics() Metrics {
+	if db.usable() != nil {
+		return Metrics{}
+	}
+	return newMetrics(db.engine.Metrics(), db.opts.MemoryBudget)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/session"
+	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -19,7 +21,7 @@ import (
 var (
 	// ErrNotFound says that there is no such key.
 	ErrNotFound = base.ErrNotFound
-	// ErrClosed says that the database was closed.
+	// ErrClosed says that the database was closed, or never opened.
 	ErrClosed = base.ErrClosed
 	// ErrHandleClosed says that an iterator or snapshot was closed before.
 	ErrHandleClosed = base.ErrInvalidHandle
@@ -47,6 +49,9 @@ var (
 	// have.
 	ErrChangesAhead = feed.ErrChangesAhead
 
+	// ErrNilArgument says that a function, a context or a keyspace is nil that a
+	// call cannot do without.
+	ErrNilArgument = errors.New("argument is nil")
 	// ErrEmptyKey says that a key has no bytes.
 	ErrEmptyKey = errors.New("key is empty")
 	// ErrKeyTooLarge says that a key has more than MaxKeyBytes.
@@ -71,6 +76,40 @@ var (
 	ErrKeyspaceDiffers = keyspace.ErrDiffers
 	// ErrKeyspaceName says that a name cannot be that of a keyspace.
 	ErrKeyspaceName = errors.New("keyspace name must have 1 to 1024 bytes")
+
+	// ErrTTL says that a time to live is not positive.
+	ErrTTL = errors.New("time to live must be positive")
+	// ErrNoExpiry says that keys in a keyspace with a merge operator cannot expire:
+	// what an operand is applied to would depend on when it is looked at.
+	ErrNoExpiry = errors.New("keys of a keyspace with a merge operator do not expire")
+
+	// ErrMerge matches every *MergeError.
+	ErrMerge = merge.ErrMerge
+	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
+	// keyspace never has one.
+	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
+	// ErrUnknownOperator matches every *UnknownOperatorError.
+	ErrUnknownOperator = keyspace.ErrUnknownOperator
+
+	// ErrTxEnded says that a transaction was committed or rolled back before.
+	ErrTxEnded = session.ErrEnded
+	// ErrConflict matches every *ConflictError.
+	ErrConflict = txn.ErrConflict
+	// ErrDeadlock says that a lock was refused, because its holder waits, perhaps
+	// through others, for this transaction. It should be rolled back and run again.
+	ErrDeadlock = txn.ErrDeadlock
+	// ErrLockTimeout says that a lock was not free within TxOptions.LockTimeout.
+	ErrLockTimeout = txn.ErrLockTimeout
+	// ErrSavepoint says that a savepoint was given up: by Release of it or of an
+	// earlier one, or by going back to an earlier one.
+	ErrSavepoint = session.ErrSavepoint
+)
+
+// What of a call is nil.
+var (
+	errNilFunction = fmt.Errorf("%w: a function is needed", ErrNilArgument)
+	errNilContext  = fmt.Errorf("%w: a context is needed", ErrNilArgument)
+	errNilKeyspace = fmt.Errorf("%w: a keyspace is needed", ErrNilArgument)
 )
 
 // The limits of the data model.
@@ -91,54 +130,37 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("option %s is %s: must be %s", e.Field, e.Value, e.Rule)
 }
 
-// FormatError says that a file was written in a format that this version of
-// the library does not know: a newer version has to open the database.
-type FormatError struct {
-	File    string
-	Version uint32 // needed to read the file
-	Known   uint32 // the newest this library reads
-	err     error
-}
-
-func (e *FormatError) Error() string { return e.err.Error() }
-
-func (e *FormatError) Unwrap() error { return e.err }
-
-// CorruptionError says that stored bytes are not what was written. Reads that
-// do not need those bytes go on working. It matches ErrCorrupted.
-type CorruptionError struct {
-	File   string // base name of the damaged file
-	Offset int64  // where the damage begins; -1 where it is the whole file
-	Kind   string // what is damaged, e.g. "data block", "wal group"
-	// Lo and Hi bound the stored keys that are affected, [Lo, Hi), each with
-	// the prefix of its keyspace; nil where unknown.
-	Lo, Hi []byte
-	err    error
-}
-
-func (e *CorruptionError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrCorrupted) true.
-func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupted }
-
-func (e *CorruptionError) Unwrap() error { return e.err }
-
-// GapError says that DB.Changes cannot deliver the changes from number From on,
-// and where it can go on. Everything before From was delivered. It matches
-// ErrGap; where damage is the reason, and not HistoryOptions, it matches
-// ErrCorrupted too.
-type GapError struct {
-	From   uint64 // the first write that is missing
-	Oldest uint64 // the next one that is there, or that will be
-	err    error
-}
-
-func (e *GapError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrGap) true.
-func (e *GapError) Is(target error) bool { return target == ErrGap }
-
-func (e *GapError) Unwrap() error { return e.err }
+// The errors that carry more than a sentence, for errors.As. Each stands under its
+// name here and says in its fields what and where.
+type (
+	// CorruptionError says that stored bytes are not what was written: in File,
+	// at Offset (-1 where it is the whole file), what is damaged in Kind, and the
+	// stored keys that are affected, [Lo, Hi), as far as they are known. Reads
+	// that do not need those bytes go on working. It matches ErrCorrupted.
+	CorruptionError = base.CorruptionError
+	// FormatError says that a file, File, was written in a format that this
+	// version of the library does not know: a newer one has to open the database.
+	// Version is the one that is needed, Known the newest that this one reads.
+	FormatError = base.FormatError
+	// GapError says that DB.Changes cannot deliver the changes from number From
+	// on, and can go on at Oldest. Everything before From was delivered. It
+	// matches ErrGap; where damage is the reason, and not HistoryOptions, it
+	// matches ErrCorrupted too.
+	GapError = feed.GapError
+	// ConflictError says why a transaction could not be committed: another commit
+	// has changed what it read or, under SnapshotIsolation, what it wrote: Key, or
+	// something in [Key, End). Nothing was written; the transaction can be run
+	// again, as DB.Update does. It matches ErrConflict.
+	ConflictError = txn.ConflictError
+	// MergeError says that Operator could not apply the operands of Key, and with
+	// Unwrap why. They are kept, and the key cannot be read until it is overwritten
+	// or deleted. It matches ErrMerge.
+	MergeError = merge.Error
+	// UnknownOperatorError says that Keyspace needs a merge operator, Operator,
+	// that Options.MergeOperators does not have: its data cannot be read without.
+	// It matches ErrUnknownOperator.
+	UnknownOperatorError = keyspace.UnknownOperatorError
+)
 
 // Corruptions returns every corruption that err tells of: Open reports all
 // damage it finds at once.
@@ -149,9 +171,7 @@ func Corruptions(err error) []*CorruptionError {
 		switch e := err.(type) {
 		case nil:
 		case *CorruptionError:
-			walk(e.err) // all that was found, of which e describes the first
-		case *base.CorruptionError:
-			out = append(out, publicCorruption(e, e))
+			out = append(out, e)
 		case interface{ Unwrap() []error }:
 			for _, inner := range e.Unwrap() {
 				walk(inner)
@@ -162,71 +182,4 @@ func Corruptions(err error) []*CorruptionError {
 	}
 	walk(err)
 	return out
-}
-
-func publicCorruption(e *base.CorruptionError, whole error) *CorruptionError {
-	return &CorruptionError{File: e.File, Offset: e.Offset, Kind: e.Kind, Lo: e.Lo, Hi: e.Hi, err: whole}
-}
-
-// public turns the engine's error types into the ones of this package; all
-// others pass. It is called where an error leaves the library.
-func public(err error) error {
-	if err == nil || err == base.ErrNotFound {
-		return err
-	}
-	var gap *feed.GapError
-	if errors.As(err, &gap) {
-		return &GapError{From: uint64(gap.From), Oldest: uint64(gap.Oldest), err: publicGap(gap)}
-	}
-	var damage *base.CorruptionError
-	if errors.As(err, &damage) {
-		return publicCorruption(damage, err)
-	}
-	var failed *merge.Error
-	if errors.As(err, &failed) {
-		return &MergeError{Operator: failed.Operator, Key: failed.Key, err: err}
-	}
-	var unknown *keyspace.UnknownOperatorError
-	if errors.As(err, &unknown) {
-		return &UnknownOperatorError{Operator: unknown.Operator, Keyspace: unknown.Keyspace, err: err}
-	}
-	var format *base.FormatError
-	if errors.As(err, &format) {
-		return &FormatError{File: format.File, Version: format.Version, Known: format.Known, err: err}
-	}
-	return err
-}
-
-// publicGap makes the damage behind a gap a public one.
-func publicGap(gap *feed.GapError) error {
-	var damage *base.CorruptionError
-	if errors.As(gap.Err, &damage) {
-		return publicCorruption(damage, gap)
-	}
-	return gap
-}
-
-func checkKey(key []byte) error {
-	if n := len(key); n > 0 && n <= MaxKeyBytes {
-		return nil
-	}
-	if len(key) == 0 {
-		return ErrEmptyKey
-	}
-	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
-}
-
-func checkValue(value []byte) error {
-	if len(value) <= MaxValueBytes {
-		return nil
-	}
-	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueBytes)
-}
-
-// checkBound checks a bound of a range; nil means that there is none.
-func checkBound(key []byte) error {
-	if len(key) <= MaxKeyBytes {
-		return nil
-	}
-	return fmt.Errorf("%w: bound of %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
 }

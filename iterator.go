@@ -2,8 +2,9 @@ package lightning
 
 import (
 	"iter"
+	"time"
 
-	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/base"
 )
 
 // IterOptions bound an iterator. The zero value means all keys.
@@ -37,43 +38,40 @@ type ScanOptions struct {
 // An Iterator is used by one goroutine at a time and must be closed. It holds
 // the files and memory that it shows.
 type Iterator struct {
-	inner  *view.Iterator // nil in a transaction
-	tx     *txIterator    // nil outside of one
-	prefix []byte         // of the keyspace
-	buf    []byte         // for the keys to seek to
+	rows   rows
+	prefix []byte // of the keyspace
+	buf    []byte // for the keys to seek to
+}
+
+// rows is what an Iterator walks: those of the engine or, in a transaction, those
+// with its writes over them. It is positioned with the engine's keys, while Key has
+// no prefix; key, value and expiry are nil or 0 where it stands on no row.
+type rows interface {
+	First() bool
+	Last() bool
+	SeekGE(key []byte) bool
+	SeekLT(key []byte) bool
+	Next() bool
+	Prev() bool
+	Valid() bool
+	Key() []byte
+	Value() []byte
+	Expiry() base.Instant
+	Err() error
+	Close() error
 }
 
 // First moves to the first row.
-func (it *Iterator) First() bool {
-	if it.tx != nil {
-		return it.tx.usable() && it.tx.cursor.First()
-	}
-	return it.inner.First()
-}
+func (it *Iterator) First() bool { return it.rows.First() }
 
 // Last moves to the last row.
-func (it *Iterator) Last() bool {
-	if it.tx != nil {
-		return it.tx.usable() && it.tx.cursor.Last()
-	}
-	return it.inner.Last()
-}
+func (it *Iterator) Last() bool { return it.rows.Last() }
 
 // SeekGE moves to the first row whose key is greater than or equal to key.
-func (it *Iterator) SeekGE(key []byte) bool {
-	if it.tx != nil {
-		return it.tx.usable() && it.tx.cursor.SeekGE(it.full(key))
-	}
-	return it.inner.SeekGE(it.full(key))
-}
+func (it *Iterator) SeekGE(key []byte) bool { return it.rows.SeekGE(it.full(key)) }
 
 // SeekLT moves to the last row whose key is less than key.
-func (it *Iterator) SeekLT(key []byte) bool {
-	if it.tx != nil {
-		return it.tx.usable() && it.tx.cursor.SeekLT(it.full(key))
-	}
-	return it.inner.SeekLT(it.full(key))
-}
+func (it *Iterator) SeekLT(key []byte) bool { return it.rows.SeekLT(it.full(key)) }
 
 func (it *Iterator) full(key []byte) []byte {
 	it.buf = append(append(it.buf[:0], it.prefix...), key...)
@@ -81,72 +79,34 @@ func (it *Iterator) full(key []byte) []byte {
 }
 
 // Next moves to the next row.
-func (it *Iterator) Next() bool {
-	if it.tx != nil {
-		return it.tx.usable() && it.tx.cursor.Next()
-	}
-	return it.inner.Next()
-}
+func (it *Iterator) Next() bool { return it.rows.Next() }
 
 // Prev moves to the previous row.
-func (it *Iterator) Prev() bool {
-	if it.tx != nil {
-		return it.tx.usable() && it.tx.cursor.Prev()
-	}
-	return it.inner.Prev()
-}
+func (it *Iterator) Prev() bool { return it.rows.Prev() }
 
 // Valid reports whether the iterator stands on a row.
-func (it *Iterator) Valid() bool {
-	if it.tx != nil {
-		return it.tx.valid()
-	}
-	return it.inner.Valid()
-}
+func (it *Iterator) Valid() bool { return it.rows.Valid() }
 
 // Key returns the key of the row, or nil. The slice is the iterator's and
 // valid until it moves or is closed.
-func (it *Iterator) Key() []byte {
-	if it.tx == nil {
-		return it.inner.Key()
-	}
-	if !it.tx.valid() {
-		return nil
-	}
-	return it.tx.cursor.Key()[len(it.prefix):]
-}
+func (it *Iterator) Key() []byte { return it.rows.Key() }
 
 // Value returns the value of the row, or nil. The slice is the iterator's and
 // valid until it moves or is closed.
-func (it *Iterator) Value() []byte {
-	if it.tx == nil {
-		return it.inner.Value()
-	}
-	if !it.tx.valid() {
-		return nil
-	}
-	return it.tx.cursor.Value()
-}
+func (it *Iterator) Value() []byte { return it.rows.Value() }
+
+// ExpiresAt returns when the row expires, the zero time if never.
+func (it *Iterator) ExpiresAt() time.Time { return asTime(it.rows.Expiry()) }
 
 // Err returns the error that stopped the iterator: a *CorruptionError where a
 // file is damaged, ErrClosed when the database was closed, ErrTxEnded when its
 // transaction was, ErrHandleClosed after Close; nil when it merely reached an
 // end.
-func (it *Iterator) Err() error {
-	if it.tx != nil {
-		return public(it.tx.failure())
-	}
-	return public(it.inner.Err())
-}
+func (it *Iterator) Err() error { return it.rows.Err() }
 
 // Close releases what the iterator holds and returns Err, so that a loop that
 // only checks Close sees every error. A second call returns ErrHandleClosed.
-func (it *Iterator) Close() error {
-	if it.tx != nil {
-		return public(it.tx.close())
-	}
-	return public(it.inner.Close())
-}
+func (it *Iterator) Close() error { return it.rows.Close() }
 
 // scan calls fn with the rows and closes the iterator.
 func (it *Iterator) scan(reverse bool, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {
@@ -155,11 +115,14 @@ func (it *Iterator) scan(reverse bool, fn func(rows iter.Seq2[[]byte, []byte]) e
 			err = closeErr
 		}
 	}()
-	return fn(it.rows(reverse))
+	if fn == nil {
+		return errNilFunction
+	}
+	return fn(it.sequence(reverse))
 }
 
-// rows is the range-over-func form of the iterator.
-func (it *Iterator) rows(reverse bool) iter.Seq2[[]byte, []byte] {
+// sequence is the range-over-func form of the iterator.
+func (it *Iterator) sequence(reverse bool) iter.Seq2[[]byte, []byte] {
 	start, step := it.First, it.Next
 	if reverse {
 		start, step = it.Last, it.Prev

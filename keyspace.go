@@ -3,9 +3,45 @@ package lightning
 import (
 	"context"
 	"iter"
+	"math"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/keyspace"
 )
+
+// Forever is the time to live of a key that never expires, also in a keyspace
+// whose keys do where the write does not say.
+const Forever = time.Duration(math.MaxInt64)
+
+// KeyspaceOptions are the options of a keyspace, kept with it.
+type KeyspaceOptions struct {
+	// Compression of its data blocks. DefaultCompression follows the database.
+	Compression Compression
+	// TTL is how long keys live that are written with Put: see DB.PutWithTTL.
+	// Zero: for ever.
+	TTL time.Duration
+	// Merge is the name of its merge operator; empty: it has none. Keys of a
+	// keyspace that has one do not expire.
+	Merge string
+}
+
+const maxKeyspaceNameBytes = 1024
+
+// settings translates the options, or says why they cannot be.
+func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
+	if o == nil {
+		return keyspace.Settings{}, nil
+	}
+	switch {
+	case o.Compression > Small:
+		return keyspace.Settings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
+	case o.TTL < 0:
+		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
+	case o.TTL > 0 && o.Merge != "":
+		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
+	}
+	return keyspace.Settings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
+}
 
 // Keyspace is a handle to a named keyspace: an independent range of keys in
 // the same database, log and commit order. It has the verbs of DB, which work
@@ -24,7 +60,12 @@ func newKeyspace(db *DB, info *keyspace.Info) *Keyspace {
 }
 
 // Name returns the keyspace's name.
-func (k *Keyspace) Name() string { return k.space.info.Name }
+func (k *Keyspace) Name() string {
+	if k.space.info == nil {
+		return "" // it came from no database
+	}
+	return k.space.info.Name
+}
 
 // Get is DB.Get in this keyspace.
 func (k *Keyspace) Get(key []byte) ([]byte, error) { return k.space.get(key) }
@@ -40,6 +81,9 @@ func (k *Keyspace) GetFunc(key []byte, fn func(value []byte) error) error {
 // Has is DB.Has in this keyspace.
 func (k *Keyspace) Has(key []byte) (bool, error) { return k.space.has(key) }
 
+// ExpiresAt is DB.ExpiresAt in this keyspace.
+func (k *Keyspace) ExpiresAt(key []byte) (time.Time, error) { return k.space.expiresAt(key) }
+
 // MultiGet is DB.MultiGet in this keyspace.
 func (k *Keyspace) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return k.space.multiGet(nil, keys, fn)
@@ -47,6 +91,21 @@ func (k *Keyspace) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 
 // Put is DB.Put in this keyspace.
 func (k *Keyspace) Put(key, value []byte) error { return k.space.put(key, value, k.space.durability) }
+
+// PutWithTTL is DB.PutWithTTL in this keyspace.
+func (k *Keyspace) PutWithTTL(key, value []byte, ttl time.Duration) error {
+	return k.space.putFor(key, value, ttl, k.space.durability)
+}
+
+// Merge applies an operand to key with the keyspace's merge operator, without
+// reading the key. Both slices are copied.
+func (k *Keyspace) Merge(key, operand []byte) error {
+	s := &k.space
+	if err := s.checkOperand(key, operand); err != nil {
+		return err
+	}
+	return s.engine.Commits().Merge(s.info, s.prefix, key, operand, s.durability)
+}
 
 // Delete is DB.Delete in this keyspace.
 func (k *Keyspace) Delete(key []byte) error { return k.space.delete(key, k.space.durability) }
@@ -62,8 +121,8 @@ func (k *Keyspace) NewBatch() *Batch { return newBatch(&k.space) }
 // Snapshot returns a view of the database at this moment whose verbs read this
 // keyspace.
 func (k *Keyspace) Snapshot() (*Snapshot, error) {
-	if k.space.info.Dropped() {
-		return nil, ErrKeyspaceDropped
+	if err := k.space.usable(); err != nil {
+		return nil, err
 	}
 	s, err := k.db.Snapshot()
 	if err != nil {

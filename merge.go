@@ -1,13 +1,6 @@
 package lightning
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/merge"
-	"github.com/lightningdb/lightning/internal/txn"
-)
+import "github.com/lightningdb/lightning/internal/merge"
 
 // The merge operators that every database has, for KeyspaceOptions.Merge.
 const (
@@ -50,147 +43,9 @@ type MergeOperator struct {
 	Combine func(dst []byte, operands [][]byte) ([]byte, bool)
 }
 
-var (
-	// ErrMerge matches every *MergeError.
-	ErrMerge = merge.ErrMerge
-	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
-	// keyspace never has one.
-	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
-	// ErrUnknownOperator matches every *UnknownOperatorError.
-	ErrUnknownOperator = keyspace.ErrUnknownOperator
-)
-
-// UnknownOperatorError says that a keyspace needs a merge operator that
-// Options.MergeOperators does not have: its data cannot be read without.
-type UnknownOperatorError struct {
-	Operator, Keyspace string
-	err                error
-}
-
-func (e *UnknownOperatorError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrUnknownOperator) true.
-func (e *UnknownOperatorError) Is(target error) bool { return target == ErrUnknownOperator }
-
-// MergeError says that operands could not be applied to a key. They are kept, and
-// the key cannot be read until it is overwritten or deleted.
-type MergeError struct {
-	Operator string
-	Key      []byte // with the prefix of its keyspace
-	err      error
-}
-
-func (e *MergeError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrMerge) true.
-func (e *MergeError) Is(target error) bool { return target == ErrMerge }
-
-// Unwrap returns what the operator has returned.
-func (e *MergeError) Unwrap() error { return e.err }
-
 // AppendSet appends the encoding of a set of byte strings to dst, as
 // MergeSetUnion takes and makes them. It sorts elements in place.
 func AppendSet(dst []byte, elements ...[]byte) []byte { return merge.AppendSet(dst, elements) }
 
 // DecodeSet returns the elements of a set, ascending. They alias it.
 func DecodeSet(set []byte) ([][]byte, error) { return merge.DecodeSet(nil, set) }
-
-// registry returns the operators as the engine takes them.
-func (o *Options) registry() (merge.Registry, error) {
-	var others []merge.Operator
-	for _, op := range o.MergeOperators {
-		others = append(others, merge.Operator(op))
-	}
-	r, err := merge.NewRegistry(others)
-	if err != nil {
-		return nil, &OptionError{Field: "MergeOperators", Value: err.Error(), Rule: "operators with names of their own"}
-	}
-	return r, nil
-}
-
-// checkOperand says why an operand cannot be merged in the space.
-func (s *space) checkOperand(key, operand []byte) error {
-	if err := s.check(key); err != nil {
-		return err
-	}
-	if err := checkValue(operand); err != nil {
-		return err
-	}
-	op := s.engine.MergeOperator(s.prefix)
-	if op == nil {
-		return ErrNoMergeOperator
-	}
-	if op.Check != nil {
-		if err := op.Check(operand); err != nil {
-			return fmt.Errorf("operand of %q: %w", op.Name, err)
-		}
-	}
-	return nil
-}
-
-// Merge applies an operand to key with the keyspace's merge operator, without
-// reading the key. Both slices are copied.
-func (k *Keyspace) Merge(key, operand []byte) error {
-	s := &k.space
-	if err := s.checkOperand(key, operand); err != nil {
-		return err
-	}
-	return public(s.engine.Commits().Merge(s.info, s.prefix, key, operand, s.durability))
-}
-
-// Merge adds the application of an operand to key, as Keyspace.Merge does.
-func (b *Batch) Merge(key, operand []byte) error {
-	if err := b.space.checkOperand(key, operand); err != nil {
-		return err
-	}
-	if err := b.inner.Merge(b.space.prefix, key, operand); err != nil {
-		return err
-	}
-	b.inner.Touch(b.space.info)
-	return nil
-}
-
-// Merge applies an operand to key, as Keyspace.Merge does. It does not count as
-// a read of the key: transactions that only merge into it do not conflict.
-func (tx *Tx) Merge(key, operand []byte) error {
-	if err := tx.writable(key); err != nil {
-		return err
-	}
-	if err := tx.space.checkOperand(key, operand); err != nil {
-		return err
-	}
-	full := tx.space.key(nil, key)
-	if err := tx.core.makeRoom(); err != nil {
-		return err
-	}
-	value, outcome, err := tx.core.writes.Get(full)
-	if err != nil {
-		return public(err)
-	}
-	switch outcome {
-	case txn.Untouched, txn.Merged:
-		tx.core.writes.Merge(full, operand)
-		return nil
-	case txn.Present:
-		if value == nil {
-			value = []byte{}
-		}
-	}
-	out, err := tx.space.engine.MergeOperator(full).Fold(nil, full, value, [][]byte{operand})
-	if err != nil {
-		return public(err)
-	}
-	tx.core.writes.Put(full, out)
-	return nil
-}
-
-// appendMerged appends what the transaction's operands make of a key. under is
-// its value without them, nil if it has none.
-func (tx *Tx) appendMerged(dst, full, under []byte) ([]byte, error) {
-	operands, err := tx.core.writes.Operands(nil, full)
-	if err != nil {
-		return dst, public(err)
-	}
-	dst, err = tx.space.engine.MergeOperator(full).Fold(dst, full, under, operands)
-	return dst, public(err)
-}

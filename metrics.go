@@ -96,7 +96,7 @@ type TransactionMetrics struct {
 
 // AbortRate returns the share of the commits that were refused with ErrConflict,
 // 0 to 1; 0 before the first one.
-func (m *TransactionMetrics) AbortRate() float64 {
+func (m TransactionMetrics) AbortRate() float64 {
 	if m.Conflicts == 0 {
 		return 0
 	}
@@ -124,7 +124,7 @@ type HealthMetrics struct {
 
 // WriteAmplification returns the bytes written to files and log for each byte
 // written to the log since Open; 0 before the first write.
-func (m *Metrics) WriteAmplification() float64 {
+func (m Metrics) WriteAmplification() float64 {
 	if m.Log.WrittenBytes == 0 {
 		return 0
 	}
@@ -133,7 +133,7 @@ func (m *Metrics) WriteAmplification() float64 {
 }
 
 // DiskBytes returns the size of all live tables.
-func (m *Metrics) DiskBytes() uint64 {
+func (m Metrics) DiskBytes() uint64 {
 	var n uint64
 	for _, l := range m.Levels {
 		n += l.SizeBytes
@@ -141,15 +141,13 @@ func (m *Metrics) DiskBytes() uint64 {
 	return n
 }
 
-// Metrics returns the current figures. It is cheap enough to be called every
-// second.
-func (db *DB) Metrics() Metrics {
-	e := db.engine.Metrics()
+// newMetrics translates the figures of the engine.
+func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 	m := Metrics{
 		VisibleSeq: uint64(e.VisibleSeq),
 		DurableSeq: uint64(e.DurableSeq),
 		Memory: MemoryMetrics{
-			BudgetBytes:      db.opts.MemoryBudget,
+			BudgetBytes:      budgetBytes,
 			OffHeapBytes:     e.OffHeapBytes,
 			OwnerBytes:       e.MemoryByOwner,
 			MemtableBytes:    e.MemtableBytes,
@@ -175,7 +173,7 @@ func (db *DB) Metrics() Metrics {
 		},
 		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
 		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
-		Health:       HealthMetrics{public(e.WriteErr), public(e.BackgroundErr), e.QuarantinedFiles, e.StallTime},
+		Health:       HealthMetrics{e.WriteErr, e.BackgroundErr, e.QuarantinedFiles, e.StallTime},
 	}
 	for _, l := range e.Levels {
 		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes, l.Expiring})

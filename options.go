@@ -12,6 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/session"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -245,6 +246,19 @@ func (o *Options) hotCacheBytes() int64 {
 	return min(o.MemoryBudget/16, 4<<20)
 }
 
+// registry returns the operators as the engine takes them.
+func (o *Options) registry() (merge.Registry, error) {
+	var others []merge.Operator
+	for _, op := range o.MergeOperators {
+		others = append(others, merge.Operator(op))
+	}
+	r, err := merge.NewRegistry(others)
+	if err != nil {
+		return nil, &OptionError{Field: "MergeOperators", Value: err.Error(), Rule: "operators with names of their own"}
+	}
+	return r, nil
+}
+
 // engineOptions translates to what the engine takes.
 func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 	return engine.Options{
@@ -269,6 +283,11 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		MustExist:    o.MustExist,
 		TrackHandles: o.Debug.TrackHandles,
 	}
+}
+
+// sessionConfig translates to what the manager of transactions takes.
+func (o *Options) sessionConfig() session.Config {
+	return session.Config{SpillBytes: int64(o.Tree.MemtableBytes), ReadOnly: o.ReadOnly, Logger: o.Logger}
 }
 
 func (d Durability) engine() commit.Durability {

@@ -18,7 +18,7 @@ type Snapshot struct {
 // are closed by closing either one.
 func (s *Snapshot) In(k *Keyspace) *Snapshot {
 	seen := s.space.in(k)
-	if !seen.foreign {
+	if seen.refusal == nil {
 		seen.info = nil // what was seen stays readable when it is dropped later
 	}
 	return &Snapshot{inner: s.inner, space: seen}
@@ -42,8 +42,7 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 		return dst, err
 	}
 	var stack [keyStackBytes]byte
-	dst, err := s.inner.AppendGet(dst, s.space.key(stack[:0], key))
-	return dst, public(err)
+	return s.inner.AppendGet(dst, s.space.key(stack[:0], key))
 }
 
 // GetFunc is DB.GetFunc as of the snapshot.
@@ -51,8 +50,11 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	if err := s.space.check(key); err != nil {
 		return err
 	}
+	if fn == nil {
+		return errNilFunction
+	}
 	var stack [keyStackBytes]byte
-	return public(s.inner.GetFunc(s.space.key(stack[:0], key), fn))
+	return s.inner.GetFunc(s.space.key(stack[:0], key), fn)
 }
 
 // Has is DB.Has as of the snapshot.
@@ -75,4 +77,4 @@ func (s *Snapshot) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 }
 
 // Close gives the snapshot up. A second call returns ErrHandleClosed.
-func (s *Snapshot) Close() error { return public(s.inner.Close()) }
+func (s *Snapshot) Close() error { return s.inner.Close() }

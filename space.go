@@ -3,7 +3,9 @@ package lightning
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"iter"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
@@ -20,24 +22,32 @@ type space struct {
 	info       *keyspace.Info // nil for the default keyspace
 	prefix     []byte
 	durability commit.Durability
-	// foreign marks a keyspace of another database that was asked for in this
-	// one: every use of it fails.
-	foreign bool
+	// refusal is what every use fails with, nil if none has to: the keyspace
+	// belongs to another database than the one it was asked for in, or is nil.
+	refusal error
 }
 
 // in returns the space of keyspace k for use with the database of s.
 func (s *space) in(k *Keyspace) space {
-	out := k.space
-	out.foreign = k.space.engine != s.engine
-	out.engine = s.engine
+	out := space{refusal: errNilKeyspace}
+	if k != nil {
+		out = k.space
+		if out.engine != s.engine {
+			out.refusal = ErrForeignKeyspace
+		}
+	}
+	out.engine, out.durability = s.engine, s.durability
 	return out
 }
 
-// usable says why the keyspace cannot be used, if it cannot.
+// usable says why the keyspace cannot be used, if it cannot. The engine is asked
+// whether it is closed; a database that was never opened has none.
 func (s *space) usable() error {
 	switch {
-	case s.foreign:
-		return ErrForeignKeyspace
+	case s.engine == nil:
+		return ErrClosed
+	case s.refusal != nil:
+		return s.refusal
 	case s.info != nil && s.info.Dropped():
 		return ErrKeyspaceDropped
 	}
@@ -53,10 +63,8 @@ func (s *space) key(buf, key []byte) []byte {
 }
 
 func (s *space) check(key []byte) error {
-	if s.info != nil {
-		if err := s.usable(); err != nil {
-			return err
-		}
+	if err := s.usable(); err != nil {
+		return err
 	}
 	return checkKey(key)
 }
@@ -74,16 +82,18 @@ func (s *space) appendGet(dst, key []byte) ([]byte, error) {
 		return dst, err
 	}
 	var stack [keyStackBytes]byte
-	dst, err := s.engine.Reads().AppendGet(dst, s.key(stack[:0], key))
-	return dst, public(err)
+	return s.engine.Reads().AppendGet(dst, s.key(stack[:0], key))
 }
 
 func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
+	if fn == nil {
+		return errNilFunction
+	}
 	var stack [keyStackBytes]byte
-	return public(s.engine.Reads().GetFunc(s.key(stack[:0], key), fn))
+	return s.engine.Reads().GetFunc(s.key(stack[:0], key), fn)
 }
 
 func (s *space) has(key []byte) (bool, error) {
@@ -99,6 +109,12 @@ func found(err error) (bool, error) {
 }
 
 func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	if fn == nil {
+		return errNilFunction
+	}
 	full := make([][]byte, len(keys))
 	for i, key := range keys {
 		if err := s.check(key); err != nil {
@@ -106,11 +122,10 @@ func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, valu
 		}
 		full[i] = s.key(nil, key)
 	}
-	report := func(i int, value []byte, err error) error { return fn(i, value, public(err)) }
 	if snap != nil {
-		return public(snap.MultiGet(full, report))
+		return snap.MultiGet(full, fn)
 	}
-	return public(s.engine.Reads().MultiGet(full, report))
+	return s.engine.Reads().MultiGet(full, fn)
 }
 
 func (s *space) put(key, value []byte, d commit.Durability) error {
@@ -126,16 +141,16 @@ func (s *space) put(key, value []byte, d commit.Durability) error {
 // set writes a value that expires, unless expiry is 0.
 func (s *space) set(key, value []byte, expiry base.Instant, d commit.Durability) error {
 	if expiry == 0 {
-		return public(s.engine.Commits().Set(s.info, s.prefix, key, value, d))
+		return s.engine.Commits().Set(s.info, s.prefix, key, value, d)
 	}
-	return public(s.engine.Commits().SetExpiring(s.info, s.prefix, key, value, expiry, d))
+	return s.engine.Commits().SetExpiring(s.info, s.prefix, key, value, expiry, d)
 }
 
 func (s *space) delete(key []byte, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
-	return public(s.engine.Commits().Delete(s.info, s.prefix, key, d))
+	return s.engine.Commits().Delete(s.info, s.prefix, key, d)
 }
 
 func (s *space) deleteRange(lo, hi []byte, d commit.Durability) error {
@@ -143,7 +158,7 @@ func (s *space) deleteRange(lo, hi []byte, d commit.Durability) error {
 	if err != nil || empty {
 		return err
 	}
-	return public(s.engine.Commits().DeleteRange(s.info, first, end, d))
+	return s.engine.Commits().DeleteRange(s.info, first, end, d)
 }
 
 // span translates a range of the user to one of the engine. A nil bound means
@@ -210,9 +225,9 @@ func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) 
 		it, err = s.engine.Reads().NewIterator(bounds)
 	}
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
-	return &Iterator{inner: it, prefix: s.prefix}, nil
+	return &Iterator{rows: it, prefix: s.prefix}, nil
 }
 
 func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
@@ -224,9 +239,120 @@ func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[
 }
 
 func (s *space) compact(ctx context.Context, lo, hi []byte) error {
+	if ctx == nil {
+		return errNilContext
+	}
 	first, end, empty, err := s.span(lo, hi)
 	if err != nil || empty {
 		return err
 	}
-	return public(s.engine.Compact(ctx, first, end))
+	return s.engine.Compact(ctx, first, end)
+}
+
+// checkOperand says why an operand cannot be merged in the space.
+func (s *space) checkOperand(key, operand []byte) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(operand); err != nil {
+		return err
+	}
+	op := s.engine.MergeOperator(s.prefix)
+	if op == nil {
+		return ErrNoMergeOperator
+	}
+	if op.Check != nil {
+		if err := op.Check(operand); err != nil {
+			return fmt.Errorf("operand of %q: %w", op.Name, err)
+		}
+	}
+	return nil
+}
+
+// defaultExpiry returns the instant at which a value of the space expires that
+// is written now without a word about it; 0 if never.
+func (s *space) defaultExpiry() base.Instant {
+	if s.info == nil || s.info.TTL == 0 {
+		return 0
+	}
+	return s.expiry(s.info.TTL)
+}
+
+// expiry returns the instant at which a value expires that is written now; 0 if
+// never.
+func (s *space) expiry(ttl time.Duration) base.Instant {
+	now := s.engine.Now()
+	if ttl == Forever || base.Instant(ttl) > base.InstantMax-now {
+		return 0
+	}
+	return now + base.Instant(ttl)
+}
+
+// checkTTL says why a value of the space cannot have a time to live.
+func (s *space) checkTTL(ttl time.Duration) error {
+	switch {
+	case ttl <= 0:
+		return fmt.Errorf("%w: %v", ErrTTL, ttl)
+	case s.info != nil && s.info.Merge != "" && ttl != Forever:
+		return fmt.Errorf("%w: %q", ErrNoExpiry, s.info.Name)
+	}
+	return nil
+}
+
+// putFor is put with a time to live.
+func (s *space) putFor(key, value []byte, ttl time.Duration, d commit.Durability) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	if err := s.checkTTL(ttl); err != nil {
+		return err
+	}
+	return s.set(key, value, s.expiry(ttl), d)
+}
+
+func (s *space) expiresAt(key []byte) (time.Time, error) {
+	if err := s.check(key); err != nil {
+		return time.Time{}, err
+	}
+	var stack [keyStackBytes]byte
+	expiry, err := s.engine.Reads().Expiry(s.key(stack[:0], key))
+	return asTime(expiry), err
+}
+
+// asTime returns an instant as the API has it: the zero time means never.
+func asTime(expiry base.Instant) time.Time {
+	if expiry == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(expiry))
+}
+
+// checkKey says why bytes cannot be a key.
+func checkKey(key []byte) error {
+	if n := len(key); n > 0 && n <= MaxKeyBytes {
+		return nil
+	}
+	if len(key) == 0 {
+		return ErrEmptyKey
+	}
+	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
+}
+
+// checkValue says why bytes cannot be a value.
+func checkValue(value []byte) error {
+	if len(value) <= MaxValueBytes {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueBytes)
+}
+
+// checkBound checks a bound of a range; nil means that there is none.
+func checkBound(key []byte) error {
+	if len(key) <= MaxKeyBytes {
+		return nil
+	}
+	return fmt.Errorf("%w: bound of %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
 }

@@ -2,19 +2,12 @@ package lightning
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/batch"
-	"github.com/lightningdb/lightning/internal/commit"
-	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/spill"
-	"github.com/lightningdb/lightning/internal/txn"
-	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/session"
 )
 
 // Isolation says what a transaction that writes is kept apart from.
@@ -57,6 +50,17 @@ type TxOptions struct {
 	LockTimeout time.Duration
 }
 
+// session translates the options, or says why they cannot be.
+func (o TxOptions) session() (session.Options, error) {
+	if o.Isolation > SnapshotIsolation {
+		return session.Options{}, &OptionError{Field: "Isolation", Value: o.Isolation.String(), Rule: "one of the constants"}
+	}
+	return session.Options{
+		ReadOnly: o.ReadOnly, FirstCommitterWins: o.Isolation == SnapshotIsolation,
+		Context: o.Context, LockTimeout: o.LockTimeout,
+	}, nil
+}
+
 // Tx is a transaction: reads show the database as it was when the transaction
 // began, with the transaction's own writes over it, and Commit makes all writes
 // take effect at once, or none.
@@ -67,125 +71,50 @@ type TxOptions struct {
 // Tree.MemtableBytes they go to files of its own. A Tx is used by one goroutine at
 // a time.
 type Tx struct {
-	core  *txCore
+	inner *session.Tx
 	space *space
 }
 
-// txCore is what the views of a transaction share.
-type txCore struct {
-	db      *DB
-	options TxOptions
-	snap    *view.Snapshot
-	writes  txn.Writes
-	reads   txn.Reads
-	cursors []*txn.Cursor // open ones
-	touched []*keyspace.Info
-	spill   *spill.Spill // what of writes is in files; nil: nothing
-	owner   *txn.Owner   // of locks; nil before the first
-	hasRead bool         // something that is not its own write
-	failure error        // the first one that ended a Range
-	// savepoints are those that can be used, in the order in which they were set.
-	savepoints    []savepoint
-	lastSavepoint int
-	ended         bool
-}
-
-// ErrTxEnded says that a transaction was committed or rolled back before.
-var ErrTxEnded = errors.New("transaction has ended")
-
-// ErrDeadlock says that a lock was refused, because its holder waits, perhaps
-// through others, for this transaction. It should be rolled back and run again.
-var ErrDeadlock = txn.ErrDeadlock
-
-// ErrLockTimeout says that a lock was not free within TxOptions.LockTimeout.
-var ErrLockTimeout = txn.ErrLockTimeout
-
-// ErrConflict is matched by every *ConflictError.
-var ErrConflict = txn.ErrConflict
-
-// ConflictError says why a transaction could not be committed: another commit
-// has changed what it read or, under SnapshotIsolation, what it wrote. Nothing
-// was written; the transaction can be run again, as DB.Update does.
-type ConflictError struct {
-	// Key is what was changed, or the begin of the range [Key, End) in which
-	// something was. End is nil where it is one key. Both have the prefix of
-	// their keyspace.
-	Key, End []byte
-	err      error
-}
-
-func (e *ConflictError) Error() string { return e.err.Error() }
-
-// Is makes errors.Is(err, ErrConflict) true.
-func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
-
-// Begin begins a transaction. See DB.Update and DB.View, which end it by
-// themselves.
-func (db *DB) Begin(o TxOptions) (*Tx, error) {
-	if o.Isolation > SnapshotIsolation {
-		return nil, &OptionError{Field: "Isolation", Value: o.Isolation.String(), Rule: "one of the constants"}
-	}
-	if db.opts.ReadOnly && !o.ReadOnly {
-		return nil, ErrReadOnly
-	}
-	if o.Context != nil && o.Context.Err() != nil {
-		return nil, context.Cause(o.Context)
-	}
-	snap, err := db.engine.Reads().Snapshot()
-	if err != nil {
-		return nil, public(err)
-	}
-	return &Tx{core: &txCore{db: db, options: o, snap: snap}, space: &db.space}, nil
-}
-
 // Options returns the options that the transaction was begun with.
-func (tx *Tx) Options() TxOptions { return tx.core.options }
+func (tx *Tx) Options() TxOptions {
+	o := tx.inner.Options()
+	options := TxOptions{ReadOnly: o.ReadOnly, Context: o.Context, LockTimeout: o.LockTimeout}
+	if o.FirstCommitterWins {
+		options.Isolation = SnapshotIsolation
+	}
+	return options
+}
 
 // In returns a view of the transaction that reads and writes the keyspace k.
 // All views of a transaction are the same transaction. Through a keyspace of
 // another database every verb fails with ErrForeignKeyspace.
 func (tx *Tx) In(k *Keyspace) *Tx {
 	s := tx.space.in(k)
-	return &Tx{core: tx.core, space: &s}
+	return &Tx{inner: tx.inner, space: &s}
 }
 
-// usable says why the transaction cannot be used, if it cannot.
-func (c *txCore) usable() error {
-	if c.ended {
-		return ErrTxEnded
-	}
-	if ctx := c.options.Context; ctx != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// check says why a key cannot be read or written, and notes its keyspace: a
-// transaction does not commit if one that it used was dropped meanwhile.
-func (tx *Tx) check(key []byte) error {
-	if err := tx.core.usable(); err != nil {
+// readable says why a key cannot be read, if it cannot.
+func (tx *Tx) readable(key []byte) error {
+	if err := tx.inner.Usable(); err != nil {
 		return err
 	}
-	if err := tx.space.check(key); err != nil {
+	return tx.space.check(key)
+}
+
+// writable says why a key cannot be written, if it cannot.
+func (tx *Tx) writable(key []byte) error {
+	if err := tx.inner.Writable(); err != nil {
 		return err
 	}
-	tx.touch()
-	return nil
+	return tx.space.check(key)
 }
 
-func (tx *Tx) touch() {
-	info := tx.space.info
-	if info != nil && !slices.Contains(tx.core.touched, info) {
-		tx.core.touched = append(tx.core.touched, info)
+// writableSpan is writable for a range, which it translates as space.span does.
+func (tx *Tx) writableSpan(lo, hi []byte) (first, end []byte, empty bool, err error) {
+	if err := tx.inner.Writable(); err != nil {
+		return nil, nil, false, err
 	}
-}
-
-// tracked returns where reads are noted; nil if nobody will ask.
-func (c *txCore) tracked() *txn.Reads {
-	if c.options.ReadOnly || c.options.Isolation == SnapshotIsolation {
-		return nil
-	}
-	return &c.reads
+	return tx.space.span(lo, hi)
 }
 
 // Get returns the value of key in a slice that belongs to the caller, or
@@ -200,60 +129,17 @@ func (tx *Tx) Get(key []byte) ([]byte, error) {
 
 // AppendGet appends the value of key to dst, as DB.AppendGet does.
 func (tx *Tx) AppendGet(dst, key []byte) ([]byte, error) {
-	if err := tx.check(key); err != nil {
+	if err := tx.readable(key); err != nil {
 		return dst, err
 	}
 	var stack [keyStackBytes]byte
-	full := tx.space.key(stack[:0], key)
-	value, outcome, err := tx.core.writes.Get(full)
-	if err != nil {
-		return dst, public(err)
-	}
-	switch outcome {
-	case txn.Present:
-		return append(dst, value...), nil
-	case txn.Deleted:
-		return dst, ErrNotFound
-	case txn.Merged:
-		under, err := tx.core.read([]byte{}, full)
-		if err == ErrNotFound {
-			under = nil
-		} else if err != nil {
-			return dst, public(err)
-		}
-		return tx.appendMerged(dst, full, under)
-	}
-	dst, err = tx.core.read(dst, full)
-	return dst, public(err)
-}
-
-// read appends the value of an internal key under the transaction's own writes,
-// and notes that it was read.
-func (c *txCore) read(dst, full []byte) ([]byte, error) {
-	c.hasRead = true
-	reads := c.tracked()
-	if reads != nil {
-		reads.AddPoint(full)
-	}
-	dst, expiry, err := c.snap.AppendGetExpiry(dst, full)
-	if expiry != 0 && reads != nil {
-		reads.AddExpiry(full, expiry)
-	}
-	return dst, err
+	return tx.inner.AppendGet(dst, tx.space.info, tx.space.key(stack[:0], key))
 }
 
 // Has reports whether key has a value.
 func (tx *Tx) Has(key []byte) (bool, error) {
 	_, err := tx.AppendGet(nil, key)
 	return found(err)
-}
-
-// writable is check for writes.
-func (tx *Tx) writable(key []byte) error {
-	if tx.core.options.ReadOnly {
-		return ErrReadOnly
-	}
-	return tx.check(key)
 }
 
 // Put sets the value of key. Both slices are copied.
@@ -264,8 +150,39 @@ func (tx *Tx) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {
 		return err
 	}
+	return tx.put(key, value, tx.space.defaultExpiry())
+}
+
+// PutWithTTL sets the value of key for some time, as DB.PutWithTTL does. The time
+// runs from this call.
+func (tx *Tx) PutWithTTL(key, value []byte, ttl time.Duration) error {
+	if err := tx.writable(key); err != nil {
+		return err
+	}
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	if err := tx.space.checkTTL(ttl); err != nil {
+		return err
+	}
+	return tx.put(key, value, tx.space.expiry(ttl))
+}
+
+func (tx *Tx) put(key, value []byte, expiry base.Instant) error {
 	var stack [keyStackBytes]byte
-	return tx.put(tx.space.key(stack[:0], key), value, tx.space.defaultExpiry())
+	return tx.inner.Put(tx.space.info, tx.space.key(stack[:0], key), value, expiry)
+}
+
+// Merge applies an operand to key, as Keyspace.Merge does. It does not count as
+// a read of the key: transactions that only merge into it do not conflict.
+func (tx *Tx) Merge(key, operand []byte) error {
+	if err := tx.writable(key); err != nil {
+		return err
+	}
+	if err := tx.space.checkOperand(key, operand); err != nil {
+		return err
+	}
+	return tx.inner.Merge(tx.space.info, tx.space.key(nil, key), operand)
 }
 
 // Delete removes key. Deleting a key that does not exist is no error.
@@ -273,12 +190,8 @@ func (tx *Tx) Delete(key []byte) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	if err := tx.core.makeRoom(); err != nil {
-		return err
-	}
 	var stack [keyStackBytes]byte
-	tx.core.writes.Delete(tx.space.key(stack[:0], key))
-	return nil
+	return tx.inner.Delete(tx.space.info, tx.space.key(stack[:0], key))
 }
 
 // DeleteRange removes all keys in [lo, hi), in constant time however many there
@@ -288,23 +201,37 @@ func (tx *Tx) DeleteRange(lo, hi []byte) error {
 	if err != nil || empty {
 		return err
 	}
-	tx.core.writes.DeleteRange(first, end)
-	return nil
+	return tx.inner.DeleteRange(tx.space.info, first, end)
 }
 
-// writableSpan is writable for a range, which it translates as space.span does.
-func (tx *Tx) writableSpan(lo, hi []byte) (first, end []byte, empty bool, err error) {
-	if tx.core.options.ReadOnly {
-		return nil, nil, false, ErrReadOnly
+// GetForUpdate locks key until the transaction ends, and returns its value as
+// Get does. Where many transactions change the same keys, waiting for the lock
+// costs less than conflicts do. It waits for others that hold the lock, in the
+// order in which they came; if that would never end it fails with ErrDeadlock.
+//
+// A lock keeps out only transactions that ask for it: a write without one can
+// still make the commit fail with ErrConflict. What is read is the newest state:
+// the transaction's view moves on to it if nothing that was read before has
+// changed. If something has, it fails with ErrConflict here already.
+func (tx *Tx) GetForUpdate(key []byte) ([]byte, error) {
+	if err := tx.writable(key); err != nil {
+		return nil, err
 	}
-	if err := tx.core.usable(); err != nil {
-		return nil, nil, false, err
+	full := tx.space.key(nil, key)
+	if err := tx.inner.Lock(tx.space.info, full, base.Successor(nil, full)); err != nil {
+		return nil, err
 	}
-	first, end, empty, err = tx.space.span(lo, hi)
-	if err == nil && !empty {
-		tx.touch()
+	return tx.Get(key)
+}
+
+// LockRange locks all keys in [lo, hi), absent ones included; nil for a bound
+// means that there is none. See GetForUpdate.
+func (tx *Tx) LockRange(lo, hi []byte) error {
+	first, end, empty, err := tx.writableSpan(lo, hi)
+	if err != nil || empty {
+		return err
 	}
-	return first, end, empty, err
+	return tx.inner.Lock(tx.space.info, first, end)
 }
 
 // Iterator returns an iterator over the keyspace as the transaction sees it
@@ -312,30 +239,18 @@ func (tx *Tx) writableSpan(lo, hi []byte) (first, end []byte, empty bool, err er
 // number of iterators may be open, and must be closed; those that are still
 // open when the transaction ends answer ErrTxEnded.
 func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
-	if err := tx.core.usable(); err != nil {
+	if err := tx.inner.Usable(); err != nil {
 		return nil, err
 	}
 	bounds, err := tx.space.bounds(o)
 	if err != nil {
 		return nil, err
 	}
-	tx.touch()
-	bounds.PrefixBytes = 0
-	rows, err := tx.core.snap.NewIterator(bounds)
+	it, err := tx.inner.Iterator(tx.space.info, bounds)
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
-	c, err := txn.NewCursor(txn.Scope{
-		Rows: rows, Lower: bounds.Lower, Upper: bounds.Upper, Reads: tx.core.tracked(),
-		Expires: tx.core.snap.Expires(), Operators: tx.space.engine,
-	}, &tx.core.writes)
-	if err != nil {
-		_ = rows.Close() // just opened
-		return nil, public(err)
-	}
-	tx.core.hasRead = true
-	tx.core.cursors = append(tx.core.cursors, c)
-	return &Iterator{tx: &txIterator{core: tx.core, cursor: c}, prefix: tx.space.prefix}, nil
+	return &Iterator{rows: it, prefix: tx.space.prefix}, nil
 }
 
 // Scan calls fn with the rows of a range, as DB.Scan does.
@@ -362,122 +277,31 @@ func (tx *Tx) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 			rows(yield)
 			return nil
 		})
-		if tx.core.failure == nil {
-			tx.core.failure = err
-		}
+		tx.inner.NoteFailure(err)
 	}
 }
-
-// txIterator is the part of an Iterator that belongs to a transaction.
-type txIterator struct {
-	core   *txCore
-	cursor *txn.Cursor // nil once closed
-	err    error
-}
-
-// usable reports whether the iterator can be moved, and notes why not.
-func (it *txIterator) usable() bool {
-	switch {
-	case it.cursor == nil:
-		it.err = base.ErrInvalidHandle
-	case it.core.usable() != nil:
-		it.err = it.core.usable()
-	default:
-		return true
-	}
-	return false
-}
-
-func (it *txIterator) valid() bool { return it.cursor != nil && it.err == nil && it.cursor.Valid() }
-
-func (it *txIterator) failure() error {
-	if it.err != nil || it.cursor == nil {
-		return it.err
-	}
-	return it.cursor.Err()
-}
-
-func (it *txIterator) close() error {
-	if it.cursor == nil {
-		return base.ErrInvalidHandle
-	}
-	err := it.failure()
-	c := it.cursor
-	it.cursor = nil
-	it.core.cursors = slices.DeleteFunc(it.core.cursors, func(o *txn.Cursor) bool { return o == c })
-	if closeErr := c.Close(); err == nil {
-		err = closeErr
-	}
-	return err
-}
-
-// ErrSavepoint says that a savepoint was given up: by Release of it or of an
-// earlier one, or by going back to an earlier one.
-var ErrSavepoint = errors.New("savepoint was given up")
 
 // Savepoint is a place in a transaction to come back to.
-type Savepoint struct {
-	core *txCore
-	savepoint
-	index int // in txCore.savepoints, if it is there
-}
-
-type savepoint struct {
-	step txn.Step
-	id   int
-}
+type Savepoint struct{ inner session.Savepoint }
 
 // Savepoint returns the present place.
-func (tx *Tx) Savepoint() Savepoint {
-	c := tx.core
-	c.lastSavepoint++
-	s := savepoint{step: c.writes.Step(), id: c.lastSavepoint}
-	c.savepoints = append(c.savepoints, s)
-	return Savepoint{core: c, savepoint: s, index: len(c.savepoints) - 1}
-}
+func (tx *Tx) Savepoint() Savepoint { return Savepoint{tx.inner.Savepoint()} }
 
 // RollbackTo takes back all that the transaction has written since the
 // savepoint, which can be used again; those that were set later are given up.
 // What was read since then counts as read.
-func (tx *Tx) RollbackTo(s Savepoint) error {
-	if err := tx.core.knows(s); err != nil {
-		return err
-	}
-	tx.core.savepoints = tx.core.savepoints[:s.index+1]
-	tx.core.writes.TakeBack(s.step)
-	return nil
-}
+func (tx *Tx) RollbackTo(s Savepoint) error { return tx.inner.RollbackTo(s.inner) }
 
 // Release gives a savepoint up, with those that were set after it: what was
 // written since stays part of the transaction, and RollbackTo refuses them from
 // then on.
-func (tx *Tx) Release(s Savepoint) error {
-	if err := tx.core.knows(s); err != nil {
-		return err
-	}
-	tx.core.savepoints = tx.core.savepoints[:s.index]
-	return nil
-}
-
-// knows says why a savepoint cannot be used, if it cannot.
-func (c *txCore) knows(s Savepoint) error {
-	if err := c.usable(); err != nil {
-		return err
-	}
-	if s.core != c {
-		return errors.New("savepoint belongs to another transaction")
-	}
-	if s.index >= len(c.savepoints) || c.savepoints[s.index] != s.savepoint {
-		return ErrSavepoint
-	}
-	return nil
-}
+func (tx *Tx) Release(s Savepoint) error { return tx.inner.Release(s.inner) }
 
 // Commit makes the writes take effect, with the database's durability, and ends
 // the transaction. When another commit has changed what it depends on, it
 // returns a *ConflictError, and nothing is written. Once Commit has begun to
 // write it is not cancelled by the context: its answer says what happened.
-func (tx *Tx) Commit() error { return tx.commit(tx.core.db.space.durability) }
+func (tx *Tx) Commit() error { return tx.inner.Commit(tx.space.durability) }
 
 // CommitWith commits with a durability of its own. A transaction that went to files
 // is on stable storage in any case.
@@ -485,92 +309,9 @@ func (tx *Tx) CommitWith(d Durability) error {
 	if d > Async {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}
 	}
-	return tx.commit(d.engine())
-}
-
-func (tx *Tx) commit(d commit.Durability) error {
-	c := tx.core
-	if err := c.usable(); err != nil {
-		if !c.ended {
-			c.end()
-		}
-		return err
-	}
-	defer c.end()
-	if c.failure != nil {
-		return c.failure
-	}
-	if c.spill != nil {
-		return c.commitSpilled()
-	}
-	if c.options.ReadOnly || c.writes.Len() == 0 {
-		return nil // it is serialized where it has read
-	}
-	batch, err := c.batch()
-	if err != nil {
-		return public(err)
-	}
-	return publicConflict(c.db.engine.CommitTx(batch, d, c.claim()))
-}
-
-// batch returns the writes as the engine takes them.
-func (c *txCore) batch() (*batch.Batch, error) {
-	b := new(batch.Batch)
-	for _, info := range c.touched {
-		b.Touch(info)
-	}
-	return b, c.writes.Replay(batchSink{b})
-}
-
-// batchSink writes internal keys to a batch.
-type batchSink struct{ *batch.Batch }
-
-func (s batchSink) Put(key, value []byte) error { return s.Set(nil, key, value) }
-func (s batchSink) PutExpiring(key, value []byte, expiry base.Instant) error {
-	return s.SetExpiring(nil, key, value, expiry)
-}
-func (s batchSink) Merge(key, operand []byte) error { return s.Batch.Merge(nil, key, operand) }
-func (s batchSink) Delete(key []byte) error         { return s.Batch.Delete(nil, key) }
-
-// claim returns what must not have changed.
-func (c *txCore) claim() *view.ReadSet {
-	if c.options.Isolation == SnapshotIsolation {
-		c.writes.Each(c.reads.AddPoint, c.reads.AddSpan)
-	}
-	for _, cursor := range c.cursors {
-		cursor.Flush()
-	}
-	if c.reads.Empty() {
-		return nil
-	}
-	c.reads.Freeze()
-	return &view.ReadSet{Since: c.snap.Seq(), Reads: &c.reads}
-}
-
-func publicConflict(err error) error {
-	var conflict *txn.ConflictError
-	if errors.As(err, &conflict) {
-		return &ConflictError{Key: conflict.Key, End: conflict.End, err: err}
-	}
-	return public(err)
+	return tx.inner.Commit(d.engine())
 }
 
 // Rollback ends the transaction and drops its writes. A second call, or one
 // after Commit, does nothing, so that it can be deferred.
-func (tx *Tx) Rollback() {
-	if !tx.core.ended {
-		tx.core.end()
-	}
-}
-
-func (c *txCore) end() {
-	c.ended = true
-	if c.spill != nil {
-		c.spill.Drop()
-	}
-	_ = c.snap.Close() // open until now
-	if c.owner != nil {
-		c.db.locks.Release(c.owner)
-	}
-	c.writes, c.reads = txn.Writes{}, txn.Reads{}
-}
+func (tx *Tx) Rollback() { tx.inner.Rollback() }

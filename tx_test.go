@@ -641,15 +641,3 @@ func TestTxRange(t *testing.T) {
 		wantErr(t, err, lightning.ErrInvalidRange)
 	}
 }
-
-func TestAbortRate(t *testing.T) {
-	for _, c := range []struct {
-		commits, conflicts int64
-		want               float64
-	}{{0, 0, 0}, {5, 0, 0}, {3, 1, 0.25}, {0, 2, 1}} {
-		m := lightning.TransactionMetrics{Commits: c.commits, Conflicts: c.conflicts}
-		if got := m.AbortRate(); got != c.want {
-			t.Errorf("%d commits, %d conflicts: %v, want %v", c.commits, c.conflicts, got, c.want)
-		}
-	}
-}

@@ -1,7 +1,8 @@
 // Package arch holds no code: its tests prove the shape of the repository.
 //
 //   - Every package has a tier, and imports go strictly downwards.
-//   - The public package stays small and mentions no internal type.
+//   - The public package stays small and mentions no internal type. Methods stand
+//     in the file of their type there.
 //   - Calls that have no place in a library, or belong behind a seam, are made
 //     only where they belong.
 //   - Files and functions stay short enough to read.

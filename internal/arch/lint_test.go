@@ -174,6 +174,63 @@ func TestPublicPackageIsSmall(t *testing.T) {
 	}
 }
 
+func TestMethodsStandWithTheirTypes(t *testing.T) {
+	for _, finding := range checkMethods(repository(t)) {
+		t.Error(finding)
+	}
+}
+
+// checkMethods finds methods of the root package in another file than their type:
+// what can be done with a type is then read in one place.
+func checkMethods(sources []*source) []string {
+	declared := map[string]string{} // type -> file
+	ours := slices.DeleteFunc(slices.Clone(sources), func(s *source) bool { return s.pkg != "." || s.test })
+	for _, s := range ours {
+		for _, declaration := range s.syntax.Decls {
+			if general, ok := declaration.(*ast.GenDecl); ok {
+				for _, spec := range general.Specs {
+					if spec, ok := spec.(*ast.TypeSpec); ok {
+						declared[spec.Name.Name] = s.name
+					}
+				}
+			}
+		}
+	}
+	var findings []string
+	for _, s := range ours {
+		for _, declaration := range s.syntax.Decls {
+			method, ok := declaration.(*ast.FuncDecl)
+			if !ok || method.Recv == nil {
+				continue
+			}
+			receiver := method.Recv.List[0].Type
+			if pointer, ok := receiver.(*ast.StarExpr); ok {
+				receiver = pointer.X
+			}
+			if name, ok := receiver.(*ast.Ident); ok && declared[name.Name] != s.name {
+				findings = append(findings, fmt.Sprintf("%s:%d: method %s of %s: its place is in %s",
+					s.name, s.line(method.Pos()), method.Name.Name, name.Name, declared[name.Name]))
+			}
+		}
+	}
+	return findings
+}
+
+// TestMethodsCatchesStrays moves a method away.
+func TestMethodsCatchesStrays(t *testing.T) {
+	texts := map[string]string{
+		"a.go": "package a\ntype t struct{}\nfunc (*t) at() {}\nfunc (t) too() {}",
+		"b.go": "package a\nfunc f() {}\n",
+	}
+	expectFindings(t, "at home", checkMethods(parseAll(t, texts)), "")
+	texts["b.go"] += "func (*t) astray() {}"
+	expectFindings(t, "astray", checkMethods(parseAll(t, texts)), "b.go:3: method astray of t: its place is in a.go")
+	texts["c_test.go"] = "package a\nfunc (*t) tested() {}"
+	texts["internal/a/a.go"] = "package a\ntype u struct{}"
+	texts["internal/a/b.go"] = "package a\nfunc (u) elsewhere() {}"
+	expectFindings(t, "others", checkMethods(parseAll(t, texts)), "b.go:3: ")
+}
+
 // TestLintCatchesBadCode breaks each rule once.
 func TestLintCatchesBadCode(t *testing.T) {
 	long := "package p\nfunc f() {" + strings.Repeat("\n_ = 0", maxFunctionLines-1) + "\n}\n"

@@ -59,24 +59,25 @@ func tiers() map[string]int {
 		"internal/segments": 7,
 		"internal/writer":   8,
 		"internal/engine":   9,
+		"internal/session":  10,
 
-		".": 10,
+		".": 11,
 
-		"table": 11,
+		"table": 12,
 
 		"internal/model":          0,
 		"internal/torture/ledger": 0,
-		"internal/torture/script": 11,
+		"internal/torture/script": 12,
 
-		"internal/torture/crash":     12,
-		"internal/torture/damage":    12,
-		"internal/torture/fault":     12,
-		"internal/torture/linear":    12,
-		"internal/torture/metamorph": 12,
-		"internal/torture/process":   12,
-		"internal/torture/serial":    12,
+		"internal/torture/crash":     13,
+		"internal/torture/damage":    13,
+		"internal/torture/fault":     13,
+		"internal/torture/linear":    13,
+		"internal/torture/metamorph": 13,
+		"internal/torture/process":   13,
+		"internal/torture/serial":    13,
 
-		"internal/torture": 13,
+		"internal/torture": 14,
 
 		"internal/arch":           testOnly,
 		"internal/torture/mutant": testOnly,

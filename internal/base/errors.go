@@ -19,15 +19,17 @@ var (
 )
 
 // CorruptionError says that stored bytes are not what was written: in which
-// file, where, and what is wrong with them. It matches ErrCorrupted under
-// errors.Is.
+// file, where, and what is wrong with them. Reads that do not need those bytes go
+// on working. It matches ErrCorrupted under errors.Is.
 type CorruptionError struct {
-	File   string // base name of the file
-	Offset int64  // of the damaged piece; -1 where it is the whole file
+	File   string // base name of the damaged file
+	Offset int64  // where the damaged piece begins; -1 where it is the whole file
 	Length int64  // bytes of the damaged piece; 0 where unknown
 	Kind   string // what the piece is: "data block", "wal group", "missing file"
-	Lo, Hi []byte // internal key range [Lo, Hi) that is affected; nil where unknown
-	Err    error  // the finding, e.g. "checksum mismatch"
+	// Lo and Hi bound the stored keys that are affected, [Lo, Hi), each with the
+	// prefix of its keyspace; nil where unknown.
+	Lo, Hi []byte
+	Err    error // the finding, e.g. "checksum mismatch"
 }
 
 func (e *CorruptionError) Error() string {
@@ -40,10 +42,11 @@ func (e *CorruptionError) Error() string {
 // Is makes errors.Is(err, ErrCorrupted) true.
 func (e *CorruptionError) Is(target error) bool { return target == ErrCorrupted }
 
+// Unwrap returns the finding.
 func (e *CorruptionError) Unwrap() error { return e.Err }
 
 // FormatError says that a file was written in a format that this version of
-// the code does not know.
+// the code does not know: a newer version has to open it.
 type FormatError struct {
 	File    string
 	Version uint32 // needed to read the file

@@ -72,7 +72,7 @@ func mustReadFeed(t testing.TB, db *DB, from base.SeqNum) []string {
 func expectGap(t testing.TB, err error, from, oldest base.SeqNum) {
 	t.Helper()
 	var gap *feed.GapError
-	if !errors.As(err, &gap) || gap.From != from || gap.Oldest != oldest {
+	if !errors.As(err, &gap) || gap.From != uint64(from) || gap.Oldest != uint64(oldest) {
 		t.Fatalf("got %v, want a gap from %d to %d", err, from, oldest)
 	}
 }

@@ -260,12 +260,12 @@ func judgeDamage(t *testing.T, fs *memfs.FS, name string, damaged []byte, want [
 		if !errors.As(err, &gap) || !errors.As(err, &damage) || damage.File != name {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if gap.From != from+base.SeqNum(len(lines)) || gap.Oldest <= gap.From {
+		if gap.From != uint64(from)+uint64(len(lines)) || gap.Oldest <= gap.From {
 			t.Fatalf("%s: after %d commits from %d: %v", what, len(lines), from, err)
 		}
 		*reported++
 		got = append(got, want[gap.From-1:gap.Oldest-1]...) // which we are told is missing
-		from = gap.Oldest
+		from = base.SeqNum(gap.Oldest)
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("%s: %d commits, want %d", what, len(got), len(want))

@@ -197,11 +197,11 @@ func (a *Archive) find(seq base.SeqNum) (segmentInfo, *GapError) {
 	if i >= 0 && (a.segments[i].open || a.segments[i].extent.Last >= seq) {
 		return a.segments[i], nil
 	}
-	gap := &GapError{From: seq, Oldest: a.openedSeq + 1}
-	newest := base.FileNum(math.MaxUint64)
+	oldest, newest := a.openedSeq+1, base.FileNum(math.MaxUint64)
 	if next < len(a.segments) {
-		gap.Oldest, newest = a.segments[next].extent.First, a.segments[next].num
+		oldest, newest = a.segments[next].extent.First, a.segments[next].num
 	}
+	gap := newGap(seq, oldest, nil)
 	for _, l := range a.lost {
 		if l.num < newest && (i < 0 || l.num >= a.segments[i].num) {
 			gap.Err = l.err

@@ -28,10 +28,17 @@ var (
 )
 
 // GapError says that changes from number From on cannot be had, up to Oldest,
-// where a feed can begin again. It matches ErrGap.
+// where a feed can begin again. Everything before From was delivered. It matches
+// ErrGap, and what it wraps.
 type GapError struct {
-	From, Oldest base.SeqNum
-	Err          error // the damage that is the reason; nil where retention is
+	From   uint64 // the first write that is missing
+	Oldest uint64 // the next one that is there, or that will be
+	Err    error  // the damage that is the reason; nil where retention is
+}
+
+// newGap returns the gap that a feed which wants a number finds before another one.
+func newGap(from, oldest base.SeqNum, damage error) *GapError {
+	return &GapError{From: uint64(from), Oldest: uint64(oldest), Err: damage}
 }
 
 func (e *GapError) Error() string {
@@ -45,6 +52,7 @@ func (e *GapError) Error() string {
 // Is makes errors.Is(err, ErrGap) true.
 func (e *GapError) Is(target error) bool { return target == ErrGap }
 
+// Unwrap returns the damage that is the reason, if it is.
 func (e *GapError) Unwrap() error { return e.Err }
 
 // Feed reads the commits of a database in order, from the files of the log:
@@ -121,7 +129,7 @@ func (f *Feed) Next(ctx context.Context) (*Commit, error) {
 			continue
 		}
 		if err := f.split(); err != nil {
-			return nil, &GapError{f.next, f.group.Last + 1, err}
+			return nil, newGap(f.next, f.group.Last+1, err)
 		}
 		if f.next <= f.commit.Last {
 			f.next = f.commit.Last + 1
@@ -185,7 +193,7 @@ func (f *Feed) ingested() error {
 	if f.next > last || f.next <= f.archive.Horizon() {
 		return nil
 	}
-	return &GapError{From: f.next, Oldest: last + 1}
+	return newGap(f.next, last+1, nil)
 }
 
 // awaitDurable gives others some time to sync the log, and does it then.
@@ -236,11 +244,11 @@ func (f *Feed) readGroup() error {
 	case err != nil:
 		return err
 	case !ok && f.cur.AtEnd() && f.next <= f.archive.cfg.IngestedSeq():
-		return &GapError{From: f.next, Oldest: f.behind(&s)}
+		return newGap(f.next, f.behind(&s), nil)
 	case !ok:
 		return f.damaged(&s, limit)
 	case g.First > f.next:
-		return &GapError{From: f.next, Oldest: g.First}
+		return newGap(f.next, g.First, nil)
 	case g.Last >= f.next:
 		f.group, f.rest, f.first = g, g.Payload, g.First
 	}
@@ -274,7 +282,7 @@ func (f *Feed) enter(s *segmentInfo) (ok bool, err error) {
 	case !errors.As(err, &damage):
 		return false, err
 	}
-	return false, &GapError{f.next, f.behind(s), err}
+	return false, newGap(f.next, f.behind(s), err)
 }
 
 // behind is the first number that is not in a segment.
@@ -302,7 +310,7 @@ func (f *Feed) damaged(s *segmentInfo, limit wal.Position) error {
 	if ok && first <= f.next {
 		return nil
 	}
-	return &GapError{f.next, first, finding}
+	return newGap(f.next, first, finding)
 }
 
 // explain turns an error of reading into the gap that it is, where the segment

@@ -41,12 +41,12 @@ func For(o Operators, key []byte) *Operator {
 // ErrMerge is matched by every *Error.
 var ErrMerge = errors.New("merge failed")
 
-// Error says that operands could not be applied to a key. The operands are kept:
-// the key can be read again when it was overwritten.
+// Error says that operands could not be applied to a key. They are kept, and the
+// key cannot be read until it is overwritten or deleted.
 type Error struct {
-	Operator string
+	Operator string // its name
 	Key      []byte // with the prefix of its keyspace
-	Err      error
+	Err      error  // what the operator has returned
 }
 
 func (e *Error) Error() string {
@@ -56,6 +56,7 @@ func (e *Error) Error() string {
 // Is makes errors.Is(err, ErrMerge) true.
 func (e *Error) Is(target error) bool { return target == ErrMerge }
 
+// Unwrap returns what the operator has returned.
 func (e *Error) Unwrap() error { return e.Err }
 
 var errNoOperator = errors.New("the keyspace has no merge operator")

@@ -8,11 +8,13 @@ import (
 // ErrConflict is matched by every *ConflictError.
 var ErrConflict = errors.New("transaction conflict")
 
-// ConflictError says that a transaction cannot be committed, because another
-// one has changed what it read, or, under snapshot isolation, what it wrote.
+// ConflictError says why a transaction could not be committed: another commit has
+// changed what it read or, under snapshot isolation, what it wrote. Nothing was
+// written; the transaction can be run again.
 type ConflictError struct {
-	// Key is what was changed, or the first key of an interval that was:
-	// [Key, End). End is nil where it is one key.
+	// Key is what was changed, or the begin of the range [Key, End) in which
+	// something was. End is nil where it is one key. Both have the prefix of
+	// their keyspace.
 	Key, End []byte
 }
 

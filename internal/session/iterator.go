@@ -1,0 +1,130 @@
+package session
+
+import (
+	"slices"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/txn"
+)
+
+// Iterator walks the rows of a range as a transaction sees them at the moment in
+// which it is made: later writes of the transaction do not change what it shows,
+// but what is taken back goes. What it examines counts as read. It is positioned
+// with internal keys, and Key leaves the prefix out.
+//
+// Moves fail once the transaction has ended, or cannot be used for another reason,
+// and Err says so. It must be closed in any case: it holds files and memory.
+type Iterator struct {
+	tx     *Tx
+	cursor *txn.Cursor // nil once closed
+	prefix int         // bytes of each key that Key leaves out
+	err    error
+}
+
+// Iterator returns an iterator over a part of keyspace k.
+func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
+	if err := tx.Usable(); err != nil {
+		return nil, err
+	}
+	tx.use(k)
+	rows, err := tx.manager.engine.rows(tx.snap, b)
+	if err != nil {
+		return nil, err
+	}
+	c, err := txn.NewCursor(txn.Scope{
+		Rows: rows, Lower: b.Lower, Upper: b.Upper, Reads: tx.tracked(),
+		Expires: tx.snap.Expires(), Operators: tx.manager.engine,
+	}, &tx.own.writes)
+	if err != nil {
+		_ = rows.Close() // just opened
+		return nil, err
+	}
+	tx.hasRead = true
+	it := &Iterator{tx: tx, cursor: c, prefix: b.PrefixBytes}
+	tx.iterators = append(tx.iterators, it)
+	return it, nil
+}
+
+// usable reports whether the iterator can be moved, and notes why not.
+func (it *Iterator) usable() bool {
+	if it.cursor == nil {
+		it.err = base.ErrInvalidHandle
+		return false
+	}
+	if err := it.tx.Usable(); err != nil {
+		it.err = err
+		return false
+	}
+	return true
+}
+
+// First moves to the first row; it returns false when there is none or on an
+// error.
+func (it *Iterator) First() bool { return it.usable() && it.cursor.First() }
+
+// Last moves to the last row.
+func (it *Iterator) Last() bool { return it.usable() && it.cursor.Last() }
+
+// SeekGE moves to the first row whose internal key is at least key.
+func (it *Iterator) SeekGE(key []byte) bool { return it.usable() && it.cursor.SeekGE(key) }
+
+// SeekLT moves to the last row whose internal key is less than key.
+func (it *Iterator) SeekLT(key []byte) bool { return it.usable() && it.cursor.SeekLT(key) }
+
+// Next moves to the next row.
+func (it *Iterator) Next() bool { return it.usable() && it.cursor.Next() }
+
+// Prev moves to the previous row.
+func (it *Iterator) Prev() bool { return it.usable() && it.cursor.Prev() }
+
+// Valid reports whether the iterator stands on a row.
+func (it *Iterator) Valid() bool { return it.cursor != nil && it.err == nil && it.cursor.Valid() }
+
+// Key returns the row's key without the prefix, valid until the next move; nil
+// when the iterator stands on no row.
+func (it *Iterator) Key() []byte {
+	if !it.Valid() {
+		return nil
+	}
+	return it.cursor.Key()[it.prefix:]
+}
+
+// Value returns the row's value. See Key.
+func (it *Iterator) Value() []byte {
+	if !it.Valid() {
+		return nil
+	}
+	return it.cursor.Value()
+}
+
+// Expiry returns when the row expires, 0 if never.
+func (it *Iterator) Expiry() base.Instant {
+	if !it.Valid() {
+		return 0
+	}
+	return it.cursor.Expiry()
+}
+
+// Err returns what stopped the iterator, nil if it merely reached an end.
+func (it *Iterator) Err() error {
+	if it.err != nil || it.cursor == nil {
+		return it.err
+	}
+	return it.cursor.Err()
+}
+
+// Close releases what the iterator holds. It returns the iterator's error; a
+// second call returns base.ErrInvalidHandle.
+func (it *Iterator) Close() error {
+	if it.cursor == nil {
+		return base.ErrInvalidHandle
+	}
+	err := it.Err()
+	c := it.cursor
+	it.cursor = nil
+	it.tx.iterators = slices.DeleteFunc(it.tx.iterators, func(o *Iterator) bool { return o == it })
+	if closeErr := c.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// ErrEnded says that a transaction was committed or rolled back before.
+var ErrEnded = errors.New("transaction has ended")
+
+// Tx is a transaction: a snapshot, its own writes over it, and a note of all
+// that it has looked at, which its commit has validated.
+//
+// Invariants: until it ends, the snapshot is open and is what all its reads are
+// of, those of open iterators included; what was read, and may matter at the
+// commit, is in reads or in an open iterator; every keyspace that it used is in
+// keyspaces. Once it has ended it holds no snapshot, no files and no locks, and
+// all verbs but Rollback fail with ErrEnded.
+type Tx struct {
+	manager    *Manager
+	options    Options
+	snap       *view.Snapshot
+	own        ownWrites
+	reads      txn.Reads
+	iterators  []*Iterator // open ones
+	keyspaces  []*Keyspace // used ones but the default one
+	owner      *txn.Owner  // of locks; nil before the first
+	hasRead    bool        // something that is not its own write
+	failure    error       // see NoteFailure
+	savepoints savepoints
+	ended      bool
+}
+
+// Options returns the options that the transaction was begun with.
+func (tx *Tx) Options() Options { return tx.options }
+
+// Usable says why the transaction cannot be used, if it cannot. All verbs say the
+// same.
+func (tx *Tx) Usable() error {
+	if tx.ended {
+		return ErrEnded
+	}
+	if ctx := tx.options.Context; ctx != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// Writable is Usable for verbs that write.
+func (tx *Tx) Writable() error {
+	if tx.options.ReadOnly {
+		return base.ErrReadOnly
+	}
+	return tx.Usable()
+}
+
+// use notes a keyspace, nil for the default one: a transaction does not commit if
+// one that it used was dropped meanwhile.
+func (tx *Tx) use(k *Keyspace) {
+	if k != nil && !slices.Contains(tx.keyspaces, k) {
+		tx.keyspaces = append(tx.keyspaces, k)
+	}
+}
+
+// NoteFailure makes Commit, and the Update or View around it, return an error
+// that the one who met it could not: the first one counts.
+func (tx *Tx) NoteFailure(err error) {
+	if tx.failure == nil {
+		tx.failure = err
+	}
+}
+
+// tracked returns where reads are noted; nil if nobody will ask.
+func (tx *Tx) tracked() *txn.Reads {
+	if tx.options.ReadOnly || tx.options.FirstCommitterWins {
+		return nil
+	}
+	return &tx.reads
+}
+
+// AppendGet appends the value of key, which is in keyspace k, to dst. Where there
+// is none it returns base.ErrNotFound, and dst as it was.
+func (tx *Tx) AppendGet(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
+	if err := tx.Usable(); err != nil {
+		return dst, err
+	}
+	tx.use(k)
+	value, outcome, err := tx.own.writes.Get(key)
+	if err != nil {
+		return dst, err
+	}
+	switch outcome {
+	case txn.Present:
+		return append(dst, value...), nil
+	case txn.Deleted:
+		return dst, base.ErrNotFound
+	case txn.Merged:
+		return tx.appendMerged(dst, key)
+	}
+	return tx.read(dst, key)
+}
+
+// appendMerged appends what the transaction's operands make of the value under
+// them, if there is one.
+func (tx *Tx) appendMerged(dst, key []byte) ([]byte, error) {
+	under, err := tx.read([]byte{}, key)
+	if err == base.ErrNotFound {
+		under = nil
+	} else if err != nil {
+		return dst, err
+	}
+	operands, err := tx.own.writes.Operands(nil, key)
+	if err != nil {
+		return dst, err
+	}
+	return tx.manager.engine.MergeOperator(key).Fold(dst, key, under, operands)
+}
+
+// read appends the value of a key under the transaction's own writes, and notes
+// that it was read.
+func (tx *Tx) read(dst, key []byte) ([]byte, error) {
+	tx.hasRead = true
+	reads := tx.tracked()
+	if reads != nil {
+		reads.AddPoint(key)
+	}
+	dst, expiry, err := tx.snap.AppendGetExpiry(dst, key)
+	if expiry != 0 && reads != nil {
+		reads.AddExpiry(key, expiry)
+	}
+	return dst, err
+}
+
+// Put sets the value of key, which is in keyspace k, until expiry; 0: for ever.
+// Both slices are copied.
+func (tx *Tx) Put(k *Keyspace, key, value []byte, expiry base.Instant) error {
+	if err := tx.beginWrite(k); err != nil {
+		return err
+	}
+	if expiry == 0 {
+		tx.own.writes.Put(key, value)
+	} else {
+		tx.own.writes.PutExpiring(key, value, expiry)
+	}
+	return nil
+}
+
+// Delete removes key, which is in keyspace k.
+func (tx *Tx) Delete(k *Keyspace, key []byte) error {
+	if err := tx.beginWrite(k); err != nil {
+		return err
+	}
+	tx.own.writes.Delete(key)
+	return nil
+}
+
+// DeleteRange removes the keys in [lo, hi), all of which are in keyspace k. Both
+// bounds are copied.
+func (tx *Tx) DeleteRange(k *Keyspace, lo, hi []byte) error {
+	if err := tx.Writable(); err != nil {
+		return err
+	}
+	tx.use(k)
+	tx.own.writes.DeleteRange(lo, hi) // which stays in memory: see txn.Writes
+	return nil
+}
+
+// Merge applies an operand to key, which is in keyspace k and accepts it. It does
+// not count as a read of the key. Both slices are copied.
+func (tx *Tx) Merge(k *Keyspace, key, operand []byte) error {
+	if err := tx.beginWrite(k); err != nil {
+		return err
+	}
+	value, outcome, err := tx.own.writes.Get(key)
+	if err != nil {
+		return err
+	}
+	switch outcome {
+	case txn.Untouched, txn.Merged:
+		tx.own.writes.Merge(key, operand)
+		return nil
+	case txn.Present:
+		if value == nil {
+			value = []byte{}
+		}
+	}
+	out, err := tx.manager.engine.MergeOperator(key).Fold(nil, key, value, [][]byte{operand})
+	if err != nil {
+		return err
+	}
+	tx.own.writes.Put(key, out)
+	return nil
+}
+
+// beginWrite says why a write to a keyspace cannot be, and makes room for it.
+func (tx *Tx) beginWrite(k *Keyspace) error {
+	if err := tx.Writable(); err != nil {
+		return err
+	}
+	tx.use(k)
+	if tx.own.sizeBytes() < tx.manager.config.SpillBytes {
+		return nil
+	}
+	return tx.own.toFiles(tx.manager.engine, tx.savepoints.steps())
+}

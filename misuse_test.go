@@ -1,0 +1,138 @@
+package lightning_test
+
+import (
+	"context"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// useAll calls everything that a keyspace can do, and returns what it answered.
+func useAll(t *testing.T, k interface {
+	Get(key []byte) ([]byte, error)
+	AppendGet(dst, key []byte) ([]byte, error)
+	GetFunc(key []byte, fn func(value []byte) error) error
+	Has(key []byte) (bool, error)
+	ExpiresAt(key []byte) (time.Time, error)
+	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
+	Put(key, value []byte) error
+	PutWithTTL(key, value []byte, ttl time.Duration) error
+	Delete(key []byte) error
+	DeleteRange(lo, hi []byte) error
+	NewBatch() *lightning.Batch
+	Snapshot() (*lightning.Snapshot, error)
+	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
+	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
+	Compact(ctx context.Context, lo, hi []byte) error
+	Flush(ctx context.Context) error
+}) map[string]error {
+	key := []byte("k")
+	answers := map[string]error{}
+	_, answers["Get"] = k.Get(key)
+	_, answers["AppendGet"] = k.AppendGet(nil, key)
+	answers["GetFunc"] = k.GetFunc(key, func([]byte) error { return nil })
+	_, answers["Has"] = k.Has(key)
+	_, answers["ExpiresAt"] = k.ExpiresAt(key)
+	answers["MultiGet"] = k.MultiGet([][]byte{key}, func(int, []byte, error) error { return nil })
+	answers["MultiGet of nothing"] = k.MultiGet(nil, func(int, []byte, error) error { return nil })
+	answers["Put"] = k.Put(key, nil)
+	answers["PutWithTTL"] = k.PutWithTTL(key, nil, time.Minute)
+	answers["Delete"] = k.Delete(key)
+	answers["DeleteRange"] = k.DeleteRange(nil, nil)
+	answers["Batch.Put"] = k.NewBatch().Put(key, nil)
+	answers["Batch.PutWithTTL"] = k.NewBatch().PutWithTTL(key, nil, time.Minute)
+	answers["Batch.Merge"] = k.NewBatch().Merge(key, nil)
+	answers["Batch.Delete"] = k.NewBatch().Delete(key)
+	answers["Batch.DeleteRange"] = k.NewBatch().DeleteRange(nil, nil)
+	answers["Batch.Commit"] = k.NewBatch().Commit()
+	answers["Batch.CommitWith"] = k.NewBatch().CommitWith(lightning.Async)
+	_, answers["Snapshot"] = k.Snapshot()
+	_, answers["Iterator"] = k.Iterator(lightning.IterOptions{})
+	answers["Scan"] = k.Scan(lightning.ScanOptions{}, func(iter.Seq2[[]byte, []byte]) error { return nil })
+	answers["Compact"] = k.Compact(t.Context(), nil, nil)
+	answers["Compact a range"] = k.Compact(t.Context(), nil, key)
+	answers["Flush"] = k.Flush(t.Context())
+	return answers
+}
+
+func wantAll(t *testing.T, answers map[string]error, want error) {
+	t.Helper()
+	for verb, err := range answers {
+		if err == nil {
+			t.Errorf("%s does it", verb)
+			continue
+		}
+		wantErr(t, err, want)
+	}
+}
+
+// A database that was never opened is as one that was closed.
+func TestZeroDB(t *testing.T) {
+	var db lightning.DB
+	wantAll(t, useAll(t, &db), lightning.ErrClosed)
+	answers := map[string]error{}
+	_, answers["Begin"] = db.Begin(lightning.TxOptions{})
+	answers["View"] = db.View(func(*lightning.Tx) error { return nil })
+	answers["Update"] = db.Update(func(*lightning.Tx) error { return nil })
+	answers["SyncWAL"] = db.SyncWAL()
+	_, answers["Keyspace"] = db.Keyspace("k", nil)
+	answers["DropKeyspace"] = db.DropKeyspace("k")
+	for _, err := range db.Changes(t.Context(), 0) {
+		answers["Changes"] = err
+	}
+	answers["Close"] = db.Close()
+	wantAll(t, answers, lightning.ErrClosed)
+	if m := db.Metrics(); db.DurableSeq() != 0 || len(db.Keyspaces()) != 0 || m.VisibleSeq != 0 {
+		t.Errorf("%d is durable, of %+v", db.DurableSeq(), m)
+	}
+	var k lightning.Keyspace
+	wantAll(t, useAll(t, &k), lightning.ErrClosed)
+	wantErr(t, k.Merge([]byte("k"), nil), lightning.ErrClosed)
+	if k.Name() != "" {
+		t.Errorf("it is called %q", k.Name())
+	}
+}
+
+// What is nil is an error that says so, and the database goes on.
+func TestNilArguments(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	must(t, db.Put([]byte("k"), []byte("v")))
+	snap, err := db.Snapshot()
+	must(t, err)
+	defer snap.Close()
+	tx := begin(t, db, lightning.TxOptions{})
+	k, err := db.Keyspace("k", nil)
+	must(t, err)
+	var none context.Context
+	var noKeyspace *lightning.Keyspace
+	key := []byte("k")
+	answers := map[string]error{
+		"View": db.View(nil), "Update": db.Update(nil), "UpdateWith": db.UpdateWith(lightning.TxOptions{}, nil),
+		"GetFunc": db.GetFunc(key, nil), "MultiGet": db.MultiGet([][]byte{key}, nil),
+		"Scan":             db.Scan(lightning.ScanOptions{}, nil),
+		"Snapshot.GetFunc": snap.GetFunc(key, nil), "Snapshot.MultiGet": snap.MultiGet([][]byte{key}, nil),
+		"Snapshot.Scan": snap.Scan(lightning.ScanOptions{}, nil), "Tx.Scan": tx.Scan(lightning.ScanOptions{}, nil),
+		"Flush": db.Flush(none), "Compact": db.Compact(none, nil, nil), "Compact a range": db.Compact(none, nil, key),
+		"Keyspace.Flush": k.Flush(none), "Keyspace.Compact": k.Compact(none, nil, nil),
+		"Batch.In":        db.NewBatch().In(noKeyspace).Put(key, nil),
+		"Batch.In, range": db.NewBatch().In(noKeyspace).DeleteRange(nil, nil),
+		"Tx.In":           tx.In(noKeyspace).Put(key, nil), "Tx.In, lock": tx.In(noKeyspace).LockRange(nil, nil),
+	}
+	_, answers["Snapshot.In"] = snap.In(noKeyspace).Get(key)
+	_, answers["Snapshot.In, iterator"] = snap.In(noKeyspace).Iterator(lightning.IterOptions{})
+	_, answers["Tx.In, get"] = tx.In(noKeyspace).Get(key)
+	_, answers["Tx.In, iterator"] = tx.In(noKeyspace).Iterator(lightning.IterOptions{})
+	for _, err := range db.Changes(none, 0) {
+		answers["Changes"] = err
+	}
+	wantAll(t, answers, lightning.ErrNilArgument)
+	wantErr(t, tx.In(new(lightning.Keyspace)).Put(key, nil), lightning.ErrForeignKeyspace)
+	must(t, tx.Commit())
+	if h := db.Metrics().Handles; h.Iterators != 0 || h.Snapshots != 1 {
+		t.Errorf("left open: %+v", h)
+	}
+	wantValue(t, db, "k", "v")
+}
