@@ -1,0 +1,149 @@
+package lightning
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// stalledRows is how many rows the tests of stalled disks have in the caches.
+const stalledRows = 500
+
+// TestStalledDiskStallsNoReader lets each kind of file operation take for ever, in
+// turn, under a load that meets it. Gets, transactions that read, snapshots and
+// iterators of what is in memory go on meanwhile. A rotation of the log used to
+// hold a lock that they take, while it wrote.
+func TestStalledDiskStallsNoReader(t *testing.T) {
+	met := 0
+	for kind := vfs.OpKind(1); kind&vfs.OpAll != 0; kind <<= 1 {
+		t.Run(kind.String(), func(t *testing.T) {
+			if stallOne(t, kind) {
+				met++
+			}
+		})
+	}
+	if met < 8 {
+		t.Errorf("the load has met %d kinds of operations: the test shows nothing", met)
+	}
+}
+
+// stallOne stalls one kind; it reports whether the load has met it.
+func stallOne(t *testing.T, kind vfs.OpKind) bool {
+	disk := faultfs.New(memfs.New())
+	opts := Options{FS: disk, MemoryBudget: 8 << 20}
+	opts.Tree.MemtableBytes = 64 << 10
+	db, err := Open("db", &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepareStall(t, db)
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	disk.Add(faultfs.Rule{Kinds: kind, Sticky: true, Before: func(vfs.Op) {
+		select {
+		case reached <- struct{}{}:
+		default:
+		}
+		<-release
+	}})
+	loaded := make(chan error, 1)
+	go func() { loaded <- loadWhileStalled(db, kind) }()
+	met := false
+	select {
+	case <-reached:
+		met = true
+	case err := <-loaded:
+		loaded <- err
+	}
+	read := make(chan error, 1)
+	go func() { read <- readWhileStalled(db) }()
+	select {
+	case err := <-read:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a read waits for the disk")
+	}
+	close(release)
+	if err := errors.Join(<-loaded, db.Close()); err != nil {
+		t.Error(err)
+	}
+	return met
+}
+
+// prepareStall writes rows and has them in the caches.
+func prepareStall(t *testing.T, db *DB) {
+	t.Helper()
+	for i := range stalledRows {
+		if err := db.Put(fmt.Appendf(nil, "a%05d", i), []byte("value")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(db.Compact(t.Context(), nil, nil), readWhileStalled(db)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// loadWhileStalled writes, rotates logs, flushes and makes keyspaces, all beside the
+// rows that are read.
+func loadWhileStalled(db *DB, kind vfs.OpKind) error {
+	value := make([]byte, 1000)
+	for round := range 6 {
+		for i := range 100 {
+			d := []Durability{Sync, Flush, Async}[i%3]
+			b := db.NewBatch()
+			if err := errors.Join(b.Put(fmt.Appendf(nil, "z%05d", i), value), b.CommitWith(d)); err != nil {
+				return err
+			}
+		}
+		_, err := db.Keyspace(fmt.Sprint("k", round), nil)
+		if err := errors.Join(err, db.SyncWAL(), db.Flush(context.Background())); err != nil {
+			return fmt.Errorf("stalled %v: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// readWhileStalled reads the rows in every way.
+func readWhileStalled(db *DB) error {
+	var errs []error
+	for i := range stalledRows {
+		key := fmt.Appendf(nil, "a%05d", i)
+		_, err := db.Get(key)
+		errs = append(errs, err, db.GetFunc(key, func([]byte) error { return nil }),
+			db.MultiGet([][]byte{key}, func(_ int, _ []byte, err error) error { return err }))
+	}
+	s, err := db.Snapshot()
+	if err != nil {
+		return err
+	}
+	_, err = s.Get([]byte("a00001"))
+	errs = append(errs, err, s.Close())
+	errs = append(errs, db.View(func(tx *Tx) error {
+		_, err := tx.Get([]byte("a00002"))
+		return err
+	}))
+	it, err := db.Iterator(IterOptions{Prefix: []byte("a")})
+	if err != nil {
+		return err
+	}
+	rows := 0
+	for it.Next() {
+		rows++
+	}
+	for it.Prev() {
+		rows++
+	}
+	if errs = append(errs, it.Close()); rows != 2*stalledRows {
+		errs = append(errs, fmt.Errorf("%d rows there and back", rows))
+	}
+	db.Metrics()
+	db.Keyspaces()
+	return errors.Join(errs...)
+}
