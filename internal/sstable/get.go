@@ -65,16 +65,12 @@ func (r *Reader) Get(key []byte, hash uint64, seq base.SeqNum) (
 		return 0, nil, false, nil
 	}
 	seq -= r.o.SeqBase // the index and the blocks know what is stored
-	p := seekEntry(&r.top, key, seq)
-	if p == r.top.Len() {
-		return 0, nil, false, nil
-	}
-	index, err := r.partition(p)
-	if err != nil {
+	var at place
+	found, err = r.locate(&at, key, seq)
+	if err != nil || !found {
 		return 0, nil, false, err
 	}
-	// The last entry of a partition is that of the top index, so there is one.
-	data, err := r.data(&index, p, seekEntry(&index, key, seq))
+	data, err := r.data(&at.index, at.partition, at.entry)
 	if err != nil {
 		return 0, nil, false, err
 	}
@@ -84,6 +80,30 @@ func (r *Reader) Get(key []byte, hash uint64, seq base.SeqNum) (
 		return 0, nil, false, nil
 	}
 	return data.Trailer(slot) + base.MakeTrailer(r.o.SeqBase, 0), data.Value(slot), true, nil
+}
+
+// place is where a data block is to be found: an entry of an index partition.
+type place struct {
+	index            block.View
+	partition, entry int
+}
+
+// locate finds the one data block that can hold a version of key that is not newer
+// than a stored sequence number. It reads the index and not the block, so that
+// whoever wants many can know them all before he reads the first. The view is valid
+// until the end of the caller's epoch guard.
+func (r *Reader) locate(at *place, key []byte, seq base.SeqNum) (found bool, err error) {
+	p := seekEntry(&r.top, key, seq)
+	if p == r.top.Len() {
+		return false, nil
+	}
+	at.partition = p
+	if at.index, err = r.partition(p); err != nil {
+		return false, err
+	}
+	// The last entry of a partition is that of the top index, so there is one.
+	at.entry = seekEntry(&at.index, key, seq)
+	return true, nil
 }
 
 // RangeDeletes returns the range deletes of the table, nil if it has none. The
