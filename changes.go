@@ -28,6 +28,8 @@ const (
 	// ChangeMerge applies the operand Value to Key, with the merge operator of
 	// the keyspace.
 	ChangeMerge = ChangeKind(feed.ChangeMerge)
+	// ChangeKeyspace makes a keyspace, or gives one that exists other Options.
+	ChangeKeyspace = ChangeKind(feed.ChangeKeyspace)
 	// ChangeDropKeyspace drops the keyspace. A range delete of all its keys
 	// stands before it.
 	ChangeDropKeyspace = ChangeKind(feed.ChangeDropKeyspace)
@@ -43,6 +45,8 @@ func (k ChangeKind) String() string {
 		return "delete-range"
 	case ChangeMerge:
 		return "merge"
+	case ChangeKeyspace:
+		return "keyspace"
 	case ChangeDropKeyspace:
 		return "drop-keyspace"
 	}
@@ -53,14 +57,15 @@ func (k ChangeKind) String() string {
 type Change struct {
 	Kind ChangeKind
 	// Keyspace is the name of the keyspace, as it was when the change was made;
-	// empty for the default one. Making a keyspace is no change: it shows with
-	// the first write to it.
+	// empty for the default one.
 	Keyspace string
 	Key      []byte
 	End      []byte // of a ChangeDeleteRange
 	Value    []byte // of a ChangePut, or the operand of a ChangeMerge
 	// ExpiresAt is when a ChangePut ends; the zero time: never.
 	ExpiresAt time.Time
+	// Options are those that a ChangeKeyspace gives the keyspace; nil otherwise.
+	Options *KeyspaceOptions
 }
 
 // ChangeBatch is what one commit wrote: a single write, a Batch or a
@@ -80,7 +85,14 @@ func (b *ChangeBatch) Len() int { return b.commit.Len() }
 func (b *ChangeBatch) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		for c := range b.commit.Changes() {
-			if !yield(Change{ChangeKind(c.Kind), c.Keyspace, c.Key, c.End, c.Value, asTime(c.Expiry)}) {
+			change := Change{
+				Kind: ChangeKind(c.Kind), Keyspace: c.Keyspace, Key: c.Key, End: c.End, Value: c.Value,
+				ExpiresAt: asTime(c.Expiry),
+			}
+			if change.Kind == ChangeKeyspace {
+				change.Options = keyspaceOptions(c.Settings)
+			}
+			if !yield(change) {
 				return
 			}
 		}

@@ -56,6 +56,8 @@ func (r replica) apply(t *testing.T, batch *lightning.ChangeBatch) {
 			delete(r.space(c.Keyspace), string(c.Key))
 		case lightning.ChangeDeleteRange:
 			r.deleteRange(c.Keyspace, string(c.Key), string(c.End))
+		case lightning.ChangeKeyspace:
+			r.space(c.Keyspace)
 		case lightning.ChangeDropKeyspace:
 			delete(r, c.Keyspace)
 		default:
@@ -140,6 +142,11 @@ func (w *writer) write(target verbs, name string) {
 
 func (w *writer) commit() {
 	w.t.Helper()
+	for _, name := range []string{"a", "b"} { // making one is a commit
+		w.in(name)
+		w.rows.space(name)
+		w.states[w.db.Metrics().VisibleSeq] = w.rows.clone()
+	}
 	name := w.name()
 	switch w.rng.IntN(12) {
 	case 0:

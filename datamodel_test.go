@@ -396,6 +396,11 @@ func (w *dataWorld) replicate() {
 		must(w.t, err)
 		b := replica.db.NewBatch()
 		for c := range batch.All() {
+			if c.Kind == lightning.ChangeKeyspace {
+				_, err := replica.db.Keyspace(c.Keyspace, c.Options) // which is as it was made
+				must(w.t, err)
+				continue
+			}
 			to := b
 			if c.Keyspace != spacePlain {
 				to = b.In(replica.spaces[c.Keyspace])

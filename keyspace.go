@@ -28,6 +28,11 @@ type KeyspaceOptions struct {
 const maxKeyspaceNameBytes = 1024
 
 // settings translates the options, or says why they cannot be.
+// keyspaceOptions is what settings are for users.
+func keyspaceOptions(s keyspace.Settings) *KeyspaceOptions {
+	return &KeyspaceOptions{Compression: Compression(s.Compression), TTL: s.TTL, Merge: s.Merge}
+}
+
 func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
 	if o == nil {
 		return keyspace.Settings{}, nil

@@ -272,10 +272,10 @@ func (s *space) checkOperand(key, operand []byte) error {
 // defaultExpiry returns the instant at which a value of the space expires that
 // is written now without a word about it; 0 if never.
 func (s *space) defaultExpiry() base.Instant {
-	if s.info == nil || s.info.TTL == 0 {
+	if s.info == nil || s.info.Settings().TTL == 0 {
 		return 0
 	}
-	return s.expiry(s.info.TTL)
+	return s.expiry(s.info.Settings().TTL)
 }
 
 // expiry returns the instant at which a value expires that is written now; 0 if
@@ -293,7 +293,7 @@ func (s *space) checkTTL(ttl time.Duration) error {
 	switch {
 	case ttl <= 0:
 		return fmt.Errorf("%w: %v", ErrTTL, ttl)
-	case s.info != nil && s.info.Merge != "" && ttl != Forever:
+	case s.info != nil && s.info.Settings().Merge != "" && ttl != Forever:
 		return fmt.Errorf("%w: %q", ErrNoExpiry, s.info.Name)
 	}
 	return nil

@@ -34,13 +34,17 @@ const (
 	KindRangeDelete Kind = 3 // hides every older version of the keys in [key, value)
 	KindSetExpiring Kind = 4 // gives the key a value until an instant: see stored.go
 	KindMerge       Kind = 5 // applies an operand to the older versions of the key: see stored.go
+	KindKeyspace    Kind = 6 // makes, changes or drops the keyspace whose prefix the key is; in batches only
 )
 
 // Valid reports whether k is a kind this version of the code knows.
-func (k Kind) Valid() bool { return k >= KindDelete && k <= KindMerge }
+func (k Kind) Valid() bool { return k >= KindDelete && k <= KindKeyspace }
+
+// InTables reports whether tables and memtables may hold records of kind k.
+func (k Kind) InTables() bool { return k >= KindDelete && k <= KindMerge }
 
 // Point reports whether a record of kind k concerns one key.
-func (k Kind) Point() bool { return k.Valid() && k != KindRangeDelete }
+func (k Kind) Point() bool { return k.InTables() && k != KindRangeDelete }
 
 func (k Kind) String() string {
 	switch k {
@@ -54,6 +58,8 @@ func (k Kind) String() string {
 		return "set-expiring"
 	case KindMerge:
 		return "merge"
+	case KindKeyspace:
+		return "keyspace"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }

@@ -26,7 +26,7 @@ import (
 //	  and for all but delete: value length uvarint, value
 //
 // The value of a range-delete is its upper bound; base/stored.go has those of
-// set-expiring and merge.
+// set-expiring and merge, keyspace.Act that of keyspace.
 type Batch struct {
 	buf []byte
 	// memBytes bounds what the records take in a memtable.
@@ -140,6 +140,17 @@ func (b *Batch) DeleteRange(lo, hi []byte) error {
 	return nil
 }
 
+// Keyspace adds an act that makes, changes or drops a keyspace. Whoever commits it
+// is alone in the commit pipeline.
+func (b *Batch) Keyspace(a keyspace.Act) error {
+	value := a.AppendTo(nil)
+	if err := b.begin(base.KindKeyspace, nil, keyspace.AppendPrefix(nil, a.ID), len(value)); err != nil {
+		return err
+	}
+	b.appendValue(value)
+	return nil
+}
+
 func (b *Batch) begin(kind base.Kind, prefix, key []byte, valueBytes int) error {
 	keyBytes := len(prefix) + len(key)
 	const overheadBytes = 1 + 2*binary.MaxVarintLen32
@@ -217,6 +228,11 @@ func (r *Reader) Next() (bool, error) {
 	if r.Kind != base.KindDelete {
 		if r.Value, ok = r.take(); !ok {
 			return false, fmt.Errorf("%w: bad value", ErrEncoding)
+		}
+		if r.Kind == base.KindKeyspace {
+			if _, err := keyspace.DecodeAct(r.Key, r.Value); err != nil {
+				return false, fmt.Errorf("%w: %w", ErrEncoding, err)
+			}
 		}
 		// An operand in a batch stands for itself: it reaches back zero.
 		if _, err := base.Decode(base.MakeTrailer(0, r.Kind), r.Value); err != nil {

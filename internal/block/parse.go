@@ -119,7 +119,7 @@ func (v View) checkTrailers() error {
 	at, width := v.trailers(), v.trailerWidth()
 	for slot := range v.Len() {
 		delta := byte(kernel.Load64(v.base, at) & lowMask(width))
-		if !base.Kind(first + delta).Valid() {
+		if !base.Kind(first + delta).InTables() {
 			return fmt.Errorf("%w in slot %d", errTrailers, slot)
 		}
 		if at += width; width == 0 {

@@ -162,6 +162,13 @@ func (p *Pipeline) Alone(fn func() error) error {
 	return err
 }
 
+// CommitAsLeader writes a batch, as a group of its own. Only the leader may call
+// it, in a function that Alone runs.
+func (p *Pipeline) CommitAsLeader(b *batch.Batch, d Durability) error {
+	r := Request{Batch: b, Durability: d}
+	return p.commitGroup([]*Request{&r})
+}
+
 // submit brings a request through the pipeline.
 func (p *Pipeline) submit(r *Request) error {
 	r.err = nil

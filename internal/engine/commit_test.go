@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
@@ -79,9 +80,9 @@ func TestBatchBehindDropIsRefused(t *testing.T) {
 	must(t, db.Close())
 }
 
-// The keys of a dropped keyspace are durably gone before its name is: after a
+// The keys of a dropped keyspace are durably gone together with its name: after a
 // power loss nothing is left that nobody can reach.
-func TestDropIsDurableBeforeTheName(t *testing.T) {
+func TestDropIsDurable(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, testOptions(fs))
 	info, err := db.Keyspace("k", keyspace.Settings{})
@@ -98,6 +99,63 @@ func TestDropIsDurableBeforeTheName(t *testing.T) {
 	}
 	must(t, crashed.Close())
 	must(t, db.Close())
+}
+
+// A crash leaves a prefix of what was done, keyspaces included: one that was made
+// after commits which are lost is lost with them, and one that was dropped is never
+// there without its keys. Making one used to be an edit of the manifest, which
+// survived where earlier commits did not; dropping one took two steps, and a kill
+// between them left an empty keyspace.
+func TestKeyspacesCrashInOrder(t *testing.T) {
+	for crashAfter := range 60 {
+		fs := memfs.New()
+		db := openTest(t, testOptions(fs))
+		var crashed *memfs.FS
+		var ops, made atomic.Int64
+		wasMade := false
+		fs.SetHook(func(vfs.Op) error {
+			if ops.Add(1) == int64(crashAfter) {
+				wasMade = made.Load() > 0
+				crashed = fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+			}
+			return nil
+		})
+		must(t, db.Commits().Set(nil, []byte{0}, []byte("before"), nil, commit.Async))
+		info, err := db.Keyspace("k", keyspace.Settings{TTL: time.Hour})
+		must(t, err)
+		made.Store(1)
+		prefix := keyspace.AppendPrefix(nil, info.ID)
+		must(t, db.Commits().Set(info, prefix, []byte("a"), []byte("1"), commit.Sync))
+		must(t, db.SetKeyspace("k", keyspace.Settings{TTL: time.Minute}))
+		if crashAfter%2 == 0 {
+			must(t, db.Flush(t.Context()))
+		}
+		must(t, db.DropKeyspace("k"))
+		fs.SetHook(nil)
+		must(t, db.Close())
+		if crashed == nil {
+			continue
+		}
+		db = openTest(t, testOptions(crashed))
+		_, beforeErr := db.Reads().AppendGet(nil, []byte("\x00before"))
+		_, keyErr := db.Reads().AppendGet(nil, append(prefix, 'a'))
+		k := db.keyspaces.ByName("k")
+		if k != nil && beforeErr != nil {
+			t.Errorf("crash at %d: the keyspace is there, the commit before it is not", crashAfter)
+		}
+		if k == nil && keyErr == nil {
+			t.Errorf("crash at %d: a key without its keyspace", crashAfter)
+		}
+		if k != nil && keyErr != nil && k.Settings().TTL == time.Minute {
+			t.Errorf("crash at %d: changed, and empty", crashAfter)
+		}
+		again, err := db.Keyspace("other", keyspace.Settings{})
+		must(t, err)
+		if wasMade && again.ID == info.ID {
+			t.Errorf("crash at %d: number %d is used again", crashAfter, again.ID)
+		}
+		must(t, db.Close())
+	}
 }
 
 // No reader sees a part of a batch, and none sees less than what was
@@ -173,8 +231,8 @@ func TestFailedManifestRefusesCommits(t *testing.T) {
 	db := openTest(t, testOptions(faulty))
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
 	rule := faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.manifest", Err: syscall.EIO})
-	if _, err := db.Keyspace("k", keyspace.Settings{}); !errors.Is(err, syscall.EIO) && rule.Fired() > 0 {
-		t.Errorf("keyspace on a failed manifest: %v", err)
+	if err := db.Flush(t.Context()); !errors.Is(err, syscall.EIO) && rule.Fired() > 0 {
+		t.Errorf("flush on a failed manifest: %v", err)
 	}
 	for _, d := range []commit.Durability{commit.Async, commit.Buffered, commit.Sync} {
 		if err := db.Commits().Set(nil, []byte{0}, []byte("b"), []byte("2"), d); !errors.Is(err, syscall.EIO) {

@@ -310,9 +310,9 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 		}
 	}
 	want := []string{
-		"1..1 1 k/30-=0:", "2..2 3 k/61-=0:", "3..4 3 k/-=0: 4 k/-=0:",
-		"5..5 1 k/31-=0:", "6..6 3 k/61-=0:", "7..8 3 k/-=0: 4 k/-=0:",
-		"9..9 1 k/32-=0:",
+		"1..1 6 k/-=0:", "2..2 1 k/30-=0:", "3..3 3 k/61-=0:", "4..5 3 k/-=0: 4 k/-=0:",
+		"6..6 6 k/-=0:", "7..7 1 k/31-=0:", "8..8 3 k/61-=0:", "9..10 3 k/-=0: 4 k/-=0:",
+		"11..11 6 k/-=0:", "12..12 1 k/32-=0:",
 	}
 	for range 3 {
 		must(t, db.SyncLog())
@@ -322,7 +322,7 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 		must(t, db.Close())
 		db = openTest(t, historyTestOptions(fs))
 	}
-	if dropped := db.versions.log.State().Dropped; len(dropped) != 2 || dropped[1].Name != "k" || dropped[1].LastSeq != 8 {
+	if dropped := db.versions.log.State().Dropped; len(dropped) != 2 || dropped[1].Name != "k" || dropped[1].LastSeq != 10 {
 		t.Errorf("dropped keyspaces: %+v", dropped)
 	}
 	must(t, db.Close())

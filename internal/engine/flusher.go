@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -86,7 +87,7 @@ func (f *flusher) flush(ctx context.Context) error {
 	}
 	err = f.versions.edit(edit, func(v *manifest.Version) {
 		f.segments.Drop(edit.RemoveLogs)
-		f.keyspaces.Forget(edit.ForgetDropped)
+		f.keyspaces.Saved(edit)
 		f.reads.NoteFlushed(edit.LastSeq)
 		f.store.GiveUp(edit.RemoveFiles)
 		f.reads.Update(func(c *view.Change) {
@@ -115,13 +116,18 @@ func (f *flusher) flush(ctx context.Context) error {
 // everybody go with it; they are claimed.
 func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) *manifest.Edit {
 	edit := &manifest.Edit{LastSeq: imms[0].LastSeq}
+	var acts []keyspace.Act
 	for _, meta := range outputs {
 		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
 	}
 	firstLog, position := segments.Needed(f.reads.State(), len(imms))
 	edit.RemoveLogs, edit.LogStart = f.segments.Before(firstLog), uint64(position)
 	edit.RemoveFiles = f.claims.takeCovered(rangeDeletesOf(imms))
-	edit.ForgetDropped = f.keyspaces.DroppedBefore(f.archive.OldestSeq())
+	for _, m := range slices.Backward(imms) { // the oldest first
+		acts = append(acts, m.Acts...)
+	}
+	f.keyspaces.AddTo(edit, acts)
+	f.keyspaces.AddForgotten(edit, f.archive.OldestSeq())
 	return edit
 }
 

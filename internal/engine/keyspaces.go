@@ -1,13 +1,12 @@
 package engine
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/merge"
 )
 
@@ -28,21 +27,48 @@ func (db *DB) Keyspace(name string, settings keyspace.Settings) (*keyspace.Info,
 		if info = db.keyspaces.ByName(name); info != nil { // someone else was first
 			return info.Agree(settings)
 		}
-		if err := db.health.Writable(); err != nil { // Close may have been first
+		k := settings.In(db.keyspaces.NextID(), name)
+		if err := db.commitAct(keyspace.Act{ID: k.ID, Keyspace: &k}); err != nil {
 			return err
 		}
-		k := manifest.Keyspace{
-			ID: db.versions.nextKeyspaceID(), Name: name,
-			Compression: settings.Compression, TTLNS: uint64(settings.TTL), Merge: settings.Merge,
-		}
-		return db.versions.edit(&manifest.Edit{AddKeyspaces: []manifest.Keyspace{k}}, func(*manifest.Version) {
-			info = db.keyspaces.Add(k)
-		})
+		info = db.keyspaces.ByName(name)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return info, nil
+}
+
+// commitAct commits an act on a keyspace durably. Called by the leader.
+func (db *DB) commitAct(a keyspace.Act) error {
+	var b batch.Batch
+	if a.Keyspace == nil {
+		prefix := keyspace.AppendPrefix(nil, a.ID)
+		if err := b.DeleteRange(prefix, keyspace.PrefixEnd(prefix)); err != nil {
+			return err
+		}
+	}
+	if err := b.Keyspace(a); err != nil {
+		return err
+	}
+	return db.commits.CommitAsLeader(&b, commit.Sync)
+}
+
+// SetKeyspace changes the compression and the TTL of a keyspace to those of
+// settings, for what is written from now on. The merge operator must be the same.
+func (db *DB) SetKeyspace(name string, settings keyspace.Settings) error {
+	return db.commits.Alone(func() error {
+		info := db.keyspaces.ByName(name)
+		if info == nil {
+			return fmt.Errorf("%w: %q", keyspace.ErrNotFound, name)
+		}
+		if has := info.Settings(); has.Merge != settings.Merge {
+			return info.Agree(keyspace.Settings{Merge: cmp.Or(settings.Merge, "none")})
+		}
+		k := settings.In(info.ID, name)
+		return db.commitAct(keyspace.Act{ID: info.ID, Keyspace: &k})
+	})
 }
 
 // Keyspaces returns the named keyspaces, in no order.
@@ -53,52 +79,15 @@ func (db *DB) Keyspaces() []*keyspace.Info { return db.keyspaces.All() }
 func (db *DB) MergeOperator(key []byte) *merge.Operator { return db.keyspaces.MergeOperator(key) }
 
 // DropKeyspace removes a keyspace and all its keys. Iterators and snapshots
-// that exist keep what they see. The keys are hidden by one range tombstone
-// first, which commits in order with other writes; the name goes after that,
-// so that a crash between the two leaves an empty keyspace. With the tombstone
-// goes the deletion of the empty key, which no other write has: it tells feeds
-// that this is a drop.
+// that exist keep what they see. One commit hides the keys under a range tombstone
+// and takes the name away, in order with other writes: a crash leaves both or
+// neither.
 func (db *DB) DropKeyspace(name string) error {
-	info := db.keyspaces.ByName(name)
-	if info == nil {
-		return fmt.Errorf("%w: %q", keyspace.ErrNotFound, name)
-	}
-	// Commits look at the mark, so none comes after the tombstone.
-	err := db.commits.Alone(func() error {
-		if err := db.health.Writable(); err != nil {
-			return err
-		}
-		if info.MarkDropped(true) {
+	return db.commits.Alone(func() error {
+		info := db.keyspaces.ByName(name)
+		if info == nil {
 			return fmt.Errorf("%w: %q", keyspace.ErrNotFound, name)
 		}
-		return nil
+		return db.commitAct(keyspace.Act{ID: info.ID})
 	})
-	if err != nil {
-		return err
-	}
-	prefix := keyspace.AppendPrefix(nil, info.ID)
-	var last batch.Batch
-	err = errors.Join(last.DeleteRange(prefix, keyspace.PrefixEnd(prefix)), last.Delete(prefix, nil))
-	if err == nil {
-		err = db.Commit(&last, commit.Sync)
-	}
-	if err == nil {
-		err = db.commits.Alone(func() error { return db.dropName(info) })
-	}
-	if err != nil {
-		info.MarkDropped(false) // it is still there, and may be empty
-	}
-	return err
-}
-
-// dropName takes a keyspace, all of whose keys are hidden, out of the manifest.
-// Called by the leader.
-func (db *DB) dropName(info *keyspace.Info) error {
-	if err := db.health.Writable(); err != nil {
-		return err
-	}
-	dropped := manifest.DroppedKeyspace{ID: info.ID, Name: info.Name, LastSeq: db.commits.LastSeq()}
-	return db.versions.edit(&manifest.Edit{
-		DropKeyspaces: []uint64{info.ID}, AddDropped: []manifest.DroppedKeyspace{dropped},
-	}, func(*manifest.Version) { db.keyspaces.Drop(info, dropped) })
 }

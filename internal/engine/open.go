@@ -63,7 +63,7 @@ func (db *opener) open() (err error) {
 		return err
 	}
 	db.wire(state)
-	if err := db.keyspaces.Load(state.Keyspaces, state.Dropped); err != nil {
+	if err := db.keyspaces.Load(state); err != nil {
 		return err
 	}
 	return (&recovery{DB: db.DB, state: state}).run()

@@ -89,13 +89,13 @@ func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
 	if err := r.flushReplayed(); err != nil {
 		return err
 	}
-	forgotten := r.keyspaces.DroppedBefore(r.archive.OldestSeq())
-	num, err := r.segments.Begin(logs, end, r.commits.LastSeq(), forgotten, func() {
-		r.keyspaces.Forget(forgotten)
-	})
+	edit := &manifest.Edit{RemoveLogs: logs, LogStart: uint64(end)}
+	r.keyspaces.AddForgotten(edit, r.archive.OldestSeq())
+	num, err := r.segments.Begin(edit, end, r.commits.LastSeq())
 	if err != nil {
 		return err
 	}
+	r.keyspaces.Saved(edit)
 	mem := r.reads.State().Mem
 	mem.FirstLog, mem.FirstPosition = num, end
 	if r.archive.Enabled() {

@@ -82,7 +82,3 @@ func (v *versions) saveTime() {
 		_ = v.edit(&manifest.Edit{}, func(*manifest.Version) {})
 	}
 }
-
-// nextKeyspaceID returns the number of the next new keyspace. The caller alone
-// makes any.
-func (v *versions) nextKeyspaceID() uint64 { return v.log.State().NextKeyspaceID }

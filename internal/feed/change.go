@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
@@ -21,16 +22,18 @@ const (
 	ChangeDeleteRange
 	ChangeDropKeyspace
 	ChangeMerge
+	ChangeKeyspace // makes a keyspace, or gives it other settings
 )
 
 // Change is one operation of a commit. Its slices are those of the commit.
 type Change struct {
 	Kind     ChangeKind
-	Keyspace string       // empty for the default one
-	Key      []byte       // without the keyspace's prefix; of a range its start, nil: none
-	End      []byte       // of a range; nil: none
-	Value    []byte       // or the operand of a merge
-	Expiry   base.Instant // of a set; 0: never
+	Keyspace string            // empty for the default one
+	Key      []byte            // without the keyspace's prefix; of a range its start, nil: none
+	End      []byte            // of a range; nil: none
+	Value    []byte            // or the operand of a merge
+	Expiry   base.Instant      // of a set; 0: never
+	Settings keyspace.Settings // of a ChangeKeyspace
 }
 
 // Commit is what one batch or single write wrote.
@@ -57,6 +60,9 @@ func (c *Commit) Changes() iter.Seq[Change] {
 
 // change translates a record.
 func (c *Commit) change(r *batch.Reader) (Change, error) {
+	if r.Kind == base.KindKeyspace {
+		return c.act(r)
+	}
 	id, n := keyspace.SplitPrefix(r.Key)
 	name, ok := c.names[id]
 	if !ok {
@@ -68,14 +74,12 @@ func (c *Commit) change(r *batch.Reader) (Change, error) {
 		return Change{}, err
 	}
 	switch {
-	case (r.Kind == base.KindSet || r.Kind == base.KindSetExpiring) && len(key) > 0:
+	case r.Kind == base.KindSet || r.Kind == base.KindSetExpiring:
 		return Change{Kind: ChangeSet, Keyspace: name, Key: key, Value: stored.Value, Expiry: stored.Expiry}, nil
-	case r.Kind == base.KindMerge && len(key) > 0:
+	case r.Kind == base.KindMerge:
 		return Change{Kind: ChangeMerge, Keyspace: name, Key: key, Value: stored.Value}, nil
-	case r.Kind == base.KindDelete && len(key) > 0:
+	case r.Kind == base.KindDelete:
 		return Change{Kind: ChangeDelete, Keyspace: name, Key: key}, nil
-	case r.Kind == base.KindDelete: // see DropKeyspace
-		return Change{Kind: ChangeDropKeyspace, Keyspace: name}, nil
 	case r.Kind == base.KindRangeDelete:
 		end, ok := rangeEnd(r.Key[:n], r.Value)
 		if !ok {
@@ -88,6 +92,25 @@ func (c *Commit) change(r *batch.Reader) (Change, error) {
 		return change, nil
 	}
 	return Change{}, fmt.Errorf("%v of a key of %d bytes is not known", r.Kind, len(key))
+}
+
+// act translates an act on a keyspace.
+func (c *Commit) act(r *batch.Reader) (Change, error) {
+	a, err := keyspace.DecodeAct(r.Key, r.Value)
+	if err != nil {
+		return Change{}, err
+	}
+	if a.Keyspace == nil {
+		name, ok := c.names[a.ID]
+		if !ok {
+			return Change{}, fmt.Errorf("keyspace %d is not known", a.ID)
+		}
+		return Change{Kind: ChangeDropKeyspace, Keyspace: name}, nil
+	}
+	k := a.Keyspace
+	return Change{Kind: ChangeKeyspace, Keyspace: k.Name, Settings: keyspace.Settings{
+		Compression: k.Compression, TTL: time.Duration(k.TTLNS), Merge: k.Merge,
+	}}, nil
 }
 
 // rangeEnd takes the prefix of its keyspace off the upper bound of a range; nil

@@ -26,7 +26,7 @@ func TestFeedRefusesBadBatches(t *testing.T) {
 		"good":             {batch(set, set) + batch(set), 3, true},
 		"unknown kind":     {batch(set, "\x09\x02\x00a\x01b"), 2, false},
 		"unknown keyspace": {batch("\x02\x02\x07a\x01b"), 1, false},
-		"empty key":        {batch("\x02\x01\x00\x01b"), 1, false},
+		"empty key":        {batch("\x02\x01\x00\x01b"), 1, true},
 		"drop of default":  {batch("\x01\x01\x00"), 1, true},
 		"range leaves":     {batch("\x03\x02\x00a\x02\x02b"), 1, false},
 		"too few records":  {batch(set), 2, false},

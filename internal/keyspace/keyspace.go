@@ -7,8 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/manifest"
 )
 
 // A keyspace is the range of internal keys that begin with its prefix: its
@@ -82,17 +86,17 @@ func (e *UnknownOperatorError) Error() string {
 // Is makes errors.Is(err, ErrUnknownOperator) true.
 func (e *UnknownOperatorError) Is(target error) bool { return target == ErrUnknownOperator }
 
-// Info describes a keyspace. All but the mark that it was dropped is immutable;
-// it is safe for concurrent use.
+// Info describes a keyspace. It is safe for concurrent use: its settings may be
+// replaced, and it may be dropped.
 type Info struct {
 	ID   uint64
 	Name string
-	Settings
 
-	dropped atomic.Bool
+	settings atomic.Pointer[Settings]
+	dropped  atomic.Bool
 }
 
-// Settings are what a keyspace was made with.
+// Settings are what a keyspace was made with, or changed to since.
 type Settings struct {
 	Compression uint8 // as manifest.Keyspace has it
 	// TTL is how long values live where the write does not say; 0: for ever.
@@ -100,22 +104,44 @@ type Settings struct {
 	Merge string // the name of the merge operator; empty: none
 }
 
-// Agree returns ErrDiffers if a keyspace cannot be used by one who asks for o:
-// what is zero there is not asked for.
-func (k *Info) Agree(o Settings) error {
-	if (o.Compression == 0 || o.Compression == k.Compression) &&
-		(o.TTL == 0 || o.TTL == k.TTL) && (o.Merge == "" || o.Merge == k.Merge) {
-		return nil
+// Settings returns the settings of now.
+func (k *Info) Settings() Settings { return *k.settings.Load() }
+
+// In returns what a keyspace with the settings is in the manifest.
+func (s Settings) In(id uint64, name string) manifest.Keyspace {
+	return manifest.Keyspace{
+		ID: id, Name: name, Compression: s.Compression, TTLNS: uint64(s.TTL), Merge: s.Merge,
 	}
-	return fmt.Errorf("%w: %q", ErrDiffers, k.Name)
+}
+
+// Agree returns an error that matches ErrDiffers if a keyspace cannot be used by
+// one who asks for settings o: what is zero there is not asked for.
+func (k *Info) Agree(o Settings) error {
+	has := k.Settings()
+	differs := func(option string, has, asked any) error {
+		return fmt.Errorf("%w: %q has %s %v, not %v", ErrDiffers, k.Name, option, has, asked)
+	}
+	switch {
+	case o.Compression != 0 && o.Compression != has.Compression:
+		return differs("compression", compressionName(has.Compression), compressionName(o.Compression))
+	case o.TTL != 0 && o.TTL != has.TTL:
+		return differs("TTL", has.TTL, o.TTL)
+	case o.Merge != "" && o.Merge != has.Merge:
+		return differs("merge operator", strconv.Quote(has.Merge), strconv.Quote(o.Merge))
+	}
+	return nil
+}
+
+// compressionName is what errors call a compression setting.
+func compressionName(setting uint8) string {
+	if setting == 0 {
+		return "that of the database"
+	}
+	return compress.Codec(setting - 1).String()
 }
 
 // Dropped reports whether the keyspace is gone.
 func (k *Info) Dropped() bool { return k.dropped.Load() }
-
-// MarkDropped makes commits to the keyspace fail, or allows them again where
-// dropping it has failed. It returns what was so before.
-func (k *Info) MarkDropped(dropped bool) (before bool) { return k.dropped.Swap(dropped) }
 
 // CheckLive returns an error when one of the keyspaces was dropped.
 func CheckLive(list []*Info) error {

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +28,8 @@ type Config struct {
 }
 
 // Registry knows the keyspaces of a database by name and number, and those that
-// were dropped but that changes may still mention. It follows the manifest:
-// what is added or dropped here is there already.
+// were dropped but that changes may still mention. It changes by acts, in the order
+// of commits. The manifest follows at flushes: saved is what it has.
 //
 // All methods are safe for concurrent use. Its lock is never held during I/O,
 // and no other is taken under it.
@@ -39,6 +40,8 @@ type Registry struct {
 	byName  map[string]*Info
 	byID    map[uint64]*Info
 	dropped map[uint64]manifest.DroppedKeyspace
+	saved   map[uint64]bool // the keyspaces that the manifest names
+	nextID  uint64
 
 	// operators has those of all keyspaces, also of dropped ones: their records
 	// go later. It is apart from the others because readers ask it.
@@ -53,22 +56,23 @@ func NewRegistry(cfg Config) *Registry {
 		byName:  map[string]*Info{},
 		byID:    map[uint64]*Info{},
 		dropped: map[uint64]manifest.DroppedKeyspace{},
+		saved:   map[uint64]bool{},
+		nextID:  1,
 	}
 }
 
 // Load takes up the keyspaces of a manifest. It reports every one whose merge
 // operator is not known.
-func (r *Registry) Load(list []manifest.Keyspace, dropped []manifest.DroppedKeyspace) error {
-	for _, k := range dropped {
+func (r *Registry) Load(state *manifest.State) error {
+	for _, k := range state.Dropped {
 		r.dropped[k.ID] = k
 	}
+	r.nextID = max(r.nextID, state.NextKeyspaceID)
 	var missing []error
-	for _, k := range list {
-		if err := r.CheckOperator(k.Name, k.Merge); err != nil {
-			missing = append(missing, err)
-			continue
-		}
-		r.Add(k)
+	for i := range state.Keyspaces {
+		k := &state.Keyspaces[i]
+		r.saved[k.ID] = true
+		missing = append(missing, r.Apply(Act{ID: k.ID, Keyspace: k}))
 	}
 	return errors.Join(missing...)
 }
@@ -82,51 +86,97 @@ func (r *Registry) CheckOperator(name, operator string) error {
 	return nil
 }
 
-// Add takes up a new keyspace.
-func (r *Registry) Add(k manifest.Keyspace) *Info {
-	info := &Info{
-		ID: k.ID, Name: k.Name,
-		Settings: Settings{k.Compression, time.Duration(k.TTLNS), k.Merge},
-	}
-	if k.Merge != "" {
+// Apply has an act take effect: a keyspace is made, changed or dropped. The error
+// says that its merge operator is not known. Acts come in order, from one goroutine
+// at a time.
+func (r *Registry) Apply(a Act) error {
+	if k := a.Keyspace; k != nil && k.Merge != "" {
+		if err := r.CheckOperator(k.Name, k.Merge); err != nil {
+			return err
+		}
 		r.operators.Store(k.ID, r.cfg.Operators[k.Merge])
 		r.merging.Store(true)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byName[k.Name], r.byID[k.ID] = info, info
-	return info
+	r.nextID = max(r.nextID, a.ID+1)
+	info := r.byID[a.ID]
+	switch {
+	case a.Keyspace == nil && info != nil:
+		info.dropped.Store(true)
+		delete(r.byName, info.Name)
+		delete(r.byID, a.ID)
+		r.dropped[a.ID] = manifest.DroppedKeyspace{ID: a.ID, Name: info.Name, LastSeq: a.Seq}
+	case a.Keyspace != nil:
+		if info == nil {
+			info = &Info{ID: a.ID, Name: a.Keyspace.Name}
+			r.byName[info.Name], r.byID[info.ID] = info, info
+		}
+		info.settings.Store(&Settings{
+			a.Keyspace.Compression, time.Duration(a.Keyspace.TTLNS), a.Keyspace.Merge,
+		})
+	}
+	return nil
 }
 
-// Drop takes off a keyspace and notes what is left of it.
-func (r *Registry) Drop(k *Info, dropped manifest.DroppedKeyspace) {
+// NextID returns the number of the next keyspace that is made.
+func (r *Registry) NextID() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.byName, k.Name)
-	delete(r.byID, k.ID)
-	r.dropped[k.ID] = dropped
+	return r.nextID
 }
 
-// Forget takes off what is left of dropped keyspaces.
-func (r *Registry) Forget(ids []uint64) {
+// AddTo adds what acts come to, the oldest first, to an edit of the manifest.
+func (r *Registry) AddTo(e *manifest.Edit, acts []Act) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range ids {
+	last := map[uint64]Act{}
+	var order []uint64
+	for _, a := range acts {
+		if _, again := last[a.ID]; !again {
+			order = append(order, a.ID)
+		}
+		last[a.ID] = a
+		e.NextKeyspaceID = max(e.NextKeyspaceID, a.ID+1)
+	}
+	for _, id := range order {
+		if r.saved[id] {
+			e.DropKeyspaces = append(e.DropKeyspaces, id)
+		}
+		if k := last[id].Keyspace; k != nil {
+			e.AddKeyspaces = append(e.AddKeyspaces, *k)
+		} else {
+			e.AddDropped = append(e.AddDropped, r.dropped[id])
+		}
+	}
+}
+
+// Saved notes that an edit is in the manifest.
+func (r *Registry) Saved(e *manifest.Edit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range e.DropKeyspaces {
+		delete(r.saved, id)
+	}
+	for _, k := range e.AddKeyspaces {
+		r.saved[k.ID] = true
+	}
+	for _, id := range e.ForgetDropped {
 		delete(r.dropped, id)
 	}
 }
 
-// DroppedBefore returns the dropped keyspaces none of whose records are as new
-// as oldest.
-func (r *Registry) DroppedBefore(oldest base.SeqNum) (ids []uint64) {
+// AddForgotten adds to an edit the dropped keyspaces that the manifest has and none
+// of whose records are as new as oldest.
+func (r *Registry) AddForgotten(e *manifest.Edit, oldest base.SeqNum) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, k := range r.dropped {
-		if k.LastSeq < oldest {
-			ids = append(ids, id)
+		justAdded := slices.ContainsFunc(e.AddDropped, func(d manifest.DroppedKeyspace) bool { return d.ID == id })
+		if k.LastSeq < oldest && !justAdded {
+			e.ForgetDropped = append(e.ForgetDropped, id)
 		}
 	}
-	return ids
 }
 
 // ByName returns the keyspace of a name, or nil.
@@ -202,8 +252,8 @@ func (r *Registry) SameCodec(first []byte, level int, bottom bool, otherLevel in
 
 // policyOf returns the codec policy of a keyspace; nil is the default one.
 func (r *Registry) policyOf(k *Info) CodecPolicy {
-	if k != nil && k.Compression != 0 {
-		return r.cfg.CodecFor(k.Compression)
+	if k != nil && k.Settings().Compression != 0 {
+		return r.cfg.CodecFor(k.Settings().Compression)
 	}
 	return r.cfg.Codec
 }

@@ -61,13 +61,7 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		dst = appendField(dst, tagDropKeyspace, value)
 	}
 	for _, k := range e.AddKeyspaces {
-		value = binary.AppendUvarint(value[:0], k.ID)
-		value = append(value, k.Compression)
-		value = appendBytes(value, []byte(k.Name))
-		if k.TTLNS != 0 || k.Merge != "" {
-			value = binary.AppendUvarint(value, k.TTLNS)
-			value = appendBytes(value, []byte(k.Merge))
-		}
+		value = AppendKeyspace(value[:0], &k)
 		dst = appendField(dst, tagAddKeyspace, value)
 	}
 	for _, id := range e.ForgetDropped {
@@ -82,6 +76,44 @@ func appendEdit(dst []byte, e *Edit) []byte {
 	}
 	dst = appendNumber(dst, tagClockHighWater, uint64(e.ClockHighWater))
 	return appendNumber(dst, tagIngestedSeq, uint64(e.IngestedSeq))
+}
+
+// AppendKeyspace appends a keyspace as edits have it.
+func AppendKeyspace(dst []byte, k *Keyspace) []byte {
+	dst = binary.AppendUvarint(dst, k.ID)
+	dst = append(dst, k.Compression)
+	dst = appendBytes(dst, []byte(k.Name))
+	if k.TTLNS != 0 || k.Merge != "" {
+		dst = binary.AppendUvarint(dst, k.TTLNS)
+		dst = appendBytes(dst, []byte(k.Merge))
+	}
+	return dst
+}
+
+// DecodeKeyspace reads what AppendKeyspace wrote.
+func DecodeKeyspace(encoded []byte) (Keyspace, error) {
+	in := input{rest: encoded}
+	k := in.keyspace()
+	if in.err == nil && len(in.rest) > 0 {
+		in.err = errTrailing
+	}
+	if in.err != nil {
+		return Keyspace{}, fmt.Errorf("keyspace: %w", in.err)
+	}
+	return k, k.validate()
+}
+
+func (in *input) keyspace() Keyspace {
+	k := Keyspace{ID: in.uvarint(), Compression: in.byte()}
+	k.Name = string(in.bytes())
+	if len(in.rest) > 0 { // left out where both are zero
+		k.TTLNS = in.uvarint()
+		k.Merge = string(in.bytes())
+		if k.TTLNS == 0 && k.Merge == "" {
+			in.fail(errNumber)
+		}
+	}
+	return k
 }
 
 func appendMeta(dst []byte, m *FileMeta) []byte {
@@ -185,16 +217,7 @@ func (e *Edit) decodeField(tag byte, in *input) {
 	case tagDropKeyspace:
 		e.DropKeyspaces = append(e.DropKeyspaces, in.uvarint())
 	case tagAddKeyspace:
-		k := Keyspace{ID: in.uvarint(), Compression: in.byte()}
-		k.Name = string(in.bytes())
-		if len(in.rest) > 0 { // left out where both are zero
-			k.TTLNS = in.uvarint()
-			k.Merge = string(in.bytes())
-			if k.TTLNS == 0 && k.Merge == "" {
-				in.fail(errNumber)
-			}
-		}
-		e.AddKeyspaces = append(e.AddKeyspaces, k)
+		e.AddKeyspaces = append(e.AddKeyspaces, in.keyspace())
 	case tagClockHighWater:
 		e.ClockHighWater = base.Instant(in.nonZero())
 	case tagForgetDropped:

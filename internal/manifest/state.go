@@ -86,24 +86,30 @@ func (s *State) applyKeyspaces(e *Edit) error {
 	if len(e.AddKeyspaces) == 0 && len(e.DropKeyspaces) == 0 {
 		return nil
 	}
-	all := slices.Clone(s.Keyspaces)
+	gone := make(map[uint64]bool, len(e.DropKeyspaces))
 	for _, id := range e.DropKeyspaces {
-		i := slices.IndexFunc(all, func(k Keyspace) bool { return k.ID == id })
-		if i < 0 {
-			return fmt.Errorf("dropped keyspace %d is not there", id)
+		gone[id] = true
+	}
+	all := make([]Keyspace, 0, len(s.Keyspaces)+len(e.AddKeyspaces))
+	names, ids := map[string]bool{}, map[uint64]bool{}
+	for _, k := range s.Keyspaces {
+		if !gone[k.ID] {
+			all = append(all, k)
+			names[k.Name], ids[k.ID] = true, true
 		}
-		all = slices.Delete(all, i, i+1)
+	}
+	if len(s.Keyspaces)-len(all) != len(e.DropKeyspaces) {
+		return fmt.Errorf("of the dropped keyspaces %v one is not there", e.DropKeyspaces)
 	}
 	for _, k := range e.AddKeyspaces {
-		if k.ID < fresh && !slices.Contains(e.DropKeyspaces, k.ID) {
+		if k.ID < fresh && !gone[k.ID] {
 			return fmt.Errorf("keyspace identifier %d was used before", k.ID)
 		}
-		for _, other := range all {
-			if other.ID == k.ID || other.Name == k.Name {
-				return fmt.Errorf("keyspace %d %q is already listed", k.ID, k.Name)
-			}
+		if names[k.Name] || ids[k.ID] {
+			return fmt.Errorf("keyspace %d %q is already listed", k.ID, k.Name)
 		}
 		all = append(all, k)
+		names[k.Name], ids[k.ID] = true, true
 		s.NextKeyspaceID = max(s.NextKeyspaceID, k.ID+1)
 	}
 	slices.SortFunc(all, func(a, b Keyspace) int { return cmp.Compare(a.ID, b.ID) })

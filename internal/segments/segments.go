@@ -95,28 +95,24 @@ func (s *Segments) WrittenBytes() int64 {
 // Err returns why the worker cannot prepare a segment, or nil.
 func (s *Segments) Err() error { return s.outcome.Err() }
 
-// Begin starts a new log at a position, after what was replayed from old ones,
-// which the manifest gives up. forgotten are keyspaces that nothing mentions any
-// more. It returns the number of the segment.
-func (s *Segments) Begin(old []base.FileNum, end wal.Position, lastSeq base.SeqNum,
-	forgotten []uint64, done func()) (base.FileNum, error) {
+// Begin starts a new log at a position, after what was replayed from old ones. The
+// edit gives those up in the manifest, and takes the new one up. It returns the
+// number of the segment.
+func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.SeqNum) (base.FileNum, error) {
 	num := s.cfg.Store.NewFileNum()
 	s.nextBytes = firstLogBytes
 	if err := wal.Prepare(s.cfg.WAL, num, s.nextBytes); err != nil {
 		return 0, err
 	}
-	edit := &manifest.Edit{
-		AddLogs: []base.FileNum{num}, RemoveLogs: old, LogStart: uint64(end), ForgetDropped: forgotten,
-	}
+	edit.AddLogs = []base.FileNum{num}
 	s.cfg.Archive.Begin(num, end, lastSeq+1)
 	err := s.cfg.Edit(edit, func() {
 		s.live = []base.FileNum{num}
-		done()
 	})
 	if err != nil {
 		return 0, err
 	}
-	s.cfg.Archive.RetireAtOpen(old)
+	s.cfg.Archive.RetireAtOpen(edit.RemoveLogs)
 	s.start, s.first = end, end
 	s.log, err = wal.NewLog(s.cfg.WAL, num, end)
 	return num, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/memtable"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/rangedel"
@@ -27,6 +28,10 @@ type Flushable struct {
 	refs  atomic.Int32
 
 	capBytes int64 // of the table's arena
+
+	// Acts are those on keyspaces that were committed beside the records, the oldest
+	// first.
+	Acts []keyspace.Act
 
 	// FirstLog is the oldest log segment with a record of this part.
 	FirstLog base.FileNum
@@ -52,7 +57,7 @@ func NewLarge(encoded []byte, first, last base.SeqNum) (*Flushable, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Flushable{large: large, LastSeq: last}, nil
+	return &Flushable{large: large, Acts: large.acts, LastSeq: last}, nil
 }
 
 // Get returns the newest version of key that seq sees, if it is here.
@@ -81,7 +86,7 @@ func (m *Flushable) NewIter() base.Iterator {
 
 // Empty reports whether nothing is here.
 func (m *Flushable) Empty() bool {
-	return m.Table != nil && m.Table.Len()+m.Table.RangeDeleteCount() == 0
+	return m.Table != nil && m.Table.Len()+m.Table.RangeDeleteCount()+len(m.Acts) == 0
 }
 
 // IsLarge reports whether this is a large batch.
@@ -113,6 +118,7 @@ type largeBatch struct {
 	buf          []byte
 	entries      []largeEntry // internal order
 	rangeDeletes *rangedel.List
+	acts         []keyspace.Act
 }
 
 type largeEntry struct {
@@ -133,6 +139,15 @@ func newLargeBatch(buf []byte, first base.SeqNum) (*largeBatch, error) {
 		}
 		if !ok {
 			break
+		}
+		if r.Kind == base.KindKeyspace {
+			act, err := keyspace.DecodeAct(r.Key, r.Value)
+			if err != nil {
+				return nil, err
+			}
+			act.Seq = seq
+			b.acts = append(b.acts, act)
+			continue
 		}
 		if r.Kind == base.KindRangeDelete {
 			tombstones = append(tombstones, rangedel.Tombstone{Lo: r.Key, Hi: r.Value, Seq: seq})

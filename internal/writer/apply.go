@@ -48,20 +48,25 @@ func (a *applier) apply(payloads [][]byte, first, last base.SeqNum, merges bool)
 
 // applyBatches applies encoded batches and returns the next sequence number.
 func (a *applier) applyBatches(payload []byte, seq base.SeqNum) (base.SeqNum, error) {
-	mem := a.reads.State().Mem.Table
+	part := a.reads.State().Mem
+	mem := part.Table
 	r := batch.NewReader(payload)
 	for {
 		ok, err := r.Next()
 		if err != nil || !ok {
 			return seq, err
 		}
-		a.beginHotWrite(&r)
 		switch r.Kind {
+		case base.KindKeyspace:
+			err = a.applyAct(part, &r, seq)
 		case base.KindRangeDelete:
+			a.beginHotWrite(&r)
 			err = mem.AddRangeDelete(r.Key, r.Value, seq)
 		case base.KindMerge:
+			a.beginHotWrite(&r)
 			err = a.addOperand(mem, r.Key, r.Value, seq)
 		default:
+			a.beginHotWrite(&r)
 			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
 		}
 		if err != nil {
@@ -69,6 +74,17 @@ func (a *applier) applyBatches(payload []byte, seq base.SeqNum) (base.SeqNum, er
 		}
 		seq++
 	}
+}
+
+// applyAct has an act on a keyspace take effect, and keeps it for the flush.
+func (a *applier) applyAct(part *view.Flushable, r *batch.Reader, seq base.SeqNum) error {
+	act, err := keyspace.DecodeAct(r.Key, r.Value)
+	if err != nil {
+		return err
+	}
+	act.Seq = seq
+	part.Acts = append(part.Acts, act)
+	return a.keyspaces.Apply(act)
 }
 
 // applyLarge makes a group that is too large for a memtable a part of the read
@@ -85,6 +101,11 @@ func (a *applier) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
 	large, err := view.NewLarge(buf, first, last)
 	if err != nil {
 		return err
+	}
+	for _, act := range large.Acts {
+		if err := a.keyspaces.Apply(act); err != nil {
+			return err
+		}
 	}
 	if a.hot != nil {
 		a.hot.BeginAll()
