@@ -65,6 +65,8 @@ func tiers() map[string]int {
 		"internal/torture": 9,
 
 		"internal/arch":           testOnly,
+		"internal/leak":           testOnly,
+		"internal/property":       testOnly,
 		"internal/torture/mutant": testOnly,
 	}
 }
