@@ -3,7 +3,6 @@ module github.com/lightningdb/lightning
 go 1.26.0
 
 require (
-	github.com/anishathalye/porcupine v1.3.1
 	github.com/klauspost/compress v1.20.3
 	github.com/zeebo/xxh3 v1.1.0
 	golang.org/x/sys v0.49.0

@@ -6,6 +6,7 @@ require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/dustin/go-humanize v1.1.0
 	github.com/lightningdb/lightning v0.0.0
+	github.com/lightningdb/lightning/internal/torture v0.0.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
@@ -22,4 +23,7 @@ require (
 	golang.org/x/tools v0.26.0 // indirect
 )
 
-replace github.com/lightningdb/lightning => ../..
+replace (
+	github.com/lightningdb/lightning => ../..
+	github.com/lightningdb/lightning/internal/torture => ../../internal/torture
+)

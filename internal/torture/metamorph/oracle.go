@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
 // Line is one thing that an operation answers: a row, or a note. The row of a

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
 // Generate makes a script of n operations. Keys are few, so that operations

@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
 // Kind is what an operation does.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
 // Dir is where scripts have their database.
