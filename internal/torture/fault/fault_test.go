@@ -35,17 +35,17 @@ func smallOptions() lightning.Options {
 }
 
 const compactionScript = `
-put "a" "1" sync
-put "b" "1" sync
+put key="a" value="1" wait=sync
+put key="b" value="1" wait=sync
 flush
-put "a" "2" async
+put key="a" value="2" wait=async
 flush
-compact "" ""
+compact
 create-space in="s"
-put "c" "3" in="s" sync
+put in="s" key="c" value="3" wait=sync
 drop-space in="s"
 reopen
-put "d" "4" sync
+put key="d" value="4" wait=sync
 `
 
 // failEach runs the script with a fault at each of its places of the given

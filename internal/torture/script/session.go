@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/torture/model"
@@ -46,8 +45,14 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Run runs one operation and notes in h what may be found from then on.
+// Run runs one operation of those that History knows, and notes in h what may be
+// found from then on.
 func (s *Session) Run(o *Op, h *History) error {
+	if o.Wait == 0 {
+		waiting := *o
+		waiting.Wait = WaitFor(s.Options.Durability)
+		o = &waiting
+	}
 	h.Begin(o)
 	err := s.do(o, h)
 	if err != nil {
@@ -86,10 +91,7 @@ func (s *Session) do(o *Op, h *History) error {
 	case Flush:
 		return s.DB.Flush(ctx)
 	case Compact:
-		if o.Key == "" && o.Upper == "" {
-			return s.DB.Compact(ctx, nil, nil)
-		}
-		return s.DB.Compact(ctx, []byte(o.Key), []byte(o.Upper))
+		return s.DB.Compact(ctx, o.Key.Bytes(), o.Upper.Bytes())
 	case SyncLog:
 		return s.DB.SyncWAL()
 	case CreateSpace:
@@ -99,10 +101,10 @@ func (s *Session) do(o *Op, h *History) error {
 		delete(s.spaces, o.Space)
 		return s.DB.DropKeyspace(o.Space)
 	case Batch:
-		return s.commit(o.Batch, o.Durability)
+		return s.commit(o, o.Parts)
 	}
-	if o.Durability != s.Options.Durability {
-		return s.commit([]Op{*o}, o.Durability)
+	if o.Wait != WaitFor(s.Options.Durability) {
+		return s.commit(o, []Op{*o})
 	}
 	return s.single(o)
 }
@@ -114,56 +116,27 @@ func (s *Session) single(o *Op) error {
 		return err
 	}
 	if k != nil {
-		return o.write(k)
+		return o.Write(k)
 	}
-	return o.write(s.DB)
+	return o.Write(s.DB)
 }
 
-// writer is what the database, a keyspace and a batch have in common.
-type writer interface {
-	Put(key, value []byte) error
-	PutWithTTL(key, value []byte, ttl time.Duration) error
-	Delete(key []byte) error
-	DeleteRange(lo, hi []byte) error
-}
-
-// write does an operation that a batch can hold.
-func (o *Op) write(to writer) error {
-	key, value := []byte(o.Key), []byte(o.Value.String())
-	switch o.Kind {
-	case Put:
-		return to.Put(key, value)
-	case PutLong:
-		return to.PutWithTTL(key, value, 1000*time.Hour)
-	case PutGone:
-		return to.PutWithTTL(key, value, time.Nanosecond)
-	case Merge:
-		return to.(interface {
-			Merge(key, operand []byte) error
-		}).Merge(key, value)
-	case Delete:
-		return to.Delete(key)
-	}
-	return to.DeleteRange(key, []byte(o.Upper))
-}
-
-func (s *Session) commit(ops []Op, d lightning.Durability) error {
+func (s *Session) commit(o *Op, parts []Op) error {
 	b := s.DB.NewBatch()
-	for i := range ops {
-		o := &ops[i]
+	for i := range parts {
 		into := b
-		k, err := s.Space(o.Space)
+		k, err := s.Space(parts[i].Space)
 		if err != nil {
 			return err
 		}
 		if k != nil {
 			into = b.In(k)
 		}
-		if err := o.write(into); err != nil {
+		if err := parts[i].Write(into); err != nil {
 			return err
 		}
 	}
-	return b.CommitWith(d)
+	return o.Commit(b)
 }
 
 // Read returns all that the database holds, by a scan of each keyspace. Every
