@@ -12,17 +12,6 @@ import (
 	"github.com/lightningdb/lightning/internal/torture/script"
 )
 
-// reader is what DB, Keyspace and Snapshot have in common.
-type reader interface {
-	Get(key []byte) ([]byte, error)
-	AppendGet(dst, key []byte) ([]byte, error)
-	GetFunc(key []byte, fn func(value []byte) error) error
-	Has(key []byte) (bool, error)
-	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
-	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
-	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
-}
-
 // errStop is how a function that is called with rows asks for no more.
 var errStop = errors.New(noteStopped)
 
@@ -52,7 +41,7 @@ func (w *world) keep(value []byte) error {
 }
 
 // source returns what to read from, or nil if it does not exist.
-func (w *world) source(op *script.Op) reader {
+func (w *world) source(op *script.Op) script.Reader {
 	k := w.spaces[op.Space]
 	if op.Snapshot == 0 {
 		switch {
@@ -108,7 +97,7 @@ func bounds(op *script.Op) lightning.IterOptions {
 }
 
 // get looks a key up in four ways, which must agree.
-func (w *world) get(from reader, op *script.Op, j *judge) error {
+func (w *world) get(from script.Reader, op *script.Op, j *judge) error {
 	key := op.Key.Bytes()
 	value, err := from.Get(key)
 	if err != nil {
@@ -154,7 +143,7 @@ func (w *world) get(from reader, op *script.Op, j *judge) error {
 	return w.keep(value)
 }
 
-func multiGetFrom(from reader, op *script.Op, j *judge) error {
+func multiGetFrom(from script.Reader, op *script.Op, j *judge) error {
 	keys := make([][]byte, len(op.Parts))
 	for i := range op.Parts {
 		keys[i] = op.Parts[i].Key.Bytes()
@@ -182,6 +171,12 @@ func multiGetFrom(from reader, op *script.Op, j *judge) error {
 		}
 		return nil
 	})
+	return ended(op, j, bad, err)
+}
+
+// ended says what is wrong with the end of a call that was given a function: bad
+// if the function found something wrong, else err as the call returned it.
+func ended(op *script.Op, j *judge, bad, err error) error {
 	switch {
 	case bad != nil:
 		return bad
@@ -191,7 +186,7 @@ func multiGetFrom(from reader, op *script.Op, j *judge) error {
 	return j.err(err)
 }
 
-func scan(from reader, op *script.Op, j *judge) error {
+func scan(from script.Reader, op *script.Op, j *judge) error {
 	var bad error
 	o := lightning.ScanOptions{IterOptions: bounds(op), Reverse: op.Reverse}
 	err := from.Scan(o, func(rows iter.Seq2[[]byte, []byte]) error {
@@ -219,13 +214,7 @@ func scan(from reader, op *script.Op, j *judge) error {
 		}
 		return bad
 	})
-	switch {
-	case bad != nil:
-		return bad
-	case err == errStop && op.Fail:
-		return j.line(nil, nil, noteStopped)
-	}
-	return j.err(err)
+	return ended(op, j, bad, err)
 }
 
 func (w *world) takeSnapshot(op *script.Op, j *judge) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"runtime/debug"
 	"slices"
 
@@ -348,13 +350,7 @@ func (w *world) closeSnapshot(slot int) error {
 		return nil
 	}
 	delete(w.snapshots, slot)
-	if err := s.handle.Close(); err != nil {
-		return fmt.Errorf("close of snapshot %d: %w", slot, err)
-	}
-	if err := s.handle.Close(); !errors.Is(err, lightning.ErrHandleClosed) {
-		return fmt.Errorf("second close of snapshot %d: %v", slot, err)
-	}
-	return nil
+	return closeTwice("snapshot", slot, s.handle)
 }
 
 func (w *world) closeIterator(slot int) error {
@@ -363,21 +359,19 @@ func (w *world) closeIterator(slot int) error {
 		return nil
 	}
 	delete(w.iterators, slot)
-	if err := it.Close(); err != nil {
-		return fmt.Errorf("close of iterator %d: %w", slot, err)
+	return closeTwice("iterator", slot, it)
+}
+
+// closeTwice closes a handle, and checks that it knows the second time.
+func closeTwice(what string, slot int, handle io.Closer) error {
+	if err := handle.Close(); err != nil {
+		return fmt.Errorf("close of %s %d: %w", what, slot, err)
 	}
-	if err := it.Close(); !errors.Is(err, lightning.ErrHandleClosed) {
-		return fmt.Errorf("second close of iterator %d: %v", slot, err)
+	if err := handle.Close(); !errors.Is(err, lightning.ErrHandleClosed) {
+		return fmt.Errorf("second close of %s %d: %v", what, slot, err)
 	}
 	return nil
 }
 
 // names returns the names of the keyspaces that there must be.
-func (w *world) names() []string {
-	names := make([]string, 0, len(w.spaces))
-	for name := range w.spaces {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (w *world) names() []string { return slices.Sorted(maps.Keys(w.spaces)) }

@@ -148,7 +148,7 @@ func (s *Session) Read() (model.State, error) {
 		if err != nil {
 			return state, err
 		}
-		var r reader = s.DB
+		var r Reader = s.DB
 		if k != nil {
 			r = k
 		}
@@ -161,12 +161,19 @@ func (s *Session) Read() (model.State, error) {
 	return state, nil
 }
 
-type reader interface {
+// Reader is what the database, a keyspace, a snapshot and a keyspace of a snapshot
+// have in common.
+type Reader interface {
 	Get(key []byte) ([]byte, error)
+	AppendGet(dst, key []byte) ([]byte, error)
+	GetFunc(key []byte, fn func(value []byte) error) error
+	Has(key []byte) (bool, error)
+	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
+	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
 	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
 }
 
-func readSpace(r reader) (rows model.Store, err error) {
+func readSpace(r Reader) (rows model.Store, err error) {
 	var all []model.Row
 	err = r.Scan(lightning.ScanOptions{}, func(seq iter.Seq2[[]byte, []byte]) error {
 		for k, v := range seq {
