@@ -4,11 +4,11 @@
 // What an operation means for the model is here too, so that suites which run
 // the same operations in different ways expect the same of them.
 //
-// For the suites that crash the database or let its disk fail there are also
-// scripts made from seeds (Generate), a database under a script (Session), and
-// what it may hold after a crash (History). Of a History it may ask for what a
-// single goroutine can write; the other operations are for package metamorph,
-// which has a generator and a runner of its own.
+// A Session runs on a database what a single goroutine can write; package process
+// has its children do that. For the suites that crash the database in this process
+// or let its disk fail there are also scripts made from seeds (Generate), and what
+// the database may hold after a crash (History). The other operations are for
+// package metamorph, which has a generator and a runner of its own.
 //
 // Everything but a History is for one goroutine at a time.
 package script
@@ -117,15 +117,22 @@ func (w Wait) String() string {
 	if w == 0 {
 		return "default"
 	}
-	return w.durability().String()
+	return w.Or(lightning.Sync).String()
 }
 
-func (w Wait) durability() lightning.Durability { return lightning.Durability(w - 1) }
+// Or returns the durability that a commit waits for, of a database that waits for
+// usual if nothing is said.
+func (w Wait) Or(usual lightning.Durability) lightning.Durability {
+	if w == 0 {
+		return usual
+	}
+	return lightning.Durability(w - 1)
+}
 
 // Commit commits a batch as the operation says.
 func (o *Op) Commit(b *lightning.Batch) error {
 	if o.Wait == 0 {
 		return b.Commit()
 	}
-	return b.CommitWith(o.Wait.durability())
+	return b.CommitWith(o.Wait.Or(0))
 }

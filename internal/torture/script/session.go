@@ -17,10 +17,20 @@ type Session struct {
 	Options lightning.Options
 	DB      *lightning.DB // nil while it is closed
 	spaces  map[string]*lightning.Keyspace
+	// keyspaces are the options of those that the session makes.
+	keyspaces *lightning.KeyspaceOptions
 }
 
 // NewSession returns a session whose database is not open yet.
-func NewSession(o lightning.Options) *Session { return &Session{Options: o} }
+func NewSession(o lightning.Options) *Session {
+	return &Session{Options: o, keyspaces: &lightning.KeyspaceOptions{Merge: lightning.MergeAppend}}
+}
+
+// Attach returns a session of a database that is open, with plain keyspaces. There
+// may be several, each for one goroutine.
+func Attach(db *lightning.DB) *Session {
+	return &Session{DB: db, spaces: map[string]*lightning.Keyspace{}}
+}
 
 // Open opens the database.
 func (s *Session) Open() error {
@@ -68,7 +78,7 @@ func (s *Session) Space(name string) (*lightning.Keyspace, error) {
 	if k := s.spaces[name]; k != nil || name == "" {
 		return k, nil
 	}
-	k, err := s.DB.Keyspace(name, &lightning.KeyspaceOptions{Merge: lightning.MergeAppend})
+	k, err := s.DB.Keyspace(name, s.keyspaces)
 	if err == nil {
 		s.spaces[name] = k
 	}
@@ -86,7 +96,17 @@ func (s *Session) do(o *Op, h *History) error {
 	if s.DB == nil {
 		return lightning.ErrClosed
 	}
-	ctx := context.Background()
+	if o.Wait == WaitFor(s.Options.Durability) {
+		single := *o
+		single.Wait = 0
+		o = &single
+	}
+	return s.Do(context.Background(), o)
+}
+
+// Do does one operation to a database that is open, and no Reopen. A write is a
+// batch only if it says what it waits for.
+func (s *Session) Do(ctx context.Context, o *Op) error {
 	switch o.Kind {
 	case Flush:
 		return s.DB.Flush(ctx)
@@ -103,7 +123,7 @@ func (s *Session) do(o *Op, h *History) error {
 	case Batch:
 		return s.commit(o, o.Parts)
 	}
-	if o.Wait != WaitFor(s.Options.Durability) {
+	if o.Wait != 0 {
 		return s.commit(o, []Op{*o})
 	}
 	return s.single(o)
