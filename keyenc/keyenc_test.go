@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
+	"github.com/lightningdb/lightning/internal/property"
 )
 
 func mustAppend(t testing.TB, elems ...any) []byte {
@@ -29,7 +29,7 @@ func sameTuple(a, b Tuple) bool {
 }
 
 func TestKeysSortAsTuples(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		a := drawTuple(3).Draw(t, "a")
 		b := drawLike(t, a)
 		keyA, errA := Append(nil, a...)
@@ -70,9 +70,9 @@ func TestTextsSort(t *testing.T) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		tuple := drawTuple(3).Draw(t, "tuple")
-		cut := rapid.IntRange(0, len(tuple)).Draw(t, "cut")
+		cut := property.IntRange(0, len(tuple)).Draw(t, "cut")
 		first, err := Append([]byte("before"), tuple[:cut]...)
 		if err != nil {
 			t.Fatal(err)
@@ -94,11 +94,11 @@ func TestRoundTrip(t *testing.T) {
 // Prefix freedom is what makes ranges exact: a key begins with the bytes of
 // some elements if and only if its tuple begins with the elements.
 func TestRangeHoldsTuplesThatBeginWithElements(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		tuple := drawTuple(2).Draw(t, "tuple")
 		prefix := drawLike(t, tuple)
-		if rapid.Bool().Draw(t, "real prefix") {
-			prefix = tuple[:rapid.IntRange(0, len(tuple)).Draw(t, "size")]
+		if property.Bool().Draw(t, "real prefix") {
+			prefix = tuple[:property.IntRange(0, len(tuple)).Draw(t, "size")]
 		}
 		lo, hi, err := Range(prefix...)
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 	"math/big"
 	"time"
 
-	"pgregory.net/rapid"
+	"github.com/lightningdb/lightning/internal/property"
 )
 
 // The order of the documentation, told a second time and without the encoding:
@@ -89,27 +89,27 @@ func compareTuples(a, b Tuple) int {
 // The generators draw elements as Decode returns them, and often such that are
 // next to each other or begin in the same way.
 
-func drawInteger() *rapid.Generator[any] {
-	return rapid.Custom(func(t *rapid.T) any {
-		if rapid.Bool().Draw(t, "above int64") {
-			return rapid.Uint64Min(math.MaxInt64+1).Draw(t, "uint64")
+func drawInteger() property.Generator[any] {
+	return property.Custom(func(t *property.T) any {
+		if property.Bool().Draw(t, "above int64") {
+			return property.Uint64Min(math.MaxInt64+1).Draw(t, "uint64")
 		}
-		edge := int64(1) << rapid.IntRange(0, 62).Draw(t, "edge")
-		near := rapid.Int64Range(-2, 2).Draw(t, "near")
-		return rapid.SampledFrom([]int64{
+		edge := int64(1) << property.IntRange(0, 62).Draw(t, "edge")
+		near := property.Int64Range(-2, 2).Draw(t, "near")
+		return property.SampledFrom([]int64{
 			near, edge + near, -edge + near, smallMin + near, smallMax + near,
-			math.MinInt64 + 2 + near, math.MaxInt64 - 2 + near, rapid.Int64().Draw(t, "int64"),
+			math.MinInt64 + 2 + near, math.MaxInt64 - 2 + near, property.Int64().Draw(t, "int64"),
 		}).Draw(t, "integer")
 	})
 }
 
-func drawFloat() *rapid.Generator[any] {
+func drawFloat() property.Generator[any] {
 	edges := []float64{
 		0, 1, -1, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64,
 		math.SmallestNonzeroFloat64, -math.SmallestNonzeroFloat64,
 	}
-	return rapid.Custom(func(t *rapid.T) any {
-		v := rapid.SampledFrom(append(edges, rapid.Float64().Draw(t, "float64"))).Draw(t, "float")
+	return property.Custom(func(t *property.T) any {
+		v := property.SampledFrom(append(edges, property.Float64().Draw(t, "float64"))).Draw(t, "float")
 		if v == 0 {
 			v = 0 // a -0 is decoded as 0
 		}
@@ -117,74 +117,74 @@ func drawFloat() *rapid.Generator[any] {
 	})
 }
 
-func drawTime() *rapid.Generator[any] {
-	return rapid.Custom(func(t *rapid.T) any {
-		seconds := rapid.SampledFrom([]int64{
+func drawTime() property.Generator[any] {
+	return property.Custom(func(t *property.T) any {
+		seconds := property.SampledFrom([]int64{
 			-secondsTo1970, -1, 0, 1, secondsMax - secondsTo1970,
-			rapid.Int64Range(-secondsTo1970, secondsMax-secondsTo1970).Draw(t, "any second"),
+			property.Int64Range(-secondsTo1970, secondsMax-secondsTo1970).Draw(t, "any second"),
 		}).Draw(t, "seconds")
-		return time.Unix(seconds, rapid.Int64Range(0, nanosMax).Draw(t, "nanos")).UTC()
+		return time.Unix(seconds, property.Int64Range(0, nanosMax).Draw(t, "nanos")).UTC()
 	})
 }
 
-func drawText() *rapid.Generator[[]byte] {
-	edges := rapid.SampledFrom([]byte{0, 1, 2, 3, 'a', 0x7f, 0x80, 0xfc, 0xfd, 0xfe, 0xff})
-	return rapid.OneOf(rapid.SliceOfN(edges, 0, 4), rapid.SliceOfN(rapid.Byte(), 0, 80))
+func drawText() property.Generator[[]byte] {
+	edges := property.SampledFrom([]byte{0, 1, 2, 3, 'a', 0x7f, 0x80, 0xfc, 0xfd, 0xfe, 0xff})
+	return property.OneOf(property.SliceOfN(edges, 0, 4), property.SliceOfN(property.Byte(), 0, 80))
 }
 
-func drawUUID() *rapid.Generator[any] {
-	return rapid.Custom(func(t *rapid.T) any {
+func drawUUID() property.Generator[any] {
+	return property.Custom(func(t *property.T) any {
 		var v UUID
 		copy(v[:], drawText().Draw(t, "uuid"))
 		return v
 	})
 }
 
-func drawElement(depth int) *rapid.Generator[any] {
-	kinds := []*rapid.Generator[any]{
-		rapid.Just[any](nil),
-		rapid.Map(rapid.Bool(), func(v bool) any { return v }),
+func drawElement(depth int) property.Generator[any] {
+	kinds := []property.Generator[any]{
+		property.Just[any](nil),
+		property.Map(property.Bool(), func(v bool) any { return v }),
 		drawInteger(),
 		drawFloat(),
 		drawTime(),
 		drawUUID(),
-		rapid.Map(drawText(), func(v []byte) any { return string(v) }),
-		rapid.Map(drawText(), func(v []byte) any { return v }),
+		property.Map(drawText(), func(v []byte) any { return string(v) }),
+		property.Map(drawText(), func(v []byte) any { return v }),
 	}
 	if depth > 0 {
-		kinds = append(kinds, rapid.Map(drawTuple(depth-1), func(v Tuple) any { return v }))
+		kinds = append(kinds, property.Map(drawTuple(depth-1), func(v Tuple) any { return v }))
 	}
-	plain := rapid.OneOf(kinds...)
-	return rapid.Custom(func(t *rapid.T) any {
+	plain := property.OneOf(kinds...)
+	return property.Custom(func(t *property.T) any {
 		v := plain.Draw(t, "element")
-		if rapid.Bool().Draw(t, "desc") {
+		if property.Bool().Draw(t, "desc") {
 			return Desc(v)
 		}
 		return v
 	})
 }
 
-func drawTuple(depth int) *rapid.Generator[Tuple] {
-	return rapid.Map(rapid.SliceOfN(drawElement(depth), 0, 4), func(v []any) Tuple { return v })
+func drawTuple(depth int) property.Generator[Tuple] {
+	return property.Map(property.SliceOfN(drawElement(depth), 0, 4), func(v []any) Tuple { return v })
 }
 
 // drawLike draws a tuple that shares its beginning with another one, inside
 // nested tuples too.
-func drawLike(t *rapid.T, like Tuple) Tuple {
-	same := rapid.IntRange(0, len(like)).Draw(t, "same")
+func drawLike(t *property.T, like Tuple) Tuple {
+	same := property.IntRange(0, len(like)).Draw(t, "same")
 	drawn := append(Tuple{}, like[:same]...)
-	if same < len(like) && rapid.Bool().Draw(t, "alike") {
+	if same < len(like) && property.Bool().Draw(t, "alike") {
 		drawn = append(drawn, drawAlike(t, like[same]))
 	}
 	return append(drawn, drawTuple(1).Draw(t, "rest")...)
 }
 
-func drawTextLike(t *rapid.T, like []byte) []byte {
-	same := rapid.IntRange(max(len(like)-1, 0), len(like)).Draw(t, "same")
+func drawTextLike(t *property.T, like []byte) []byte {
+	same := property.IntRange(max(len(like)-1, 0), len(like)).Draw(t, "same")
 	return append(bytes.Clone(like[:same]), drawText().Draw(t, "more")...)
 }
 
-func drawAlike(t *rapid.T, like any) any {
+func drawAlike(t *property.T, like any) any {
 	switch like := like.(type) {
 	case Descending:
 		return Desc(drawAlike(t, like.Value))
@@ -195,11 +195,11 @@ func drawAlike(t *rapid.T, like any) any {
 	case []byte:
 		return drawTextLike(t, like)
 	case int64:
-		return like/2 + rapid.Int64Range(-300, 300).Draw(t, "more")
+		return like/2 + property.Int64Range(-300, 300).Draw(t, "more")
 	case float64:
 		return drawFloat().Draw(t, "another")
 	case time.Time:
-		return time.Unix(like.Unix(), rapid.Int64Range(0, nanosMax).Draw(t, "nanos")).UTC()
+		return time.Unix(like.Unix(), property.Int64Range(0, nanosMax).Draw(t, "nanos")).UTC()
 	}
 	return like
 }

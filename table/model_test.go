@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/property"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -21,19 +21,22 @@ import (
 // every path that their plan has, usable at that moment: all of them must give
 // what the slice gives. So the choice of the planner cannot change a result.
 func TestAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		m := &model{fs: memfs.New(), rows: map[int64]person{}}
 		m.open(t)
 		m.fill(t)
 		defer func() { _ = m.db.Close() }()
-		t.Repeat(map[string]func(*rapid.T){
+		actions := map[string]func(*property.T){
 			"transaction": m.transaction,
 			"queries":     m.queries,
 			"analyze":     m.analyze,
 			"build":       m.build,
 			"open":        m.reopen,
-			"":            func(t *rapid.T) {},
-		})
+		}
+		names := property.SampledFrom(slices.Sorted(maps.Keys(actions)))
+		for range property.Times(t, 0, 60) {
+			actions[names.Draw(t, "action")](t)
+		}
 		m.view(t, func(tx *lightning.Tx) {
 			if err := m.people.Check(tx); err != nil {
 				t.Fatal(err)
@@ -49,7 +52,7 @@ type model struct {
 	rows   map[int64]person
 }
 
-func (m *model) open(t *rapid.T) {
+func (m *model) open(t *property.T) {
 	var err error
 	if m.db == nil {
 		m.db, err = lightning.Open("db", &lightning.Options{
@@ -61,7 +64,7 @@ func (m *model) open(t *rapid.T) {
 	}
 	var declared []string
 	for _, name := range allIndexes() {
-		if rapid.IntRange(0, 2).Draw(t, "declare "+name) > 0 {
+		if property.IntRange(0, 2).Draw(t, "declare "+name) > 0 {
 			declared = append(declared, name)
 		}
 	}
@@ -81,7 +84,7 @@ func (m *model) open(t *rapid.T) {
 }
 
 // fill begins with so many rows that most conditions leave some.
-func (m *model) fill(t *rapid.T) {
+func (m *model) fill(t *property.T) {
 	err := m.db.Update(func(tx *lightning.Tx) error {
 		for n := range 60 {
 			p := person{ID: int64(n), Email: fmt.Sprint("e", n), City: cities()[n%7], Age: n % 5}
@@ -98,8 +101,8 @@ func (m *model) fill(t *rapid.T) {
 	}
 }
 
-func (m *model) reopen(t *rapid.T) {
-	if rapid.Bool().Draw(t, "close") {
+func (m *model) reopen(t *property.T) {
+	if property.Bool().Draw(t, "close") {
 		if err := m.db.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +111,7 @@ func (m *model) reopen(t *rapid.T) {
 	m.open(t)
 }
 
-func (m *model) view(t *rapid.T, fn func(tx *lightning.Tx)) {
+func (m *model) view(t *property.T, fn func(tx *lightning.Tx)) {
 	tx, err := m.db.Begin(lightning.TxOptions{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +120,7 @@ func (m *model) view(t *rapid.T, fn func(tx *lightning.Tx)) {
 	fn(tx)
 }
 
-func (m *model) queries(t *rapid.T) {
+func (m *model) queries(t *property.T) {
 	m.view(t, func(tx *lightning.Tx) {
 		for range 20 {
 			m.query(t, tx, m.rows)
@@ -125,19 +128,19 @@ func (m *model) queries(t *rapid.T) {
 	})
 }
 
-func (m *model) analyze(t *rapid.T) {
+func (m *model) analyze(t *property.T) {
 	if err := m.people.Analyze(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // build goes on a few rows with one index.
-func (m *model) build(t *rapid.T) {
+func (m *model) build(t *property.T) {
 	if len(m.people.indexes) == 0 {
 		return
 	}
-	x := rapid.SampledFrom(m.people.indexes).Draw(t, "index")
-	_, err := m.people.buildSome(context.Background(), x, rapid.IntRange(1, 8).Draw(t, "rows"))
+	x := property.SampledFrom(m.people.indexes).Draw(t, "index")
+	_, err := m.people.buildSome(context.Background(), x, property.IntRange(1, 8).Draw(t, "rows"))
 	if errors.Is(err, ErrDuplicate) && x.unique {
 		return // rows that were there before may be in the way of each other
 	}
@@ -146,19 +149,19 @@ func (m *model) build(t *rapid.T) {
 	}
 }
 
-func genPerson(t *rapid.T) person {
+func genPerson(t *property.T) person {
 	return person{
-		ID:     int64(rapid.IntRange(-2, 70).Draw(t, "id")),
-		Email:  fmt.Sprint("e", rapid.IntRange(0, 60).Draw(t, "email")),
+		ID:     int64(property.IntRange(-2, 70).Draw(t, "id")),
+		Email:  fmt.Sprint("e", property.IntRange(0, 60).Draw(t, "email")),
 		City:   genCity(t),
-		Age:    rapid.IntRange(0, 4).Draw(t, "age"),
-		Tags:   rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "ab", "b"}), 0, 3).Draw(t, "tags"),
-		Phones: rapid.SliceOfN(rapid.SampledFrom([]string{"p", "q", "r", "s", "t"}), 0, 1).Draw(t, "phones"),
+		Age:    property.IntRange(0, 4).Draw(t, "age"),
+		Tags:   property.SliceOfN(property.SampledFrom([]string{"", "a", "ab", "b"}), 0, 3).Draw(t, "tags"),
+		Phones: property.SliceOfN(property.SampledFrom([]string{"p", "q", "r", "s", "t"}), 0, 1).Draw(t, "phones"),
 	}
 }
 
-func genCity(t *rapid.T) string {
-	return rapid.SampledFrom(cities()).Draw(t, "city")
+func genCity(t *property.T) string {
+	return property.SampledFrom(cities()).Draw(t, "city")
 }
 
 func cities() []string { return []string{"", "\x00", "\x01", "a", "ab", "a\u00ff", "b"} }
@@ -185,7 +188,7 @@ func (m *model) duplicate(rows map[int64]person, p person) (sure, possible bool)
 	return sure, possible
 }
 
-func (m *model) transaction(t *rapid.T) {
+func (m *model) transaction(t *property.T) {
 	tx, err := m.db.Begin(lightning.TxOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -198,11 +201,11 @@ func (m *model) transaction(t *rapid.T) {
 	for id, p := range m.rows {
 		rows[id] = p
 	}
-	for range rapid.IntRange(1, 30).Draw(t, "steps") {
+	for range property.Times(t, 1, 30) {
 		m.step(t, tx, rows)
 	}
 	m.query(t, tx, rows) // over what is not committed
-	if rapid.IntRange(0, 3).Draw(t, "commit") == 0 {
+	if property.IntRange(0, 3).Draw(t, "commit") == 0 {
 		return
 	}
 	if err := tx.Commit(); err != nil {
@@ -211,10 +214,10 @@ func (m *model) transaction(t *rapid.T) {
 	m.rows = rows
 }
 
-func (m *model) step(t *rapid.T, tx *lightning.Tx, rows map[int64]person) {
+func (m *model) step(t *property.T, tx *lightning.Tx, rows map[int64]person) {
 	p := genPerson(t)
 	_, exists := rows[p.ID]
-	verb := rapid.SampledFrom([]string{"put", "put", "insert", "update", "delete"}).Draw(t, "verb")
+	verb := property.SampledFrom([]string{"put", "put", "insert", "update", "delete"}).Draw(t, "verb")
 	var err error
 	switch verb {
 	case "put":
@@ -255,13 +258,13 @@ type condition struct {
 // compare makes a condition on an attribute of the values of which value
 // returns all.
 func compare[V cmp.Ordered](
-	t *rapid.T, a Attr[person, V], draw func(t *rapid.T) V, values func(p person) []V,
+	t *property.T, a Attr[person, V], draw func(t *property.T) V, values func(p person) []V,
 ) condition {
 	v := draw(t)
 	some := func(holds func(x V) bool) func(p person) bool {
 		return func(p person) bool { return slices.ContainsFunc(values(p), holds) }
 	}
-	switch rapid.IntRange(0, 7).Draw(t, "operator") {
+	switch property.IntRange(0, 7).Draw(t, "operator") {
 	case 6:
 		return condition{a.Lt(v), some(func(x V) bool { return x < v })}
 	case 7:
@@ -279,23 +282,23 @@ func compare[V cmp.Ordered](
 	return condition{a.Eq(v), some(func(x V) bool { return x == v })}
 }
 
-func genCondition(t *rapid.T) condition {
-	number := func(t *rapid.T) int { return rapid.IntRange(-1, 5).Draw(t, "number") }
-	wide := func(t *rapid.T) int { return rapid.IntRange(-3, 71).Draw(t, "wide") }
-	text := func(t *rapid.T) string { return rapid.SampledFrom([]string{"", "a", "ab", "b"}).Draw(t, "text") }
-	switch rapid.IntRange(0, 7).Draw(t, "attribute") {
+func genCondition(t *property.T) condition {
+	number := func(t *property.T) int { return property.IntRange(-1, 5).Draw(t, "number") }
+	wide := func(t *property.T) int { return property.IntRange(-3, 71).Draw(t, "wide") }
+	text := func(t *property.T) string { return property.SampledFrom([]string{"", "a", "ab", "b"}).Draw(t, "text") }
+	switch property.IntRange(0, 7).Draw(t, "attribute") {
 	case 0:
-		return compare(t, id, func(t *rapid.T) int64 { return int64(wide(t)) },
+		return compare(t, id, func(t *property.T) int64 { return int64(wide(t)) },
 			func(p person) []int64 { return []int64{p.ID} })
 	case 1:
-		return compare(t, email, func(t *rapid.T) string { return fmt.Sprint("e", wide(t)) },
+		return compare(t, email, func(t *property.T) string { return fmt.Sprint("e", wide(t)) },
 			func(p person) []string { return []string{p.Email} })
 	case 2:
 		return compare(t, city, genCity, func(p person) []string { return []string{p.City} })
 	case 3:
 		return compare(t, age, number, func(p person) []int { return []int{p.Age} })
 	case 4:
-		return compare(t, phone, func(t *rapid.T) string { return "q" }, func(p person) []string { return p.Phones })
+		return compare(t, phone, func(t *property.T) string { return "q" }, func(p person) []string { return p.Phones })
 	case 5:
 		prefix := genCity(t)
 		return condition{HasPrefix(city, prefix), func(p person) bool { return strings.HasPrefix(p.City, prefix) }}
@@ -309,8 +312,8 @@ func genCondition(t *rapid.T) condition {
 }
 
 // genOrder draws an order and the comparison that it means.
-func genOrder(t *rapid.T) (columns []Column[person], compare func(a, b person) int) {
-	names := rapid.SliceOfN(rapid.SampledFrom([]string{"id", "email", "city", "age"}), 0, 3).Draw(t, "order")
+func genOrder(t *property.T) (columns []Column[person], compare func(a, b person) int) {
+	names := property.SliceOfN(property.SampledFrom([]string{"id", "email", "city", "age"}), 0, 3).Draw(t, "order")
 	for _, name := range names {
 		columns = append(columns, map[string]Column[person]{"id": id, "email": email, "city": city, "age": age}[name])
 	}
@@ -329,18 +332,18 @@ func genOrder(t *rapid.T) (columns []Column[person], compare func(a, b person) i
 }
 
 // query runs a random query along every path and compares with the model.
-func (m *model) query(t *rapid.T, tx *lightning.Tx, rows map[int64]person) {
+func (m *model) query(t *property.T, tx *lightning.Tx, rows map[int64]person) {
 	q := m.people.Query(tx)
 	var want []person
 	for _, p := range rows {
 		want = append(want, p)
 	}
-	for range rapid.IntRange(0, 2).Draw(t, "conditions") {
+	for range property.Times(t, 0, 2) {
 		c := genCondition(t)
 		q = q.Where(c.Cond)
 		want = slices.DeleteFunc(want, func(p person) bool { return !c.holds(p) })
 	}
-	if rapid.IntRange(0, 3).Draw(t, "filter") == 0 {
+	if property.IntRange(0, 3).Draw(t, "filter") == 0 {
 		odd := func(p person) bool { return p.ID%2 != 0 }
 		q = q.Filter(odd)
 		want = slices.DeleteFunc(want, func(p person) bool { return !odd(p) })
@@ -348,11 +351,11 @@ func (m *model) query(t *rapid.T, tx *lightning.Tx, rows map[int64]person) {
 	columns, order := genOrder(t)
 	q = q.OrderBy(columns...)
 	slices.SortFunc(want, order)
-	if rapid.Bool().Draw(t, "reverse") {
+	if property.Bool().Draw(t, "reverse") {
 		q = q.Reverse()
 		slices.Reverse(want)
 	}
-	limit := rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "limit")
+	limit := property.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "limit")
 	q = q.Limit(limit)
 	v, err := q.ready()
 	if err != nil {

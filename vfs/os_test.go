@@ -9,8 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -20,8 +19,7 @@ const lockPathVariable = "VFS_TEST_LOCK_PATH"
 func TestMain(m *testing.M) {
 	name := os.Getenv(lockPathVariable)
 	if name == "" {
-		goleak.VerifyTestMain(m)
-		return
+		os.Exit(leak.Run(m))
 	}
 	_, err := vfs.OS.Lock(name)
 	switch {

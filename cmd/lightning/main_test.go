@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"go.uber.org/goleak"
 
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/torture/process"
 )
 
@@ -28,14 +27,7 @@ func TestMain(m *testing.M) {
 // leakChecked are tests that fail when they leave goroutines behind.
 type leakChecked struct{ *testing.M }
 
-func (m leakChecked) Run() int {
-	code := m.M.Run()
-	if err := goleak.Find(); code == 0 && err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
+func (m leakChecked) Run() int { return leak.Run(m.M) }
 
 // runScripts runs the scripts of one sub-command. Beside what testscript
 // brings they have:

@@ -14,12 +14,15 @@ import (
 	"testing"
 )
 
-// module is the path of the library's module; the program's packages are below
-// it as well.
+// module is the path of the library's module; the packages of the other modules
+// are below it as well.
 const module = "github.com/lightningdb/lightning"
 
-// programDir is where the program's module is.
-const programDir = "cmd/lightning"
+// The other modules whose rules are here: the program and the torture harness.
+const (
+	programDir = "cmd/lightning"
+	harnessDir = "internal/torture"
+)
 
 // source is one Go file of the repository, of any platform.
 type source struct {
@@ -31,7 +34,7 @@ type source struct {
 	lines  int
 }
 
-// repository parses all Go files of the library and the program.
+// repository parses all Go files of the three modules.
 func repository(t *testing.T) []*source {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -73,7 +76,7 @@ func skipDir(root, relative string) error {
 	base := path.Base(relative)
 	hidden := relative != "." && (base[0] == '.' || base[0] == '_')
 	_, err := os.Stat(filepath.Join(root, relative, "go.mod"))
-	otherModule := err == nil && relative != "." && relative != programDir
+	otherModule := err == nil && !slices.Contains([]string{".", programDir, harnessDir}, relative)
 	if hidden || otherModule || base == "testdata" {
 		return filepath.SkipDir
 	}
@@ -94,9 +97,10 @@ func parse(name, text string) (*source, error) {
 }
 
 // inProgram reports whether the file belongs to the program's module.
-func (s *source) inProgram() bool {
-	return s.pkg == programDir || strings.HasPrefix(s.pkg, programDir+"/")
-}
+func (s *source) inProgram() bool { return within(s.pkg, programDir) }
+
+// within reports whether a package is in a directory or below it.
+func within(pkg, dir string) bool { return pkg == dir || strings.HasPrefix(pkg, dir+"/") }
 
 func (s *source) line(at token.Pos) int { return s.files.Position(at).Line }
 

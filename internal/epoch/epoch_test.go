@@ -2,6 +2,7 @@ package epoch
 
 import (
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -10,10 +11,10 @@ import (
 	"time"
 	"unsafe"
 
-	"go.uber.org/goleak"
+	"github.com/lightningdb/lightning/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 func TestPassedWithoutReaders(t *testing.T) {
 	var d Domain

@@ -7,10 +7,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/property"
 )
 
 func build(hashes []uint64, bitsPerKey int) []byte {
@@ -22,9 +21,9 @@ func build(hashes []uint64, bitsPerKey int) []byte {
 }
 
 func TestNoFalseNegatives(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		hashes := rapid.SliceOfN(rapid.Uint64(), 0, 3000).Draw(t, "hashes")
-		f := build(hashes, rapid.IntRange(-1, 80).Draw(t, "bitsPerKey"))
+	property.Check(t, func(t *property.T) {
+		hashes := property.SliceOfN(property.Uint64(), 0, 3000).Draw(t, "hashes")
+		f := build(hashes, property.IntRange(-1, 80).Draw(t, "bitsPerKey"))
 		if err := Check(f); err != nil {
 			t.Fatal(err)
 		}

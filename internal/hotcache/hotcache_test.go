@@ -5,17 +5,17 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 func newCache(t testing.TB, slots int) *Cache {
 	t.Helper()

@@ -3,18 +3,18 @@ package memtable
 import (
 	"bytes"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // concurrentRun is one writer beside readers. Record i has sequence number
 // i+1; its value begins with its key.

@@ -3,16 +3,16 @@ package offheap
 import (
 	"bytes"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"unsafe"
 
-	"go.uber.org/goleak"
-
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 func TestClassesCoverAllSizesTightly(t *testing.T) {
 	previousIndex, previousBytes := -1, 0

@@ -5,13 +5,12 @@ import (
 	"reflect"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/property"
 )
 
 func TestCodec(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		for _, f := range Build(tombstonesGen.Draw(t, "tombstones")).Fragments() {
 			got, err := DecodeFragment(f.Lo, f.AppendValue(nil))
 			if err != nil {

@@ -7,23 +7,22 @@ import (
 	"slices"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/property"
 )
 
 // keyGen draws from few keys, so that ends meet, with prefixes of one another.
-var keyGen = rapid.SliceOfN(rapid.SampledFrom([]byte("abc")), 0, 3)
+var keyGen = property.SliceOfN(property.SampledFrom([]byte("abc")), 0, 3)
 
-var tombstoneGen = rapid.Custom(func(t *rapid.T) Tombstone {
+var tombstoneGen = property.Custom(func(t *property.T) Tombstone {
 	return Tombstone{
 		Lo:  keyGen.Draw(t, "lo"),
 		Hi:  keyGen.Draw(t, "hi"),
-		Seq: base.SeqNum(rapid.IntRange(1, 9).Draw(t, "seq")),
+		Seq: base.SeqNum(property.IntRange(1, 9).Draw(t, "seq")),
 	}
 })
 
-var tombstonesGen = rapid.SliceOfN(tombstoneGen, 0, 12)
+var tombstonesGen = property.SliceOfN(tombstoneGen, 0, 12)
 
 // everyKey holds every key that keyGen can draw and one right after each.
 var everyKey = func() [][]byte {
@@ -68,7 +67,7 @@ func bruteSeqs(ts []Tombstone, key []byte) []base.SeqNum {
 	return slices.Compact(seqs)
 }
 
-func checkShape(t *rapid.T, l *List) {
+func checkShape(t *property.T, l *List) {
 	fs := l.Fragments()
 	if l.Empty() != (len(fs) == 0) {
 		t.Fatalf("Empty() = %v with %d fragments", l.Empty(), len(fs))
@@ -88,7 +87,7 @@ func checkShape(t *rapid.T, l *List) {
 }
 
 // checkMeaning compares l with the tombstones it stands for, over every key.
-func checkMeaning(t *rapid.T, l *List, ts []Tombstone) {
+func checkMeaning(t *property.T, l *List, ts []Tombstone) {
 	checkShape(t, l)
 	for _, key := range everyKey {
 		var seqs []base.SeqNum
@@ -109,7 +108,7 @@ func checkMeaning(t *rapid.T, l *List, ts []Tombstone) {
 }
 
 func TestBuild(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		ts := tombstonesGen.Draw(t, "tombstones")
 		given := make([]Tombstone, len(ts))
 		for i, o := range ts {
@@ -125,10 +124,10 @@ func TestBuild(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		var all []Tombstone
 		var lists []*List
-		for range rapid.IntRange(0, 4).Draw(t, "lists") {
+		for range property.Times(t, 0, 4) {
 			ts := tombstonesGen.Draw(t, "tombstones")
 			all = append(all, ts...)
 			lists = append(lists, Build(ts))
@@ -143,11 +142,11 @@ func TestMerge(t *testing.T) {
 }
 
 func TestTruncate(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		ts := tombstonesGen.Draw(t, "tombstones")
 		lo := keyGen.Draw(t, "lo")
 		var hi []byte
-		if rapid.Bool().Draw(t, "bounded") {
+		if property.Bool().Draw(t, "bounded") {
 			hi = append([]byte{}, keyGen.Draw(t, "hi")...)
 		}
 		l := Build(ts)
@@ -173,28 +172,28 @@ func TestTruncate(t *testing.T) {
 }
 
 func TestCursor(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		ts := tombstonesGen.Draw(t, "tombstones")
 		l := Build(ts)
 		var c Cursor
 		c.Init(l)
 		place := 0
-		for range rapid.IntRange(0, 60).Draw(t, "probes") {
-			switch rapid.IntRange(0, 4).Draw(t, "move") {
+		for range property.Times(t, 0, 60) {
+			switch property.IntRange(0, 4).Draw(t, "move") {
 			case 0:
-				place = rapid.IntRange(0, len(everyKey)-1).Draw(t, "place")
+				place = property.IntRange(0, len(everyKey)-1).Draw(t, "place")
 			case 1, 2:
 				place = min(place+1, len(everyKey)-1)
 			default:
 				place = max(place-1, 0)
 			}
-			seq := base.SeqNum(rapid.IntRange(0, 10).Draw(t, "seq"))
+			seq := base.SeqNum(property.IntRange(0, 10).Draw(t, "seq"))
 			checkProbe(t, &c, ts, everyKey[place], seq)
 		}
 	})
 }
 
-func checkProbe(t *rapid.T, c *Cursor, ts []Tombstone, key []byte, seq base.SeqNum) {
+func checkProbe(t *property.T, c *Cursor, ts []Tombstone, key []byte, seq base.SeqNum) {
 	got, frag := c.Covering(key, seq)
 	if want := bruteCovering(ts, key, seq); got != want {
 		t.Fatalf("Covering(%q, %d) = %d, want %d", key, seq, got, want)

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/lightningdb/lightning/internal/leak"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
@@ -21,7 +22,7 @@ import (
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // inMemory is a bound of a transaction's memory that no test reaches; with 0 each
 // write goes to a file of its own before the next.

@@ -3,15 +3,15 @@ package sstable
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // TestConcurrent has readers of all sorts use one table through a cache far
 // smaller than it, that shrinks and grows meanwhile.

@@ -5,17 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // request asks for [lo, hi), given as two letters, in a goroutine of its own.
 func request(l *Locks, o *Owner, span string, timeout time.Duration) <-chan error {

@@ -4,19 +4,19 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 func must(t *testing.T, err error) {
 	t.Helper()

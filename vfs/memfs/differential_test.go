@@ -10,15 +10,15 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/property"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
-	"pgregory.net/rapid"
 )
 
 // pair runs each operation on memfs and on the file system of the machine and
 // compares what comes back.
 type pair struct {
-	t       *rapid.T
+	t       *property.T
 	fsys    [2]vfs.FS
 	dir     [2]string
 	handles [][2]vfs.File
@@ -49,13 +49,13 @@ func both[T any](p *pair, what string, do func(i int) (T, error)) ([2]T, bool) {
 }
 
 func (p *pair) name(label string) (string, func(i int) string) {
-	name := rapid.SampledFrom(names).Draw(p.t, label)
+	name := property.SampledFrom(names).Draw(p.t, label)
 	return name, func(i int) string { return filepath.Join(p.dir[i], name) }
 }
 
 func (p *pair) open() {
 	name, at := p.name("file")
-	how := rapid.IntRange(0, 2).Draw(p.t, "how")
+	how := property.IntRange(0, 2).Draw(p.t, "how")
 	files, ok := both(p, fmt.Sprint("open ", how, name), func(i int) (vfs.File, error) {
 		open := []func(string) (vfs.File, error){
 			p.fsys[i].Create, p.fsys[i].Open, p.fsys[i].OpenReadWrite,
@@ -70,7 +70,7 @@ func (p *pair) open() {
 func (p *pair) namespace() {
 	name, at := p.name("name")
 	to, toAt := p.name("to")
-	how := rapid.IntRange(0, 2).Draw(p.t, "how")
+	how := property.IntRange(0, 2).Draw(p.t, "how")
 	both(p, fmt.Sprint("namespace ", how, name, to), func(i int) (any, error) {
 		switch how {
 		case 0:
@@ -103,13 +103,13 @@ func (p *pair) file() {
 	if len(p.handles) == 0 {
 		return
 	}
-	h := rapid.SampledFrom(p.handles).Draw(p.t, "handle")
-	off := rapid.SampledFrom(offsets).Draw(p.t, "offset")
-	size := rapid.SampledFrom(sizes).Draw(p.t, "size")
+	h := property.SampledFrom(p.handles).Draw(p.t, "handle")
+	off := property.SampledFrom(offsets).Draw(p.t, "offset")
+	size := property.SampledFrom(sizes).Draw(p.t, "size")
 	length := max(size, 1) // package os does nothing for an empty one, even when closed
 	buf := [2][]byte{make([]byte, length), make([]byte, length)}
-	data := bytes.Repeat([]byte{rapid.Byte().Draw(p.t, "byte")}, int(length))
-	how := rapid.IntRange(0, 6).Draw(p.t, "how")
+	data := bytes.Repeat([]byte{property.Byte().Draw(p.t, "byte")}, int(length))
+	how := property.IntRange(0, 6).Draw(p.t, "how")
 	counts, _ := both(p, fmt.Sprint("file ", how), func(i int) (int64, error) {
 		switch how {
 		case 0:
@@ -136,7 +136,7 @@ func (p *pair) file() {
 func TestAgainstMachine(t *testing.T) {
 	root := t.TempDir()
 	runs := 0
-	rapid.Check(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *property.T) {
 		runs++
 		p := &pair{t: rt, fsys: [2]vfs.FS{memfs.New(), vfs.OS}}
 		p.dir = [2]string{"/x", filepath.Join(root, fmt.Sprint(runs))}
@@ -151,8 +151,8 @@ func TestAgainstMachine(t *testing.T) {
 			}
 		}()
 		steps := []func(){p.open, p.namespace, p.list, p.file, p.file, p.file}
-		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
-			rapid.SampledFrom(steps).Draw(rt, "step")()
+		for range property.Times(rt, 1, 60) {
+			steps[property.IntRange(0, len(steps)-1).Draw(rt, "step")]()
 		}
 	})
 }

@@ -4,22 +4,22 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 const sectorBytes = 512
 
-// fataler is what testing.TB and rapid.T have in common.
+// fataler is what testing.TB and property.T have in common.
 type fataler interface {
 	Helper()
 	Fatal(args ...any)

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/property"
 	"github.com/lightningdb/lightning/vfs/memfs"
-	"pgregory.net/rapid"
 )
 
 // The models below know the rules in another form than the code: the file model
@@ -92,18 +92,18 @@ func (m *fileModel) states() []string {
 // TestFileAgainstModel runs random changes on one file, with offsets inside of
 // sectors, and compares the set of possible states with the model's.
 func TestFileAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		fsys := memfs.New()
 		f, err := fsys.Create("f")
 		must(t, err)
 		must(t, fsys.SyncDir("/"))
 		m := &fileModel{history: [][]byte{nil}}
 		mark := byte(0)
-		for range rapid.IntRange(1, 8).Draw(t, "steps") {
-			size := rapid.SampledFrom([]int{0, 100, 512, 700, 1024, 1300}).Draw(t, "size")
-			switch rapid.SampledFrom([]string{"write", "write", "resize", "sync"}).Draw(t, "step") {
+		for range property.Times(t, 1, 8) {
+			size := property.SampledFrom([]int{0, 100, 512, 700, 1024, 1300}).Draw(t, "size")
+			switch property.SampledFrom([]string{"write", "write", "resize", "sync"}).Draw(t, "step") {
 			case "write":
-				length := rapid.SampledFrom([]int{1, 200, 512, 1024}).Draw(t, "length")
+				length := property.SampledFrom([]int{1, 200, 512, 1024}).Draw(t, "length")
 				mark++
 				data := slices.Repeat([]byte{mark}, length)
 				_, err := f.WriteAt(data, int64(size))
@@ -121,7 +121,7 @@ func TestFileAgainstModel(t *testing.T) {
 	})
 }
 
-func compareStates(t *rapid.T, fsys *memfs.FS, want []string) {
+func compareStates(t *property.T, fsys *memfs.FS, want []string) {
 	states, complete := fsys.CrashStates(30_000)
 	if !complete {
 		return
@@ -180,7 +180,7 @@ func treeText(tree map[string]string) string {
 // TestEntriesAgainstModel does the same with the entries of a directory. Each
 // file has its own content, synced, so that only names can differ.
 func TestEntriesAgainstModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		fsys := memfs.New()
 		m := &treeModel{disk: map[string]string{}}
 		live := map[string]string{}
@@ -188,12 +188,12 @@ func TestEntriesAgainstModel(t *testing.T) {
 			apply(live)
 			m.pending = append(m.pending, apply)
 		}
-		names := rapid.SampledFrom([]string{"a", "b", "c"})
+		names := property.SampledFrom([]string{"a", "b", "c"})
 		next := byte('A')
-		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+		for range property.Times(t, 1, 12) {
 			from, to := names.Draw(t, "name"), names.Draw(t, "to")
 			id, exists := live[from]
-			switch what := rapid.IntRange(0, 6).Draw(t, "step"); {
+			switch what := property.IntRange(0, 6).Draw(t, "step"); {
 			case what < 3 && !exists:
 				id := string(next)
 				next++
@@ -230,7 +230,7 @@ func TestEntriesAgainstModel(t *testing.T) {
 // others hold something that was written to them, and readers see the newest.
 func TestFailedSyncsAgainstModel(t *testing.T) {
 	const sectors = 4
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *property.T) {
 		fsys := memfs.New()
 		script(t, fsys, "new:f=.... sync:f dir:/")
 		f, err := fsys.OpenReadWrite("f")
@@ -239,10 +239,10 @@ func TestFailedSyncsAgainstModel(t *testing.T) {
 		dirty := make([]bool, sectors)
 		possible := slices.Repeat([]string{"."}, sectors)
 		next := byte('A')
-		for range rapid.IntRange(1, 15).Draw(t, "steps") {
-			switch rapid.IntRange(0, 3).Draw(t, "step") {
+		for range property.Times(t, 1, 15) {
+			switch property.IntRange(0, 3).Draw(t, "step") {
 			case 0, 1:
-				s := rapid.IntRange(0, sectors-1).Draw(t, "sector")
+				s := property.IntRange(0, sectors-1).Draw(t, "sector")
 				script(t, fsys, fmt.Sprintf("put:f@%d=%c", s, next))
 				live[s], dirty[s] = next, true
 				possible[s] += string(next)

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
+	"github.com/lightningdb/lightning/internal/torture/model"
 	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -36,27 +35,16 @@ func Round(_ context.Context, seed uint64, tally *ledger.Tally) error {
 		return nil
 	}
 	s := script.Generate(rng, n)
-	if err := Run(s, c, tally); err != nil {
-		return report(s, c, err)
+	run := func(s script.Script, tally *ledger.Tally) error {
+		if err := Run(s, c, tally); err != nil {
+			return fmt.Errorf("stride %d: %w", c.Stride, err)
+		}
+		return nil
+	}
+	if err := run(s, tally); err != nil {
+		return script.Report(seed, s, c.Options, err, func(s script.Script) error { return run(s, &ledger.Tally{}) })
 	}
 	return nil
-}
-
-// shrinkTime bounds the time that goes into cutting down a script.
-const shrinkTime = 20 * time.Second
-
-// report cuts a script down and describes the failure so that it can be frozen
-// as a regression.
-func report(s script.Script, c Config, err error) error {
-	short := script.Shrink(s, shrinkTime, func(s script.Script) bool {
-		shorter := Run(s, c, &ledger.Tally{})
-		if shorter != nil {
-			err = shorter
-		}
-		return shorter != nil
-	})
-	return fmt.Errorf("seed %d: %w\nstride %d, options %s\n%d operations, cut down from %d:\n%s",
-		c.Seed, err, c.Stride, script.Describe(c.Options), len(short), len(s), short)
 }
 
 // livesPerRound is how often a database of lives crashes.

@@ -18,8 +18,8 @@ import (
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/clock"
-	"github.com/lightningdb/lightning/internal/model"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
+	"github.com/lightningdb/lightning/internal/torture/model"
 	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"

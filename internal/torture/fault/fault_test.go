@@ -3,20 +3,20 @@ package fault
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"syscall"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
 	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 func parse(t *testing.T, text string) script.Script {
 	t.Helper()
@@ -35,17 +35,17 @@ func smallOptions() lightning.Options {
 }
 
 const compactionScript = `
-put "a" "1" sync
-put "b" "1" sync
+put key="a" value="1" wait=sync
+put key="b" value="1" wait=sync
 flush
-put "a" "2" async
+put key="a" value="2" wait=async
 flush
-compact "" ""
+compact
 create-space in="s"
-put "c" "3" in="s" sync
+put in="s" key="c" value="3" wait=sync
 drop-space in="s"
 reopen
-put "d" "4" sync
+put key="d" value="4" wait=sync
 `
 
 // failEach runs the script with a fault at each of its places of the given

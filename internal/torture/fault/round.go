@@ -32,7 +32,10 @@ func Round(ctx context.Context, seed uint64, tally *ledger.Tally) error {
 		faults = append(faults, randomFault(rng, places))
 	}
 	if f, err := Each(ctx, s, o, faults, tally); err != nil {
-		return report(s, o, f, seed, err)
+		return script.Report(seed, s, o, err, func(s script.Script) error {
+			_, err := Run(s, o, f, &ledger.Tally{})
+			return err
+		})
 	}
 	return nil
 }
@@ -69,23 +72,6 @@ func Each(ctx context.Context, s script.Script, o lightning.Options, faults []Fa
 	}
 	wg.Wait()
 	return guilt, first
-}
-
-// shrinkTime bounds the time that goes into cutting down a script.
-const shrinkTime = 20 * time.Second
-
-// report cuts a script down and describes the failure so that it can be frozen
-// as a regression.
-func report(s script.Script, o lightning.Options, f Fault, seed uint64, err error) error {
-	short := script.Shrink(s, shrinkTime, func(s script.Script) bool {
-		_, shorter := Run(s, o, f, &ledger.Tally{})
-		if shorter != nil {
-			err = shorter
-		}
-		return shorter != nil
-	})
-	return fmt.Errorf("seed %d: %w\noptions %s\n%d operations, cut down from %d:\n%s",
-		seed, err, script.Describe(o), len(short), len(s), short)
 }
 
 func randomFault(rng *rand.Rand, places []Place) Fault {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
@@ -30,12 +30,14 @@ func open(t *testing.T, o lightning.Options, fs vfs.FS) *script.Session {
 }
 
 func put(key string, bytes int, d lightning.Durability) *script.Op {
-	return &script.Op{Key: key, Value: script.Value{Bytes: bytes}, Durability: d}
+	return &script.Op{Key: script.Data{Text: key}, Value: script.Data{Length: bytes}, Wait: script.WaitFor(d)}
 }
 
 // largeBatch is too large for a memtable.
 func largeBatch(key string, bytes int) *script.Op {
-	return &script.Op{Kind: script.Batch, Batch: []script.Op{*put(key, bytes, lightning.Sync)}}
+	return &script.Op{
+		Kind: script.Batch, Wait: script.WaitFor(lightning.Sync), Parts: []script.Op{*put(key, bytes, lightning.Sync)},
+	}
 }
 
 // TestFullDiskInLogSegment fills the disk while a log segment outgrows its

@@ -7,18 +7,8 @@ import (
 	"slices"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 )
-
-// view is what DB and Snapshot have in common: reads at one moment each.
-type view interface {
-	Get(key []byte) ([]byte, error)
-	AppendGet(dst, key []byte) ([]byte, error)
-	GetFunc(key []byte, fn func(value []byte) error) error
-	Has(key []byte) (bool, error)
-	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
-	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
-	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
-}
 
 // keptView is a snapshot or an iterator that is read later than it was made.
 // What it shows is that of the moment when it was made, whenever it is read.
@@ -52,7 +42,7 @@ func (c *client) readOnce(family int) error {
 }
 
 // readFrom reads from v into e. Ways 0 to 5 read a single key.
-func (c *client) readFrom(v view, e *event, way int) (err error) {
+func (c *client) readFrom(v script.Reader, e *event, way int) (err error) {
 	i := c.rng.IntN(familyKeys)
 	key := familyKey(e.family, i)
 	e.mask = 1<<familyKeys - 1
@@ -100,7 +90,7 @@ func familyRange(family int) lightning.IterOptions {
 }
 
 // seekOne looks for a key with an iterator.
-func seekOne(v view, key []byte) (number int64, err error) {
+func seekOne(v script.Reader, key []byte) (number int64, err error) {
 	it, err := v.Iterator(lightning.IterOptions{})
 	if err != nil {
 		return 0, err
@@ -111,7 +101,7 @@ func seekOne(v view, key []byte) (number int64, err error) {
 	return number, errors.Join(err, it.Close())
 }
 
-func multiGet(v view, family int) (out values, err error) {
+func multiGet(v script.Reader, family int) (out values, err error) {
 	keys := make([][]byte, familyKeys)
 	for i := range keys {
 		keys[i] = familyKey(family, i)
@@ -123,7 +113,7 @@ func multiGet(v view, family int) (out values, err error) {
 	return out, err
 }
 
-func scan(v view, family int, o lightning.ScanOptions) (out values, err error) {
+func scan(v script.Reader, family int, o lightning.ScanOptions) (out values, err error) {
 	err = v.Scan(o, func(rows iter.Seq2[[]byte, []byte]) error {
 		for k, value := range rows {
 			if err := out.set(family, k, value); err != nil {

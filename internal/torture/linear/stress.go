@@ -11,6 +11,7 @@ import (
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
+	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -205,7 +206,7 @@ func (s *stress) read(_ context.Context, db *lightning.DB, rng *rand.Rand) error
 }
 
 // readSome reads in one of all ways.
-func readSome(v view, rng *rand.Rand) error {
+func readSome(v script.Reader, rng *rand.Rand) error {
 	key := stressKey(rng)
 	switch rng.IntN(7) {
 	case 0:

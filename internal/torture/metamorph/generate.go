@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 )
 
 // How many of each there can be at a time.
@@ -20,9 +21,9 @@ const (
 // few operations that do nothing.
 type generator struct {
 	rng       *rand.Rand
-	keys      []Data
-	prefixes  []Data
-	kinds     []Kind // each as often as its weight
+	keys      []script.Data
+	prefixes  []script.Data
+	kinds     []script.Kind // each as often as its weight
 	spaces    []string
 	snapshots map[int]bool
 	iterators map[int]bool
@@ -33,18 +34,18 @@ type generator struct {
 
 // Generate makes a history of n operations. Each has a mood of its own: how
 // many keys there are, and which operations are frequent or never come.
-func Generate(rng *rand.Rand, n int) History {
+func Generate(rng *rand.Rand, n int) script.Script {
 	g := generator{rng: rng, snapshots: map[int]bool{}, iterators: map[int]bool{}}
 	g.chooseKeys()
 	g.chooseKinds()
 	if rng.IntN(3) == 0 {
 		g.large = 4
 	}
-	h := make(History, 0, n+1)
+	h := make(script.Script, 0, n+1)
 	for len(h) < n {
 		h = append(h, g.op())
 	}
-	return append(h, Op{Kind: Verify})
+	return append(h, script.Op{Kind: script.Verify})
 }
 
 // chooseKeys makes the keys, few enough for operations to meet: short and long
@@ -58,7 +59,7 @@ func (g *generator) chooseKeys() {
 	binary := g.rng.IntN(4) == 0
 	for range count {
 		n := g.rng.IntN(count)
-		key := Data{Text: fmt.Sprintf("k%02d", n)}
+		key := script.Data{Text: fmt.Sprintf("k%02d", n)}
 		switch g.rng.IntN(15) {
 		case 0:
 			key.Text = string([]byte{byte(n)})
@@ -71,7 +72,7 @@ func (g *generator) chooseKeys() {
 		case 4:
 			key.Length = 1 + g.rng.IntN(longest)
 		case 5:
-			key = Data{Text: "\xff", Length: longest - g.rng.IntN(min(longest, 4))}
+			key = script.Data{Text: "\xff", Length: longest - g.rng.IntN(min(longest, 4))}
 		case 6:
 			g.keys = append(g.keys, key) // and its next neighbour
 			key.Text += "\x00"
@@ -84,19 +85,22 @@ func (g *generator) chooseKeys() {
 		}
 		g.keys = append(g.keys, key)
 	}
-	g.prefixes = []Data{{Text: "k"}, {Text: "k1"}, {Text: "f00"}, {Text: "\x00"}, {Text: "\xff"},
+	g.prefixes = []script.Data{{Text: "k"}, {Text: "k1"}, {Text: "f00"}, {Text: "\x00"}, {Text: "\xff"},
 		{Text: "\xff\xff"}, {Text: "a-rather"}, {Text: "none"}}
 }
 
 // weights says how often each kind comes, of about a thousand.
-func weights() map[Kind]int {
-	return map[Kind]int{
-		Put: 250, Delete: 60, DeleteRange: 40, Overwrite: 10, Fill: 8, Sweep: 5,
-		Batch: 60, BatchAdd: 30, BatchCommit: 20, BatchReset: 5,
-		Get: 120, MultiGet: 50, Scan: 80,
-		TakeSnapshot: 20, CloseSnapshot: 10, OpenIterator: 30, Move: 100, CloseIterator: 10,
-		Flush: 30, Compact: 30, SyncLog: 6, CreateSpace: 12, DropSpace: 6,
-		Reopen: 8, ReadOnly: 2, Check: 15, Verify: 8,
+func weights() map[script.Kind]int {
+	return map[script.Kind]int{
+		script.Put: 250, script.Delete: 60, script.DeleteRange: 40,
+		script.Overwrite: 10, script.Fill: 8, script.Sweep: 5,
+		script.Batch: 60, script.BatchAdd: 30, script.BatchCommit: 20, script.BatchReset: 5,
+		script.Get: 120, script.MultiGet: 50, script.Scan: 80,
+		script.TakeSnapshot: 20, script.CloseSnapshot: 10,
+		script.OpenIterator: 30, script.Move: 100, script.CloseIterator: 10,
+		script.Flush: 30, script.Compact: 30, script.SyncLog: 6,
+		script.CreateSpace: 12, script.DropSpace: 6,
+		script.Reopen: 8, script.ReadOnly: 2, script.Check: 15, script.Verify: 8,
 	}
 }
 
@@ -104,70 +108,73 @@ func weights() map[Kind]int {
 // hardly ever.
 func (g *generator) chooseKinds() {
 	all := weights()
-	for kind := range kinds {
+	for kind := range script.Kinds {
+		if kind == script.Merge || kind == script.PutLong || kind == script.PutGone {
+			continue // not drawn for, so that seeds keep their histories
+		}
 		weight := all[kind] * []int{3, 3, 3, 9, 1}[g.rng.IntN(5)]
-		if kind == Overwrite || kind == Fill || kind == Reopen || kind == ReadOnly {
+		if kind == script.Overwrite || kind == script.Fill || kind == script.Reopen || kind == script.ReadOnly {
 			weight = min(weight, 3*all[kind]) // they take long
 		}
-		g.kinds = append(g.kinds, slices.Repeat([]Kind{kind}, weight)...)
+		g.kinds = append(g.kinds, slices.Repeat([]script.Kind{kind}, weight)...)
 	}
 }
 
-func (g *generator) op() Op {
+func (g *generator) op() script.Op {
 	kind := g.kinds[g.rng.IntN(len(g.kinds))]
-	if kind == CreateSpace || kind == DropSpace {
+	if kind == script.CreateSpace || kind == script.DropSpace {
 		return g.changeSpaces(kind)
 	}
-	o := Op{Kind: kind, Space: g.space()}
+	o := script.Op{Kind: kind, Space: g.space()}
 	switch kind {
-	case Put, Delete, DeleteRange:
+	case script.Put, script.Delete, script.DeleteRange:
 		g.fillWrite(&o)
-	case Overwrite:
+	case script.Overwrite:
 		o.Key, o.Value, o.Count = g.key(), g.value(), 1+g.rng.IntN(60)
 		if g.rng.IntN(4) == 0 {
 			o.Count *= 50
 		}
 		o.Value.Length = min(o.Value.Length, 100)
-	case Fill, Sweep:
-		o.Key, o.Count, o.Every = Data{Text: "f"}, 1+g.rng.IntN(1000), 1+g.rng.IntN(5)
-		if kind == Fill {
-			o.Value = Data{Text: g.text(), Length: g.rng.IntN(300), Noise: g.rng.IntN(4) == 0}
+	case script.Fill, script.Sweep:
+		o.Key, o.Count, o.Every = script.Data{Text: "f"}, 1+g.rng.IntN(1000), 1+g.rng.IntN(5)
+		if kind == script.Fill {
+			o.Value = script.Data{Text: g.text(), Length: g.rng.IntN(300), Noise: g.rng.IntN(4) == 0}
 			if g.large > 0 && g.rng.IntN(2) == 0 {
 				g.large--
 				o.Value.Length *= 10 // enough for the tree to have more than two levels
 			}
 		}
-	case Batch, BatchAdd:
+	case script.Batch, script.BatchAdd:
 		o.Space = ""
 		o.Slot = 1 + g.rng.IntN(batchSlots)
 		o.Parts = g.batchParts()
-		if kind == Batch {
+		if kind == script.Batch {
 			o.Slot, o.Wait = 0, g.wait()
 		}
-	case BatchCommit:
+	case script.BatchCommit:
 		o.Space, o.Slot, o.Wait = "", 1+g.rng.IntN(batchSlots), g.wait()
-	case BatchReset:
+	case script.BatchReset:
 		o.Space, o.Slot = "", 1+g.rng.IntN(batchSlots)
-	case Get, MultiGet, Scan, OpenIterator:
+	case script.Get, script.MultiGet, script.Scan, script.OpenIterator:
 		g.fillRead(&o)
-	case TakeSnapshot:
+	case script.TakeSnapshot:
 		o.Space, o.Slot = "", 1+g.rng.IntN(snapshotSlots)
 		g.snapshots[o.Slot] = true
-	case CloseSnapshot:
+	case script.CloseSnapshot:
 		o.Space, o.Slot = "", 1+g.rng.IntN(snapshotSlots)
 		delete(g.snapshots, o.Slot)
-	case Move:
+	case script.Move:
 		o.Space, o.Slot = "", g.open(g.iterators, iteratorSlots)
 		o.Parts = g.moves()
-	case CloseIterator:
+	case script.CloseIterator:
 		o.Space, o.Slot = "", 1+g.rng.IntN(iteratorSlots)
 		delete(g.iterators, o.Slot)
-	case Compact:
+	case script.Compact:
 		g.fillCompact(&o)
 	default:
 		o.Space = ""
 	}
-	if kind == Reopen || kind == ReadOnly {
+	if kind == script.Reopen || kind == script.ReadOnly {
 		g.reopens += 2
 		o.Count = g.reopens
 		clear(g.snapshots)
@@ -176,17 +183,17 @@ func (g *generator) op() Op {
 	return o
 }
 
-func (g *generator) changeSpaces(kind Kind) Op {
+func (g *generator) changeSpaces(kind script.Kind) script.Op {
 	name := fmt.Sprintf("space-%d", g.rng.IntN(spaceNames))
 	at := slices.Index(g.spaces, name)
 	switch {
 	case at < 0:
 		g.spaces = append(g.spaces, name)
-		return Op{Kind: CreateSpace, Space: name}
-	case kind == DropSpace:
+		return script.Op{Kind: script.CreateSpace, Space: name}
+	case kind == script.DropSpace:
 		g.spaces = slices.Delete(g.spaces, at, at+1)
 	}
-	return Op{Kind: kind, Space: name}
+	return script.Op{Kind: kind, Space: name}
 }
 
 func (g *generator) space() string {
@@ -208,7 +215,7 @@ func (g *generator) open(slots map[int]bool, count int) int {
 	return slot
 }
 
-func (g *generator) wait() Wait { return Wait(g.rng.IntN(int(lastWait) + 1)) }
+func (g *generator) wait() script.Wait { return script.Wait(g.rng.IntN(int(script.LastWait) + 1)) }
 
 func (g *generator) text() string {
 	g.values++
@@ -216,37 +223,37 @@ func (g *generator) text() string {
 }
 
 // key returns one of the keys, and rarely one that is none.
-func (g *generator) key() Data {
+func (g *generator) key() script.Data {
 	switch g.rng.IntN(400) {
 	case 0:
-		return Data{}
+		return script.Data{}
 	case 1:
-		return Data{Text: "x", Length: lightning.MaxKeyBytes + g.rng.IntN(2)}
+		return script.Data{Text: "x", Length: lightning.MaxKeyBytes + g.rng.IntN(2)}
 	}
 	return g.keys[g.rng.IntN(len(g.keys))]
 }
 
 // bounds returns a range of keys, of which one end or both may be open, and
 // rarely one that ends before it begins.
-func (g *generator) bounds() (lo, hi Data) {
+func (g *generator) bounds() (lo, hi script.Data) {
 	lo, hi = g.key(), g.key()
 	if lo.Expand() > hi.Expand() && g.rng.IntN(50) > 0 {
 		lo, hi = hi, lo
 	}
 	switch g.rng.IntN(12) {
 	case 0:
-		lo = Data{}
+		lo = script.Data{}
 	case 1:
-		hi = Data{}
+		hi = script.Data{}
 	}
 	return lo, hi
 }
 
-func (g *generator) value() Data {
-	d := Data{Text: g.text()}
+func (g *generator) value() script.Data {
+	d := script.Data{Text: g.text()}
 	switch n := g.rng.IntN(40); {
 	case n == 0:
-		d = Data{}
+		d = script.Data{}
 	case n < 3:
 		d.Length = g.rng.IntN(20000)
 	case n < 8:
@@ -259,31 +266,32 @@ func (g *generator) value() Data {
 	return d
 }
 
-func (g *generator) fillWrite(o *Op) {
+func (g *generator) fillWrite(o *script.Op) {
 	switch o.Kind {
-	case Put:
+	case script.Put:
 		o.Key, o.Value = g.key(), g.value()
-	case Delete:
+	case script.Delete:
 		o.Key = g.key()
-	case DeleteRange:
+	case script.DeleteRange:
 		o.Key, o.Upper = g.bounds()
-		if o.Upper == (Data{}) && g.rng.IntN(3) > 0 {
+		if o.Upper == (script.Data{}) && g.rng.IntN(3) > 0 {
 			o.Upper = o.Key // open ranges leave little
 		}
 	}
 }
 
 // batchParts makes the writes of a batch; one in ten is larger than memtables.
-func (g *generator) batchParts() []Op {
-	var parts []Op
+func (g *generator) batchParts() []script.Op {
+	writes := []script.Kind{script.Put, script.Put, script.Put, script.Put, script.Delete, script.DeleteRange}
+	var parts []script.Op
 	extra, length := 0, 0
 	if g.rng.IntN(10) == 0 {
 		extra, length = 20, 5000
 	}
 	for range 1 + g.rng.IntN(8) + extra {
-		part := Op{Kind: Kind([]int{0, 0, 0, 0, 1, 2}[g.rng.IntN(6)]), Space: g.space()}
+		part := script.Op{Kind: writes[g.rng.IntN(len(writes))], Space: g.space()}
 		g.fillWrite(&part)
-		if part.Kind == Put {
+		if part.Kind == script.Put {
 			part.Value.Length = max(part.Value.Length, length)
 		}
 		parts = append(parts, part)
@@ -291,26 +299,26 @@ func (g *generator) batchParts() []Op {
 	return parts
 }
 
-func (g *generator) fillRead(o *Op) {
+func (g *generator) fillRead(o *script.Op) {
 	if len(g.snapshots) > 0 && g.rng.IntN(3) == 0 {
 		o.Snapshot = g.open(g.snapshots, snapshotSlots)
 	}
 	switch o.Kind {
-	case Get:
+	case script.Get:
 		o.Key = g.key()
 		return
-	case MultiGet:
+	case script.MultiGet:
 		for range g.rng.IntN(20) {
-			o.Parts = append(o.Parts, Op{Kind: Get, Key: g.key()})
+			o.Parts = append(o.Parts, script.Op{Kind: script.Get, Key: g.key()})
 		}
 		if o.Fail = g.rng.IntN(4) == 0; o.Fail {
 			o.Count = 1 + g.rng.IntN(8)
 		}
 		return
-	case OpenIterator:
+	case script.OpenIterator:
 		o.Slot = 1 + g.rng.IntN(iteratorSlots)
 		g.iterators[o.Slot] = true
-	case Scan:
+	case script.Scan:
 		o.Reverse, o.Fail = g.rng.IntN(2) == 0, g.rng.IntN(6) == 0
 		if g.rng.IntN(4) == 0 {
 			o.Count = 1 + g.rng.IntN(20)
@@ -329,22 +337,22 @@ func (g *generator) fillRead(o *Op) {
 }
 
 // moves makes a walk; most go the same way for a while and then turn.
-func (g *generator) moves() []Op {
-	var moves []Op
+func (g *generator) moves() []script.Op {
+	var moves []script.Op
 	forwards := g.rng.IntN(2) == 0
 	for range 1 + g.rng.IntN(12) {
-		kind := Prev
+		kind := script.Prev
 		if forwards {
-			kind = Next
+			kind = script.Next
 		}
 		switch g.rng.IntN(6) {
 		case 0:
-			kind = First + Kind(g.rng.IntN(int(kinds-First)))
+			kind = script.First + script.Kind(g.rng.IntN(int(script.Kinds-script.First)))
 		case 1:
 			forwards = !forwards
 		}
-		move := Op{Kind: kind}
-		if kind >= SeekGE {
+		move := script.Op{Kind: kind}
+		if kind >= script.SeekGE {
 			move.Key = g.key()
 		}
 		moves = append(moves, move)
@@ -352,7 +360,7 @@ func (g *generator) moves() []Op {
 	return moves
 }
 
-func (g *generator) fillCompact(o *Op) {
+func (g *generator) fillCompact(o *script.Op) {
 	switch g.rng.IntN(4) {
 	case 0:
 		o.Space = ""

@@ -1,14 +1,15 @@
 package metamorph
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
+	"github.com/lightningdb/lightning/internal/torture/script"
 )
 
 // Line is one thing that an operation answers: a row, or a note. The row of a
@@ -27,9 +28,6 @@ var answers = []error{
 	lightning.ErrNotFound, lightning.ErrEmptyKey, lightning.ErrKeyTooLarge, lightning.ErrInvalidRange,
 	lightning.ErrKeyspaceDropped,
 }
-
-// pastLastKey is larger than every key.
-var pastLastKey = strings.Repeat("\xff", lightning.MaxKeyBytes+1)
 
 // oracle says what the database must answer. It knows the rows from the model;
 // what else can be asked about (handles, batches under construction) it keeps
@@ -57,7 +55,7 @@ type cursor struct {
 }
 
 type pendingBatch struct {
-	parts []Op
+	parts []script.Op
 	ids   map[string]int // of the keyspaces written to
 }
 
@@ -74,7 +72,7 @@ func (o *oracle) dropHandles() {
 }
 
 // expect returns for each operation what it must answer.
-func expect(h History) [][]Line {
+func expect(h script.Script) [][]Line {
 	o := newOracle()
 	out := make([][]Line, len(h))
 	for i := range h {
@@ -93,38 +91,38 @@ func noteOf(err error) []Line {
 	return note(err.Error())
 }
 
-func (o *oracle) answer(op *Op) []Line {
+func (o *oracle) answer(op *script.Op) []Line {
 	switch op.Kind {
-	case Put, Delete, DeleteRange, Overwrite, Fill, Sweep:
+	case script.Put, script.Delete, script.DeleteRange, script.Overwrite, script.Fill, script.Sweep:
 		return o.single(op)
-	case Batch:
+	case script.Batch:
 		return o.whole(op.Parts)
-	case BatchAdd:
+	case script.BatchAdd:
 		return o.batchAdd(op)
-	case BatchCommit:
+	case script.BatchCommit:
 		return o.batchCommit(op)
-	case BatchReset:
+	case script.BatchReset:
 		delete(o.batches, op.Slot)
-	case Get, MultiGet, Scan, OpenIterator:
+	case script.Get, script.MultiGet, script.Scan, script.OpenIterator:
 		return o.read(op)
-	case TakeSnapshot:
-		o.snapshots[op.Slot] = moment{o.state, copyOf(o.ids)}
-	case CloseSnapshot:
+	case script.TakeSnapshot:
+		o.snapshots[op.Slot] = moment{o.state, maps.Clone(o.ids)}
+	case script.CloseSnapshot:
 		delete(o.snapshots, op.Slot)
-	case Move:
+	case script.Move:
 		return o.move(op)
-	case CloseIterator:
+	case script.CloseIterator:
 		delete(o.iterators, op.Slot)
-	case Compact:
+	case script.Compact:
 		return o.compact(op)
-	case CreateSpace, DropSpace:
+	case script.CreateSpace, script.DropSpace:
 		o.changeSpaces(op)
-	case Reopen:
+	case script.Reopen:
 		o.dropHandles()
-	case ReadOnly:
+	case script.ReadOnly:
 		o.dropHandles()
 		return o.everything()
-	case Verify:
+	case script.Verify:
 		return o.everything()
 	}
 	return nil
@@ -135,106 +133,33 @@ func (o *oracle) exists(space string) bool {
 	return ok
 }
 
-func (o *oracle) changeSpaces(op *Op) {
-	if op.Space == "" || o.exists(op.Space) == (op.Kind == CreateSpace) {
+func (o *oracle) changeSpaces(op *script.Op) {
+	if op.Space == "" || o.exists(op.Space) == (op.Kind == script.CreateSpace) {
 		return
 	}
-	if op.Kind == DropSpace {
-		o.state = o.state.Without(op.Space)
+	o.state = op.Apply(o.state)
+	if op.Kind == script.DropSpace {
 		delete(o.ids, op.Space)
 		return
 	}
 	o.made++
 	o.ids[op.Space] = o.made
-	o.state = o.state.With(op.Space, model.Store{})
 }
 
 // single does one write outside of batches.
-func (o *oracle) single(op *Op) []Line {
+func (o *oracle) single(op *script.Op) []Line {
 	if !o.exists(op.Space) {
 		return nil
 	}
-	if err := checkWrite(op); err != nil {
+	if err := op.Check(); err != nil {
 		return noteOf(err)
 	}
-	o.state = o.state.With(op.Space, apply(o.state.Space(op.Space), op))
+	o.state = op.Apply(o.state)
 	return nil
 }
-
-// checkWrite returns the error that the database must return for a write.
-func checkWrite(op *Op) error {
-	if op.Kind == DeleteRange {
-		return checkRange(op)
-	}
-	return checkKey(op.Key)
-}
-
-func checkKey(key Data) error {
-	n := len(key.Expand())
-	switch {
-	case n == 0:
-		return lightning.ErrEmptyKey
-	case n > lightning.MaxKeyBytes:
-		return lightning.ErrKeyTooLarge
-	}
-	return nil
-}
-
-func checkRange(op *Op) error {
-	lo, hi := op.Key.Expand(), op.Upper.Expand()
-	switch {
-	case max(len(lo), len(hi)) > lightning.MaxKeyBytes:
-		return lightning.ErrKeyTooLarge
-	case hi != "" && lo > hi:
-		return lightning.ErrInvalidRange
-	}
-	return nil
-}
-
-// apply returns what a write that is in order makes of a keyspace.
-func apply(rows model.Store, op *Op) model.Store {
-	switch op.Kind {
-	case Put:
-		return rows.Put(op.Key.Expand(), op.Value.Expand())
-	case Delete:
-		return rows.Delete(op.Key.Expand())
-	case DeleteRange:
-		return rows.DeleteRange(op.Key.Expand(), cmp.Or(op.Upper.Expand(), pastLastKey))
-	case Overwrite:
-		if op.Count == 0 {
-			return rows
-		}
-		return rows.Put(op.Key.Expand(), op.numbered(op.Count-1))
-	}
-	keys := op.series()
-	all := rows.Rows("", "")
-	if op.Kind == Fill {
-		for i, key := range keys {
-			all = append(all, model.Row{Key: key, Value: op.numbered(i)})
-		}
-		return model.NewStore(all)
-	}
-	gone := make(map[string]bool, len(keys))
-	for _, key := range keys {
-		gone[key] = true
-	}
-	return model.NewStore(slices.DeleteFunc(all, func(r model.Row) bool { return gone[r.Key] }))
-}
-
-// series returns the keys of a Fill or Sweep.
-func (o *Op) series() []string {
-	var keys []string
-	for i := 0; i < o.Count; i += max(o.Every, 1) {
-		keys = append(keys, fmt.Sprintf("%s%04d", o.Key.Expand(), i))
-	}
-	return keys
-}
-
-// numbered returns the value of the i-th write of a Fill or Overwrite.
-func (o *Op) numbered(i int) string { return fmt.Sprintf("%d:%s", i, o.Value.Expand()) }
 
 // whole does a batch in one go.
-func (o *oracle) whole(parts []Op) []Line {
+func (o *oracle) whole(parts []script.Op) []Line {
 	lines, good := o.addable(parts)
 	for i := range good {
 		o.single(&good[i])
@@ -244,13 +169,13 @@ func (o *oracle) whole(parts []Op) []Line {
 
 // addable returns the answers to adding these parts to a batch, and those of
 // them that are then in it.
-func (o *oracle) addable(parts []Op) (lines []Line, good []Op) {
+func (o *oracle) addable(parts []script.Op) (lines []Line, good []script.Op) {
 	for i := range parts {
 		part := &parts[i]
 		if !o.exists(part.Space) {
 			continue
 		}
-		if err := checkWrite(part); err != nil {
+		if err := part.Check(); err != nil {
 			lines = append(lines, noteOf(err)...)
 			continue
 		}
@@ -259,7 +184,7 @@ func (o *oracle) addable(parts []Op) (lines []Line, good []Op) {
 	return lines, good
 }
 
-func (o *oracle) batchAdd(op *Op) []Line {
+func (o *oracle) batchAdd(op *script.Op) []Line {
 	b := o.batches[op.Slot]
 	if b == nil {
 		b = &pendingBatch{ids: map[string]int{}}
@@ -267,7 +192,7 @@ func (o *oracle) batchAdd(op *Op) []Line {
 	}
 	lines, good := o.addable(op.Parts)
 	for _, part := range good {
-		if part.Kind == DeleteRange && part.Upper != (Data{}) && part.Key.Expand() == part.Upper.Expand() {
+		if part.Kind == script.DeleteRange && part.Upper != (script.Data{}) && part.Key.Expand() == part.Upper.Expand() {
 			continue // nothing is in the range, so nothing is in the batch
 		}
 		if id, ok := b.ids[part.Space]; ok && id != o.ids[part.Space] {
@@ -282,7 +207,7 @@ func (o *oracle) batchAdd(op *Op) []Line {
 	return lines
 }
 
-func (o *oracle) batchCommit(op *Op) []Line {
+func (o *oracle) batchCommit(op *script.Op) []Line {
 	b := o.batches[op.Slot]
 	if b == nil {
 		return nil
@@ -300,14 +225,14 @@ func (o *oracle) batchCommit(op *Op) []Line {
 
 // compact answers with the number of records that a compaction of everything
 // must leave: one for each row, unless a snapshot needs more.
-func (o *oracle) compact(op *Op) []Line {
+func (o *oracle) compact(op *script.Op) []Line {
 	if !o.exists(op.Space) || op.Fail {
 		return nil
 	}
-	if err := checkRange(op); err != nil {
+	if err := op.Check(); err != nil {
 		return noteOf(err)
 	}
-	if !op.compactsAll() || len(o.snapshots) > 0 {
+	if !compactsAll(op) || len(o.snapshots) > 0 {
 		return nil
 	}
 	records := o.state.Space("").Len()
@@ -317,7 +242,9 @@ func (o *oracle) compact(op *Op) []Line {
 	return note(recordsNote(uint64(records), 0))
 }
 
-func (o *Op) compactsAll() bool { return o.Space == "" && o.Key == (Data{}) && o.Upper == (Data{}) }
+func compactsAll(op *script.Op) bool {
+	return op.Space == "" && op.Key == (script.Data{}) && op.Upper == (script.Data{})
+}
 
 func recordsNote(records, tombstones uint64) string {
 	return fmt.Sprintf("%d records, of which %d tombstones", records, tombstones)
@@ -345,7 +272,7 @@ func linesOf(rows []model.Row) []Line {
 }
 
 // read does what reads from a keyspace, now or as of a snapshot.
-func (o *oracle) read(op *Op) []Line {
+func (o *oracle) read(op *script.Op) []Line {
 	var rows model.Store
 	switch past, ok := o.snapshots[op.Snapshot]; {
 	case op.Snapshot == 0 && o.exists(op.Space):
@@ -359,16 +286,16 @@ func (o *oracle) read(op *Op) []Line {
 		rows = past.state.Space(op.Space)
 	}
 	switch op.Kind {
-	case Get:
-		return []Line{get(rows, op.Key)}
-	case MultiGet:
+	case script.Get:
+		return []Line{get(rows, op)}
+	case script.MultiGet:
 		return multiGet(rows, op)
 	}
 	shown, err := ranged(rows, op)
 	if err != nil {
 		return noteOf(err)
 	}
-	if op.Kind == OpenIterator {
+	if op.Kind == script.OpenIterator {
 		o.iterators[op.Slot] = &cursor{shown, -1}
 		return nil
 	}
@@ -385,23 +312,24 @@ func (o *oracle) read(op *Op) []Line {
 	return lines
 }
 
-func get(rows model.Store, key Data) Line {
-	if err := checkKey(key); err != nil {
-		return noteOf(err)[0]
+func get(rows model.Store, op *script.Op) Line {
+	if err := op.Check(); err != nil {
+		return Line{Note: err.Error()}
 	}
-	value, ok := rows.Get(key.Expand())
+	key := op.Key.Expand()
+	value, ok := rows.Get(key)
 	if !ok {
 		return Line{Note: lightning.ErrNotFound.Error()}
 	}
-	return Line{Key: key.Expand(), Value: value}
+	return Line{Key: key, Value: value}
 }
 
 // multiGet answers in the order of the keys.
-func multiGet(rows model.Store, op *Op) []Line {
+func multiGet(rows model.Store, op *script.Op) []Line {
 	var lines []Line
 	var keys []string
 	for _, part := range op.Parts {
-		if err := checkKey(part.Key); err != nil {
+		if err := part.Check(); err != nil {
 			return noteOf(err)
 		}
 		keys = append(keys, part.Key.Expand())
@@ -422,12 +350,12 @@ func multiGet(rows model.Store, op *Op) []Line {
 }
 
 // ranged returns the rows within the bounds and the prefix.
-func ranged(rows model.Store, op *Op) ([]model.Row, error) {
+func ranged(rows model.Store, op *script.Op) ([]model.Row, error) {
 	lo, hi, prefix := op.Key.Expand(), op.Upper.Expand(), op.Prefix.Expand()
 	if hi != "" && lo > hi {
 		return nil, lightning.ErrInvalidRange
 	}
-	if err := checkRange(op); err != nil {
+	if err := op.Check(); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(rows.Rows(lo, hi), func(r model.Row) bool {
@@ -435,7 +363,7 @@ func ranged(rows model.Store, op *Op) ([]model.Row, error) {
 	}), nil
 }
 
-func (o *oracle) move(op *Op) []Line {
+func (o *oracle) move(op *script.Op) []Line {
 	c := o.iterators[op.Slot]
 	if c == nil {
 		return nil
@@ -452,23 +380,23 @@ func (o *oracle) move(op *Op) []Line {
 	return lines
 }
 
-func (c *cursor) move(op *Op) {
+func (c *cursor) move(op *script.Op) {
 	key := op.Key.Expand()
 	atOrAfter, _ := slices.BinarySearchFunc(c.rows, key, func(r model.Row, key string) int {
 		return strings.Compare(r.Key, key)
 	})
 	switch op.Kind {
-	case First:
+	case script.First:
 		c.at = 0
-	case Last:
+	case script.Last:
 		c.at = len(c.rows) - 1
-	case Next:
+	case script.Next:
 		c.at = min(c.at+1, len(c.rows))
-	case Prev:
+	case script.Prev:
 		c.at = max(c.at-1, -1)
-	case SeekGE:
+	case script.SeekGE:
 		c.at = atOrAfter
-	case SeekLT:
+	case script.SeekLT:
 		c.at = atOrAfter - 1
 	}
 }
@@ -482,12 +410,4 @@ func noteFor(err error) (string, error) {
 		}
 	}
 	return "", err
-}
-
-func copyOf(ids map[string]int) map[string]int {
-	out := make(map[string]int, len(ids))
-	for name, id := range ids {
-		out[name] = id
-	}
-	return out
 }

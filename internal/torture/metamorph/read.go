@@ -9,18 +9,8 @@ import (
 	"slices"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 )
-
-// reader is what DB, Keyspace and Snapshot have in common.
-type reader interface {
-	Get(key []byte) ([]byte, error)
-	AppendGet(dst, key []byte) ([]byte, error)
-	GetFunc(key []byte, fn func(value []byte) error) error
-	Has(key []byte) (bool, error)
-	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
-	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
-	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
-}
 
 // errStop is how a function that is called with rows asks for no more.
 var errStop = errors.New(noteStopped)
@@ -46,12 +36,12 @@ func (w *world) keep(value []byte) error {
 	if string(oldest.value) != oldest.want {
 		return fmt.Errorf("a value that Get returned has changed from %q to %q", oldest.want, oldest.value)
 	}
-	scribble(oldest.value)
+	script.Scribble(oldest.value)
 	return nil
 }
 
 // source returns what to read from, or nil if it does not exist.
-func (w *world) source(op *Op) reader {
+func (w *world) source(op *script.Op) script.Reader {
 	k := w.spaces[op.Space]
 	if op.Snapshot == 0 {
 		switch {
@@ -78,20 +68,20 @@ func (w *world) source(op *Op) reader {
 	return s.handle.In(k)
 }
 
-func (w *world) read(op *Op, j *judge) error {
+func (w *world) read(op *script.Op, j *judge) error {
 	from := w.source(op)
 	if from == nil {
 		return nil
 	}
 	switch op.Kind {
-	case Get:
+	case script.Get:
 		return w.get(from, op, j)
-	case MultiGet:
+	case script.MultiGet:
 		return multiGetFrom(from, op, j)
-	case Scan:
+	case script.Scan:
 		return scan(from, op, j)
 	}
-	it, err := from.Iterator(op.bounds())
+	it, err := from.Iterator(bounds(op))
 	if err != nil {
 		return j.err(err)
 	}
@@ -102,13 +92,13 @@ func (w *world) read(op *Op, j *judge) error {
 	return nil
 }
 
-func (o *Op) bounds() lightning.IterOptions {
-	return lightning.IterOptions{Lower: o.Key.bytes(), Upper: o.Upper.bytes(), Prefix: o.Prefix.bytes()}
+func bounds(op *script.Op) lightning.IterOptions {
+	return lightning.IterOptions{Lower: op.Key.Bytes(), Upper: op.Upper.Bytes(), Prefix: op.Prefix.Bytes()}
 }
 
 // get looks a key up in four ways, which must agree.
-func (w *world) get(from reader, op *Op, j *judge) error {
-	key := op.Key.bytes()
+func (w *world) get(from script.Reader, op *script.Op, j *judge) error {
+	key := op.Key.Bytes()
 	value, err := from.Get(key)
 	if err != nil {
 		if bad := j.err(err); bad != nil {
@@ -153,10 +143,10 @@ func (w *world) get(from reader, op *Op, j *judge) error {
 	return w.keep(value)
 }
 
-func multiGetFrom(from reader, op *Op, j *judge) error {
+func multiGetFrom(from script.Reader, op *script.Op, j *judge) error {
 	keys := make([][]byte, len(op.Parts))
 	for i := range op.Parts {
-		keys[i] = op.Parts[i].Key.bytes()
+		keys[i] = op.Parts[i].Key.Bytes()
 	}
 	var bad error
 	calls := 0
@@ -181,6 +171,12 @@ func multiGetFrom(from reader, op *Op, j *judge) error {
 		}
 		return nil
 	})
+	return ended(op, j, bad, err)
+}
+
+// ended says what is wrong with the end of a call that was given a function: bad
+// if the function found something wrong, else err as the call returned it.
+func ended(op *script.Op, j *judge, bad, err error) error {
 	switch {
 	case bad != nil:
 		return bad
@@ -190,9 +186,9 @@ func multiGetFrom(from reader, op *Op, j *judge) error {
 	return j.err(err)
 }
 
-func scan(from reader, op *Op, j *judge) error {
+func scan(from script.Reader, op *script.Op, j *judge) error {
 	var bad error
-	o := lightning.ScanOptions{IterOptions: op.bounds(), Reverse: op.Reverse}
+	o := lightning.ScanOptions{IterOptions: bounds(op), Reverse: op.Reverse}
 	err := from.Scan(o, func(rows iter.Seq2[[]byte, []byte]) error {
 		var first []byte
 		n := 0
@@ -218,16 +214,10 @@ func scan(from reader, op *Op, j *judge) error {
 		}
 		return bad
 	})
-	switch {
-	case bad != nil:
-		return bad
-	case err == errStop && op.Fail:
-		return j.line(nil, nil, noteStopped)
-	}
-	return j.err(err)
+	return ended(op, j, bad, err)
 }
 
-func (w *world) takeSnapshot(op *Op, j *judge) error {
+func (w *world) takeSnapshot(op *script.Op, j *judge) error {
 	if err := w.closeSnapshot(op.Slot); err != nil {
 		return err
 	}
@@ -241,7 +231,7 @@ func (w *world) takeSnapshot(op *Op, j *judge) error {
 }
 
 // move moves an iterator about.
-func (w *world) move(op *Op, j *judge) error {
+func (w *world) move(op *script.Op, j *judge) error {
 	it := w.iterators[op.Slot]
 	if it == nil {
 		return nil
@@ -267,20 +257,20 @@ func (w *world) move(op *Op, j *judge) error {
 	return nil
 }
 
-func moveOne(it *lightning.Iterator, move *Op) (ok bool, err error) {
+func moveOne(it *lightning.Iterator, move *script.Op) (ok bool, err error) {
 	switch move.Kind {
-	case First:
+	case script.First:
 		return it.First(), nil
-	case Last:
+	case script.Last:
 		return it.Last(), nil
-	case Next:
+	case script.Next:
 		return it.Next(), nil
-	case Prev:
+	case script.Prev:
 		return it.Prev(), nil
-	case SeekGE:
-		return it.SeekGE(move.Key.bytes()), nil
-	case SeekLT:
-		return it.SeekLT(move.Key.bytes()), nil
+	case script.SeekGE:
+		return it.SeekGE(move.Key.Bytes()), nil
+	case script.SeekLT:
+		return it.SeekLT(move.Key.Bytes()), nil
 	}
 	return false, errors.New("it is no move")
 }
@@ -296,7 +286,7 @@ func (w *world) verify(j *judge) error {
 			return err
 		}
 		for _, reverse := range []bool{false, true} {
-			op := Op{Kind: Scan, Space: name, Reverse: reverse}
+			op := script.Op{Kind: script.Scan, Space: name, Reverse: reverse}
 			if err := scan(w.source(&op), &op, j); err != nil {
 				return fmt.Errorf("keyspace %q, reverse %v: %w", name, reverse, err)
 			}

@@ -4,8 +4,8 @@
 // the model, at once. Histories are made from seeds (Generate) without regard
 // to the option sets; they hold iterators and snapshots across changes, batches
 // that are built over a while, and everything else that a single goroutine can
-// do with a database. What fails is cut down and printed as text, which Parse
-// reads back.
+// do with a database. What fails is cut down and printed as text, which
+// script.Parse reads back.
 //
 // A round is one history, and for one goroutine; rounds may run beside each
 // other.
@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +65,7 @@ func everySet() []int {
 
 // run runs a history under some option sets. The error is a *Failure, or says
 // why the disk cannot be used.
-func (s Suite) run(ctx context.Context, h History, seed uint64, under []int) error {
+func (s Suite) run(ctx context.Context, h script.Script, seed uint64, under []int) error {
 	want := expect(h)
 	var first []step
 	for i, set := range under {
@@ -78,7 +77,7 @@ func (s Suite) run(ctx context.Context, h History, seed uint64, under []int) err
 			first = steps
 		}
 		if at := firstDifference(first, steps); at >= 0 {
-			return &Failure{Seed: seed, History: h, sets: []int{under[0], set}, at: at,
+			return &Failure{Seed: seed, Script: h, sets: []int{under[0], set}, at: at,
 				Err: fmt.Errorf("answers %+v under option set %d, and %+v here", first[at], under[0], steps[at])}
 		}
 	}
@@ -96,7 +95,7 @@ func firstDifference(a, b []step) int {
 }
 
 // runOne runs a history under one option set.
-func (s Suite) runOne(ctx context.Context, p plan, h History, want [][]Line) ([]step, error) {
+func (s Suite) runOne(ctx context.Context, p plan, h script.Script, want [][]Line) ([]step, error) {
 	if s.Dir != "" && p.seed%4 == 3 && p.set == int(p.seed/4%sets) {
 		p.dir = filepath.Join(s.Dir, fmt.Sprintf("metamorph-%d", p.seed))
 		defer remove(p.dir)
@@ -107,7 +106,7 @@ func (s Suite) runOne(ctx context.Context, p plan, h History, want [][]Line) ([]
 	steps, err := run(p, h, want, func() bool { return ctx.Err() != nil })
 	var f *fault
 	if errors.As(err, &f) {
-		return nil, &Failure{Seed: p.seed, History: h, sets: []int{p.set}, at: f.at, Err: f.err}
+		return nil, &Failure{Seed: p.seed, Script: h, sets: []int{p.set}, at: f.at, Err: f.err}
 	}
 	return steps, nil
 }
@@ -128,32 +127,32 @@ func remove(dir string) error {
 
 // Failure is a wrong answer.
 type Failure struct {
-	Seed    uint64
-	History History // as short as it could be made
-	Err     error
-	sets    []int // the option sets that it takes; the last gave the answer
-	at      int   // where in the history; its length for the end of the run
+	Seed   uint64
+	Script script.Script // as short as it could be made
+	Err    error
+	sets   []int // the option sets that it takes; the last gave the answer
+	at     int   // where in the history; its length for the end of the run
 }
 
 func (f *Failure) Error() string {
 	var b strings.Builder
 	set := f.sets[len(f.sets)-1]
 	fmt.Fprintf(&b, "seed %d, option set %d (%v): ", f.Seed, set, settingsOf(f.Seed, f.opening())[set])
-	if f.at < len(f.History) {
-		fmt.Fprintf(&b, "operation %d, %v: ", f.at+1, &f.History[f.at])
+	if f.at < len(f.Script) {
+		fmt.Fprintf(&b, "operation %d, %v: ", f.at+1, &f.Script[f.at])
 	}
-	fmt.Fprintf(&b, "%v\nThe %d operations:\n%v", f.Err, len(f.History), f.History)
+	fmt.Fprintf(&b, "%v\nThe %d operations:\n%v", f.Err, len(f.Script), f.Script)
 	return b.String()
 }
 
 // opening returns the number of the settings that were in force.
 func (f *Failure) opening() int {
 	n := 0
-	for i := range f.History[:min(f.at+1, len(f.History))] {
-		switch o := &f.History[i]; o.Kind {
-		case Reopen:
+	for i := range f.Script[:min(f.at+1, len(f.Script))] {
+		switch o := &f.Script[i]; o.Kind {
+		case script.Reopen:
 			n = o.Count
-		case ReadOnly:
+		case script.ReadOnly:
 			n = o.Count + 1
 		}
 	}
@@ -177,7 +176,7 @@ func (s Suite) shrink(ctx context.Context, f *Failure) *Failure {
 	ctx, cancel := context.WithTimeout(ctx, shrinkTime)
 	defer cancel()
 	runs := 0
-	try := func(h History) bool {
+	try := func(h script.Script) bool {
 		if runs++; runs > shrinkRuns || ctx.Err() != nil {
 			return false
 		}
@@ -188,48 +187,11 @@ func (s Suite) shrink(ctx context.Context, f *Failure) *Failure {
 		f = shorter
 		return true
 	}
-	if !try(f.History) && !try(f.History) && !try(f.History) {
+	if !try(f.Script) && !try(f.Script) && !try(f.Script) {
 		f.Err = fmt.Errorf("%w (but not when run again)", f.Err)
 		return f
 	}
-	for again := true; again; {
-		before := f.History.String()
-		script.Minimize(f.History, shrinkRuns, func(ops []Op) bool { return try(ops) })
-		for i := range f.History {
-			replace := func(change func(o *Op)) bool {
-				h := slices.Clone(f.History)
-				change(&h[i])
-				return h.String() != f.History.String() && try(h)
-			}
-			script.Minimize(f.History[i].Parts, shrinkRuns, func(parts []Op) bool {
-				return replace(func(o *Op) { o.Parts = parts })
-			})
-			for _, change := range simplifications() {
-				replace(change)
-			}
-		}
-		again = runs <= shrinkRuns && f.History.String() != before
-	}
+	// Whatever a commit waits for, the answers are the same.
+	script.Shrink(f.Script, shrinkTime, try, func(o *script.Op) { o.Wait = 0 })
 	return f
-}
-
-// simplifications are changes that make an operation easier to understand.
-func simplifications() []func(o *Op) {
-	return []func(o *Op){
-		func(o *Op) { o.Space = "" },
-		func(o *Op) { o.Wait = 0 },
-		func(o *Op) { o.Fail = false },
-		func(o *Op) { o.Reverse = false },
-		func(o *Op) { o.Prefix = Data{} },
-		func(o *Op) { o.Value.Length, o.Value.Noise = 0, false },
-		func(o *Op) { o.Value.Length /= 2 },
-		func(o *Op) { o.Count /= 2 },
-		func(o *Op) {
-			o.Parts = slices.Clone(o.Parts)
-			for i := range o.Parts {
-				o.Parts[i].Space = ""
-				o.Parts[i].Value.Length, o.Parts[i].Value.Noise = 0, false
-			}
-		},
-	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
+	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -57,7 +58,7 @@ func TestFrozen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := Parse(string(text))
+		h, err := script.Parse(string(text))
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
@@ -82,9 +83,9 @@ func TestRoundEndsWithItsContext(t *testing.T) {
 // together: the second is nonsense, but nothing is done without the first.
 func TestFailureIsShrunk(t *testing.T) {
 	h := Generate(rand.New(rand.NewPCG(3, 3)), 300)
-	h = slices.DeleteFunc(h, func(o Op) bool { return o.Kind == Reopen || o.Kind == ReadOnly })
-	h = slices.Insert(h, 200, Op{Kind: Move, Slot: 99, Parts: []Op{{Kind: Next}, {Kind: Put}, {Kind: Prev}}})
-	h = slices.Insert(h, 100, Op{Kind: OpenIterator, Slot: 99})
+	h = slices.DeleteFunc(h, func(o script.Op) bool { return o.Kind == script.Reopen || o.Kind == script.ReadOnly })
+	h = slices.Insert(h, 200, script.Op{Kind: script.Move, Slot: 99, Parts: []script.Op{{Kind: script.Next}, {Kind: script.Put}, {Kind: script.Prev}}})
+	h = slices.Insert(h, 100, script.Op{Kind: script.OpenIterator, Slot: 99})
 	err := Suite{}.run(context.Background(), h, 3, everySet())
 	var f *Failure
 	if !errors.As(err, &f) {
@@ -95,8 +96,8 @@ func TestFailureIsShrunk(t *testing.T) {
 		t.Errorf("the failure says %v", err)
 	}
 	want := "open-iterator slot=99\nmove slot=99\n\tput\nend\n"
-	if short := (Suite{}).shrink(context.Background(), f); short.History.String() != want {
-		t.Errorf("shrunk to\n%v\nnot\n%v", short.History, want)
+	if short := (Suite{}).shrink(context.Background(), f); short.Script.String() != want {
+		t.Errorf("shrunk to\n%v\nnot\n%v", short.Script, want)
 	}
 }
 
@@ -175,10 +176,10 @@ func TestOptionSetsDiffer(t *testing.T) {
 }
 
 func TestTextRoundTrip(t *testing.T) {
-	seen := map[Kind]bool{}
+	seen := map[script.Kind]bool{}
 	for seed := range uint64(30) {
 		h := Generate(rand.New(rand.NewPCG(seed, 0)), 300)
-		again, err := Parse(h.String())
+		again, err := script.Parse(h.String())
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -192,44 +193,9 @@ func TestTextRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	for kind := range kinds {
-		if !seen[kind] {
-			t.Errorf("no history has a %v", kind)
+	for kind := range script.Kinds {
+		if seen[kind] == (kind == script.Merge || kind == script.PutLong || kind == script.PutGone) {
+			t.Errorf("histories have a %v: %v", kind, seen[kind])
 		}
 	}
-}
-
-func TestParseNamesTheMistake(t *testing.T) {
-	for text, want := range map[string]string{
-		"\nfly":                         `line 2: "fly": unknown operation fly`,
-		"put key":                       "key: it needs a value",
-		"put key=\"a":                   "key: a quote has no end",
-		"put size=3":                    "size: there is no such field",
-		"put value=\"a\"*x":             "value: ",
-		"put value=\"a\"~9999999999":    "value: length 9999999999",
-		"batch wait=later\nend":         "wait: unknown durability later",
-		"batch\nflush\nend":             "line 2: a flush is no part of a batch",
-		"multi-get\nput key=\"a\"\nend": "line 2: a put is no part of a multi-get",
-		"next":                          "line 1: a next stands in a move",
-		"move slot=1\nnext":             "the last move has no end",
-		"end":                           "unknown operation end",
-	} {
-		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v; want %q", text, err, want)
-		}
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add("put in=\"s\" key=\"a\"*7 value=\"b\"~3\nbatch wait=sync\n delete key=\"x\"\nend\nscan reverse count=3")
-	f.Fuzz(func(t *testing.T, text string) {
-		h, err := Parse(text)
-		if err != nil {
-			return
-		}
-		again, err := Parse(h.String())
-		if err != nil || again.String() != h.String() {
-			t.Fatalf("%q became %q: %v", h, again, err)
-		}
-	})
 }

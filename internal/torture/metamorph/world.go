@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"runtime/debug"
 	"slices"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
@@ -50,7 +53,7 @@ func (p plan) settings(n int) settings {
 }
 
 // run runs a history and returns its transcript. The error is a *fault.
-func run(p plan, h History, want [][]Line, stop func() bool) (steps []step, err error) {
+func run(p plan, h script.Script, want [][]Line, stop func() bool) (steps []step, err error) {
 	w := &world{plan: p, memory: memfs.New(), spaces: map[string]*lightning.Keyspace{}}
 	w.forgetHandles()
 	at := 0
@@ -99,7 +102,7 @@ func (w *world) end() error {
 
 // guarded runs one operation. A panic is a fault like others, so that it can be
 // shrunk.
-func (w *world) guarded(op *Op, j *judge) (err error) {
+func (w *world) guarded(op *script.Op, j *judge) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -111,37 +114,37 @@ func (w *world) guarded(op *Op, j *judge) (err error) {
 	return j.end()
 }
 
-func (w *world) do(op *Op, j *judge) error {
+func (w *world) do(op *script.Op, j *judge) error {
 	switch op.Kind {
-	case Put, Delete, DeleteRange, Overwrite, Fill, Sweep:
+	case script.Put, script.Delete, script.DeleteRange, script.Overwrite, script.Fill, script.Sweep:
 		return w.write(op, j)
-	case Batch:
+	case script.Batch:
 		return w.commit(w.db.NewBatch(), op, j)
-	case BatchAdd, BatchCommit, BatchReset:
+	case script.BatchAdd, script.BatchCommit, script.BatchReset:
 		return w.batch(op, j)
-	case Get, MultiGet, Scan, OpenIterator:
+	case script.Get, script.MultiGet, script.Scan, script.OpenIterator:
 		return w.read(op, j)
-	case TakeSnapshot:
+	case script.TakeSnapshot:
 		return w.takeSnapshot(op, j)
-	case CloseSnapshot:
+	case script.CloseSnapshot:
 		return w.closeSnapshot(op.Slot)
-	case Move:
+	case script.Move:
 		return w.move(op, j)
-	case CloseIterator:
+	case script.CloseIterator:
 		return w.closeIterator(op.Slot)
-	case Flush, Compact, SyncLog:
+	case script.Flush, script.Compact, script.SyncLog:
 		return w.maintain(op, j)
-	case CreateSpace:
+	case script.CreateSpace:
 		return w.createSpace(op.Space)
-	case DropSpace:
+	case script.DropSpace:
 		return w.dropSpace(op.Space)
-	case Reopen:
+	case script.Reopen:
 		return w.reopen(op.Count)
-	case ReadOnly:
+	case script.ReadOnly:
 		return w.reopenReadOnly(op.Count, j)
-	case Check:
+	case script.Check:
 		return w.check(j)
-	case Verify:
+	case script.Verify:
 		return w.verify(j)
 	}
 	return fmt.Errorf("%v is no operation", op.Kind)
@@ -347,13 +350,7 @@ func (w *world) closeSnapshot(slot int) error {
 		return nil
 	}
 	delete(w.snapshots, slot)
-	if err := s.handle.Close(); err != nil {
-		return fmt.Errorf("close of snapshot %d: %w", slot, err)
-	}
-	if err := s.handle.Close(); !errors.Is(err, lightning.ErrHandleClosed) {
-		return fmt.Errorf("second close of snapshot %d: %v", slot, err)
-	}
-	return nil
+	return closeTwice("snapshot", slot, s.handle)
 }
 
 func (w *world) closeIterator(slot int) error {
@@ -362,21 +359,19 @@ func (w *world) closeIterator(slot int) error {
 		return nil
 	}
 	delete(w.iterators, slot)
-	if err := it.Close(); err != nil {
-		return fmt.Errorf("close of iterator %d: %w", slot, err)
+	return closeTwice("iterator", slot, it)
+}
+
+// closeTwice closes a handle, and checks that it knows the second time.
+func closeTwice(what string, slot int, handle io.Closer) error {
+	if err := handle.Close(); err != nil {
+		return fmt.Errorf("close of %s %d: %w", what, slot, err)
 	}
-	if err := it.Close(); !errors.Is(err, lightning.ErrHandleClosed) {
-		return fmt.Errorf("second close of iterator %d: %v", slot, err)
+	if err := handle.Close(); !errors.Is(err, lightning.ErrHandleClosed) {
+		return fmt.Errorf("second close of %s %d: %v", what, slot, err)
 	}
 	return nil
 }
 
 // names returns the names of the keyspaces that there must be.
-func (w *world) names() []string {
-	names := make([]string, 0, len(w.spaces))
-	for name := range w.spaces {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func (w *world) names() []string { return slices.Sorted(maps.Keys(w.spaces)) }

@@ -7,87 +7,27 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 )
 
-// writer is what DB, Keyspace and Batch have in common.
-type writer interface {
-	Put(key, value []byte) error
-	Delete(key []byte) error
-	DeleteRange(lo, hi []byte) error
-}
-
-// put copies, and then scribbles over what it handed in: the database must have
-// copies of its own.
-func put(into writer, key, value []byte) error {
-	err := into.Put(key, value)
-	scribble(key)
-	scribble(value)
-	return err
-}
-
-func scribble(b []byte) {
-	for i := range b {
-		b[i] ^= 0x5a
-	}
-}
-
-// writeOne does a Put, Delete or DeleteRange.
-func writeOne(into writer, op *Op) error {
-	switch op.Kind {
-	case Put:
-		return put(into, op.Key.bytes(), op.Value.bytes())
-	case Delete:
-		key := op.Key.bytes()
-		defer scribble(key)
-		return into.Delete(key)
-	}
-	lo, hi := op.Key.bytes(), op.Upper.bytes()
-	defer scribble(lo)
-	defer scribble(hi)
-	return into.DeleteRange(lo, hi)
-}
-
 // write does writes outside of batches.
-func (w *world) write(op *Op, j *judge) error {
-	var into writer = w.db
+func (w *world) write(op *script.Op, j *judge) error {
+	var into script.Writer = w.db
 	if k := w.spaces[op.Space]; k != nil {
 		into = k
 	} else if op.Space != "" {
 		return nil
 	}
-	switch op.Kind {
-	case Overwrite:
-		for i := range op.Count {
-			if err := put(into, op.Key.bytes(), []byte(op.numbered(i))); err != nil {
-				return j.err(err) // the key is wrong each time
-			}
+	for _, one := range op.Singles() {
+		if err := one.Write(into); err != nil {
+			return j.err(err) // what is wrong with one is wrong with the first
 		}
-		if op.Count == 0 {
-			return j.err(checkKey(op.Key))
-		}
-		return nil
-	case Fill, Sweep:
-		if err := checkKey(op.Key); err != nil {
-			return j.err(err)
-		}
-		for i, key := range op.series() {
-			var err error
-			if op.Kind == Fill {
-				err = put(into, []byte(key), []byte(op.numbered(i)))
-			} else {
-				err = into.Delete([]byte(key))
-			}
-			if err != nil {
-				return fmt.Errorf("key %q: %w", key, err)
-			}
-		}
-		return nil
 	}
-	return j.err(writeOne(into, op))
+	return nil
 }
 
 // add adds parts to a batch.
-func (w *world) add(b *lightning.Batch, parts []Op, j *judge) error {
+func (w *world) add(b *lightning.Batch, parts []script.Op, j *judge) error {
 	for i := range parts {
 		into := b
 		if k := w.spaces[parts[i].Space]; k != nil {
@@ -95,7 +35,7 @@ func (w *world) add(b *lightning.Batch, parts []Op, j *judge) error {
 		} else if parts[i].Space != "" {
 			continue
 		}
-		if err := j.err(writeOne(into, &parts[i])); err != nil {
+		if err := j.err(parts[i].Write(into)); err != nil {
 			return fmt.Errorf("%v: %w", &parts[i], err)
 		}
 	}
@@ -104,34 +44,30 @@ func (w *world) add(b *lightning.Batch, parts []Op, j *judge) error {
 }
 
 // commit adds the parts of op to a batch and commits it.
-func (w *world) commit(b *lightning.Batch, op *Op, j *judge) error {
+func (w *world) commit(b *lightning.Batch, op *script.Op, j *judge) error {
 	if err := w.add(b, op.Parts, j); err != nil {
 		return err
 	}
-	if op.Wait == 0 {
-		return j.err(b.Commit())
-	}
-	d := lightning.Durability(op.Wait - 1)
-	err := b.CommitWith(d)
-	if err == nil && d == lightning.Sync && b.Len() > 0 {
+	err := op.Commit(b)
+	if err == nil && op.Wait == script.WaitFor(lightning.Sync) && b.Len() > 0 {
 		return w.checkDurable()
 	}
 	return j.err(err)
 }
 
-func (w *world) batch(op *Op, j *judge) error {
+func (w *world) batch(op *script.Op, j *judge) error {
 	b := w.batches[op.Slot]
 	if b == nil {
-		if op.Kind != BatchAdd {
+		if op.Kind != script.BatchAdd {
 			return nil
 		}
 		b = w.db.NewBatch()
 		w.batches[op.Slot] = b
 	}
 	switch op.Kind {
-	case BatchAdd:
+	case script.BatchAdd:
 		return w.add(b, op.Parts, j)
-	case BatchReset:
+	case script.BatchReset:
 		b.Reset()
 		if b.Len() != 0 {
 			return fmt.Errorf("a batch holds %d writes after Reset", b.Len())
@@ -155,13 +91,13 @@ func (w *world) checkDurable() error {
 const patience = 5 * time.Minute
 
 // maintain does what must not change an answer.
-func (w *world) maintain(op *Op, j *judge) error {
+func (w *world) maintain(op *script.Op, j *judge) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	switch op.Kind {
-	case Flush:
+	case script.Flush:
 		return w.db.Flush(ctx)
-	case SyncLog:
+	case script.SyncLog:
 		if err := w.db.SyncWAL(); err != nil {
 			return err
 		}
@@ -170,7 +106,7 @@ func (w *world) maintain(op *Op, j *judge) error {
 	if op.Fail {
 		cancel()
 	}
-	lo, hi := op.Key.bytes(), op.Upper.bytes()
+	lo, hi := op.Key.Bytes(), op.Upper.Bytes()
 	var err error
 	if k := w.spaces[op.Space]; k != nil {
 		err = k.Compact(ctx, lo, hi)
@@ -183,7 +119,7 @@ func (w *world) maintain(op *Op, j *judge) error {
 			return err
 		}
 		return nil
-	case err != nil || !op.compactsAll() || len(w.snapshots) > 0:
+	case err != nil || !compactsAll(op) || len(w.snapshots) > 0:
 		return j.err(err)
 	}
 	var records, tombstones uint64

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -36,27 +35,21 @@ const (
 func (b *Bank) Needs() error { return new(Kill).Needs() }
 
 // Round kills the tellers of one bank several times.
-func (b *Bank) Round(ctx context.Context, seed uint64, tally *ledger.Tally) (err error) {
-	if err := b.Needs(); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(b.Dir, "lightning-bank-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = keepOrRemove(ctx, dir, seed, err) }()
-	rng := rand.New(rand.NewPCG(seed, 3))
-	r := &bankRound{
-		round: round{dir: filepath.Join(dir, "db"), seed: seed, rng: rng, tally: tally},
-		acked: make([]uint32, 1+rng.IntN(bankTellersMax)),
-	}
-	for kills := 0; kills < killsPerRound && ctx.Err() == nil; kills++ {
-		if err := r.killOnce(ctx); err != nil {
-			return err
+func (b *Bank) Round(ctx context.Context, seed uint64, tally *ledger.Tally) error {
+	return inDirectory(ctx, b.Needs, b.Dir, seed, func(dir string) error {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		r := &bankRound{
+			round: round{dir: filepath.Join(dir, "db"), seed: seed, rng: rng, tally: tally},
+			acked: make([]uint32, 1+rng.IntN(bankTellersMax)),
 		}
-	}
-	tally.Add(ledger.Histories, 1)
-	return nil
+		for kills := 0; kills < killsPerRound && ctx.Err() == nil; kills++ {
+			if err := r.killOnce(ctx); err != nil {
+				return err
+			}
+		}
+		tally.Add(ledger.Histories, 1)
+		return nil
+	})
 }
 
 // bankRound is one bank. acked is how many transfers of each teller are known

@@ -48,29 +48,20 @@ func shortages() []shortage {
 }
 
 // Round runs the shortage whose turn it is.
-func (f *FullDisk) Round(ctx context.Context, seed uint64, tally *ledger.Tally) (err error) {
-	if err := f.Needs(); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(f.Dir, "lightning-fulldisk-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = keepOrRemove(ctx, dir, seed, err) }()
-	all := shortages()
-	turn := all[seed%uint64(len(all))]
-	r := &diskRound{base: dir, round: round{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 3)), tally: tally,
-		oracle: newOracle(seed, 1, lossOfProcess),
-	}}
-	if err := turn.run(r, ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
+func (f *FullDisk) Round(ctx context.Context, seed uint64, tally *ledger.Tally) error {
+	return inDirectory(ctx, f.Needs, f.Dir, seed, func(dir string) error {
+		all := shortages()
+		turn := all[seed%uint64(len(all))]
+		r := &diskRound{base: dir, round: round{
+			seed: seed, rng: rand.New(rand.NewPCG(seed, 3)), tally: tally,
+			oracle: newOracle(seed, 1, lossOfProcess),
+		}}
+		if err := turn.run(r, ctx); err != nil {
+			return fmt.Errorf("%s: %w", turn.name, err)
 		}
-		return fmt.Errorf("%s: %w", turn.name, err)
-	}
-	tally.Add(ledger.Faults, 1)
-	return nil
+		tally.Add(ledger.Faults, 1)
+		return nil
+	})
 }
 
 type diskRound struct {

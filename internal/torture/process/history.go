@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 )
 
 // A history is what the writers of a database do. Each writer is a stream of
@@ -19,65 +21,18 @@ import (
 // Every stream writes to three spaces: the default keyspace, one that all
 // streams share, and one of its own, which it sometimes drops.
 
-// opKind says what an operation calls.
-type opKind uint8
-
-const (
-	opBatch  opKind = iota
-	opSingle        // a Put, Delete or DeleteRange, with the durability of the database
-	opFlush
-	opCompact
-	opSyncLog
-	opDrop // of the keyspace of the stream
-)
-
-func (k opKind) String() string {
-	return [...]string{"batch", "single write", "flush", "compact", "sync log", "drop keyspace"}[k]
-}
-
-// The spaces of a stream.
-const (
-	spaceDefault = iota
-	spaceShared
-	spaceOwn
-	spaceCount
-)
-
 const sharedName = "shared"
 
 func ownName(stream int) string { return fmt.Sprintf("own-%d", stream) }
 
-// spaceName is how rows of a space are named in the oracle.
-func spaceName(space, stream int) string {
-	return [...]string{"default", sharedName, ownName(stream)}[space]
-}
-
-// write is a part of an operation: a put, a delete, or, where hi is not empty,
-// the delete of a range.
-type write struct {
-	space   int
-	key, hi string
-	value   []byte
-	remove  bool
-}
-
-// operation is one step of a stream.
-type operation struct {
-	kind       opKind
-	durability lightning.Durability // of a batch
-	writes     []write
-}
-
 // promised says how an acknowledged operation survives: Sync means a power cut,
 // Flush the end of the process, Async neither. single is the durability of
 // operations that do not say.
-func (op operation) promised(single lightning.Durability) lightning.Durability {
-	switch op.kind {
-	case opBatch:
-		return op.durability
-	case opSingle:
-		return single
-	case opCompact:
+func promised(op *script.Op, single lightning.Durability) lightning.Durability {
+	switch {
+	case op.Kind <= script.Batch:
+		return op.Wait.Or(single)
+	case op.Kind == script.Compact:
 		return lightning.Async // it promises nothing about what is in memory
 	}
 	return lightning.Sync
@@ -99,36 +54,37 @@ func durabilityOf(seed uint64, rng *rand.Rand) lightning.Durability {
 }
 
 // operationAt returns operation n of a stream.
-func operationAt(seed uint64, stream int, n uint32) operation {
+func operationAt(seed uint64, stream int, n uint32) *script.Op {
 	op, rng := headAt(seed, stream, n)
-	switch op.kind {
-	case opSingle:
-		op.writes = []write{writeAt(rng, stream, n, 0)}
-	case opBatch:
+	switch op.Kind {
+	case script.Put:
+		*op = writeAt(rng, stream, n, 0)
+	case script.Batch:
 		for i := range 1 + rng.IntN(8) {
-			op.writes = append(op.writes, writeAt(rng, stream, n, i))
+			op.Parts = append(op.Parts, writeAt(rng, stream, n, i))
 		}
 	}
 	return op
 }
 
 // headAt returns an operation without its writes, which take long to make, and
-// the source of randomness for them.
-func headAt(seed uint64, stream int, n uint32) (operation, *rand.Rand) {
+// the source of randomness for them. A Put stands for any single write, with the
+// durability of the database.
+func headAt(seed uint64, stream int, n uint32) (*script.Op, *rand.Rand) {
 	rng := rand.New(rand.NewPCG(seed, uint64(stream)<<32|uint64(n)))
 	switch at := rng.IntN(200); {
 	case at < 3:
-		return operation{kind: opFlush}, rng
+		return &script.Op{Kind: script.Flush}, rng
 	case at < 4:
-		return operation{kind: opCompact}, rng
+		return &script.Op{Kind: script.Compact}, rng
 	case at < 7:
-		return operation{kind: opSyncLog}, rng
+		return &script.Op{Kind: script.SyncLog}, rng
 	case at < 9:
-		return operation{kind: opDrop}, rng
+		return &script.Op{Kind: script.DropSpace, Space: ownName(stream)}, rng
 	case at < 80:
-		return operation{kind: opSingle}, rng
+		return &script.Op{Kind: script.Put}, rng
 	}
-	return operation{kind: opBatch, durability: durabilityOf(seed, rng)}, rng
+	return &script.Op{Kind: script.Batch, Wait: script.WaitFor(durabilityOf(seed, rng))}, rng
 }
 
 const keysPerSpace = 60
@@ -138,17 +94,18 @@ func keyOf(stream, i int) string { return fmt.Sprintf("%c%02d", 'a'+stream, i) }
 // streamOf returns the stream that a key belongs to.
 func streamOf(key string) int { return int(key[0]) - 'a' }
 
-func writeAt(rng *rand.Rand, stream int, n uint32, i int) write {
-	w := write{space: rng.IntN(spaceCount)}
+func writeAt(rng *rand.Rand, stream int, n uint32, i int) script.Op {
+	spaces := [...]string{"", sharedName, ownName(stream)}
+	w := script.Op{Kind: script.Put, Space: spaces[rng.IntN(len(spaces))]}
 	first := rng.IntN(keysPerSpace)
-	w.key = keyOf(stream, first)
+	w.Key.Text = keyOf(stream, first)
 	switch at := rng.IntN(20); {
 	case at == 0:
-		w.remove, w.hi = true, keyOf(stream, first+1+rng.IntN(keysPerSpace/4))
+		w.Kind, w.Upper.Text = script.DeleteRange, keyOf(stream, first+1+rng.IntN(keysPerSpace/4))
 	case at < 4:
-		w.remove = true
+		w.Kind = script.Delete
 	default:
-		w.value = valueAt(rng, stream, n, i)
+		w.Value.Text = string(valueAt(rng, stream, n, i))
 	}
 	return w
 }
@@ -191,7 +148,7 @@ type content struct {
 
 func newContent() *content { return &content{rows: map[string]string{}} }
 
-func rowName(space, key string) string { return space + "/" + key }
+func rowName(space, key string) string { return cmp.Or(space, "default") + "/" + key }
 
 func rowDigest(name, value string) uint64 { return xxh3.HashStringSeed(value, xxh3.HashString(name)) }
 
@@ -209,29 +166,29 @@ func (c *content) remove(name string) {
 }
 
 // apply does to the rows what op does to the database.
-func (c *content) apply(op operation, stream int) {
-	if op.kind == opDrop {
-		prefix := rowName(ownName(stream), "")
-		for name := range c.rows {
-			if strings.HasPrefix(name, prefix) {
-				c.remove(name)
-			}
+func (c *content) apply(op *script.Op) {
+	name := rowName(op.Space, op.Key.Text)
+	switch op.Kind {
+	case script.Put:
+		c.put(name, op.Value.Text)
+	case script.Delete:
+		c.remove(name)
+	case script.DeleteRange:
+		upper := rowName(op.Space, op.Upper.Text)
+		c.removeWhere(func(row string) bool { return row >= name && row < upper })
+	case script.DropSpace:
+		c.removeWhere(func(row string) bool { return strings.HasPrefix(row, name) })
+	case script.Batch:
+		for i := range op.Parts {
+			c.apply(&op.Parts[i])
 		}
 	}
-	for _, w := range op.writes {
-		space := spaceName(w.space, stream)
-		switch {
-		case w.hi != "":
-			lo, hi := rowName(space, w.key), rowName(space, w.hi)
-			for name := range c.rows {
-				if name >= lo && name < hi {
-					c.remove(name)
-				}
-			}
-		case w.remove:
-			c.remove(rowName(space, w.key))
-		default:
-			c.put(rowName(space, w.key), string(w.value))
+}
+
+func (c *content) removeWhere(gone func(name string) bool) {
+	for name := range c.rows {
+		if gone(name) {
+			c.remove(name)
 		}
 	}
 }
@@ -239,108 +196,36 @@ func (c *content) apply(op operation, stream int) {
 // performer does the operations of a history to a database. Each stream is used
 // by one goroutine at a time.
 type performer struct {
-	db     *lightning.DB
-	seed   uint64
-	shared *lightning.Keyspace
-	own    []*lightning.Keyspace // by stream; nil where it has to be asked for
+	seed    uint64
+	streams []*script.Session
 }
 
 func newPerformer(db *lightning.DB, seed uint64, streams int) (*performer, error) {
-	shared, err := db.Keyspace(sharedName, nil)
-	if err != nil {
-		return nil, fmt.Errorf("keyspace %s: %w", sharedName, err)
+	p := &performer{seed: seed}
+	for range streams {
+		s := script.Attach(db)
+		if _, err := s.Space(sharedName); err != nil {
+			return nil, fmt.Errorf("keyspace %s: %w", sharedName, err)
+		}
+		p.streams = append(p.streams, s)
 	}
-	return &performer{db: db, seed: seed, shared: shared, own: make([]*lightning.Keyspace, streams)}, nil
+	return p, nil
 }
 
 // perform does operation n of a stream.
 func (p *performer) perform(ctx context.Context, stream int, n uint32) error {
-	op := operationAt(p.seed, stream, n)
-	if err := p.call(ctx, stream, op); err != nil {
-		return fmt.Errorf("operation %d of stream %d (%v): %w", n, stream, op.kind, err)
+	op, s := operationAt(p.seed, stream, n), p.streams[stream]
+	var err error
+	if op.Kind == script.DropSpace {
+		_, err = s.Space(op.Space) // so that there is something to drop
+	}
+	if err == nil {
+		err = s.Do(ctx, op)
+	}
+	if err != nil {
+		return fmt.Errorf("operation %d of stream %d (%v): %w", n, stream, op.Kind, err)
 	}
 	return nil
-}
-
-func (p *performer) call(ctx context.Context, stream int, op operation) error {
-	switch op.kind {
-	case opFlush:
-		return p.db.Flush(ctx)
-	case opCompact:
-		return p.db.Compact(ctx, nil, nil)
-	case opSyncLog:
-		return p.db.SyncWAL()
-	case opDrop:
-		own, err := p.ownSpace(stream)
-		if err != nil {
-			return err
-		}
-		p.own[stream] = nil
-		return p.db.DropKeyspace(own.Name())
-	case opSingle:
-		return p.single(stream, op.writes[0])
-	}
-	batch := p.db.NewBatch()
-	for _, w := range op.writes {
-		in := batch
-		if w.space != spaceDefault {
-			keyspace, err := p.space(stream, w.space)
-			if err != nil {
-				return err
-			}
-			in = batch.In(keyspace)
-		}
-		if err := writeTo(in, w); err != nil {
-			return err
-		}
-	}
-	return batch.CommitWith(op.durability)
-}
-
-func (p *performer) single(stream int, w write) error {
-	if w.space == spaceDefault {
-		return writeTo(p.db, w)
-	}
-	keyspace, err := p.space(stream, w.space)
-	if err != nil {
-		return err
-	}
-	return writeTo(keyspace, w)
-}
-
-func (p *performer) space(stream, space int) (*lightning.Keyspace, error) {
-	if space == spaceShared {
-		return p.shared, nil
-	}
-	return p.ownSpace(stream)
-}
-
-func (p *performer) ownSpace(stream int) (*lightning.Keyspace, error) {
-	if p.own[stream] == nil {
-		keyspace, err := p.db.Keyspace(ownName(stream), nil)
-		if err != nil {
-			return nil, err
-		}
-		p.own[stream] = keyspace
-	}
-	return p.own[stream], nil
-}
-
-// writer is what DB, Keyspace and Batch have in common.
-type writer interface {
-	Put(key, value []byte) error
-	Delete(key []byte) error
-	DeleteRange(lo, hi []byte) error
-}
-
-func writeTo(to writer, w write) error {
-	switch {
-	case w.hi != "":
-		return to.DeleteRange([]byte(w.key), []byte(w.hi))
-	case w.remove:
-		return to.Delete([]byte(w.key))
-	}
-	return to.Put([]byte(w.key), w.value)
 }
 
 // databaseOptions are the options of one life of a database: small, so that

@@ -38,38 +38,41 @@ func (k *Kill) Needs() error {
 
 // Round makes a database, kills the processes that write to it, and judges what
 // they leave.
-func (k *Kill) Round(ctx context.Context, seed uint64, tally *ledger.Tally) (err error) {
-	if err := k.Needs(); err != nil {
+func (k *Kill) Round(ctx context.Context, seed uint64, tally *ledger.Tally) error {
+	return inDirectory(ctx, k.Needs, k.Dir, seed, func(dir string) error {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		r := &round{
+			dir: filepath.Join(dir, "db"), seed: seed, rng: rng, tally: tally, lie: k.lie,
+			oracle: newOracle(seed, 1+rng.IntN(streamsMax), lossOfProcess),
+		}
+		for kills := 0; kills < killsPerRound && ctx.Err() == nil; {
+			killed, err := r.killOnce(ctx)
+			if err != nil {
+				return err
+			}
+			kills += killed
+		}
+		tally.Add(ledger.Histories, 1)
+		return nil
+	})
+}
+
+// inDirectory runs a round in a directory of its own below parent, and removes that
+// unless the round fails; then its error says where to look.
+func inDirectory(
+	ctx context.Context, needs func() error, parent string, seed uint64, round func(dir string) error,
+) error {
+	if err := needs(); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(k.Dir, "lightning-kill-")
+	dir, err := os.MkdirTemp(parent, "lightning-torture-")
 	if err != nil {
 		return err
 	}
-	defer func() { err = keepOrRemove(ctx, dir, seed, err) }()
-	rng := rand.New(rand.NewPCG(seed, 1))
-	r := &round{
-		dir: filepath.Join(dir, "db"), seed: seed, rng: rng, tally: tally, lie: k.lie,
-		oracle: newOracle(seed, 1+rng.IntN(streamsMax), lossOfProcess),
+	if err := round(dir); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("seed %d: %w (what is left is in %s)", seed, err, dir)
 	}
-	for kills := 0; kills < killsPerRound && ctx.Err() == nil; {
-		killed, err := r.killOnce(ctx)
-		if err != nil {
-			return err
-		}
-		kills += killed
-	}
-	tally.Add(ledger.Histories, 1)
-	return nil
-}
-
-// keepOrRemove removes what a round has made unless the round failed; then its
-// error says where to look.
-func keepOrRemove(ctx context.Context, dir string, seed uint64, err error) error {
-	if err == nil || ctx.Err() != nil {
-		return os.RemoveAll(dir)
-	}
-	return fmt.Errorf("seed %d: %w (what is left is in %s)", seed, err, dir)
+	return os.RemoveAll(dir)
 }
 
 // streamsMax is how many streams a history has at most.

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -21,7 +22,16 @@ func TestKill(t *testing.T) {
 	if err := suite.Needs(); err != nil {
 		t.Skip(err)
 	}
-	rounds := uint64(3)
+	testRounds(t, 3, suite.Round, ledger.Kills, killsPerRound)
+}
+
+// testRounds runs some rounds, or one in a short run of the tests. Each must do
+// something, and one thing at least so often.
+func testRounds(
+	t *testing.T, rounds uint64, round func(context.Context, uint64, *ledger.Tally) error,
+	what string, least int64,
+) {
+	t.Helper()
 	if testing.Short() {
 		rounds = 1
 	}
@@ -29,10 +39,10 @@ func TestKill(t *testing.T) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
 			var tally ledger.Tally
-			if err := suite.Round(t.Context(), seed, &tally); err != nil {
+			if err := round(t.Context(), seed, &tally); err != nil {
 				t.Fatal(err)
 			}
-			if tally.Count(ledger.Kills) < killsPerRound || tally.Count(ledger.Operations) == 0 {
+			if tally.Count(what) < least || tally.Count(ledger.Operations) == 0 {
 				t.Errorf("a round did %v", tally.Counts())
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 )
 
 // loss is what can be taken from a database at its end.
@@ -112,7 +113,7 @@ func (o *oracle) ack(stream int, n uint32) error {
 	}
 	s := o.streams[stream]
 	s.acked = n
-	if op, _ := headAt(o.seed, stream, n); !o.dark && o.loss.survives(op.promised(o.single)) {
+	if op, _ := headAt(o.seed, stream, n); !o.dark && o.loss.survives(promised(op, o.single)) {
 		// Acknowledged means published, in order: what was acknowledged before
 		// this one began lies before it in the log.
 		for i, before := range s.seen[n-s.from-1] {
@@ -172,7 +173,7 @@ func (o *oracle) judgeLive(db *lightning.DB) error {
 	defer o.mu.Unlock()
 	for i, s := range o.streams {
 		ceiling := s.acked
-		if op, _ := headAt(o.seed, i, s.begun); op.kind == opDrop {
+		if op, _ := headAt(o.seed, i, s.begun); op.Kind == script.DropSpace {
 			ceiling = s.begun // it is two steps, and the first can succeed alone
 		}
 		if _, err := o.match(i, found[i], s.acked, ceiling); err != nil {
@@ -198,7 +199,7 @@ func (o *oracle) match(stream int, found *content, floor, ceiling uint32) (verdi
 	if v.hi < floor {
 		lost, _ := headAt(o.seed, stream, floor)
 		return v, fmt.Errorf("stream %d: the content is that after operation %d, but all up to %d (%v, promised %v) must be there",
-			stream, v.hi, floor, lost.kind, lost.promised(o.single))
+			stream, v.hi, floor, lost.Kind, promised(lost, o.single))
 	}
 	return v, nil
 }
@@ -213,7 +214,7 @@ func (o *oracle) replay(stream int, ceiling uint32, fn func(n uint32, rows *cont
 		if n >= ceiling {
 			return
 		}
-		rows.apply(operationAt(o.seed, stream, n+1), stream)
+		rows.apply(operationAt(o.seed, stream, n+1))
 	}
 }
 
@@ -268,12 +269,6 @@ func (c *content) differences(found *content) []string {
 	return out
 }
 
-// reader is what DB and Keyspace have in common.
-type reader interface {
-	Get(key []byte) ([]byte, error)
-	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
-}
-
 // readContents reads a database in full: every keyspace by a scan, and the same
 // keys again one by one.
 func readContents(db *lightning.DB, streams int) ([]*content, error) {
@@ -281,7 +276,7 @@ func readContents(db *lightning.DB, streams int) ([]*content, error) {
 	for i := range found {
 		found[i] = newContent()
 	}
-	if err := readSpace(db, "default", found); err != nil {
+	if err := readSpace(db, "", found); err != nil {
 		return nil, err
 	}
 	for _, name := range db.Keyspaces() {
@@ -296,7 +291,7 @@ func readContents(db *lightning.DB, streams int) ([]*content, error) {
 	return found, nil
 }
 
-func readSpace(from reader, space string, found []*content) error {
+func readSpace(from script.Reader, space string, found []*content) error {
 	err := from.Scan(lightning.ScanOptions{}, func(rows iter.Seq2[[]byte, []byte]) error {
 		for k, v := range rows {
 			stream := streamOf(string(k))
@@ -308,7 +303,7 @@ func readSpace(from reader, space string, found []*content) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("scan of %s: %w", space, err)
+		return fmt.Errorf("scan of %s: %w", rowName(space, ""), err)
 	}
 	for stream, rows := range found {
 		for i := range keysPerSpace {

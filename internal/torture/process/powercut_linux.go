@@ -40,35 +40,29 @@ func (p *PowerCut) Needs() error { return needsMounts() }
 
 // Round makes an image, cuts its power again and again, and judges what is left
 // of the database in it.
-func (p *PowerCut) Round(ctx context.Context, seed uint64, tally *ledger.Tally) (err error) {
-	if err := p.Needs(); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(p.Dir, "lightning-powercut-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = keepOrRemove(ctx, dir, seed, err) }()
-	rng := rand.New(rand.NewPCG(seed, 2))
-	img, err := newImage(dir, imageBytes, "-b", []string{"1024", "4096"}[rng.IntN(2)])
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, img.unmount()) }()
-	r := &cutRound{img: img, round: round{
-		dir: filepath.Join(img.dir, "db"), seed: seed, rng: rng, tally: tally, lie: p.lie,
-		oracle: newOracle(seed, 1+rng.IntN(streamsMax), lossOfPower),
-	}}
-	if err := r.remount(); err != nil {
-		return err
-	}
-	for r.cuts < cutsPerRound && ctx.Err() == nil {
-		if err := r.cutAndJudge(ctx); err != nil {
+func (p *PowerCut) Round(ctx context.Context, seed uint64, tally *ledger.Tally) error {
+	return inDirectory(ctx, p.Needs, p.Dir, seed, func(dir string) (err error) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		img, err := newImage(dir, imageBytes, "-b", []string{"1024", "4096"}[rng.IntN(2)])
+		if err != nil {
 			return err
 		}
-	}
-	tally.Add(ledger.Histories, 1)
-	return nil
+		defer func() { err = errors.Join(err, img.unmount()) }()
+		r := &cutRound{img: img, round: round{
+			dir: filepath.Join(img.dir, "db"), seed: seed, rng: rng, tally: tally, lie: p.lie,
+			oracle: newOracle(seed, 1+rng.IntN(streamsMax), lossOfPower),
+		}}
+		if err := r.remount(); err != nil {
+			return err
+		}
+		for r.cuts < cutsPerRound && ctx.Err() == nil {
+			if err := r.cutAndJudge(ctx); err != nil {
+				return err
+			}
+		}
+		tally.Add(ledger.Histories, 1)
+		return nil
+	})
 }
 
 type cutRound struct {

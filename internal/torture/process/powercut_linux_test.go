@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,22 +16,7 @@ func TestPowerCut(t *testing.T) {
 	if err := suite.Needs(); err != nil {
 		t.Skip(err)
 	}
-	rounds := uint64(2)
-	if testing.Short() {
-		rounds = 1
-	}
-	for seed := range rounds {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			t.Parallel()
-			var tally ledger.Tally
-			if err := suite.Round(t.Context(), seed, &tally); err != nil {
-				t.Fatal(err)
-			}
-			if tally.Count(ledger.PowerCuts) < cutsPerRound || tally.Count(ledger.Operations) == 0 {
-				t.Errorf("a round did %v", tally.Counts())
-			}
-		})
-	}
+	testRounds(t, 2, suite.Round, ledger.PowerCuts, cutsPerRound)
 	t.Cleanup(func() { expectUnmounted(t, suite.Dir) })
 }
 

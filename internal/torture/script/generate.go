@@ -5,10 +5,10 @@ import (
 	"math/rand/v2"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
-// Generate makes a script of n operations. Keys are few, so that operations
+// Generate makes a script of n operations for a Session. Keys are few, so that operations
 // meet; some values are larger than blocks, and some batches than memtables.
 func Generate(rng *rand.Rand, n int) Script {
 	g := generator{rng: rng, keys: 4 + rng.IntN(40)}
@@ -59,7 +59,7 @@ func (g *generator) op() Op {
 		}
 		return Op{Kind: CreateSpace, Space: name}
 	case n < 40:
-		o := Op{Kind: Batch, Durability: g.durability()}
+		o := Op{Kind: Batch, Wait: g.wait()}
 		count, large := 1+g.rng.IntN(6), 0
 		if g.rng.IntN(6) == 0 {
 			large = 10 << 10 // seven of them are more than the smallest memtable
@@ -68,20 +68,18 @@ func (g *generator) op() Op {
 		for range count {
 			part := g.write()
 			if part.Kind == Put {
-				part.Value.Bytes = max(part.Value.Bytes, large)
+				part.Value.Length = max(part.Value.Length, large)
 			}
-			o.Batch = append(o.Batch, part)
+			o.Parts = append(o.Parts, part)
 		}
 		return o
 	}
 	o := g.write()
-	o.Durability = g.durability()
+	o.Wait = g.wait()
 	return o
 }
 
-func (g *generator) durability() lightning.Durability {
-	return g.durabilities[g.rng.IntN(len(g.durabilities))]
-}
+func (g *generator) wait() Wait { return WaitFor(g.durabilities[g.rng.IntN(len(g.durabilities))]) }
 
 func (g *generator) write() Op {
 	o := Op{Key: g.key()}
@@ -107,9 +105,9 @@ func (g *generator) write() Op {
 		o.Value.Text = fmt.Sprintf("v%d", g.values)
 		switch g.rng.IntN(16) {
 		case 0:
-			o.Value.Bytes = g.rng.IntN(9000)
+			o.Value.Length = g.rng.IntN(9000)
 		case 1:
-			o.Value.Bytes = 100 + g.rng.IntN(400)
+			o.Value.Length = 100 + g.rng.IntN(400)
 		}
 	}
 	return o
@@ -117,26 +115,27 @@ func (g *generator) write() Op {
 
 // key returns short and long keys, prefixes of one another, with bytes at the
 // ends of the alphabet.
-func (g *generator) key() string {
+func (g *generator) key() Data {
 	n := g.rng.IntN(g.keys)
+	text := fmt.Sprintf("k%02d", n)
 	switch g.rng.IntN(10) {
 	case 0:
-		return string([]byte{byte(n)})
+		text = string([]byte{byte(n)})
 	case 1:
-		return string([]byte{0xff, 0xff, byte(n)})
+		text = string([]byte{0xff, 0xff, byte(n)})
 	case 2:
-		return fmt.Sprintf("a-rather-long-prefix-that-some-keys-share/%03d", n)
+		text = fmt.Sprintf("a-rather-long-prefix-that-some-keys-share/%03d", n)
 	}
-	return fmt.Sprintf("k%02d", n)
+	return Data{Text: text}
 }
 
-func (g *generator) keyRange() (lo, hi string) {
+func (g *generator) keyRange() (lo, hi Data) {
 	lo, hi = g.key(), g.key()
-	if lo > hi {
-		return hi, lo
-	}
-	if lo == hi {
-		return lo, hi + "\xff"
+	switch {
+	case lo.Text > hi.Text:
+		lo, hi = hi, lo
+	case lo == hi:
+		hi.Text += "\xff"
 	}
 	return lo, hi
 }

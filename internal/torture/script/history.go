@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
 // ErrState says that a database holds what it may not hold.

@@ -29,7 +29,7 @@ func Judge(fs vfs.FS, o lightning.Options, allowed func() Allowed) error {
 	if err := s.checkChanges(); err != nil {
 		return fmt.Errorf("after recovery: %w", err)
 	}
-	after := Op{Key: "after", Value: Value{Text: "crash"}}
+	after := Op{Key: Data{Text: "after"}, Value: Data{Text: "crash"}, Wait: WaitFor(lightning.Sync)}
 	if err := s.Run(&after, NewHistory(found)); err != nil {
 		return fmt.Errorf("after recovery: %w", err)
 	}

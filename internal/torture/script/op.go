@@ -1,181 +1,138 @@
 // Package script is the language of the torture suites: a Script is a list of
-// operations on a database, each with its meaning for the model. Scripts are
-// made from seeds (Generate), written down and read back as text, one operation
-// a line (Parse), run against a database (Session), and cut down to what still
-// shows a fault (Shrink). A History keeps what the database may hold after a
-// crash.
+// operations on a database. It is written down and read back as text, one
+// operation a line (Parse), and cut down to what still shows a fault (Shrink).
+// What an operation means for the model is here too, so that suites which run
+// the same operations in different ways expect the same of them.
+//
+// A Session runs on a database what a single goroutine can write; package process
+// has its children do that. For the suites that crash the database in this process
+// or let its disk fail there are also scripts made from seeds (Generate), and what
+// the database may hold after a crash (History). The other operations are for
+// package metamorph, which has a generator and a runner of its own.
 //
 // Everything but a History is for one goroutine at a time.
 package script
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-
-	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
-)
+import "github.com/lightningdb/lightning"
 
 // Kind is what an operation does.
 type Kind uint8
 
-// The operations. Batch holds others, which must be of the kinds before it.
+// The operations. Batch and BatchAdd hold writes of the first six kinds as parts,
+// MultiGet holds Gets, and Move holds the last six.
 const (
 	Put Kind = iota
 	Delete
 	DeleteRange
-	Merge   // appends to a value of a named keyspace
-	PutLong // a value of the default keyspace that expires after all tests
-	PutGone // one that has expired when the operation is done
-	Batch
+	Merge     // appends to a value of a named keyspace
+	PutLong   // a value of the default keyspace that expires after all tests
+	PutGone   // one that has expired when the operation is done
+	Overwrite // puts one key Count times
+	Fill      // puts Count keys, of which it leaves out all but every Every-th
+	Sweep     // deletes what a Fill puts, key by key
+	Batch     // a batch in one go
+	BatchAdd  // adds to the batch in a slot
+	BatchCommit
+	BatchReset
+	Get
+	MultiGet
+	Scan
+	TakeSnapshot
+	CloseSnapshot
+	OpenIterator
+	Move
+	CloseIterator
 	Flush
 	Compact
 	SyncLog
-	Reopen
 	CreateSpace
 	DropSpace
+	Reopen   // Count numbers the ways to do it, for suites that know several
+	ReadOnly // reopens twice, the first time read-only; Count as for Reopen
+	Check    // metrics
+	Verify   // all rows
+	First
+	Last
+	Next
+	Prev
+	SeekGE
+	SeekLT
+	Kinds // how many there are
 )
 
 func (k Kind) String() string {
-	return [...]string{"put", "delete", "delete-range", "merge", "put-long", "put-gone", "batch", "flush", "compact", "sync-log",
-		"reopen", "create-space", "drop-space"}[k]
+	return [...]string{"put", "delete", "delete-range", "merge", "put-long", "put-gone", "overwrite", "fill",
+		"sweep", "batch", "batch-add", "batch-commit", "batch-reset", "get", "multi-get", "scan",
+		"take-snapshot", "close-snapshot", "open-iterator", "move", "close-iterator", "flush", "compact",
+		"sync-log", "create-space", "drop-space", "reopen", "read-only", "check", "verify", "first", "last",
+		"next", "prev", "seek-ge", "seek-lt"}[k]
+}
+
+// hasParts reports whether operations of this kind hold others.
+func (k Kind) hasParts() bool { return k == Batch || k == BatchAdd || k == MultiGet || k == Move }
+
+// mayHold reports whether an operation of kind k can have a part of that kind.
+func (k Kind) mayHold(part Kind) bool {
+	switch k {
+	case Batch, BatchAdd:
+		return part <= PutGone
+	case MultiGet:
+		return part == Get
+	}
+	return part >= First
 }
 
 // Op is one operation. Which fields matter depends on its kind.
 type Op struct {
-	Kind       Kind
-	Space      string // the keyspace; empty for the default one
-	Key, Upper string // Upper ends ranges; a Compact of "" to "" takes everything
-	Value      Value
-	Durability lightning.Durability // of commits
-	Batch      []Op
-}
-
-// Value is a value in few words: a text, repeated until it fills Bytes where
-// that is longer.
-type Value struct {
-	Text  string
-	Bytes int
-}
-
-// Bytes returns the value itself.
-func (v Value) String() string {
-	if v.Bytes <= len(v.Text) {
-		return v.Text
-	}
-	text := v.Text
-	if text == "" {
-		text = "\x00"
-	}
-	return strings.Repeat(text, v.Bytes/len(text)+1)[:v.Bytes]
+	Kind     Kind
+	Space    string // the keyspace; empty for the default one
+	Slot     int    // of the snapshot, iterator or batch that is meant
+	Snapshot int    // the slot of the snapshot to read from, 0 for none
+	Key      Data   // lower bound of ranges; nothing for none
+	Upper    Data   // upper bound; nothing for none
+	Prefix   Data
+	Value    Data
+	Count    int // where not said above: after how many rows a read stops, 0 for never
+	Every    int
+	Reverse  bool
+	Fail     bool // the function that gets the rows ends with an error; a compaction is cancelled
+	Wait     Wait
+	Parts    []Op
 }
 
 // Script is a list of operations.
 type Script []Op
 
-// Commits reports whether the operation changes rows.
-func (o *Op) Commits() bool { return o.Kind <= Batch || o.Kind == DropSpace }
+// Wait is what a commit waits for: 0 for what the database says, otherwise one
+// more than the lightning.Durability.
+type Wait uint8
 
-// Syncs reports whether its success promises that all before it is durable.
-func (o *Op) Syncs() bool {
-	switch o.Kind {
-	case SyncLog, Reopen, DropSpace:
-		return true
+// LastWait is the largest Wait.
+const LastWait = Wait(lightning.Async) + 1
+
+// WaitFor returns what makes a commit wait for d.
+func WaitFor(d lightning.Durability) Wait { return Wait(d) + 1 }
+
+func (w Wait) String() string {
+	if w == 0 {
+		return "default"
 	}
-	return o.Kind <= Batch && o.Durability == lightning.Sync
+	return w.Or(lightning.Sync).String()
 }
 
-// Apply returns what the operation makes of a state.
-func (o *Op) Apply(s model.State) model.State {
-	rows := s.Space(o.Space)
-	switch o.Kind {
-	case Put, PutLong:
-		return s.With(o.Space, rows.Put(o.Key, o.Value.String()))
-	case Merge:
-		value, _ := rows.Get(o.Key)
-		return s.With(o.Space, rows.Put(o.Key, value+o.Value.String()))
-	case Delete, PutGone:
-		return s.With(o.Space, rows.Delete(o.Key))
-	case DeleteRange:
-		return s.With(o.Space, rows.DeleteRange(o.Key, o.Upper))
-	case Batch:
-		for i := range o.Batch {
-			s = o.Batch[i].Apply(s)
-		}
-	case CreateSpace:
-		if !s.Exists(o.Space) {
-			return s.With(o.Space, model.Store{})
-		}
-	case DropSpace:
-		return s.Without(o.Space)
+// Or returns the durability that a commit waits for, of a database that waits for
+// usual if nothing is said.
+func (w Wait) Or(usual lightning.Durability) lightning.Durability {
+	if w == 0 {
+		return usual
 	}
-	return s
+	return lightning.Durability(w - 1)
 }
 
-// Possible returns the script without the operations that have no keyspace to
-// work on, or would make one that exists. Shrinking produces such.
-func (s Script) Possible() Script {
-	var state model.State
-	var out Script
-	for _, o := range s {
-		ok := state.Exists(o.Space) != (o.Kind == CreateSpace) && (o.Kind != DropSpace || o.Space != "")
-		if o.Kind == Batch {
-			var kept []Op
-			for _, part := range o.Batch {
-				if state.Exists(part.Space) {
-					kept = append(kept, part)
-				}
-			}
-			o.Batch, ok = kept, true
-		}
-		if ok {
-			out = append(out, o)
-			state = o.Apply(state)
-		}
+// Commit commits a batch as the operation says.
+func (o *Op) Commit(b *lightning.Batch) error {
+	if o.Wait == 0 {
+		return b.Commit()
 	}
-	return out
-}
-
-// String writes the script down, one operation a line, as Parse reads it.
-func (s Script) String() string {
-	var b strings.Builder
-	for i := range s {
-		s[i].text(&b, "", s[i].Kind <= Batch)
-	}
-	return b.String()
-}
-
-func (o *Op) String() string {
-	var b strings.Builder
-	o.text(&b, "", o.Kind <= Batch)
-	return strings.TrimSuffix(strings.ReplaceAll(b.String(), "\n", "; "), "; ")
-}
-
-func (o *Op) text(b *strings.Builder, indent string, durable bool) {
-	b.WriteString(indent + o.Kind.String())
-	switch o.Kind {
-	case Put, Merge, PutLong, PutGone:
-		fmt.Fprintf(b, " %q %q", o.Key, o.Value.Text)
-		if o.Value.Bytes > len(o.Value.Text) {
-			fmt.Fprintf(b, " bytes=%d", o.Value.Bytes)
-		}
-	case Delete:
-		fmt.Fprintf(b, " %q", o.Key)
-	case DeleteRange, Compact:
-		fmt.Fprintf(b, " %q %q", o.Key, o.Upper)
-	}
-	if o.Space != "" {
-		b.WriteString(" in=" + strconv.Quote(o.Space))
-	}
-	if durable {
-		b.WriteString(" " + o.Durability.String())
-	}
-	b.WriteByte('\n')
-	if o.Kind == Batch {
-		for i := range o.Batch {
-			o.Batch[i].text(b, indent+"\t", false)
-		}
-		b.WriteString(indent + "end\n")
-	}
+	return b.CommitWith(o.Wait.Or(0))
 }

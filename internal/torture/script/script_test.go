@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -30,15 +30,22 @@ func TestTextRoundTrip(t *testing.T) {
 
 func TestParseNamesTheMistake(t *testing.T) {
 	for text, want := range map[string]string{
-		"put \"a\"":               "line 1: \"put \\\"a\\\"\": 1 texts are missing",
-		"\nfly":                   "line 2: \"fly\": unknown operation fly",
-		"delete \"a\" \"b\"":      "one text too many",
-		"put \"a\" \"b":           "a quote has no end",
-		"flush fast":              "fast: unknown setting",
-		"end":                     "no batch to end",
-		"batch sync\nflush\nend":  "a batch holds only",
-		"batch sync":              "the last batch has no end",
-		"put \"a\" \"b\" bytes=x": "bytes=x",
+		"\nfly":                         `line 2: "fly": unknown operation fly`,
+		"put key":                       "key: it needs a value",
+		"put \"a\"":                     "there is no such field",
+		"put key=\"a\" value=\"b":       "value: a quote has no end",
+		"put size=3":                    "size: there is no such field",
+		"put value=\"a\"*x":             "value: ",
+		"put value=\"a\"~9999999999":    "value: length 9999999999",
+		"put count=x":                   "count: ",
+		"flush fast":                    "fast: there is no such field",
+		"batch wait=later\nend":         "wait: unknown durability later",
+		"batch\nflush\nend":             "line 2: a flush is no part of a batch",
+		"multi-get\nput key=\"a\"\nend": "line 2: a put is no part of a multi-get",
+		"next":                          "line 1: a next stands in a move",
+		"batch wait=sync":               "the last batch has no end",
+		"move slot=1\nnext":             "the last move has no end",
+		"end":                           "unknown operation end",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", text, err, want)
@@ -87,7 +94,7 @@ func parse(t *testing.T, text string) Script {
 
 func TestHistoryRefusesWhatMayNotBe(t *testing.T) {
 	put := func(k string, d lightning.Durability) *Op {
-		return &Op{Kind: Put, Key: k, Value: Value{Text: "1"}, Durability: d}
+		return &Op{Kind: Put, Key: Data{Text: k}, Value: Data{Text: "1"}, Wait: WaitFor(d)}
 	}
 	h := NewHistory(model.State{})
 	run := func(o *Op) {
@@ -167,7 +174,8 @@ func TestMinimize(t *testing.T) {
 // one of them in a batch.
 func TestShrinkFindsThePair(t *testing.T) {
 	full := Generate(rand.New(rand.NewPCG(7, 7)), 40)
-	full[11] = parse(t, "batch sync\n put \"x\" \"1\"\n put \"guilty\" \"2\" bytes=5000\n delete \"y\"\nend")[0]
+	full[11] = parse(t, "batch wait=sync\n put key=\"x\" value=\"1\"\n put key=\"guilty\" value=\"2\"*5000\n"+
+		" delete key=\"y\"\nend")[0]
 	full[30] = Op{Kind: Flush}
 	fails := func(s Script) bool {
 		text := s.String()
@@ -175,14 +183,15 @@ func TestShrinkFindsThePair(t *testing.T) {
 		return found && strings.Contains(after, "\nflush\n")
 	}
 	got := Shrink(full, time.Minute, fails)
-	want := "batch sync\n\tput \"guilty\" \"2\"\nend\nflush\n"
+	want := "batch wait=sync\n\tput key=\"guilty\" value=\"2\"\nend\nflush\n"
 	if got.String() != want {
 		t.Fatalf("shrunk to\n%s\nnot\n%s", got, want)
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add("put \"a\" \"b\" bytes=3 in=\"s\" sync\nbatch async\n delete \"x\"\nend\nreopen")
+	f.Add("put in=\"s\" key=\"a\"*7 value=\"b\"~3\nbatch wait=sync\n delete key=\"x\"\nend\nscan reverse count=3")
+	f.Add("merge in=\"s\" key=\"a\" value=\"b\"*3 wait=async\nmove slot=1\n seek-ge key=\"x\"\nend\nreopen")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := Parse(text)
 		if err != nil {

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/lightningdb/lightning"
-	"github.com/lightningdb/lightning/internal/model"
+	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
 // Dir is where scripts have their database.
@@ -18,10 +17,20 @@ type Session struct {
 	Options lightning.Options
 	DB      *lightning.DB // nil while it is closed
 	spaces  map[string]*lightning.Keyspace
+	// keyspaces are the options of those that the session makes.
+	keyspaces *lightning.KeyspaceOptions
 }
 
 // NewSession returns a session whose database is not open yet.
-func NewSession(o lightning.Options) *Session { return &Session{Options: o} }
+func NewSession(o lightning.Options) *Session {
+	return &Session{Options: o, keyspaces: &lightning.KeyspaceOptions{Merge: lightning.MergeAppend}}
+}
+
+// Attach returns a session of a database that is open, with plain keyspaces. There
+// may be several, each for one goroutine.
+func Attach(db *lightning.DB) *Session {
+	return &Session{DB: db, spaces: map[string]*lightning.Keyspace{}}
+}
 
 // Open opens the database.
 func (s *Session) Open() error {
@@ -46,8 +55,14 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Run runs one operation and notes in h what may be found from then on.
+// Run runs one operation of those that History knows, and notes in h what may be
+// found from then on.
 func (s *Session) Run(o *Op, h *History) error {
+	if o.Wait == 0 {
+		waiting := *o
+		waiting.Wait = WaitFor(s.Options.Durability)
+		o = &waiting
+	}
 	h.Begin(o)
 	err := s.do(o, h)
 	if err != nil {
@@ -63,7 +78,7 @@ func (s *Session) Space(name string) (*lightning.Keyspace, error) {
 	if k := s.spaces[name]; k != nil || name == "" {
 		return k, nil
 	}
-	k, err := s.DB.Keyspace(name, &lightning.KeyspaceOptions{Merge: lightning.MergeAppend})
+	k, err := s.DB.Keyspace(name, s.keyspaces)
 	if err == nil {
 		s.spaces[name] = k
 	}
@@ -81,15 +96,22 @@ func (s *Session) do(o *Op, h *History) error {
 	if s.DB == nil {
 		return lightning.ErrClosed
 	}
-	ctx := context.Background()
+	if o.Wait == WaitFor(s.Options.Durability) {
+		single := *o
+		single.Wait = 0
+		o = &single
+	}
+	return s.Do(context.Background(), o)
+}
+
+// Do does one operation to a database that is open, and no Reopen. A write is a
+// batch only if it says what it waits for.
+func (s *Session) Do(ctx context.Context, o *Op) error {
 	switch o.Kind {
 	case Flush:
 		return s.DB.Flush(ctx)
 	case Compact:
-		if o.Key == "" && o.Upper == "" {
-			return s.DB.Compact(ctx, nil, nil)
-		}
-		return s.DB.Compact(ctx, []byte(o.Key), []byte(o.Upper))
+		return s.DB.Compact(ctx, o.Key.Bytes(), o.Upper.Bytes())
 	case SyncLog:
 		return s.DB.SyncWAL()
 	case CreateSpace:
@@ -99,10 +121,10 @@ func (s *Session) do(o *Op, h *History) error {
 		delete(s.spaces, o.Space)
 		return s.DB.DropKeyspace(o.Space)
 	case Batch:
-		return s.commit(o.Batch, o.Durability)
+		return s.commit(o, o.Parts)
 	}
-	if o.Durability != s.Options.Durability {
-		return s.commit([]Op{*o}, o.Durability)
+	if o.Wait != 0 {
+		return s.commit(o, []Op{*o})
 	}
 	return s.single(o)
 }
@@ -114,56 +136,27 @@ func (s *Session) single(o *Op) error {
 		return err
 	}
 	if k != nil {
-		return o.write(k)
+		return o.Write(k)
 	}
-	return o.write(s.DB)
+	return o.Write(s.DB)
 }
 
-// writer is what the database, a keyspace and a batch have in common.
-type writer interface {
-	Put(key, value []byte) error
-	PutWithTTL(key, value []byte, ttl time.Duration) error
-	Delete(key []byte) error
-	DeleteRange(lo, hi []byte) error
-}
-
-// write does an operation that a batch can hold.
-func (o *Op) write(to writer) error {
-	key, value := []byte(o.Key), []byte(o.Value.String())
-	switch o.Kind {
-	case Put:
-		return to.Put(key, value)
-	case PutLong:
-		return to.PutWithTTL(key, value, 1000*time.Hour)
-	case PutGone:
-		return to.PutWithTTL(key, value, time.Nanosecond)
-	case Merge:
-		return to.(interface {
-			Merge(key, operand []byte) error
-		}).Merge(key, value)
-	case Delete:
-		return to.Delete(key)
-	}
-	return to.DeleteRange(key, []byte(o.Upper))
-}
-
-func (s *Session) commit(ops []Op, d lightning.Durability) error {
+func (s *Session) commit(o *Op, parts []Op) error {
 	b := s.DB.NewBatch()
-	for i := range ops {
-		o := &ops[i]
+	for i := range parts {
 		into := b
-		k, err := s.Space(o.Space)
+		k, err := s.Space(parts[i].Space)
 		if err != nil {
 			return err
 		}
 		if k != nil {
 			into = b.In(k)
 		}
-		if err := o.write(into); err != nil {
+		if err := parts[i].Write(into); err != nil {
 			return err
 		}
 	}
-	return b.CommitWith(d)
+	return o.Commit(b)
 }
 
 // Read returns all that the database holds, by a scan of each keyspace. Every
@@ -175,7 +168,7 @@ func (s *Session) Read() (model.State, error) {
 		if err != nil {
 			return state, err
 		}
-		var r reader = s.DB
+		var r Reader = s.DB
 		if k != nil {
 			r = k
 		}
@@ -188,12 +181,19 @@ func (s *Session) Read() (model.State, error) {
 	return state, nil
 }
 
-type reader interface {
+// Reader is what the database, a keyspace, a snapshot and a keyspace of a snapshot
+// have in common.
+type Reader interface {
 	Get(key []byte) ([]byte, error)
+	AppendGet(dst, key []byte) ([]byte, error)
+	GetFunc(key []byte, fn func(value []byte) error) error
+	Has(key []byte) (bool, error)
+	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
+	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
 	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
 }
 
-func readSpace(r reader) (rows model.Store, err error) {
+func readSpace(r Reader) (rows model.Store, err error) {
 	var all []model.Row
 	err = r.Scan(lightning.ScanOptions{}, func(seq iter.Seq2[[]byte, []byte]) error {
 		for k, v := range seq {

@@ -1,10 +1,12 @@
 package script
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
 
+	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/clock"
 )
 
@@ -33,55 +35,77 @@ func Minimize[T any](ops []T, maxRuns int, fails func([]T) bool) []T {
 }
 
 // Shrink returns a script as short as it finds for which fails still says yes.
-// It does what Minimize does, then the same inside batches, makes values small,
-// and begins again, until nothing more can go or the time is over that it may
-// take. fails must say yes to the script as given.
-func Shrink(s Script, limit time.Duration, fails func(Script) bool) Script {
-	sh := shrinker{fails: fails, end: clock.System.Now().Add(limit)}
+// It does what Minimize does, then the same with the parts of operations, makes
+// each operation simpler, also in the ways that are given, and begins again, until
+// nothing more can go or the time is over that it may take. fails must say yes to
+// the script as given.
+func Shrink(s Script, limit time.Duration, fails func(Script) bool, also ...func(o *Op)) Script {
+	end := clock.System.Now().Add(limit)
+	over := func() bool { return clock.System.Now().After(end) }
+	try := func(smaller Script) bool {
+		if over() || !fails(smaller) {
+			return false
+		}
+		s = smaller
+		return true
+	}
 	for again := true; again; {
 		before := s.String()
-		s = Minimize(s, math.MaxInt, func(ops []Op) bool { return sh.try(ops) })
+		Minimize(s, math.MaxInt, func(ops []Op) bool { return try(ops) })
 		for i := range s {
-			s[i].Batch = Minimize(s[i].Batch, math.MaxInt, func(ops []Op) bool {
-				return sh.try(replaced(s, i, func(o *Op) { o.Batch = ops }))
+			replace := func(change func(o *Op)) bool {
+				changed := slices.Clone(s)
+				change(&changed[i])
+				return changed.String() != s.String() && try(changed)
+			}
+			Minimize(s[i].Parts, math.MaxInt, func(parts []Op) bool {
+				return replace(func(o *Op) { o.Parts = parts })
 			})
-			s = sh.simplify(s, i, func(o *Op) { o.Value.Bytes = 0 })
-			s = sh.simplify(s, i, func(o *Op) { o.Space = "" })
-			s = sh.simplify(s, i, func(o *Op) {
-				o.Batch = slices.Clone(o.Batch)
-				for j := range o.Batch {
-					o.Batch[j].Value.Bytes = 0
-				}
-			})
+			for _, change := range slices.Concat(simplifications(), also) {
+				replace(change)
+			}
 		}
-		again = !sh.over() && s.String() != before
+		again = !over() && s.String() != before
 	}
 	return s
 }
 
-type shrinker struct {
-	fails func(Script) bool
-	end   time.Time
-}
-
-func (sh *shrinker) over() bool { return clock.System.Now().After(sh.end) }
-
-// try reports whether a smaller script fails too.
-func (sh *shrinker) try(s Script) bool {
-	return !sh.over() && len(s.Possible()) == len(s) && sh.fails(s)
-}
-
-func (sh *shrinker) simplify(s Script, i int, change func(o *Op)) Script {
-	simpler := replaced(s, i, change)
-	if s.String() != simpler.String() && sh.try(simpler) {
-		return simpler
+// simplifications are changes that make an operation easier to understand.
+func simplifications() []func(o *Op) {
+	return []func(o *Op){
+		func(o *Op) { o.Space = "" },
+		func(o *Op) { o.Fail = false },
+		func(o *Op) { o.Reverse = false },
+		func(o *Op) { o.Prefix = Data{} },
+		func(o *Op) { o.Value.Length, o.Value.Noise = 0, false },
+		func(o *Op) { o.Value.Length /= 2 },
+		func(o *Op) { o.Count /= 2 },
+		func(o *Op) {
+			o.Parts = slices.Clone(o.Parts)
+			for i := range o.Parts {
+				o.Parts[i].Space = ""
+				o.Parts[i].Value.Length, o.Parts[i].Value.Noise = 0, false
+			}
+		},
 	}
-	return s
 }
 
-// replaced returns a copy of s in which one operation is changed.
-func replaced(s Script, i int, change func(o *Op)) Script {
-	out := slices.Clone(s)
-	change(&out[i])
-	return out
+// shrinkTime bounds the time that goes into cutting down a script for a report.
+const shrinkTime = 20 * time.Second
+
+// Report cuts a script down that fails with err when it is run, and describes the
+// failure so that it can be frozen as a regression.
+func Report(seed uint64, s Script, o lightning.Options, err error, run func(Script) error) error {
+	short := Shrink(s, shrinkTime, func(s Script) bool {
+		if s.String() != s.Possible().String() {
+			return false
+		}
+		shorter := run(s)
+		if shorter != nil {
+			err = shorter
+		}
+		return shorter != nil
+	})
+	return fmt.Errorf("seed %d: %w\noptions %s\n%d operations, cut down from %d:\n%s",
+		seed, err, Describe(o), len(short), len(s), short)
 }

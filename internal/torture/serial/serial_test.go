@@ -3,15 +3,15 @@ package serial
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 func TestRounds(t *testing.T) {
 	rounds := 60

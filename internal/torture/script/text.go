@@ -1,4 +1,4 @@
-package metamorph
+package script
 
 import (
 	"fmt"
@@ -6,13 +6,76 @@ import (
 	"strings"
 )
 
-// maxDataBytes bounds what a text may ask to be expanded.
-const maxDataBytes = 64 << 20
+// The text form: an operation a line, its kind and then the fields that are set,
+// as name=value or, of a yes or no, the name alone. The parts of an operation
+// stand between its line and "end". Empty lines and lines that begin with # count
+// for nothing.
 
-// Parse reads a history as String writes it. Empty lines and lines that begin
-// with # count for nothing.
-func Parse(text string) (History, error) {
-	var h History
+// field is a field of an operation by the name that it has in texts.
+type field struct {
+	name  string
+	value any // a pointer to it
+}
+
+func (o *Op) fields() []field {
+	return []field{
+		{"in", &o.Space}, {"slot", &o.Slot}, {"snapshot", &o.Snapshot}, {"key", &o.Key},
+		{"upper", &o.Upper}, {"prefix", &o.Prefix}, {"value", &o.Value}, {"count", &o.Count},
+		{"every", &o.Every}, {"reverse", &o.Reverse}, {"fail", &o.Fail}, {"wait", &o.Wait},
+	}
+}
+
+// String writes the script down as Parse reads it.
+func (s Script) String() string {
+	var b strings.Builder
+	for i := range s {
+		s[i].write(&b, "")
+	}
+	return b.String()
+}
+
+func (o *Op) String() string {
+	return strings.NewReplacer("\n\t", "; ", "\nend\n", "; end", "\n", "").Replace(Script{*o}.String())
+}
+
+func (o *Op) write(b *strings.Builder, indent string) {
+	b.WriteString(indent + o.Kind.String())
+	for _, f := range o.fields() {
+		switch v := f.value.(type) {
+		case *string:
+			if *v != "" {
+				fmt.Fprintf(b, " %s=%q", f.name, *v)
+			}
+		case *int:
+			if *v != 0 {
+				fmt.Fprintf(b, " %s=%d", f.name, *v)
+			}
+		case *Data:
+			if *v != (Data{}) {
+				fmt.Fprintf(b, " %s=%v", f.name, *v)
+			}
+		case *bool:
+			if *v {
+				b.WriteString(" " + f.name)
+			}
+		case *Wait:
+			if *v != 0 {
+				fmt.Fprintf(b, " %s=%v", f.name, *v)
+			}
+		}
+	}
+	b.WriteByte('\n')
+	if o.Kind.hasParts() {
+		for i := range o.Parts {
+			o.Parts[i].write(b, indent+"\t")
+		}
+		b.WriteString(indent + "end\n")
+	}
+}
+
+// Parse reads a script.
+func Parse(text string) (Script, error) {
+	var s Script
 	var whole *Op // whose parts are being read
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
@@ -20,7 +83,7 @@ func Parse(text string) (History, error) {
 			continue
 		}
 		if line == "end" && whole != nil {
-			h, whole = append(h, *whole), nil
+			s, whole = append(s, *whole), nil
 			continue
 		}
 		o, err := parseOp(line)
@@ -36,31 +99,20 @@ func Parse(text string) (History, error) {
 		case o.Kind.hasParts():
 			whole = &o
 		default:
-			h = append(h, o)
+			s = append(s, o)
 		}
 	}
 	if whole != nil {
 		return nil, fmt.Errorf("the last %v has no end", whole.Kind)
 	}
-	return h, nil
-}
-
-// mayHold reports whether an operation of kind k can have a part of that kind.
-func (k Kind) mayHold(part Kind) bool {
-	switch k {
-	case Batch, BatchAdd:
-		return part <= DeleteRange
-	case MultiGet:
-		return part == Get
-	}
-	return part >= First
+	return s, nil
 }
 
 func parseOp(line string) (Op, error) {
 	word, rest, _ := strings.Cut(line, " ")
 	var o Op
 	for o.Kind.String() != word {
-		if o.Kind++; o.Kind == kinds {
+		if o.Kind++; o.Kind == Kinds {
 			return Op{}, fmt.Errorf("unknown operation %s", word)
 		}
 	}
@@ -97,39 +149,31 @@ func (o *Op) set(name, text string) (rest string, err error) {
 }
 
 func (f field) parse(text string) (rest string, err error) {
-	var d Data
+	quoted := ""
 	if strings.HasPrefix(text, `"`) {
-		quoted, err := strconv.QuotedPrefix(text)
+		prefix, err := strconv.QuotedPrefix(text)
 		if err != nil {
 			return "", fmt.Errorf("a quote has no end")
 		}
-		d.Text, err = strconv.Unquote(quoted)
-		if err != nil {
+		if quoted, err = strconv.Unquote(prefix); err != nil {
 			return "", err
 		}
-		text = text[len(quoted):]
+		text = text[len(prefix):]
 	}
 	word, rest, _ := strings.Cut(text, " ")
 	switch v := f.value.(type) {
 	case *string:
-		*v = d.Text
+		*v = quoted
 	case *int:
 		*v, err = strconv.Atoi(word)
 	case *Wait:
 		for *v = 1; v.String() != word; *v++ {
-			if *v == lastWait {
+			if *v == LastWait {
 				return "", fmt.Errorf("unknown durability %s", word)
 			}
 		}
 	case *Data:
-		if word != "" {
-			d.Noise = word[0] == '~'
-			d.Length, err = strconv.Atoi(word[1:])
-			if err == nil && (d.Length < 0 || d.Length > maxDataBytes) {
-				err = fmt.Errorf("length %d", d.Length)
-			}
-		}
-		*v = d
+		*v, err = parseData(quoted, word)
 	}
 	return rest, err
 }

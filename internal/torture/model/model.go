@@ -23,28 +23,19 @@ func (s Store) Get(key string) (string, bool) {
 // Len returns the number of keys.
 func (s Store) Len() int { return len(s.rows) }
 
-// Put returns s with key set to value.
-func (s Store) Put(key, value string) Store {
+// Change returns s with what fn does to a copy of its rows.
+func (s Store) Change(fn func(rows map[string]string)) Store {
 	rows := maps.Clone(s.rows)
 	if rows == nil {
 		rows = map[string]string{}
 	}
-	rows[key] = value
+	fn(rows)
 	return Store{rows}
 }
 
-// Delete returns s without key.
-func (s Store) Delete(key string) Store {
-	rows := maps.Clone(s.rows)
-	delete(rows, key)
-	return Store{rows}
-}
-
-// DeleteRange returns s without the keys in [lo, hi).
-func (s Store) DeleteRange(lo, hi string) Store {
-	rows := maps.Clone(s.rows)
-	maps.DeleteFunc(rows, func(key, _ string) bool { return key >= lo && key < hi })
-	return Store{rows}
+// Put returns s with key set to value.
+func (s Store) Put(key, value string) Store {
+	return s.Change(func(rows map[string]string) { rows[key] = value })
 }
 
 // Rows returns the rows in [lo, hi) in ascending order; an empty hi means that
