@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // pipeline is the combining queue of commits. At any time at most one
@@ -28,10 +29,11 @@ type pipeline struct {
 	// collection from then: a closed database would stay in memory.
 	pool *sync.Pool
 
-	mu    sync.Mutex
+	mu    ranked.Mutex[ranked.Queue]
 	busy  bool
 	queue []*request
 
+	leads    ranked.Token[ranked.Leader]
 	group    []*request
 	live     []*request // the members of group that are written
 	payloads [][]byte
@@ -179,6 +181,7 @@ func (db *DB) submit(r *request) error {
 	p.takeGroup(r)
 	p.mu.Unlock()
 
+	p.leads.Enter()
 	db.runGroup(p.group)
 	p.finish(r)
 	return r.err
@@ -244,6 +247,7 @@ func (p *pipeline) finish(leader *request) {
 	var few [8]*request
 	members := append(few[:0], p.group[1:]...)
 	clear(p.group)
+	p.leads.Leave()
 	p.mu.Lock()
 	var next *request
 	if len(p.queue) > 0 {

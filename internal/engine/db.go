@@ -28,6 +28,7 @@ import (
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/wal"
 )
 
@@ -64,12 +65,12 @@ type DB struct {
 	// the memtable joins with older ones must not come to stand for some that a
 	// snapshot sees and some that it does not, because nobody could take it apart
 	// again. It is taken before mu.
-	joins sync.Mutex
+	joins ranked.Mutex[ranked.Joins]
 
-	manifestMu sync.Mutex
+	manifestMu ranked.Mutex[ranked.ManifestEdit]
 	manifest   *manifest.Log // nil in a read-only database
 
-	mu       sync.Mutex
+	mu       ranked.Mutex[ranked.State]
 	changed  chan struct{} // closed and replaced whenever something under mu changes
 	fields   guarded
 	tables   map[base.FileNum]*table

@@ -1,8 +1,7 @@
 package engine
 
 import (
-	"sync"
-
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -15,7 +14,7 @@ import (
 type watchedFS struct {
 	vfs.FS
 	db *DB
-	mu sync.Mutex
+	mu ranked.Mutex[ranked.DirectorySync]
 }
 
 func (f *watchedFS) SyncDir(dir string) error {

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/wal"
 )
 
@@ -50,7 +50,7 @@ func (e *GapError) Unwrap() error { return e.Err }
 // commit pays one load.
 type feedSignal struct {
 	waiting atomic.Bool
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.FeedSignal]
 	ch      chan struct{}
 }
 

@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -37,7 +37,7 @@ func (o HistoryOptions) enabled() bool { return o.SizeBytes > 0 || o.Age > 0 }
 //
 // Its lock is taken after every other one and never held during I/O.
 type changeHistory struct {
-	mu       sync.Mutex
+	mu       ranked.Mutex[ranked.History]
 	segments []segmentInfo
 	lost     []lostSegment // go when what is newer goes
 	end      wal.Position  // of what a read-only database found

@@ -3,7 +3,8 @@ package engine
 import (
 	"fmt"
 	"path/filepath"
-	"sync"
+
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // janitor runs the clean-up that must not happen in a user's or a worker's
@@ -11,7 +12,7 @@ import (
 // deleting files. Tasks run one at a time, in order. After stop they run in
 // the goroutine that adds them, for the iterators that outlive the database.
 type janitor struct {
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.Janitor]
 	tasks   []func()
 	wake    chan struct{}
 	done    chan struct{}

@@ -14,6 +14,7 @@ import (
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/ranked/watchfs"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/vfs"
@@ -30,7 +31,7 @@ var ErrNotDatabase = errors.New("not a database")
 func Open(dir string, opts Options) (db *DB, err error) {
 	db = &DB{dir: dir, opts: opts, tables: map[base.FileNum]*table{}, changed: make(chan struct{})}
 	db.pipeline.pool = new(sync.Pool)
-	db.opts.FS = &watchedFS{FS: opts.FS, db: db}
+	db.opts.FS = &watchedFS{FS: watchfs.Wrap(opts.FS), db: db}
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	db.fields.claimed = map[base.FileNum]bool{}
 	db.fields.quarantined = map[base.FileNum]error{}

@@ -1,17 +1,17 @@
 package engine
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // lazyRangeDeletes gathers the tombstones of a tree's tables once, when the
 // first reader needs them. An error is not kept: the next reader tries again.
 type lazyRangeDeletes struct {
 	present bool // whether any table has tombstones
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.TreeDeletes]
 	list    atomic.Pointer[rangedel.List]
 }
 

@@ -3,11 +3,11 @@ package engine
 import (
 	"fmt"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
 )
 
@@ -22,7 +22,7 @@ type table struct {
 	meta   *manifest.FileMeta
 	refs   atomic.Int32
 	reader atomic.Pointer[sstable.Reader]
-	mu     sync.Mutex
+	mu     ranked.Mutex[ranked.TableOpen]
 
 	// obsolete is set, before the last reference goes, when the manifest no
 	// longer names the file.
