@@ -23,5 +23,8 @@ func (*Token[R]) Leave() {}
 // AssertIO says that this goroutine is about to touch a file.
 func AssertIO(operation, name string) {}
 
+// AssertWait says that this goroutine is about to wait until readers have gone on.
+func AssertWait(event string) {}
+
 // Outside runs fn as if this goroutine held nothing.
 func Outside(fn func()) { fn() }

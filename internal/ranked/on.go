@@ -76,16 +76,33 @@ func (t *Token[R]) Leave() {
 // AssertIO says that this goroutine is about to touch a file. It must hold no
 // lock under which that is not allowed.
 func AssertIO(operation, name string) {
+	if h, ok := firstHeld(func(l *Lock) bool { return !l.IO }); ok {
+		invariant.Check(false, "%s of %s under the lock of the %s, taken at\n%s",
+			operation, name, order[h.position].Name, h.place())
+	}
+}
+
+// AssertWait says that this goroutine is about to wait until readers have gone on.
+// It must hold no lock for which they may have to wait.
+func AssertWait(event string) {
+	if h, ok := firstHeld(func(l *Lock) bool { return l.Readers }); ok {
+		invariant.Check(false, "wait for %s under the lock of the %s, taken at\n%s",
+			event, order[h.position].Name, h.place())
+	}
+}
+
+// firstHeld returns the first lock of this goroutine of which wrong is true.
+func firstHeld(wrong func(*Lock) bool) (held, bool) {
 	g := goroutine()
 	s := shardOf(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.held[g] {
-		if !order[h.position].IO {
-			invariant.Check(false, "%s of %s under the lock of the %s, taken at\n%s",
-				operation, name, order[h.position].Name, h.place())
+		if wrong(&order[h.position]) {
+			return h, true
 		}
 	}
+	return held{}, false
 }
 
 // Outside runs fn as if this goroutine held nothing. The file systems for tests

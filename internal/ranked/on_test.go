@@ -117,6 +117,18 @@ func TestFilesUnderLocks(t *testing.T) {
 	edit.Unlock()
 }
 
+func TestWaitsUnderLocks(t *testing.T) {
+	var edit Mutex[ManifestEdit]
+	var joins Mutex[Joins]
+	wait := func() { AssertWait("readers") }
+	edit.Lock()
+	expect(t, wait)
+	joins.Lock()
+	expect(t, wait, "wait for readers under the lock of the joins, taken at", "TestWaitsUnderLocks")
+	joins.Unlock()
+	edit.Unlock()
+}
+
 func TestOutside(t *testing.T) {
 	var mu, other Mutex[State]
 	mu.Lock()
