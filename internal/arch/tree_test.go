@@ -29,6 +29,7 @@ type source struct {
 	syntax *ast.File
 	files  *token.FileSet
 	lines  int
+	code   int // lines that are neither blank nor only a comment
 }
 
 // repository parses all Go files of the library and the program.
@@ -90,6 +91,7 @@ func parse(name, text string) (*source, error) {
 		syntax: syntax,
 		files:  files,
 		lines:  strings.Count(text, "\n"),
+		code:   codeLines(text),
 	}, err
 }
 

@@ -2,14 +2,7 @@
 // state, flushes memtables, schedules compactions and recovers after a crash.
 // Keys here are internal: the keyspace prefix is part of them.
 //
-// Locks, in the order in which they are taken:
-//
-//   - the commit pipeline's leadership (commit.go): one group at a time writes
-//     the log and the memtable;
-//   - DB.joins: operands are being applied, or a snapshot made;
-//   - DB.manifestMu: one edit of the manifest at a time, file sync included;
-//   - DB.mu: the fields under it, never held during I/O.
-//
+// docs/locks.md has all locks, in the order in which they are taken.
 // Readers take none of them: they enter an epoch and load the read state.
 package engine
 

@@ -35,7 +35,8 @@ func (o HistoryOptions) enabled() bool { return o.SizeBytes > 0 || o.Age > 0 }
 // that succeeds it counts and can be read like one. Files are touched by the
 // janitor alone, one task at a time.
 //
-// Its lock is taken after every other one and never held during I/O.
+// Its lock is never held during I/O. Of the others only the janitor's is taken
+// under it.
 type changeHistory struct {
 	mu       ranked.Mutex[ranked.History]
 	segments []segmentInfo

@@ -52,7 +52,7 @@ func (v *Visible) mergeFrom(rec *base.Record) bool {
 		if rec.Trailer.Kind() == base.KindMerge {
 			continue
 		}
-		if exists = v.alive(rec); exists {
+		if exists = v.inspect(rec); exists {
 			value := rec.Value
 			if rec.Trailer.Kind() == base.KindSetExpiring {
 				value = value[base.ExpiryBytes:]

@@ -326,7 +326,7 @@ func (v *Visible) findForward(rec *base.Record) bool {
 		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passForward(hidden)
-		case rec.Trailer.Kind() == base.KindSet || v.alive(rec):
+		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
 			v.setRow(rec)
 			return true
 		case rec.Trailer.Kind() == base.KindMerge:
@@ -341,9 +341,9 @@ func (v *Visible) findForward(rec *base.Record) bool {
 	return v.exhausted(atEnd)
 }
 
-// alive reports whether a record is a value that has not expired yet. One that
-// is malformed becomes the error.
-func (v *Visible) alive(rec *base.Record) bool {
+// inspect says whether a record is a value that has not expired yet. It notes the
+// expiry of one that has, and one that is malformed becomes the error.
+func (v *Visible) inspect(rec *base.Record) (alive bool) {
 	switch rec.Trailer.Kind() {
 	case base.KindSet:
 		return true
@@ -421,12 +421,12 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 			if rec = v.newestVersion(rec); rec == nil {
 				return v.exhausted(atStart)
 			}
-			if v.settles(rec) {
+			if v.settle(rec) {
 				return v.rec != nil
 			}
 			holding = false
 			rec = v.source.SeekLT(v.held.Key)
-		case !v.alive(rec):
+		case !v.inspect(rec):
 			if v.err != nil {
 				return v.stop(failed)
 			}
@@ -445,7 +445,7 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 			if rec = v.seekNewestOfHeld(); rec == nil {
 				return v.exhausted(atStart)
 			}
-			if v.settles(rec) {
+			if v.settle(rec) {
 				return v.rec != nil
 			}
 			holding = false
@@ -458,13 +458,13 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 	return v.takeHeld(nil)
 }
 
-// settles makes a row of the newest visible version of a key, if it can. It
+// settle makes a row of the newest visible version of a key, if it can. It
 // reports whether the search is over: there is a row, or an error.
-func (v *Visible) settles(rec *base.Record) bool {
+func (v *Visible) settle(rec *base.Record) (over bool) {
 	switch {
 	case rec.Trailer.Kind() == base.KindMerge:
 		v.mergeFrom(rec)
-	case v.alive(rec):
+	case v.inspect(rec):
 		v.setRow(rec)
 	case v.err != nil:
 		v.stop(failed)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/vfs"
@@ -369,14 +368,4 @@ func (w *world) closeIterator(slot int) error {
 		return fmt.Errorf("second close of iterator %d: %v", slot, err)
 	}
 	return nil
-}
-
-// names returns the names of the keyspaces that there must be.
-func (w *world) names() []string {
-	names := make([]string, 0, len(w.spaces))
-	for name := range w.spaces {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
