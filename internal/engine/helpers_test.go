@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -57,6 +58,11 @@ func fillFile(t testing.TB, db *DB, prefix string, n int) {
 	t.Helper()
 	fill(t, db, prefix, n)
 	must(t, db.Flush(context.Background()))
+}
+
+// inBubble runs a subtest under fake time.
+func inBubble(t *testing.T, name string, run func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, run) })
 }
 
 // retryClock tells of each wait between two attempts of a job.

@@ -283,8 +283,8 @@ func (v *Visible) stop(end position) bool {
 	return false
 }
 
-// exhausted leaves the rows after the source returned nil.
-func (v *Visible) exhausted(end position) bool {
+// runOut leaves the rows after the source returned nil.
+func (v *Visible) runOut(end position) bool {
 	if v.err = v.source.Err(); v.err != nil {
 		end = failed
 	}
@@ -338,7 +338,7 @@ func (v *Visible) findForward(rec *base.Record) bool {
 			rec = v.source.Next()
 		}
 	}
-	return v.exhausted(atEnd)
+	return v.runOut(atEnd)
 }
 
 // inspect says whether a record is a value that has not expired yet. It notes the
@@ -419,7 +419,7 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 		case rec.Trailer.Kind() == base.KindMerge:
 			// What it makes is known only from the other end.
 			if rec = v.newestVersion(rec); rec == nil {
-				return v.exhausted(atStart)
+				return v.runOut(atStart)
 			}
 			if v.settle(rec) {
 				return v.rec != nil
@@ -443,7 +443,7 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 				continue
 			}
 			if rec = v.seekNewestOfHeld(); rec == nil {
-				return v.exhausted(atStart)
+				return v.runOut(atStart)
 			}
 			if v.settle(rec) {
 				return v.rec != nil
@@ -453,7 +453,7 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 		}
 	}
 	if !holding || v.source.Err() != nil {
-		return v.exhausted(atStart)
+		return v.runOut(atStart)
 	}
 	return v.takeHeld(nil)
 }
@@ -501,7 +501,7 @@ func (v *Visible) takeHeld(ahead *base.Record) bool {
 func (v *Visible) returnToRow() bool {
 	rec := v.seekNewestOfHeld()
 	if rec == nil {
-		return v.exhausted(atEnd)
+		return v.runOut(atEnd)
 	}
 	invariant.Check(bytes.Equal(rec.Key, v.held.Key) && rec.Trailer == v.held.Trailer,
 		"the row was %q %v, and now is %q %v", v.held.Key, v.held.Trailer, rec.Key, rec.Trailer)
