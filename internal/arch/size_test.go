@@ -79,29 +79,33 @@ func (s *source) public() bool {
 // countMethods adds the methods that a file declares to those of their types.
 func countMethods(s *source, methods map[string]int) {
 	for _, declaration := range s.syntax.Decls {
-		method, ok := declaration.(*ast.FuncDecl)
-		if !ok || method.Recv == nil {
-			continue
+		if function, ok := declaration.(*ast.FuncDecl); ok && function.Recv != nil {
+			methods[s.pkg+"."+receiverName(function)]++
 		}
-		receiver := method.Recv.List[0].Type
-		for {
-			switch inner := receiver.(type) {
-			case *ast.StarExpr:
-				receiver = inner.X
-				continue
-			case *ast.IndexExpr:
-				receiver = inner.X
-				continue
-			case *ast.IndexListExpr:
-				receiver = inner.X
-				continue
-			case *ast.ParenExpr:
-				receiver = inner.X
-				continue
-			case *ast.Ident:
-				methods[s.pkg+"."+inner.Name]++
-			}
-			break
+	}
+}
+
+// receiverName is the name of the type that a method belongs to; "" for a
+// function.
+func receiverName(function *ast.FuncDecl) string {
+	if function.Recv == nil {
+		return ""
+	}
+	receiver := function.Recv.List[0].Type
+	for {
+		switch outer := receiver.(type) {
+		case *ast.StarExpr:
+			receiver = outer.X
+		case *ast.IndexExpr:
+			receiver = outer.X
+		case *ast.IndexListExpr:
+			receiver = outer.X
+		case *ast.ParenExpr:
+			receiver = outer.X
+		case *ast.Ident:
+			return outer.Name
+		default:
+			return ""
 		}
 	}
 }
