@@ -19,7 +19,7 @@ const Checked = true
 // Mutex is a sync.Mutex with a rank. Its zero value is ready to be used.
 type Mutex[R Rank] struct {
 	mu     sync.Mutex
-	holder atomic.Uint64 // the goroutine that has it; 0: none
+	holder atomic.Uintptr // the goroutine that has it; 0: none
 }
 
 // Lock takes the mutex. Locks of the same or an outer rank must not be held.
@@ -54,7 +54,7 @@ func (m *Mutex[R]) Unlock() {
 
 // Token is a right with a rank that one goroutine has at a time and that is no
 // mutex: something else makes sure that there is one holder, which is checked.
-type Token[R Rank] struct{ holder atomic.Uint64 }
+type Token[R Rank] struct{ holder atomic.Uintptr }
 
 // Enter says that this goroutine has the token now.
 func (t *Token[R]) Enter() {
@@ -62,7 +62,7 @@ func (t *Token[R]) Enter() {
 	at := positionOf[R]()
 	checkOrder(g, at)
 	if !t.holder.CompareAndSwap(0, g) {
-		invariant.Check(false, "goroutine %d has the %s, which goroutine %d has", g, order[at].Name, t.holder.Load())
+		invariant.Check(false, "a goroutine enters the %s, and another one has it", order[at].Name)
 	}
 	hold(g, t, at)
 }
@@ -116,7 +116,7 @@ func Outside(fn func()) {
 }
 
 // swapHeld replaces what a goroutine holds.
-func swapHeld(g uint64, now []held) (before []held) {
+func swapHeld(g uintptr, now []held) (before []held) {
 	s := shardOf(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,16 +167,19 @@ func (h *held) place() string {
 // into an entry; the mutex is for the map.
 type shard struct {
 	mu   sync.Mutex
-	held map[uint64][]held
+	held map[uintptr][]held
 }
 
 var shards [64]shard
 
-func shardOf(g uint64) *shard { return &shards[g%uint64(len(shards))] }
+// goroutineStep is about how far apart two goroutines are in memory.
+const goroutineStep = 512
+
+func shardOf(g uintptr) *shard { return &shards[g/goroutineStep%uintptr(len(shards))] }
 
 // checkOrder reports a lock that the goroutine holds and that is not further out
 // than the one that it wants.
-func checkOrder(g uint64, wanted int) {
+func checkOrder(g uintptr, wanted int) {
 	s := shardOf(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,27 +192,27 @@ func checkOrder(g uint64, wanted int) {
 }
 
 // hold notes that the goroutine has a lock.
-func hold(g uint64, lock any, position int) {
+func hold(g uintptr, lock any, position int) {
 	h := held{lock: lock, position: position}
 	runtime.Callers(3, h.callers[:])
 	s := shardOf(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held == nil {
-		s.held = map[uint64][]held{}
+		s.held = map[uintptr][]held{}
 	}
 	s.held[g] = append(s.held[g], h)
 }
 
 // letGo notes that the goroutine gives a lock back, which it must have.
-func letGo(g, holder uint64, lock any, position int) {
+func letGo(g, holder uintptr, lock any, position int) {
 	s := shardOf(g)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.held[g], func(h held) bool { return h.lock == lock })
 	if i < 0 {
-		invariant.Check(false, "the lock of the %s is given back by goroutine %d, and goroutine %d has it%s",
-			order[position].Name, g, holder, placeOf(holder, g, lock))
+		invariant.Check(false, "the lock of the %s is given back by a goroutine that does not have it%s",
+			order[position].Name, placeOf(holder, g, lock))
 	}
 	if s.held[g] = slices.Delete(s.held[g], i, i+1); len(s.held[g]) == 0 {
 		delete(s.held, g)
@@ -217,7 +220,7 @@ func letGo(g, holder uint64, lock any, position int) {
 }
 
 // placeOf is where another goroutine took a lock. The caller has the shard of g.
-func placeOf(holder, g uint64, lock any) string {
+func placeOf(holder, g uintptr, lock any) string {
 	s := shardOf(holder)
 	if s != shardOf(g) {
 		s.mu.Lock()
@@ -225,23 +228,8 @@ func placeOf(holder, g uint64, lock any) string {
 	}
 	for _, h := range s.held[holder] {
 		if h.lock == lock {
-			return ", taken at\n" + h.place()
+			return "; another one took it at\n" + h.place()
 		}
 	}
 	return ""
-}
-
-// goroutine is the number of this goroutine, which the runtime never gives to
-// another one. A stack is the one place that tells it.
-func goroutine() uint64 {
-	var buf [32]byte
-	text := buf[:runtime.Stack(buf[:], false)]
-	var number uint64
-	for _, c := range text[len("goroutine "):] {
-		if c < '0' || c > '9' {
-			break
-		}
-		number = number*10 + uint64(c-'0')
-	}
-	return number
 }

@@ -84,10 +84,10 @@ func TestUnlockElsewhere(t *testing.T) {
 	var mu Mutex[State]
 	mu.Lock()
 	elsewhere(func() {
-		expect(t, mu.Unlock, "the lock of the state is given back by goroutine", "has it, taken at", "TestUnlockElsewhere")
+		expect(t, mu.Unlock, "the lock of the state is given back by a goroutine that does not have it", "another one took it at", "TestUnlockElsewhere")
 	})
 	expect(t, mu.Unlock)
-	expect(t, mu.Unlock, "goroutine 0 has it")
+	expect(t, mu.Unlock, "given back by a goroutine that does not have it")
 }
 
 func TestTokens(t *testing.T) {
@@ -97,8 +97,8 @@ func TestTokens(t *testing.T) {
 	expect(t, folding.Lock, "statistics of a table is wanted under that of the leadership")
 	expect(t, other.Enter, "leadership of the pipeline is wanted under that of the leadership")
 	elsewhere(func() {
-		expect(t, leads.Enter, "has the leadership of the pipeline, which goroutine")
-		expect(t, leads.Leave, "the lock of the leadership of the pipeline is given back by goroutine")
+		expect(t, leads.Enter, "a goroutine enters the leadership of the pipeline, and another one has it")
+		expect(t, leads.Leave, "the lock of the leadership of the pipeline is given back by a goroutine that does not have it")
 	})
 	leads.Leave()
 	elsewhere(func() { expect(t, func() { leads.Enter(); leads.Leave() }) })
@@ -141,6 +141,40 @@ func TestOutside(t *testing.T) {
 }
 
 func invariantBroken() { panic("broken") }
+
+// TestGoroutinesAreToldApart looks at many that live at one time, each with a
+// stack that grows and moves.
+func TestGoroutinesAreToldApart(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[uintptr]bool{}
+	var all, wg sync.WaitGroup
+	all.Add(1000)
+	for range 1000 {
+		wg.Go(func() {
+			g := goroutine()
+			mu.Lock()
+			if g == 0 || seen[g] {
+				t.Errorf("goroutine %x is there twice", g)
+			}
+			seen[g] = true
+			mu.Unlock()
+			all.Done()
+			all.Wait()
+			if deep(100) != g || goroutine() != g {
+				t.Error("a goroutine has changed")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func deep(n int) uintptr {
+	var room [1 << 10]byte
+	if room[n] = 1; n > 0 {
+		return deep(n - 1)
+	}
+	return goroutine()
+}
 
 // TestNothingIsLeftBehind looks that what was held is forgotten.
 func TestNothingIsLeftBehind(t *testing.T) {
