@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/keyenc"
 )
 
@@ -39,8 +39,8 @@ type indexStatistics struct {
 type counts struct {
 	known   atomic.Pointer[statistics]
 	rows    atomic.Int64
-	entries []atomic.Int64 // for each index of the handle
-	folding sync.Mutex     // who publishes
+	entries []atomic.Int64                  // for each index of the handle
+	folding ranked.Mutex[ranked.Statistics] // who publishes
 }
 
 // foldAfter is the change of the number of rows that makes it worth storing,

@@ -5,7 +5,10 @@
 //     in the file of their type there.
 //   - Calls that have no place in a library, or belong behind a seam, are made
 //     only where they belong.
-//   - Files and functions stay short enough to read.
+//   - Files and functions stay short enough to read, packages and types small
+//     enough to know.
+//   - Every lock is in docs/locks.md, in its place in the order, and is given
+//     back by the function that took it.
 //
 // A broken rule is printed as file:line and what to do instead.
 package arch

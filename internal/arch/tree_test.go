@@ -32,6 +32,7 @@ type source struct {
 	syntax *ast.File
 	files  *token.FileSet
 	lines  int
+	code   int // lines that are neither blank nor only a comment
 }
 
 // repository parses all Go files of the three modules.
@@ -93,6 +94,7 @@ func parse(name, text string) (*source, error) {
 		syntax: syntax,
 		files:  files,
 		lines:  strings.Count(text, "\n"),
+		code:   codeLines(text),
 	}, err
 }
 

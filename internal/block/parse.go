@@ -35,7 +35,7 @@ func Parse(data []byte) (View, error) {
 	if err := v.checkTrailers(); err != nil {
 		return View{}, err
 	}
-	if err := v.checkOrder(); err != nil {
+	if err := checkOrder(v); err != nil {
 		return View{}, err
 	}
 	return v, nil
@@ -131,7 +131,7 @@ func (v View) checkTrailers() error {
 
 // checkOrder proves that keys ascend, and that trailers do not ascend among
 // the versions of a key. It needs checkSlots first.
-func (v View) checkOrder() error {
+func checkOrder(v View) error {
 	n := v.Len()
 	if n == 0 {
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -68,7 +69,9 @@ type Pipeline struct {
 	// one database, because under testing/synctest the channels do.
 	pool *sync.Pool
 
-	mu    sync.Mutex
+	leads ranked.Token[ranked.Leader]
+
+	mu    ranked.Mutex[ranked.Queue]
 	busy  bool
 	queue []*Request
 
@@ -186,7 +189,9 @@ func (p *Pipeline) submit(r *Request) error {
 	p.takeGroup(r)
 	p.mu.Unlock()
 
+	p.leads.Enter()
 	p.runGroup(p.group)
+	p.leads.Leave()
 	p.finish()
 	return r.err
 }

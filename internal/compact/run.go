@@ -113,7 +113,12 @@ func (r *runner) run(ctx context.Context, it Source) error {
 		r.stripe = stripe
 		var err error
 		switch {
+		case r.hidden(rec, stripe):
+			rec = it.Next()
 		case r.droppable(rec, stripe):
+			if r.expired(rec, stripe) {
+				r.stats.RecordsExpired++
+			}
 			rec = it.Next()
 		case rec.Trailer.Kind() == base.KindMerge:
 			rec, err = r.merge(ctx, it, rec, stripe)
@@ -174,17 +179,13 @@ func (r *runner) expired(rec *base.Record, stripe int) bool {
 	return r.cfg.ReadTimes != nil && rec.Dead(r.cfg.ReadTimes[stripe])
 }
 
-// droppable reports whether nobody can see the record, and nothing is left for
-// it to hide.
+// droppable reports whether the record is no value to anybody, and nothing is
+// left for it to hide.
 func (r *runner) droppable(rec *base.Record, stripe int) bool {
-	if r.hidden(rec, stripe) {
-		return true
-	}
 	if stripe != 0 || !r.cfg.Bottom {
 		return false
 	}
 	if r.expired(rec, stripe) {
-		r.stats.RecordsExpired++
 		return true
 	}
 	return rec.Trailer.Kind() == base.KindDelete

@@ -3,12 +3,12 @@ package engine
 import (
 	"bytes"
 	"errors"
-	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -23,7 +23,7 @@ import (
 type claims struct {
 	reads *view.Reader
 
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.Claims]
 	claimed map[base.FileNum]bool
 	damaged map[base.FileNum]error // and how
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/clock"
@@ -81,6 +82,11 @@ func fillFile(t testing.TB, db *DB, prefix string, n int) {
 	t.Helper()
 	fill(t, db, prefix, n)
 	must(t, db.Flush(context.Background()))
+}
+
+// inBubble runs a subtest under fake time.
+func inBubble(t *testing.T, name string, run func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, run) })
 }
 
 // retryClock tells of each wait between two attempts of a job.

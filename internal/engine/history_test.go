@@ -120,7 +120,7 @@ func TestHistoryByAge(t *testing.T) {
 func TestHistoryWithFaults(t *testing.T) {
 	for _, kind := range []vfs.OpKind{vfs.OpRename, vfs.OpTruncate, vfs.OpSync} {
 		for _, reopen := range []bool{false, true} {
-			t.Run(fmt.Sprint(kind, reopen), func(t *testing.T) {
+			inBubble(t, fmt.Sprint(kind, reopen), func(t *testing.T) {
 				fs := memfs.New()
 				faulty := faultfs.New(fs)
 				db := openTest(t, historyTestOptions(faulty))

@@ -2,11 +2,11 @@ package engine
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // manualCompaction is a request to bring [lo, hi) into one sorted run. wrote is
@@ -21,7 +21,7 @@ type manualCompaction struct {
 
 // manualQueue is the requests that wait, in order. It is safe for concurrent use.
 type manualQueue struct {
-	mu       sync.Mutex
+	mu       ranked.Mutex[ranked.ManualQueue]
 	requests []*manualCompaction
 }
 
@@ -86,7 +86,7 @@ func (c *compactor) compact(ctx, stopped context.Context, lo, hi []byte) error {
 // purging is when the next purge may begin, and the timer that wakes the worker
 // then. It is safe for concurrent use.
 type purging struct {
-	mu        sync.Mutex
+	mu        ranked.Mutex[ranked.Purging]
 	restUntil time.Time
 	timer     clock.Timer
 	stopped   bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/commit"
@@ -18,25 +19,27 @@ import (
 // because the process had no descriptor left, Compact waited in vain, and with
 // it whoever would have given the descriptors back.
 func TestCompactReportsJobThatGoesFirst(t *testing.T) {
-	fs := faultfs.New(memfs.New())
-	opts := testOptions(fs)
-	opts.L0Files = 64
-	db := openTest(t, opts)
-	for range 4 {
-		fillFile(t, db, "a", 100)
-	}
-	must(t, db.Close())
-	fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EMFILE})
-	opts.L0Files = 1
-	db = openTest(t, opts)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := db.Compact(ctx, nil, nil); !errors.Is(err, syscall.EMFILE) {
-		t.Errorf("no compaction is possible, and Compact says: %v", err)
-	}
-	fs.Reset()
-	must(t, db.Compact(ctx, nil, nil))
-	must(t, db.Close())
+	synctest.Test(t, func(t *testing.T) {
+		fs := faultfs.New(memfs.New())
+		opts := testOptions(fs)
+		opts.L0Files = 64
+		db := openTest(t, opts)
+		for range 4 {
+			fillFile(t, db, "a", 100)
+		}
+		must(t, db.Close())
+		fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EMFILE})
+		opts.L0Files = 1
+		db = openTest(t, opts)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if err := db.Compact(ctx, nil, nil); !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("no compaction is possible, and Compact says: %v", err)
+		}
+		fs.Reset()
+		must(t, db.Compact(ctx, nil, nil))
+		must(t, db.Close())
+	})
 }
 
 // Compact leaves no garbage. What a snapshot had kept at the bottom, deletes

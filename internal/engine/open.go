@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/ranked/watchfs"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
@@ -45,7 +46,7 @@ func (db *opener) open() (err error) {
 	db.health.Config = health.Config{
 		Events: db.events, ReadOnly: db.opts.ReadOnly, Closed: db.reads.Closed, Failed: db.wakeAll,
 	}
-	db.opts.FS = &health.WatchedFS{FS: db.opts.FS, Health: &db.health}
+	db.opts.FS = &health.WatchedFS{FS: watchfs.Wrap(db.opts.FS), Health: &db.health}
 	db.janitor = janitor.New()
 	db.cache = framecache.New(framecache.Config{
 		CapacityBytes: db.opts.MemoryBudget, Epochs: &db.reads.Epochs, Memory: &db.memory,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
@@ -46,28 +47,30 @@ func (f rottingFile) WriteAt(p []byte, off int64) (int, error) {
 // and the same job ran again at once and forever, which rewrote the inputs some
 // thousand times a second.
 func TestDamagedOutputIsRetriedLater(t *testing.T) {
-	fs := &rottingFS{FS: memfs.New()}
-	opts := testOptions(fs)
-	retries := retryClock{clock.System, make(chan struct{}, 1)}
-	opts.Clock = retries
-	db := openTest(t, opts)
-	defer db.Close()
-	fillFile(t, db, "a", 300)
-	fillFile(t, db, "a", 300)
-	fs.rot.Store(true)
-	err := db.Compact(context.Background(), nil, nil)
-	if !errors.Is(err, base.ErrCorrupted) {
-		t.Errorf("compaction into a rotten file: %v", err)
-	}
-	<-retries.retry
-	fs.rot.Store(false)
-	if n := fs.created.Load(); n > 4 {
-		t.Errorf("%d outputs were written before the first wait", n)
-	}
-	if n := db.Metrics().QuarantinedFiles; n != 0 {
-		t.Errorf("%d files are in quarantine, of which none is damaged", n)
-	}
-	must(t, db.Compact(context.Background(), nil, nil))
+	synctest.Test(t, func(t *testing.T) {
+		fs := &rottingFS{FS: memfs.New()}
+		opts := testOptions(fs)
+		retries := retryClock{clock.System, make(chan struct{}, 1)}
+		opts.Clock = retries
+		db := openTest(t, opts)
+		defer db.Close()
+		fillFile(t, db, "a", 300)
+		fillFile(t, db, "a", 300)
+		fs.rot.Store(true)
+		err := db.Compact(context.Background(), nil, nil)
+		if !errors.Is(err, base.ErrCorrupted) {
+			t.Errorf("compaction into a rotten file: %v", err)
+		}
+		<-retries.retry
+		fs.rot.Store(false)
+		if n := fs.created.Load(); n > 4 {
+			t.Errorf("%d outputs were written before the first wait", n)
+		}
+		if n := db.Metrics().QuarantinedFiles; n != 0 {
+			t.Errorf("%d files are in quarantine, of which none is damaged", n)
+		}
+		must(t, db.Compact(context.Background(), nil, nil))
+	})
 }
 
 // Compact of a range with a quarantined file says why it cannot do its work,

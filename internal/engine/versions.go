@@ -2,10 +2,10 @@ package engine
 
 import (
 	"errors"
-	"sync"
 
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
@@ -22,7 +22,7 @@ type versions struct {
 	timeline *timeline.Timeline
 	changed  *signal.Changes
 
-	mu    sync.Mutex
+	mu    ranked.Mutex[ranked.ManifestEdit]
 	log   *manifest.Log // nil before begin, and in a read-only database
 	store *store.Store  // gives out file numbers
 }

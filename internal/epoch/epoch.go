@@ -62,6 +62,7 @@ import (
 	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 const (
@@ -158,6 +159,7 @@ func (d *Domain) idle(parity uint64) bool {
 // It is for background workers; a caller that is inside a stay itself would
 // wait forever.
 func (d *Domain) Synchronize() {
+	ranked.AssertWait("the end of epochs")
 	const (
 		yields    = 32
 		pauseMin  = 10 * time.Microsecond

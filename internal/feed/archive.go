@@ -3,7 +3,6 @@ package feed
 import (
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -11,6 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/wal"
 )
@@ -50,7 +50,22 @@ type Config struct {
 	Sync func() error
 }
 
-// Archive knows which log segments can be read, and which sequence numbers
+// Archive keeps log segments for those who read changes. The catalogue says which
+// there are; files.go has what is done with them.
+type Archive struct {
+	catalogue
+	cfg       Config
+	committed signal.Changes // wakes the feeds that wait for the next commit
+	live      []base.FileNum // the segments that the manifest named at open
+}
+
+// NewArchive returns an archive that knows no segment yet.
+func NewArchive(cfg Config) *Archive { return &Archive{cfg: cfg} }
+
+// Enabled reports whether segments are kept that the database needs no more.
+func (a *Archive) Enabled() bool { return a.cfg.Retention.Enabled() }
+
+// catalogue knows which log segments can be read, and which sequence numbers
 // they hold: oldest first, without overlap, the one being written last. A
 // segment leaves it before its file is deleted or used again, so whoever fails
 // to read a segment asks whether it is still here.
@@ -62,28 +77,18 @@ type Config struct {
 //
 // All methods are safe for concurrent use. Its lock is never held during I/O; the
 // janitor's is taken under it.
-type Archive struct {
-	cfg       Config
-	committed signal.Changes // wakes the feeds that wait for the next commit
-
-	mu       sync.Mutex
+type catalogue struct {
+	mu       ranked.Mutex[ranked.Archive]
 	segments []segmentInfo
-	lost     []lostSegment  // go when what is newer goes
-	end      wal.Position   // of what a read-only database found
-	live     []base.FileNum // the segments that the manifest named at open
-	timer    clock.Timer    // for the age of the oldest
+	lost     []lostSegment // go when what is newer goes
+	end      wal.Position  // of what a read-only database found
+	timer    clock.Timer   // for the age of the oldest
 	closing  bool
 	feeds    int
 
 	// openedSeq is the last number that recovery found; it never changes after.
 	openedSeq base.SeqNum
 }
-
-// NewArchive returns an archive that knows no segment yet.
-func NewArchive(cfg Config) *Archive { return &Archive{cfg: cfg} }
-
-// Enabled reports whether segments are kept that the database needs no more.
-func (a *Archive) Enabled() bool { return a.cfg.Retention.Enabled() }
 
 // segmentInfo is one segment. While it is being written, its End and Last are
 // not known.
@@ -112,7 +117,7 @@ func (s *segmentInfo) name() string {
 }
 
 // Begin notes that the log goes on in segment num.
-func (a *Archive) Begin(num base.FileNum, start wal.Position, first base.SeqNum) {
+func (a *catalogue) Begin(num base.FileNum, start wal.Position, first base.SeqNum) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.finish(start, first-1)
@@ -122,7 +127,7 @@ func (a *Archive) Begin(num base.FileNum, start wal.Position, first base.SeqNum)
 }
 
 // finish notes where the last segment ends. The caller holds a.mu.
-func (a *Archive) finish(end wal.Position, last base.SeqNum) {
+func (a *catalogue) finish(end wal.Position, last base.SeqNum) {
 	if n := len(a.segments); n > 0 && a.segments[n-1].open {
 		s := &a.segments[n-1]
 		s.open, s.extent.End, s.extent.Last = false, end, last
@@ -130,7 +135,7 @@ func (a *Archive) finish(end wal.Position, last base.SeqNum) {
 }
 
 // Finish notes that nothing is written any more.
-func (a *Archive) Finish(end wal.Position, last base.SeqNum) {
+func (a *catalogue) Finish(end wal.Position, last base.SeqNum) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.finish(end, last)
@@ -138,7 +143,7 @@ func (a *Archive) Finish(end wal.Position, last base.SeqNum) {
 
 // retire notes that a segment has left the manifest. It returns false for one
 // that holds nothing to keep; that is not known here any more.
-func (a *Archive) retire(num base.FileNum, now time.Time) bool {
+func (a *catalogue) retire(num base.FileNum, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i := a.index(num)
@@ -155,7 +160,7 @@ func (a *Archive) retire(num base.FileNum, now time.Time) bool {
 }
 
 // Forget takes a segment off, whose file is about to go.
-func (a *Archive) Forget(num base.FileNum) {
+func (a *catalogue) Forget(num base.FileNum) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if i := a.index(num); i >= 0 {
@@ -164,12 +169,12 @@ func (a *Archive) Forget(num base.FileNum) {
 }
 
 // index is where a segment is, or -1. The caller holds a.mu.
-func (a *Archive) index(num base.FileNum) int {
+func (a *catalogue) index(num base.FileNum) int {
 	return slices.IndexFunc(a.segments, func(s segmentInfo) bool { return s.num == num })
 }
 
 // byNum returns the segment of a number.
-func (a *Archive) byNum(num base.FileNum) (segmentInfo, bool) {
+func (a *catalogue) byNum(num base.FileNum) (segmentInfo, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if i := a.index(num); i >= 0 {
@@ -180,7 +185,7 @@ func (a *Archive) byNum(num base.FileNum) (segmentInfo, bool) {
 
 // find returns the segment that holds sequence number seq, or the gap that it
 // falls into.
-func (a *Archive) find(seq base.SeqNum) (segmentInfo, *GapError) {
+func (a *catalogue) find(seq base.SeqNum) (segmentInfo, *GapError) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	next, _ := slices.BinarySearchFunc(a.segments, seq, func(s segmentInfo, seq base.SeqNum) int {
@@ -211,14 +216,14 @@ func (a *Archive) find(seq base.SeqNum) (segmentInfo, *GapError) {
 }
 
 // OldestSeq returns the first sequence number that can be read.
-func (a *Archive) OldestSeq() base.SeqNum {
+func (a *catalogue) OldestSeq() base.SeqNum {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.oldestSeq()
 }
 
 // oldestSeq is OldestSeq for callers that hold a.mu.
-func (a *Archive) oldestSeq() base.SeqNum {
+func (a *catalogue) oldestSeq() base.SeqNum {
 	if len(a.segments) == 0 {
 		return a.openedSeq + 1
 	}
@@ -226,7 +231,7 @@ func (a *Archive) oldestSeq() base.SeqNum {
 }
 
 // nextToArchive returns the oldest segment that is obsolete and not archived.
-func (a *Archive) nextToArchive() (segmentInfo, bool) {
+func (a *catalogue) nextToArchive() (segmentInfo, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.segments {
@@ -237,7 +242,7 @@ func (a *Archive) nextToArchive() (segmentInfo, bool) {
 	return segmentInfo{}, false
 }
 
-func (a *Archive) noteArchived(num base.FileNum, sizeBytes int64) {
+func (a *catalogue) noteArchived(num base.FileNum, sizeBytes int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if i := a.index(num); i >= 0 {
@@ -246,7 +251,7 @@ func (a *Archive) noteArchived(num base.FileNum, sizeBytes int64) {
 }
 
 // takeExpired takes off what retention does not allow any more and returns it.
-func (a *Archive) takeExpired(o Retention, now time.Time) []segmentInfo {
+func (a *catalogue) takeExpired(o Retention, now time.Time) []segmentInfo {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var total int64
@@ -272,7 +277,7 @@ func (a *Archive) takeExpired(o Retention, now time.Time) []segmentInfo {
 }
 
 // takeHalf takes off the older half of what is obsolete, at least one segment.
-func (a *Archive) takeHalf() []segmentInfo {
+func (a *catalogue) takeHalf() []segmentInfo {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	obsolete := 0
@@ -284,7 +289,7 @@ func (a *Archive) takeHalf() []segmentInfo {
 
 // takeOldest takes off the first n segments, and what was lost between them.
 // The caller holds a.mu.
-func (a *Archive) takeOldest(n int) []segmentInfo {
+func (a *catalogue) takeOldest(n int) []segmentInfo {
 	taken := slices.Clone(a.segments[:n])
 	a.segments = slices.Delete(a.segments, 0, n)
 	for len(a.lost) > 0 && (len(a.segments) == 0 || a.lost[0].num < a.segments[0].num) {
@@ -295,7 +300,7 @@ func (a *Archive) takeOldest(n int) []segmentInfo {
 }
 
 // setTimer calls fn when the oldest obsolete segment gets too old.
-func (a *Archive) setTimer(c clock.Clock, age time.Duration, fn func()) {
+func (a *catalogue) setTimer(c clock.Clock, age time.Duration, fn func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.timer != nil {
@@ -309,7 +314,7 @@ func (a *Archive) setTimer(c clock.Clock, age time.Duration, fn func()) {
 }
 
 // StopTimer ends the enforcement by time, for good.
-func (a *Archive) StopTimer() {
+func (a *catalogue) StopTimer() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closing = true
@@ -319,7 +324,7 @@ func (a *Archive) StopTimer() {
 }
 
 // Extents returns what the segments hold that can be read, the oldest first.
-func (a *Archive) Extents() []wal.Extent {
+func (a *catalogue) Extents() []wal.Extent {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	extents := make([]wal.Extent, len(a.segments))
@@ -330,7 +335,7 @@ func (a *Archive) Extents() []wal.Extent {
 }
 
 // Holds reports whether a file is in the catalogue.
-func (a *Archive) Holds(name string) bool {
+func (a *catalogue) Holds(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.ContainsFunc(a.segments, func(s segmentInfo) bool { return s.name() == name }) ||
@@ -346,7 +351,7 @@ type Metrics struct {
 }
 
 // Metrics returns the figures of now.
-func (a *Archive) Metrics() Metrics {
+func (a *catalogue) Metrics() Metrics {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m := Metrics{OldestSeq: a.oldestSeq(), Feeds: a.feeds}

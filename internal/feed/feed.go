@@ -328,7 +328,7 @@ func (f *Feed) explain(err error) error {
 	return err
 }
 
-func (a *Archive) count(n int) {
+func (a *catalogue) count(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.feeds += n

@@ -41,11 +41,11 @@ package framecache
 
 import (
 	"math"
-	"sync"
 
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 const (
@@ -83,7 +83,7 @@ type Cache struct {
 	epochs *epoch.Domain
 	slab   *offheap.Slab
 
-	mu       sync.Mutex
+	mu       ranked.Mutex[ranked.Cache]
 	closed   bool
 	capacity int64
 	used     int64 // bytes of all frames that are not free

@@ -1,8 +1,7 @@
 package health
 
 import (
-	"sync"
-
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -15,7 +14,7 @@ import (
 type WatchedFS struct {
 	vfs.FS
 	Health *Health
-	mu     sync.Mutex
+	mu     ranked.Mutex[ranked.DirectorySync]
 }
 
 // SyncDir is vfs.FS.SyncDir.

@@ -52,7 +52,7 @@ func (v *Visible) mergeFrom(rec *base.Record) bool {
 		if rec.Trailer.Kind() == base.KindMerge {
 			continue
 		}
-		if exists = v.alive(rec); exists {
+		if exists = v.inspect(rec); exists {
 			under, _ := base.Decode(rec.Trailer, rec.Value) // sound, or it were not alive
 			v.merger.base = append(v.merger.base, under.Value...)
 		}

@@ -283,8 +283,8 @@ func (v *Visible) stop(end position) bool {
 	return false
 }
 
-// exhausted leaves the rows after the source returned nil.
-func (v *Visible) exhausted(end position) bool {
+// runOut leaves the rows after the source returned nil.
+func (v *Visible) runOut(end position) bool {
 	if v.err = v.source.Err(); v.err != nil {
 		end = failed
 	}
@@ -326,7 +326,7 @@ func (v *Visible) findForward(rec *base.Record) bool {
 		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passForward(hidden)
-		case rec.Trailer.Kind() == base.KindSet || v.alive(rec):
+		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
 			v.setRow(rec)
 			return true
 		case rec.Trailer.Kind() == base.KindMerge:
@@ -338,12 +338,12 @@ func (v *Visible) findForward(rec *base.Record) bool {
 			rec = v.source.Next()
 		}
 	}
-	return v.exhausted(atEnd)
+	return v.runOut(atEnd)
 }
 
-// alive reports whether a record is a value that has not expired yet. One that
-// is malformed becomes the error.
-func (v *Visible) alive(rec *base.Record) bool {
+// inspect says whether a record is a value that has not expired yet. It notes the
+// expiry of one that has, and one that is malformed becomes the error.
+func (v *Visible) inspect(rec *base.Record) (alive bool) {
 	switch rec.Trailer.Kind() {
 	case base.KindSet:
 		return true
@@ -413,14 +413,14 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 		case rec.Trailer.Kind() == base.KindMerge:
 			// What it makes is known only from the other end.
 			if rec = v.newestVersion(rec); rec == nil {
-				return v.exhausted(atStart)
+				return v.runOut(atStart)
 			}
-			if v.settles(rec) {
+			if v.settle(rec) {
 				return v.rec != nil
 			}
 			holding = false
 			rec = v.source.SeekLT(v.held.Key)
-		case !v.alive(rec):
+		case !v.inspect(rec):
 			if v.err != nil {
 				return v.stop(failed)
 			}
@@ -437,9 +437,9 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 				continue
 			}
 			if rec = v.seekNewestOfHeld(); rec == nil {
-				return v.exhausted(atStart)
+				return v.runOut(atStart)
 			}
-			if v.settles(rec) {
+			if v.settle(rec) {
 				return v.rec != nil
 			}
 			holding = false
@@ -447,18 +447,18 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 		}
 	}
 	if !holding || v.source.Err() != nil {
-		return v.exhausted(atStart)
+		return v.runOut(atStart)
 	}
 	return v.takeHeld(nil)
 }
 
-// settles makes a row of the newest visible version of a key, if it can. It
+// settle makes a row of the newest visible version of a key, if it can. It
 // reports whether the search is over: there is a row, or an error.
-func (v *Visible) settles(rec *base.Record) bool {
+func (v *Visible) settle(rec *base.Record) (over bool) {
 	switch {
 	case rec.Trailer.Kind() == base.KindMerge:
 		v.mergeFrom(rec)
-	case v.alive(rec):
+	case v.inspect(rec):
 		v.setRow(rec)
 	case v.err != nil:
 		v.stop(failed)
@@ -495,7 +495,7 @@ func (v *Visible) takeHeld(ahead *base.Record) bool {
 func (v *Visible) returnToRow() bool {
 	rec := v.seekNewestOfHeld()
 	if rec == nil {
-		return v.exhausted(atEnd)
+		return v.runOut(atEnd)
 	}
 	invariant.Check(bytes.Equal(rec.Key, v.held.Key) && rec.Trailer == v.held.Trailer,
 		"the row was %q %v, and now is %q %v", v.held.Key, v.held.Trailer, rec.Key, rec.Trailer)

@@ -2,14 +2,14 @@
 // for.
 package janitor
 
-import "sync"
+import "github.com/lightningdb/lightning/internal/ranked"
 
 // Janitor runs the clean-up that must not happen in a user's or a worker's
 // call: waiting for readers to leave an old state, freeing memory, closing and
 // deleting files. Tasks run one at a time, in order. After Stop they run in
 // the goroutine that adds them, for the iterators that outlive the database.
 type Janitor struct {
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.Janitor]
 	tasks   []func()
 	wake    chan struct{}
 	done    chan struct{}

@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/merge"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // CodecPolicy chooses the codec of a table by its level; bottom says whether it
@@ -36,7 +37,7 @@ type Config struct {
 type Registry struct {
 	cfg Config
 
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.Keyspaces]
 	byName  map[string]*Info
 	byID    map[uint64]*Info
 	dropped map[uint64]manifest.DroppedKeyspace

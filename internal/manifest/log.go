@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -43,7 +43,7 @@ type Log struct {
 	rollBytes int64 // defaultRollBytes, but for tests
 	state     atomic.Pointer[State]
 
-	mu sync.Mutex
+	mu ranked.Mutex[ranked.ManifestLog]
 	manifestFile
 	err error // first failure, or ErrClosed
 }

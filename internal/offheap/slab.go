@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 const (
@@ -71,7 +71,7 @@ func (c *chunk) used() int { return c.carved - len(c.free) }
 
 // class holds all chunks of one block size.
 type class struct {
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.SlabClass]
 	chunks  []*chunk // nil where one was returned
 	holes   []int    // indices of the nils
 	partial []*chunk // chunks with a free slot; the last one serves the next Alloc
@@ -90,7 +90,7 @@ type Slab struct {
 	mapped  atomic.Int64 // bytes of mappings held
 	classes [numClasses]class
 
-	mu     sync.Mutex
+	mu     ranked.Mutex[ranked.Slab]
 	spares [2][]byte        // an empty small chunk and an empty large one
 	big    map[*byte][]byte // mappings of one block, by the start of the block
 }

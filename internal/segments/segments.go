@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
@@ -65,7 +65,7 @@ type Segments struct {
 	start wal.Position // where the current segment began; of the leader
 	first wal.Position // where the log began at open
 
-	mu        sync.Mutex
+	mu        ranked.Mutex[ranked.LogSegments]
 	live      []base.FileNum // that the manifest names, oldest first
 	free      []base.FileNum // that nobody needs any more, ready for reuse
 	prepared  base.FileNum   // ready to be rotated to; 0: being prepared

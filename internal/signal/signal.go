@@ -3,11 +3,11 @@ package signal
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // Changes wakes those who wait until something has changed, so that they look
@@ -15,7 +15,7 @@ import (
 // concurrent use; the zero value is ready. Its lock is a leaf.
 type Changes struct {
 	waiting atomic.Bool
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.Changes]
 	ch      chan struct{} // nil: nobody waits
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/txn"
 )
@@ -31,7 +32,7 @@ type Spills struct {
 	writable func() error
 	stopped  context.Context // ends when the database closes
 
-	mu     sync.Mutex
+	mu     ranked.Mutex[ranked.Spills]
 	open   map[*Spill]bool // nil once the database is closed
 	closed atomic.Bool
 	busy   sync.WaitGroup // calls that write or remove files

@@ -21,13 +21,13 @@ func (r *Reader) MayContain(hash uint64) (bool, error) {
 	} else if b := r.table.Get(r.filterSlot()); b != nil {
 		return filter.MayContain(b[:len(b)-trailerBytes], hash), nil
 	}
-	return r.mayContainUncached(hash), nil
+	return r.loadAndAsk(hash), nil
 }
 
-// mayContainUncached loads the filter and asks it. Where the cache has no room
+// loadAndAsk loads the filter and asks it. Where the cache has no room
 // the filter is not worth reading: it is far larger than the block it would
 // save. One that is damaged is not tried again.
-func (r *Reader) mayContainUncached(hash uint64) bool {
+func (r *Reader) loadAndAsk(hash uint64) bool {
 	if r.filterBroken.Load() {
 		return true
 	}

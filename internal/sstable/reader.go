@@ -12,6 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -58,7 +59,7 @@ type Reader struct {
 	filter       atomic.Pointer[[]byte] // the filter block, where there is no cache
 	filterBroken atomic.Bool            // the filter was found damaged
 
-	deletesLock  sync.Mutex
+	deletesLock  ranked.Mutex[ranked.TableDeletes]
 	deletes      *rangedel.List
 	deletesReady bool
 

@@ -1,10 +1,10 @@
 package store
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // lazyRangeDeletes gathers the tombstones of a tree's tables once, when the
@@ -12,7 +12,7 @@ import (
 // Whoever waits for mu waits for the tables that he needs himself.
 type lazyRangeDeletes struct {
 	present bool // whether any table has tombstones
-	mu      sync.Mutex
+	mu      ranked.Mutex[ranked.TreeDeletes]
 	list    atomic.Pointer[rangedel.List]
 }
 

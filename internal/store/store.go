@@ -10,7 +10,6 @@ package store
 import (
 	"fmt"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -19,6 +18,7 @@ import (
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -45,7 +45,7 @@ type Store struct {
 	// next is the next file number; tables, logs and all else share them.
 	next atomic.Uint64
 
-	mu   sync.Mutex
+	mu   ranked.Mutex[ranked.Tables]
 	live map[base.FileNum]*Table // that the manifest names
 }
 

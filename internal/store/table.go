@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
 )
 
@@ -26,7 +26,7 @@ type Table struct {
 	store  *Store
 	refs   atomic.Int32
 	reader atomic.Pointer[sstable.Reader]
-	mu     sync.Mutex
+	mu     ranked.Mutex[ranked.TableOpen]
 
 	// obsolete is set, before the last reference goes, when the manifest no
 	// longer names the file.

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 // handleRegistry knows the iterators and snapshots that are open, for the
 // metrics and for the report on Close.
 type handleRegistry struct {
-	mu   sync.Mutex
+	mu   ranked.Mutex[ranked.Handles]
 	live map[*handle]struct{}
 	idle func() // run once, when the last handle is closed
 }

@@ -5,7 +5,6 @@
 package view
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 )
@@ -39,21 +39,15 @@ type Config struct {
 
 // Reader answers all reads of a database. Its methods are safe for concurrent
 // use.
-//
-// Invariant: the newest visible number follows the data. Whoever loads the state
-// after the number sees everything up to it.
 type Reader struct {
 	// Epochs are the guards of point reads. What they may see is freed only
 	// after all of them have ended.
 	Epochs epoch.Domain
 
-	cfg     Config
-	hot     *hotcache.Cache
-	visible atomic.Uint64 // the newest sequence number that readers may see
-	flushed atomic.Uint64 // the newest one that is in a table
-	state   atomic.Pointer[State]
-	closed  atomic.Bool
-
+	states
+	cfg       Config
+	hot       *hotcache.Cache
+	closed    atomic.Bool
 	handles   handleRegistry
 	snapshots snapshotList
 
@@ -61,100 +55,13 @@ type Reader struct {
 	// the memtable joins with older ones must not come to stand for some that a
 	// snapshot sees and some that it does not, because nobody could take it apart
 	// again.
-	joins sync.Mutex
-	// mu makes a change of the state, and of the visible number with it, one step
-	// for those who list the snapshots. Readers do not take it.
-	mu sync.Mutex
+	joins ranked.Mutex[ranked.Joins]
 }
 
 // Init makes the reader ready. The first state must be installed before reads.
-func (r *Reader) Init(cfg Config) { r.cfg, r.hot = cfg, cfg.Hot }
-
-// State returns the current read state. It stays as it is only for its user in
-// a guard, and current only for those who alone may replace it.
-func (r *Reader) State() *State { return r.state.Load() }
-
-// Pin returns the current read state with a reference, which the caller gives
-// back with Release.
-func (r *Reader) Pin() *State {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.state.Load()
-	s.refs.Add(1)
-	return s
-}
-
-// Change is a new read state in the making: it begins as the current one. A Tree
-// that is replaced comes with a reference, which passes to the state.
-type Change struct {
-	Mem        *Flushable
-	Immutables []*Flushable
-	Tree       *store.Tree
-	// Visible is the newest visible number from now on; 0: as it was.
-	Visible base.SeqNum
-}
-
-// Update makes what fn makes of the current read state current. fn must not wait.
-func (r *Reader) Update(fn func(c *Change)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.state.Load()
-	c := Change{}
-	if old != nil {
-		c = Change{Mem: old.Mem, Immutables: old.Immutables, Tree: old.Tree}
-	}
-	fn(&c)
-	s := &State{
-		Mem: c.Mem, Immutables: c.Immutables, Tree: c.Tree,
-		operators: r.cfg.Keyspaces, timeline: r.cfg.Timeline,
-	}
-	s.refs.Store(1)
-	s.flushables(func(m *Flushable) bool { m.refs.Add(1); return true })
-	if old != nil && old.Tree == s.Tree {
-		s.Tree.Ref()
-	}
-	invariant.Yield()
-	r.state.Store(s)
-	invariant.Yield()
-	if old != nil {
-		r.cfg.Janitor.Add(func() {
-			r.Epochs.Synchronize()
-			r.Release(old)
-		})
-	}
-	r.cfg.Installed(s)
-	if c.Visible != 0 {
-		r.visible.Store(uint64(c.Visible))
-	}
-}
-
-// Publish lets readers see everything up to a sequence number.
-func (r *Reader) Publish(last base.SeqNum) { r.visible.Store(uint64(last)) }
-
-// VisibleSeq returns the newest sequence number that readers see.
-func (r *Reader) VisibleSeq() base.SeqNum { return base.SeqNum(r.visible.Load()) }
-
-// NoteFlushed notes that everything up to a sequence number is in tables, which
-// are about to be installed.
-func (r *Reader) NoteFlushed(last base.SeqNum) { r.flushed.Store(uint64(last)) }
-
-// FlushedSeq returns the newest sequence number that is in a table.
-func (r *Reader) FlushedSeq() base.SeqNum { return base.SeqNum(r.flushed.Load()) }
-
-// now returns the current read state and the newest sequence number visible
-// in it. The caller is in an epoch guard. State and number belong together:
-// when the state changed between the two loads, the number could lie past what
-// the state holds, or the state could have dropped versions that the number
-// needs, so both are loaded again.
-func (r *Reader) now() (*State, base.SeqNum) {
-	for {
-		s := r.state.Load()
-		invariant.Yield()
-		seq := base.SeqNum(r.visible.Load())
-		if s == r.state.Load() {
-			return s, seq
-		}
-	}
+func (r *Reader) Init(cfg Config) {
+	r.cfg, r.hot = cfg, cfg.Hot
+	r.states.cfg, r.states.epochs = &r.cfg, &r.Epochs
 }
 
 // ReadPoint is what a reader of several keys sees: writes up to a sequence
@@ -210,47 +117,11 @@ func (r *Reader) openHandle(kind string) *handle {
 	return r.handles.open(kind, r.cfg.Clock.Now(), r.cfg.TrackHandles)
 }
 
-// Release gives back a reference on a read state. What is no longer used goes
-// to the janitor.
-func (r *Reader) Release(s *State) {
-	if s.refs.Add(-1) > 0 {
-		return
-	}
-	unused := s.Tree.Unref()
-	var memories []*Flushable
-	s.flushables(func(m *Flushable) bool {
-		if m.refs.Add(-1) == 0 {
-			memories = append(memories, m)
-		}
-		return true
-	})
-	if len(unused)+len(memories) == 0 {
-		return
-	}
-	r.cfg.Janitor.Add(func() {
-		for _, m := range memories {
-			m.Free()
-		}
-		r.cfg.Store.Dispose(unused)
-	})
-}
-
 // Closed reports whether Close was called.
 func (r *Reader) Closed() bool { return r.closed.Load() }
 
 // Close makes reads fail from now on. It reports whether they did already.
 func (r *Reader) Close() (before bool) { return r.closed.Swap(true) }
-
-// GiveUp gives up the current read state, once all readers have left it. Handles
-// keep what they hold.
-func (r *Reader) GiveUp() {
-	if s := r.state.Load(); s != nil {
-		r.cfg.Janitor.Add(func() {
-			r.Epochs.Synchronize()
-			r.Release(s)
-		})
-	}
-}
 
 // Leaks describes the handles that are open, or returns nil.
 func (r *Reader) Leaks() error { return r.handles.leaks() }

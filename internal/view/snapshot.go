@@ -2,17 +2,17 @@ package view
 
 import (
 	"container/list"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // snapshotList holds the read points of snapshots, oldest first. New ones are
 // never older than those before, so it is always sorted. It is safe for
 // concurrent use; its lock is never held during I/O.
 type snapshotList struct {
-	mu     sync.Mutex
+	mu     ranked.Mutex[ranked.Snapshots]
 	points list.List // of ReadPoint
 }
 
@@ -80,15 +80,13 @@ func (r *Reader) SnapshotSeqs() []base.SeqNum {
 	return seqs
 }
 
-// BeginJoins keeps new snapshots out until EndJoins, and returns the newest
-// sequence number that one reads at.
-func (r *Reader) BeginJoins() base.SeqNum {
+// KeepSnapshotsOut calls fn while no new snapshot is made, with the newest sequence
+// number that one reads at. fn must not touch files.
+func (r *Reader) KeepSnapshotsOut(fn func(newest base.SeqNum) error) error {
 	r.joins.Lock()
-	return r.snapshots.newest()
+	defer r.joins.Unlock()
+	return fn(r.snapshots.newest())
 }
-
-// EndJoins lets new snapshots in.
-func (r *Reader) EndJoins() { r.joins.Unlock() }
 
 // Snapshot is a view of the database at one moment. Until it is closed, what
 // it sees is kept. It is safe for concurrent use.

@@ -15,11 +15,11 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/checksum"
+	"github.com/lightningdb/lightning/internal/ranked"
 )
 
 // Position is a place in the log.
@@ -62,9 +62,9 @@ type Log struct {
 	number, salt uint32
 
 	// syncMu is held by the one who syncs, and taken before writeMu.
-	syncMu sync.Mutex
+	syncMu ranked.Mutex[ranked.LogSync]
 
-	writeMu  sync.Mutex
+	writeMu  ranked.Mutex[ranked.LogWrite]
 	current  *segment
 	unsynced []*segment // rotated away from, in order
 }

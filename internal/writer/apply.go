@@ -28,10 +28,16 @@ type applier struct {
 // apply puts the records into the memtable, which has room for them, and makes
 // them visible. merges says whether there are operands among them.
 func (a *applier) apply(payloads [][]byte, first, last base.SeqNum, merges bool) error {
-	if merges {
-		a.joinFloor = a.reads.BeginJoins()
-		defer a.reads.EndJoins()
+	if !merges {
+		return a.applyAll(payloads, first, last)
 	}
+	return a.reads.KeepSnapshotsOut(func(newest base.SeqNum) error {
+		a.joinFloor = newest
+		return a.applyAll(payloads, first, last)
+	})
+}
+
+func (a *applier) applyAll(payloads [][]byte, first, last base.SeqNum) error {
 	defer a.endHotWrites()
 	seq := first
 	for _, payload := range payloads {

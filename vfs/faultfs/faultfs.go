@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -161,7 +162,7 @@ func (f *FS) begin(op vfs.Op) *Rule {
 			continue
 		}
 		if a.rule.Before != nil {
-			a.rule.Before(op)
+			ranked.Outside(func() { a.rule.Before(op) })
 		}
 		if decides == nil && a.rule.hasEffect() {
 			decides = &a.rule

@@ -38,6 +38,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -128,7 +129,9 @@ func (f *FS) UsedBytes() int64 {
 func (f *FS) begin(op vfs.Op) error {
 	op.N = f.ops.Add(1)
 	if hook := f.hook.Load(); hook != nil {
-		return wrap(op.Kind, op.Name, (*hook)(op))
+		var err error
+		ranked.Outside(func() { err = (*hook)(op) })
+		return wrap(op.Kind, op.Name, err)
 	}
 	return nil
 }

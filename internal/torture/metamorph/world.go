@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"runtime/debug"
-	"slices"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/torture/script"
@@ -372,6 +370,3 @@ func closeTwice(what string, slot int, handle io.Closer) error {
 	}
 	return nil
 }
-
-// names returns the names of the keyspaces that there must be.
-func (w *world) names() []string { return slices.Sorted(maps.Keys(w.spaces)) }

@@ -1,0 +1,105 @@
+// Package ranked is the order of the library's locks. Every lock that can be
+// held while another one is taken has a rank, a type of this file, and is
+// declared with it:
+//
+//	mu ranked.Mutex[ranked.State]
+//
+// A goroutine takes locks in the order of their ranks, outermost first, and
+// never two of one rank, so that no two goroutines can wait for each other. The
+// second thing that the order says is under which locks a file may be touched:
+// whoever waits for one of the others waits for no disk.
+//
+// In a release build a Mutex is a sync.Mutex by another name. Under the build tag
+// "invariants" each call checks what its goroutine holds, and a program that is
+// wrong panics there, before it waits. The race detector turns the checks off:
+// what they share between goroutines would hide races from it.
+//
+// docs/locks.md is the same list with the locks that have no rank; a test of
+// internal/arch compares the two with the code.
+package ranked
+
+// Lock describes the locks of one rank.
+type Lock struct {
+	Rank   Rank
+	Name   string // as reports have it
+	Guards string
+	IO     bool // a file may be touched while it is held
+	// Readers says that a get, an iterator, Begin or Snapshot may have to wait
+	// for it.
+	Readers bool
+}
+
+// Order returns all ranks, the outermost first. Below the last lock under which
+// files may be touched, none is: by the order alone nobody who holds one of those
+// can come to wait for a disk.
+func Order() []Lock {
+	return []Lock{
+		{Statistics{}, "statistics of a table", "who adds up and stores the statistics of package table", true, false},
+		{Leader{}, "leadership of the pipeline", "the write path: the log's end and the memtable; no mutex, but handed on", true, false},
+		{ManifestEdit{}, "manifest edits", "one edit at a time, from the file number to the new read state", true, false},
+		{ManifestLog{}, "manifest log", "the manifest's file and where it stands", true, false},
+		{DirectorySync{}, "directory syncs", "one sync of a directory at a time, none after one that failed", true, false},
+		{LogSync{}, "log sync", "who syncs the log", true, false},
+		{LogWrite{}, "log write", "who writes the log's buffer out; its segments", true, false},
+		{TreeDeletes{}, "range deletes of a tree", "who gathers the tombstones of a tree's tables", true, true},
+		{TableOpen{}, "opening of a table", "who opens the file of a table", true, true},
+		{TableDeletes{}, "range deletes of a table", "who reads the tombstones of a table", true, true},
+		{Queue{}, "queue of the pipeline", "who leads, and who waits in line", false, false},
+		{Joins{}, "joins", "operands being applied against snapshots being made", false, true},
+		{Claims{}, "claims of compactions", "which tables a job has to itself, and which are damaged", false, false},
+		{State{}, "state", "a change of the read state and of the newest visible number as one step", false, false},
+		{Tables{}, "tables", "the tables that the manifest names", false, false},
+		{Snapshots{}, "snapshots", "the list of open snapshots", false, true},
+		{Keyspaces{}, "keyspaces", "names and numbers of the keyspaces", false, true},
+		{Spills{}, "spills", "the transactions that have files", false, true},
+		{LogSegments{}, "log segments", "which segments are named, free and prepared", false, false},
+		{ManualQueue{}, "manual compactions", "the requests that wait", false, false},
+		{Purging{}, "TTL compactions", "when the next one may begin", false, false},
+		{Cache{}, "block cache", "queues, tables and sizes of the cache", false, true},
+		{SlabClass{}, "class of a slab", "chunks of one block size", false, true},
+		{Slab{}, "slab", "spare chunks and large blocks", false, true},
+		{Changes{}, "changes", "the channel that wakes those who wait", false, true},
+		{Archive{}, "log archive", "the catalogue of segments that feeds can read", false, false},
+		{Janitor{}, "janitor", "the tasks that wait", false, true},
+		{Handles{}, "open handles", "the registry of iterators and snapshots", false, true},
+	}
+}
+
+// Rank is one of the types below.
+type Rank interface{ isRank() }
+
+type rank struct{}
+
+func (rank) isRank() {}
+
+// The ranks; Order says what they are.
+type (
+	Statistics    struct{ rank }
+	Leader        struct{ rank }
+	ManifestEdit  struct{ rank }
+	ManifestLog   struct{ rank }
+	DirectorySync struct{ rank }
+	LogSync       struct{ rank }
+	LogWrite      struct{ rank }
+	TreeDeletes   struct{ rank }
+	TableOpen     struct{ rank }
+	TableDeletes  struct{ rank }
+	Queue         struct{ rank }
+	Joins         struct{ rank }
+	Claims        struct{ rank }
+	State         struct{ rank }
+	Tables        struct{ rank }
+	Snapshots     struct{ rank }
+	Keyspaces     struct{ rank }
+	Spills        struct{ rank }
+	LogSegments   struct{ rank }
+	ManualQueue   struct{ rank }
+	Purging       struct{ rank }
+	Cache         struct{ rank }
+	SlabClass     struct{ rank }
+	Slab          struct{ rank }
+	Changes       struct{ rank }
+	Archive       struct{ rank }
+	Janitor       struct{ rank }
+	Handles       struct{ rank }
+)
