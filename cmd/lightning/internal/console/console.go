@@ -8,9 +8,9 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
@@ -26,9 +26,12 @@ func IsTerminal(stream any) bool {
 // progress bar needs.
 func CanRedraw(w io.Writer) bool { return IsTerminal(w) && os.Getenv("TERM") != "dumb" }
 
-// Width returns how many columns the terminal behind w has, 80 where it is
-// unknown.
+// Width returns how many columns w has: what COLUMNS says, or the terminal, or 80
+// where it is unknown.
 func Width(w io.Writer) int {
+	if width, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && width > 0 {
+		return width
+	}
 	if file, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
 			return width
@@ -136,7 +139,7 @@ func Left(text string, width int) string { return text + padding(text, width) }
 func Right(text string, width int) string { return padding(text, width) + text }
 
 func padding(text string, width int) string {
-	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(marks.ReplaceAllString(text, ""))))
+	return strings.Repeat(" ", max(0, width-columns(text)))
 }
 
 // marks are what a Style adds.
