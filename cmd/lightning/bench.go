@@ -70,6 +70,7 @@ A workload is the same thing here and in the comparison with other databases
 	cmd.Flags().StringVar(&flags.dir, "dir", "",
 		"keep the database in this directory, which must be new or empty")
 	cmd.Flags().StringSliceVarP(&flags.workloads, "workloads", "w", names(defaultRows()), "what to run, fill first")
+	cmd.Flags().Lookup("workloads").DefValue = "those above"
 	cmd.Flags().Var(&flags.memory, "memory", "memory budget")
 	cmd.Flags().Var(flags.durability, "durability", "what each commit must survive before the next one")
 	cmd.Flags().Var(flags.compression, "compression", "how to compress (the values do not get smaller)")

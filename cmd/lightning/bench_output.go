@@ -36,7 +36,7 @@ type benchTable struct {
 }
 
 func newBenchTable(out io.Writer, f *benchFlags) *benchTable {
-	t := &benchTable{out: out, style: console.StyleFor(out), flags: f, width: console.Width(out)}
+	t := &benchTable{out: out, style: console.StyleFor(out), flags: f, width: console.LineWidth(out)}
 	t.columns = console.Table{
 		{Title: "workload", Width: 12, Left: true, Bare: true}, {Title: "operations", Width: 18, Bare: true},
 		{Title: "time", Width: 8, Bare: true}, {Title: "rate", Width: 10, Bare: true},

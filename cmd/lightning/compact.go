@@ -82,7 +82,7 @@ func runCompact(
 func (r *compactResult) print(w io.Writer) error {
 	text := fmt.Sprintf("compacted in %s: %s before, %s now", console.Duration(asDuration(r.Seconds)),
 		console.Bytes(r.BeforeBytes), console.Bytes(r.AfterBytes))
-	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.Width(w)))
+	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.LineWidth(w)))
 	return err
 }
 

@@ -150,7 +150,7 @@ func (r importResult) print(w io.Writer) error {
 	if r.Skipped > 0 {
 		text += "; skipped " + console.CountOf(r.Skipped, "bad line")
 	}
-	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.Width(w)))
+	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.LineWidth(w)))
 	return err
 }
 

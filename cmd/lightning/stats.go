@@ -86,7 +86,7 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 
 // print lays the figures out for people.
 func (s *databaseStats) print(w io.Writer) error {
-	style, width := console.StyleFor(w), console.Width(w)
+	style, width := console.StyleFor(w), console.LineWidth(w)
 	var page strings.Builder
 	fact := func(name, format string, args ...any) {
 		text := style.Dim(console.Left(name, 12)) + " "

@@ -6,6 +6,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"regexp"
 	"strconv"
@@ -29,15 +30,30 @@ func CanRedraw(w io.Writer) bool { return IsTerminal(w) && os.Getenv("TERM") != 
 // Width returns how many columns w has: what COLUMNS says, or the terminal, or 80
 // where it is unknown.
 func Width(w io.Writer) int {
-	if width, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && width > 0 {
+	if width, known := width(w); known {
 		return width
 	}
-	if file, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
-			return width
-		}
-	}
 	return 80
+}
+
+// LineWidth returns how long a line of results may be: as Width says, but as long
+// as it gets where no terminal is known, for what reads it there looks for lines.
+func LineWidth(w io.Writer) int {
+	if width, known := width(w); known {
+		return width
+	}
+	return math.MaxInt
+}
+
+func width(w io.Writer) (columns int, known bool) {
+	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
+		return columns, true
+	}
+	if file, ok := w.(*os.File); ok {
+		columns, _, err := term.GetSize(int(file.Fd()))
+		return columns, err == nil && columns > 0
+	}
+	return 0, false
 }
 
 // Style marks up text for one output; on an output without colours it leaves

@@ -14,6 +14,9 @@ import (
 // Fill breaks text into lines of at most width columns. All lines but the first
 // begin with indent blanks; those at the beginning of the text stay.
 func Fill(text string, indent, width int) string {
+	if columns(text) <= width {
+		return text
+	}
 	rest := strings.TrimLeft(text, " ")
 	line := text[:len(text)-len(rest)]
 	var lines []string
@@ -86,6 +89,9 @@ func fits(lines []string, width int) bool {
 	return true
 }
 
+// leastText is the narrowest column in which text can be read.
+const leastText = 24
+
 // item is an indented line with a name and a text.
 var item = regexp.MustCompile(`^( *\S.*?  +)(\S.*)$`)
 
@@ -93,7 +99,7 @@ var item = regexp.MustCompile(`^( *\S.*?  +)(\S.*)$`)
 func wrapItems(block []string, width int) []string {
 	below := false
 	for _, line := range block {
-		if parts := item.FindStringSubmatch(line); parts != nil && columns(parts[1]) > width*3/5 {
+		if parts := item.FindStringSubmatch(line); parts != nil && width-columns(parts[1]) < leastText {
 			below = true
 		}
 	}

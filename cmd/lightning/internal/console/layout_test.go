@@ -40,20 +40,20 @@ func TestWrap(t *testing.T) {
 	if got := Wrap(page, 80); got != page {
 		t.Errorf("changed what fits:\n%s", got)
 	}
-	const at40 = `A paragraph that was laid out for wider
+	const at46 = `A paragraph that was laid out for wider
 terminals than this one is.
 
 Flags:
-  -l, --limit int    stop after this
-                     many records
+  -l, --limit int    stop after this many
+                     records
       --json         print JSON
 
 Examples:
   lightning scan my.db --from a --to b
       --reverse
 `
-	if got := Wrap(page, 40); got != at40 {
-		t.Errorf("in 40 columns:\n%s", got)
+	if got := Wrap(page, 46); got != at46 {
+		t.Errorf("in 46 columns:\n%s", got)
 	}
 	const at30 = `  -l, --limit int
       stop after this many
