@@ -98,23 +98,17 @@ func (f *keyFlags) show(key []byte) string {
 // readStore opens an existing database for reading, runs fn on the wanted
 // keyspace and closes the database again.
 func readStore(dir, keyspace string, fn func(*lightning.DB, store) error) error {
-	db, err := openDatabase(dir, lightning.Options{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	return closing(db, func() error {
-		target, err := existingKeyspace(db, keyspace)
-		if err != nil {
-			return err
-		}
-		return fn(db, target)
-	})
+	return onStore(dir, keyspace, lightning.Options{ReadOnly: true}, fn)
 }
 
 // writeStore opens an existing database for writing, runs fn on the wanted
 // keyspace, which must exist, and closes the database again.
 func writeStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error) error {
 	opts.MustExist = true
+	return onStore(dir, keyspace, opts, fn)
+}
+
+func onStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error) error {
 	db, err := openDatabase(dir, opts)
 	if err != nil {
 		return err
