@@ -3,7 +3,6 @@ module github.com/lightningdb/lightning/bench
 go 1.26.0
 
 require (
-	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/cockroachdb/pebble/v2 v2.1.7
 	github.com/dgraph-io/badger/v4 v4.9.6
 	github.com/lightningdb/lightning v0.0.0

@@ -20,7 +20,7 @@ import (
 
 	"github.com/lightningdb/lightning/bench/engine"
 	"github.com/lightningdb/lightning/bench/session"
-	"github.com/lightningdb/lightning/bench/workload"
+	"github.com/lightningdb/lightning/bench/suite"
 )
 
 func main() {
@@ -69,7 +69,7 @@ func list(w io.Writer) error {
 		fmt.Fprintf(w, "  %s\n", line)
 	}
 	fmt.Fprintln(w, "\nWorkloads:")
-	for _, g := range workload.Groups() {
+	for _, g := range suite.Groups() {
 		for _, p := range g.Phases {
 			for _, wl := range p.Workloads {
 				fmt.Fprintf(w, "  %-20s %s\n", wl.Name, wl.What)

@@ -14,7 +14,7 @@ import (
 	"github.com/lightningdb/lightning/bench/engine"
 	"github.com/lightningdb/lightning/bench/result"
 	"github.com/lightningdb/lightning/bench/session"
-	"github.com/lightningdb/lightning/bench/workload"
+	"github.com/lightningdb/lightning/bench/suite"
 )
 
 // The test binary is also the child of its sessions.
@@ -76,7 +76,7 @@ func TestList(t *testing.T) {
 	if err := run(t.Context(), []string{"-list"}, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range append(workload.Names(), engine.Names()...) {
+	for _, word := range append(suite.Names(), engine.Names()...) {
 		if !strings.Contains(out.String(), "  "+word+" ") {
 			t.Errorf("-list does not have %s", word)
 		}

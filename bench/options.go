@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/bench/engine"
-	"github.com/lightningdb/lightning/bench/workload"
+	"github.com/lightningdb/lightning/bench/suite"
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 // options is what the arguments say.
@@ -16,7 +17,7 @@ type options struct {
 	list, compare, report bool
 	files                 []string // for compare and report
 
-	config    workload.Config
+	config    suite.Config
 	repeats   int
 	engines   []string
 	workloads []string
@@ -37,19 +38,25 @@ RocksDB need build tags: go run -tags lmdb,rocksdb . -list
 `
 
 // The two sizes of a run.
-func quick() workload.Config {
-	return workload.Config{
-		Records: 50_000, ValueBytes: 100, Goroutines: 2, Durability: engine.Async, MemoryBytes: 256 << 20,
-		WarmUp: 20 * time.Millisecond, Time: 150 * time.Millisecond, LoadLimit: 1500 * time.Millisecond,
-		LargeDataBytes: 16 << 20, ColdDataBytes: 64 << 20, SustainedTime: 2 * time.Second, SustainedRate: 10_000,
+func quick() suite.Config {
+	return suite.Config{
+		Config: workload.Config{
+			Records: 50_000, ValueBytes: 100, Goroutines: 2,
+			WarmUp: 20 * time.Millisecond, Time: 150 * time.Millisecond, LoadLimit: 1500 * time.Millisecond,
+			SustainedTime: 2 * time.Second, SustainedRate: 10_000,
+		},
+		Durability: engine.Async, MemoryBytes: 256 << 20, LargeDataBytes: 16 << 20, ColdDataBytes: 64 << 20,
 	}
 }
 
-func full() workload.Config {
-	return workload.Config{
-		Records: 5_000_000, ValueBytes: 100, Goroutines: 2, Durability: engine.Async, MemoryBytes: 2 << 30,
-		WarmUp: time.Second, Time: 3 * time.Second, LoadLimit: 90 * time.Second,
-		LargeDataBytes: 512 << 20, ColdDataBytes: 2560 << 20, SustainedTime: 10 * time.Minute, SustainedRate: 20_000,
+func full() suite.Config {
+	return suite.Config{
+		Config: workload.Config{
+			Records: 5_000_000, ValueBytes: 100, Goroutines: 2,
+			WarmUp: time.Second, Time: 3 * time.Second, LoadLimit: 90 * time.Second,
+			SustainedTime: 10 * time.Minute, SustainedRate: 20_000,
+		},
+		Durability: engine.Async, MemoryBytes: 2 << 30, LargeDataBytes: 512 << 20, ColdDataBytes: 2560 << 20,
 	}
 }
 
@@ -163,9 +170,9 @@ func (o *options) complete() error {
 		}
 	}
 	if len(o.workloads) == 0 {
-		o.workloads = workload.Names()
+		o.workloads = suite.Names()
 	}
-	if err := workload.Check(o.workloads); err != nil {
+	if err := suite.Check(o.workloads); err != nil {
 		return err
 	}
 	if o.repeats < 1 {

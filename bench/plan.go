@@ -16,7 +16,8 @@ import (
 	"github.com/lightningdb/lightning/bench/measure"
 	"github.com/lightningdb/lightning/bench/result"
 	"github.com/lightningdb/lightning/bench/session"
-	"github.com/lightningdb/lightning/bench/workload"
+	"github.com/lightningdb/lightning/bench/suite"
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 // measureAll measures everything that is wanted, engines in turns, and writes
@@ -111,7 +112,7 @@ func command(args []string) string {
 // runSessions goes through repeats, groups and engines, in this order, so that
 // the engines take turns in everything; each repeat begins with another one.
 func runSessions(ctx context.Context, o *options, dir string, run *result.Run, p *progress) error {
-	groups := slices.DeleteFunc(workload.Groups(), func(g workload.Group) bool { return !g.Wanted(o.workloads) })
+	groups := slices.DeleteFunc(suite.Groups(), func(g suite.Group) bool { return !g.Wanted(o.workloads) })
 	p.total = o.repeats * len(groups) * len(o.engines)
 	for repeat := 1; repeat <= o.repeats; repeat++ {
 		for _, g := range groups {

@@ -83,13 +83,18 @@ func (d *Decoder) Bool() (bool, error) {
 	return e.tag == tagTrue, nil
 }
 
-// Int64 reads an integer. It fails on those above math.MaxInt64.
-func (d *Decoder) Int64() (int64, error) {
+// integer looks at an integer, which ends at after. The caller passes it.
+func (d *Decoder) integer() (v integer, after int, err error) {
 	e, err := d.next(tagIntMin, tagIntMax)
 	if err != nil {
-		return 0, err
+		return integer{}, 0, err
 	}
-	v, after, err := d.key.integer(e)
+	return d.key.integer(e)
+}
+
+// Int64 reads an integer. It fails on those above math.MaxInt64.
+func (d *Decoder) Int64() (int64, error) {
+	v, after, err := d.integer()
 	if err != nil {
 		return 0, err
 	}
@@ -102,11 +107,7 @@ func (d *Decoder) Int64() (int64, error) {
 
 // Uint64 reads an integer. It fails on negative ones.
 func (d *Decoder) Uint64() (uint64, error) {
-	e, err := d.next(tagIntMin, tagIntMax)
-	if err != nil {
-		return 0, err
-	}
-	v, after, err := d.key.integer(e)
+	v, after, err := d.integer()
 	if err != nil {
 		return 0, err
 	}

@@ -31,7 +31,7 @@ func TestExplain(t *testing.T) {
 	err := db.View(func(tx *lightning.Tx) error {
 		q := people.Query(tx)
 		nobody := func(person) bool { return false }
-		for _, q := range []Query[person]{
+		return explain(&text, []Query[person]{
 			q,
 			q.Where(id.Eq(7)),
 			q.Where(id.Between(100, 199)).OrderBy(age),
@@ -46,14 +46,7 @@ func TestExplain(t *testing.T) {
 			q.Where(tag.Exists()),
 			q.Where(age.Gt(5), age.Lt(3)),
 			q.Where(age.Le(98)),
-		} {
-			plan, err := q.Explain()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(&text, plan)
-		}
-		return nil
+		})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +58,7 @@ func TestExplain(t *testing.T) {
 	people = openPeople(t, db, allIndexes()...) // what was stored is what is used
 	err = db.View(func(tx *lightning.Tx) error {
 		q := people.Query(tx)
-		for _, q := range []Query[person]{
+		return explain(&text, []Query[person]{
 			q.Where(id.Between(100, 199)).OrderBy(age),
 			q.Where(city.Eq("c3"), age.Ge(90)),
 			q.Where(HasPrefix(city, "c1")),
@@ -75,14 +68,7 @@ func TestExplain(t *testing.T) {
 			q.Where(tag.Exists()),
 			q.Where(age.Le(98)),
 			q.Where(age.Gt(98), city.Gt("c15")),
-		} {
-			plan, err := q.Explain()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(&text, plan)
-		}
-		return nil
+		})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -210,4 +196,16 @@ func TestEstimates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// explain writes the plans of queries.
+func explain(text *strings.Builder, queries []Query[person]) error {
+	for _, q := range queries {
+		plan, err := q.Explain()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(text, plan)
+	}
+	return nil
 }

@@ -226,13 +226,9 @@ func (c *core[R]) encode(rec R) (*stored[R], error) {
 // returns, with ErrKeyChanged if fn has changed the primary key, and as Put
 // does.
 func (t *Table[R, K]) Update(tx *lightning.Tx, key K, fn func(rec *R) error) error {
-	v, err := t.writable(tx)
+	v, primary, err := t.place(tx, key)
 	if err != nil {
 		return err
-	}
-	primary, err := t.key.encode(nil, key)
-	if err != nil {
-		return t.keyError(err)
 	}
 	// It is read twice: what fn changes may share memory with what it was given.
 	old, err := t.get(tx.In(t.rows), primary)
@@ -257,16 +253,23 @@ func (t *Table[R, K]) Update(tx *lightning.Tx, key K, fn func(rec *R) error) err
 	return t.change(tx, v, primary, &old, n)
 }
 
+// place is where a row with a primary key is written.
+func (t *Table[R, K]) place(tx *lightning.Tx, key K) (v *view, primary []byte, err error) {
+	if v, err = t.writable(tx); err != nil {
+		return nil, nil, err
+	}
+	if primary, err = t.key.encode(nil, key); err != nil {
+		return nil, nil, t.keyError(err)
+	}
+	return v, primary, nil
+}
+
 // Delete removes the row with a primary key. Deleting a row that does not exist
 // is no error.
 func (t *Table[R, K]) Delete(tx *lightning.Tx, key K) error {
-	v, err := t.writable(tx)
+	v, primary, err := t.place(tx, key)
 	if err != nil {
 		return err
-	}
-	primary, err := t.key.encode(nil, key)
-	if err != nil {
-		return t.keyError(err)
 	}
 	old, err := t.get(tx.In(t.rows), primary)
 	if errors.Is(err, lightning.ErrNotFound) {

@@ -17,11 +17,12 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 // Durability says what a write waits for before it returns. It is the same for
@@ -49,37 +50,23 @@ type Config struct {
 
 // DB is an open database.
 type DB interface {
-	// Session returns a handle for one goroutine. It is closed before the DB.
-	Session() (Session, error)
-	// Settle writes out what is buffered and compacts everything, where the
-	// engine has such a thing; otherwise it returns at once.
-	Settle(ctx context.Context) error
+	workload.Store
 	// Close ends the use of the database in the clean way.
 	Close() error
 }
 
-// Record is a key with its value.
-type Record struct{ Key, Value []byte }
-
-// Session is one goroutine's handle. Slices that are passed in may be changed
-// by the caller afterwards; slices passed to a function are valid until it
-// returns.
-type Session interface {
-	// Put stores one record in a commit of its own.
-	Put(key, value []byte) error
-	// PutBatch stores records in one commit.
-	PutBatch(records []Record) error
-	// Delete removes one key in a commit of its own.
-	Delete(key []byte) error
-	// AppendGet appends the newest value of key to dst and says whether it is
-	// there.
-	AppendGet(dst, key []byte) (value []byte, found bool, err error)
-	// Scan passes at most limit records from key lo on, in order, as they are
-	// when it is called. An error of fn ends it and is returned. fn does not use
-	// the session.
-	Scan(lo []byte, limit int, fn func(key, value []byte) error) error
-	Close() error
-}
+// What an engine has to do is said where it is needed: the same work is also done
+// by 'lightning bench'.
+type (
+	// Record is a key with its value.
+	Record = workload.Record
+	// Session is one goroutine's handle.
+	Session = workload.Session
+	// Transactor is a Session whose engine has transactions that read and write.
+	Transactor = workload.Transactor
+	// Tx is a transaction, for the time of the function it is passed to.
+	Tx = workload.Tx
+)
 
 // Engine is a database that can be measured.
 type Engine struct {

@@ -125,11 +125,11 @@ func checkRecords(t *testing.T, o *opened) {
 	o.must(o.Put([]byte("a"), []byte("2, which is longer")))
 	o.wantGet("a", []byte("2, which is longer"))
 	o.must(o.PutBatch([]Record{
-		{[]byte("c"), []byte("3")}, {[]byte("b"), []byte("4")}, {[]byte("a"), []byte("5")},
+		{Key: []byte("c"), Value: []byte("3")}, {Key: []byte("b"), Value: []byte("4")}, {Key: []byte("a"), Value: []byte("5")},
 	}))
 	o.wantScan("a", 9, "a=5", "b=4", "c=3")
 	o.must(o.Put([]byte("c"), []byte("7")))
-	o.must(o.PutBatch([]Record{{[]byte("d"), []byte("6")}}))
+	o.must(o.PutBatch([]Record{{Key: []byte("d"), Value: []byte("6")}}))
 	o.wantScan("a", 9, "a=5", "b=4", "c=7", "d=6") // and not the batch before once more
 	o.must(o.Delete([]byte("b")))
 	o.must(o.Delete([]byte("never there")))
@@ -154,7 +154,7 @@ func checkScan(t *testing.T, o *opened) {
 	var records []Record
 	for i := range n {
 		key := fmt.Appendf(nil, "%04d", (i*337)%n)
-		records = append(records, Record{key, append([]byte("v"), key...)})
+		records = append(records, Record{Key: key, Value: append([]byte("v"), key...)})
 	}
 	o.must(o.PutBatch(records))
 	var all []string
@@ -197,7 +197,7 @@ func checkReuse(_ *testing.T, o *opened) {
 
 	copy(key, "k2")
 	copy(value, "v2")
-	batch := []Record{{key, value}, {[]byte("k3"), []byte("v3")}}
+	batch := []Record{{Key: key, Value: value}, {Key: []byte("k3"), Value: []byte("v3")}}
 	o.must(o.PutBatch(batch))
 	copy(key, "xx")
 	copy(value, "xx")
@@ -226,8 +226,8 @@ func checkSizes(t *testing.T, o *opened) {
 	}
 	var batch []Record // with two just below 1 MiB, too much for one transaction of Badger
 	for key, value := range values {
-		batch = append(batch, Record{[]byte("batch " + key), value},
-			Record{[]byte("again " + key), value})
+		batch = append(batch, Record{Key: []byte("batch " + key), Value: value},
+			Record{Key: []byte("again " + key), Value: value})
 	}
 	o.must(o.PutBatch(batch))
 	check := func() {
@@ -292,7 +292,7 @@ func writeRounds(s Session, g, rounds int) error {
 		err := errors.Join(
 			s.Put([]byte(key), []byte(key)),
 			s.PutBatch([]Record{
-				{[]byte(key + "-batch"), []byte(key)}, {[]byte(key + "-gone"), []byte(key)},
+				{Key: []byte(key + "-batch"), Value: []byte(key)}, {Key: []byte(key + "-gone"), Value: []byte(key)},
 			}),
 			s.Delete([]byte(key+"-gone")),
 		)
@@ -333,7 +333,7 @@ func readRounds(s Session, g, rounds int) error {
 
 func checkReopen(t *testing.T, o *opened) {
 	o.must(o.Put([]byte("a"), []byte("1")))
-	o.must(o.PutBatch([]Record{{[]byte("b"), []byte("2")}, {[]byte("c"), []byte("3")}}))
+	o.must(o.PutBatch([]Record{{Key: []byte("b"), Value: []byte("2")}, {Key: []byte("c"), Value: []byte("3")}}))
 	o.must(o.Delete([]byte("a")))
 	o.close()
 	o.open()

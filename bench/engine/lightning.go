@@ -1,10 +1,10 @@
 package engine
 
 import (
-	"context"
-	"errors"
+	"io"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 func init() {
@@ -19,7 +19,11 @@ func init() {
 	})
 }
 
-type lightningDB struct{ *lightning.DB }
+// lightningDB is worked on as 'lightning bench' does.
+type lightningDB struct {
+	workload.Store
+	io.Closer
+}
 
 func openLightning(c Config) (DB, error) {
 	opts := lightning.Options{
@@ -35,48 +39,5 @@ func openLightning(c Config) (DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lightningDB{db}, nil
+	return lightningDB{workload.On(db), db}, nil
 }
-
-func (db lightningDB) Session() (Session, error) {
-	return &lightningSession{db: db.DB, batch: db.NewBatch()}, nil
-}
-
-func (db lightningDB) Settle(ctx context.Context) error { return db.Compact(ctx, nil, nil) }
-
-type lightningSession struct {
-	db    *lightning.DB
-	batch *lightning.Batch
-}
-
-func (s *lightningSession) Put(key, value []byte) error { return s.db.Put(key, value) }
-
-func (s *lightningSession) PutBatch(records []Record) error {
-	s.batch.Reset()
-	for _, r := range records {
-		if err := s.batch.Put(r.Key, r.Value); err != nil {
-			return err
-		}
-	}
-	return s.batch.Commit()
-}
-
-func (s *lightningSession) Delete(key []byte) error { return s.db.Delete(key) }
-
-func (s *lightningSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
-	value, err := s.db.AppendGet(dst, key)
-	if errors.Is(err, lightning.ErrNotFound) {
-		return dst, false, nil
-	}
-	return value, err == nil, err
-}
-
-func (s *lightningSession) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
-	it, err := s.db.Iterator(lightning.IterOptions{})
-	if err != nil {
-		return err
-	}
-	return scanRows(it, lo, limit, fn)
-}
-
-func (s *lightningSession) Close() error { return nil }

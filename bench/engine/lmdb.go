@@ -273,7 +273,7 @@ func (db *lmdbDB) Session() (Session, error) {
 }
 
 func (s *lmdbSession) Put(key, value []byte) error {
-	return s.PutBatch([]Record{{key, value}})
+	return s.PutBatch([]Record{{Key: key, Value: value}})
 }
 
 func (s *lmdbSession) PutBatch(records []Record) error {

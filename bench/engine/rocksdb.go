@@ -284,7 +284,7 @@ func (r *rocksDB) Session() (Session, error) {
 }
 
 func (s *rocksSession) Put(key, value []byte) error {
-	return s.PutBatch([]Record{{key, value}})
+	return s.PutBatch([]Record{{Key: key, Value: value}})
 }
 
 func (s *rocksSession) PutBatch(records []Record) error {

@@ -6,64 +6,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"go.etcd.io/bbolt"
-
-	"github.com/lightningdb/lightning"
 )
-
-// Transactor is a Session whose engine has transactions that read and write.
-// They are serializable, and begun again by the adapter when they conflict.
-type Transactor interface {
-	// Update runs fn in a transaction that writes; fn may run several times.
-	Update(fn func(Tx) error) error
-	// View runs fn in a transaction that only reads.
-	View(fn func(Tx) error) error
-}
-
-// Tx is a transaction, for the time of the function it is passed to.
-type Tx interface {
-	AppendGet(dst, key []byte) (value []byte, found bool, err error)
-	// Put copies what it is given.
-	Put(key, value []byte) error
-	// Scan is Session.Scan in the transaction.
-	Scan(lo []byte, limit int, fn func(key, value []byte) error) error
-}
-
-func (s *lightningSession) Update(fn func(Tx) error) error {
-	return s.db.Update(func(tx *lightning.Tx) error { return fn(lightningTx{tx}) })
-}
-
-func (s *lightningSession) View(fn func(Tx) error) error {
-	return s.db.View(func(tx *lightning.Tx) error { return fn(lightningTx{tx}) })
-}
-
-type lightningTx struct{ *lightning.Tx }
-
-func (tx lightningTx) AppendGet(dst, key []byte) ([]byte, bool, error) {
-	value, err := tx.Tx.AppendGet(dst, key)
-	if errors.Is(err, lightning.ErrNotFound) {
-		return dst, false, nil
-	}
-	return value, err == nil, err
-}
-
-func (tx lightningTx) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
-	it, err := tx.Iterator(lightning.IterOptions{})
-	if err != nil {
-		return err
-	}
-	return scanRows(it, lo, limit, fn)
-}
-
-// scanRows passes rows on and closes the iterator.
-func scanRows(it *lightning.Iterator, lo []byte, limit int, fn func(key, value []byte) error) error {
-	for ok := it.SeekGE(lo); ok && limit > 0; ok = it.Next() {
-		if err := fn(it.Key(), it.Value()); err != nil {
-			return errors.Join(err, it.Close())
-		}
-		limit--
-	}
-	return it.Close()
-}
 
 // Update does what Badger's documentation says of a conflict: again.
 func (s badgerSession) Update(fn func(Tx) error) error {

@@ -1,4 +1,4 @@
-// Package measure reads what a process uses and how long its operations take.
+// Package measure reads what a process uses.
 //
 // Everything is of this very process: each engine runs in a process of its own,
 // so that one does not pay for another's memory or garbage. What a machine does

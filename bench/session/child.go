@@ -14,7 +14,7 @@ import (
 	"github.com/lightningdb/lightning/bench/engine"
 	"github.com/lightningdb/lightning/bench/measure"
 	"github.com/lightningdb/lightning/bench/result"
-	"github.com/lightningdb/lightning/bench/workload"
+	"github.com/lightningdb/lightning/bench/suite"
 )
 
 // Child does the work of a child and ends the process, if this is one. It is
@@ -70,13 +70,13 @@ func obey(in io.Reader, out *writer) (err error) {
 	if err != nil {
 		return err
 	}
-	group, err := workload.FindGroup(o.Group)
+	group, err := suite.FindGroup(o.Group)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r := workload.New(e, o.Dir, o.Config, out.progress)
+	r := suite.New(e, o.Dir, o.Config, out.progress)
 	err = r.RunPhase(ctx, &group, o.Phase, o.Workloads, func(row result.Row) error {
 		return out.send(event{Row: &row})
 	})

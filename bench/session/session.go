@@ -21,7 +21,7 @@ import (
 
 	"github.com/lightningdb/lightning/bench/measure"
 	"github.com/lightningdb/lightning/bench/result"
-	"github.com/lightningdb/lightning/bench/workload"
+	"github.com/lightningdb/lightning/bench/suite"
 )
 
 // childVariable tells a process that it is a child.
@@ -33,8 +33,8 @@ type order struct {
 	Group       string
 	Phase       int
 	Workloads   []string
-	Config      workload.Config // already that of the group
-	LimitDir    string          // a memory control group to join, or ""
+	Config      suite.Config // already that of the group
+	LimitDir    string       // a memory control group to join, or ""
 }
 
 // event is a line of a child's answer; one field is set.
@@ -48,10 +48,10 @@ type event struct {
 // Session is a group of workloads on one engine.
 type Session struct {
 	Engine    string
-	Group     workload.Group
+	Group     suite.Group
 	Workloads []string
-	Config    workload.Config // of the run
-	Dir       string          // must not exist; it is removed in the end
+	Config    suite.Config // of the run
+	Dir       string       // must not exist; it is removed in the end
 	Progress  func(string)
 	Row       func(result.Row) error
 }

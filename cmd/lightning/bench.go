@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,16 +14,19 @@ import (
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
-	"github.com/lightningdb/lightning/cmd/lightning/internal/workload"
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 // benchFlags say what bench measures and where.
 type benchFlags struct {
 	config      workload.Config
+	batch       int // puts to a commit of fill
 	workloads   []string
+	dir         string
 	memory      byteSize
 	durability  *choice[lightning.Durability]
 	compression *choice[lightning.Compression]
+	format      *choice[outputFormat]
 }
 
 func newBenchCommand() *cobra.Command {
@@ -39,14 +40,21 @@ func newBenchCommand() *cobra.Command {
 checks every answer, and prints rates and latencies. It works in a temporary
 directory and removes it, unless --dir says where to keep it.
 
-Rates count all operations. Latencies are of a sample, so that reading the clock
-does not weigh on the rates; the table says of what sample.
+Rates count all operations. Where reading the clock would weigh on them,
+latencies are of a sample; the table says of what sample. Before the first reads
+everything is read once, for at most ten seconds, and before each workload it
+runs for --warm-up; that is not measured.
 
-Workloads:
-` + describeWorkloads(),
+Workloads that are run if --workloads does not say:
+` + describeRows(defaultRows()) + `
+More workloads:
+` + describeRows(otherRows()) + `
+A workload is the same thing here and in the comparison with other databases
+(bench/ in the source), and touches the same keys.`,
 		Example: `  lightning bench
   lightning bench --records 5000000 --memory 2GiB
-  lightning bench --workloads fill,settle,get-hot --durability sync --goroutines 16`,
+  lightning bench --workloads fill,settle,get-hot --durability sync -g 16
+  lightning bench --workloads fill,settle,ycsb-a,ycsb-b --json`,
 		Args: arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.run(cmd.Context(), cmd.OutOrStdout())
@@ -55,35 +63,37 @@ Workloads:
 	cmd.Flags().Int64VarP(&flags.config.Records, "records", "n", 1_000_000, "how many records")
 	cmd.Flags().IntVarP(&flags.config.Goroutines, "goroutines", "g", 2, "how many goroutines")
 	cmd.Flags().IntVar(&flags.config.ValueBytes, "value-bytes", 100, "size of a value; a key has 16 bytes")
-	cmd.Flags().IntVar(&flags.config.BatchRecords, "batch", 1, "puts to a commit")
-	cmd.Flags().DurationVar(&flags.config.ReadTime, "time", 3*time.Second,
-		"how long each workload of random reads runs")
-	cmd.Flags().StringVar(&flags.config.Dir, "dir", "",
+	cmd.Flags().IntVar(&flags.batch, "batch", 1, "puts to a commit of fill")
+	cmd.Flags().DurationVar(&flags.config.Time, "time", 3*time.Second,
+		"how long each workload runs that has no end of its own")
+	cmd.Flags().DurationVar(&flags.config.WarmUp, "warm-up", 100*time.Millisecond, "how long it runs before")
+	cmd.Flags().StringVar(&flags.dir, "dir", "",
 		"keep the database in this directory, which must be new or empty")
-	cmd.Flags().StringSliceVarP(&flags.workloads, "workloads", "w", workload.Names(), "what to run, fill first")
+	cmd.Flags().StringSliceVarP(&flags.workloads, "workloads", "w", names(defaultRows()), "what to run, fill first")
+	cmd.Flags().Lookup("workloads").DefValue = "those above"
 	cmd.Flags().Var(&flags.memory, "memory", "memory budget")
 	cmd.Flags().Var(flags.durability, "durability", "what each commit must survive before the next one")
 	cmd.Flags().Var(flags.compression, "compression", "how to compress (the values do not get smaller)")
+	flags.format = addFormat(cmd, formatTable, formatJSON)
 	return cmd
 }
 
-func describeWorkloads() string {
+// describeRows lists workloads for the help.
+func describeRows(rows []benchRow) string {
 	var text strings.Builder
-	for _, name := range workload.Names() {
-		fmt.Fprintf(&text, "  %s %s\n", console.Left(name, 12), workload.Describe(name))
+	for _, row := range rows {
+		fmt.Fprintf(&text, "  %s  %s\n", console.Left(row.name, 18), row.what)
 	}
-	return strings.TrimSuffix(text.String(), "\n")
+	return text.String()
 }
 
-func (f *benchFlags) run(ctx context.Context, out io.Writer) error {
-	f.config.MemoryBudget = int64(f.memory)
-	f.config.Durability = f.durability.value
-	f.config.Compression = f.compression.value
-	if err := f.validate(); err != nil {
+func (f *benchFlags) run(ctx context.Context, out io.Writer) (err error) {
+	rows, err := f.chosen()
+	if err != nil {
 		return err
 	}
-	if f.config.Dir != "" {
-		if err := claimEmptyDir(f.config.Dir); err != nil {
+	if f.dir != "" {
+		if err := claimEmptyDir(f.dir); err != nil {
 			return err
 		}
 	} else {
@@ -92,15 +102,19 @@ func (f *benchFlags) run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 		defer os.RemoveAll(temporary)
-		f.config.Dir = temporary
+		f.dir = temporary
 	}
-	runner, err := workload.Open(f.config)
-	if err != nil {
+	b := &benchRun{flags: f}
+	b.work.Config = f.config
+	if err := b.open(); err != nil {
 		return err
 	}
-	table := &benchTable{out: out, style: console.StyleFor(out), config: &f.config}
-	err = f.measure(ctx, runner, table)
-	if closeErr := runner.Close(); err == nil {
+	var shown benchOutput = newBenchTable(out, f)
+	if f.format.value == formatJSON {
+		shown = benchJSON{out, f}
+	}
+	err = measure(ctx, b, rows, shown)
+	if closeErr := b.close(); err == nil {
 		err = closeErr
 	}
 	if errors.Is(err, context.Canceled) {
@@ -109,166 +123,62 @@ func (f *benchFlags) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return table.footer()
+	return shown.end()
 }
 
-func (f *benchFlags) validate() error {
-	if err := f.config.Validate(); err != nil {
-		return usageError{err.Error()}
+// chosen returns the workloads to run, and reports what makes no sense.
+func (f *benchFlags) chosen() (rows []benchRow, err error) {
+	for _, check := range []struct {
+		bad  bool
+		rule string
+	}{
+		{f.config.Records < 1, "there must be at least 1 record"},
+		{f.config.ValueBytes < 0, "the value size must not be negative"},
+		{f.config.ValueBytes > lightning.MaxValueBytes,
+			fmt.Sprintf("the value size must be at most %d bytes", lightning.MaxValueBytes)},
+		{f.config.Goroutines < 1, "there must be at least 1 goroutine"},
+		{f.batch < 1, "a batch must have at least 1 record"},
+		{f.config.Time <= 0, "the time must be positive"},
+		{f.config.WarmUp < 0, "the warm-up must not be negative"},
+		{len(f.workloads) == 0, "--workloads is empty"},
+	} {
+		if check.bad {
+			return nil, usageError{check.rule}
+		}
 	}
+	all := append(defaultRows(), otherRows()...)
 	for i, name := range f.workloads {
-		if workload.Describe(name) == "" {
-			return usagef("no workload %q: there are %s", name, strings.Join(workload.Names(), ", "))
+		at := slices.IndexFunc(all, func(row benchRow) bool { return row.name == name })
+		switch {
+		case at < 0:
+			return nil, usagef("no workload %q: there are %s", name, strings.Join(names(all), ", "))
+		case (i == 0) != (name == "fill"):
+			return nil, usagef("--workloads must begin with fill, and have it once")
+		case name == "delete-half" && i < len(f.workloads)-1:
+			return nil, usagef("delete-half can only be the last of --workloads: it leaves records out")
+		case strings.HasPrefix(name, "tx-") && f.config.ValueBytes < workload.VersionedBytes:
+			return nil, usagef("%s needs values of at least %d bytes", name, workload.VersionedBytes)
+		case strings.HasPrefix(name, "tx-") && f.config.Records < 16:
+			return nil, usagef("%s needs at least 16 records", name)
 		}
-		if first := i == 0; first != (name == "fill") {
-			return usagef("--workloads must begin with fill, and have it once")
-		}
+		rows = append(rows, all[at])
 	}
-	if len(f.workloads) == 0 {
-		return usagef("--workloads is empty")
+	return rows, nil
+}
+
+func measure(ctx context.Context, b *benchRun, rows []benchRow, shown benchOutput) error {
+	if err := shown.begin(); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		shown.running(row.name)
+		outcome, err := row.run(b, ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", row.name, err)
+		}
+		if err := shown.row(row.name, &outcome); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-func (f *benchFlags) measure(ctx context.Context, runner *workload.Runner, table *benchTable) error {
-	if err := table.header(f); err != nil {
-		return err
-	}
-	for _, name := range f.workloads {
-		table.begin(name)
-		result, err := runner.Run(ctx, name)
-		table.end()
-		if err != nil {
-			return err
-		}
-		if err := table.row(result); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// benchTable prints results as they come.
-type benchTable struct {
-	out     io.Writer
-	style   console.Style
-	config  *workload.Config
-	sampled []string      // what latencies are of, each once
-	filling time.Duration // fill and settle together
-	settled bool
-}
-
-func (t *benchTable) header(f *benchFlags) error {
-	puts := "single puts"
-	if t.config.BatchRecords > 1 {
-		puts = fmt.Sprintf("batches of %d", t.config.BatchRecords)
-	}
-	compression := t.config.Compression
-	if compression == lightning.DefaultCompression {
-		compression = lightning.Fast // that is what the default means
-	}
-	_, err := fmt.Fprintf(t.out,
-		"%s of %d B + %d B (%s), %s\n%s, %s, compression %s, memory budget %s\n\n%s\n",
-		console.CountOf(t.config.Records, "record"), workload.KeyBytes, t.config.ValueBytes,
-		console.Bytes(t.config.RawBytes()), console.CountOf(int64(t.config.Goroutines), "goroutine"),
-		puts, f.durability, compression, console.Bytes(t.config.MemoryBudget),
-		t.style.Bold(benchLine("workload", "operations", "time", "rate", "p50", "p99", "p99.9", "max")))
-	return err
-}
-
-// benchLine lays out a line of the table, 80 columns wide.
-func benchLine(name, operations, elapsed, rate string, latencies ...string) string {
-	line := console.Left(name, 12) + console.Right(" "+operations, 18) +
-		console.Right(" "+elapsed, 8) + console.Right(" "+rate, 10)
-	for _, latency := range latencies {
-		line += console.Right(" "+latency, 8)
-	}
-	return line
-}
-
-// begin shows on a terminal what is running now.
-func (t *benchTable) begin(name string) {
-	if console.CanRedraw(t.out) {
-		fmt.Fprint(t.out, t.style.Dim(name+" …"))
-	}
-}
-
-// end removes what begin showed.
-func (t *benchTable) end() {
-	if console.CanRedraw(t.out) {
-		fmt.Fprint(t.out, "\r\x1b[K")
-	}
-}
-
-func (t *benchTable) row(result workload.Result) error {
-	switch result.Name {
-	case "fill":
-		t.filling += result.Elapsed
-	case "settle":
-		t.filling += result.Elapsed
-		t.settled = true
-	}
-	if result.Latency == nil {
-		rate := ""
-		if !result.Single {
-			rate = console.Rate(result.Operations, result.Elapsed)
-		}
-		_, err := fmt.Fprintln(t.out, strings.TrimRight(benchLine(result.Name,
-			operationsText(result), console.Duration(result.Elapsed), rate), " "))
-		return err
-	}
-	if !slices.Contains(t.sampled, result.Sampled) {
-		t.sampled = append(t.sampled, result.Sampled)
-	}
-	quantile := func(percent float64) string {
-		return console.Duration(time.Duration(result.Latency.ValueAtQuantile(percent)))
-	}
-	_, err := fmt.Fprintln(t.out, benchLine(result.Name, operationsText(result),
-		console.Duration(result.Elapsed), console.Rate(result.Operations, result.Elapsed),
-		quantile(50), quantile(99), quantile(99.9),
-		console.Duration(time.Duration(result.Latency.Max()))))
-	return err
-}
-
-func operationsText(result workload.Result) string {
-	if result.Single {
-		return result.Unit
-	}
-	return console.CountOf(result.Operations, strings.TrimSuffix(result.Unit, "s"))
-}
-
-// footer prints what concerns the whole run; the database is closed by then.
-func (t *benchTable) footer() error {
-	lines := []string{"", "latencies: " + strings.Join(t.sampled, ", ")}
-	if t.settled {
-		lines = append(lines, "fill including settle: "+console.Rate(t.config.Records, t.filling))
-	}
-	if peak, ok := workload.PeakResidentBytes(); ok {
-		lines = append(lines, fmt.Sprintf("peak resident memory: %s, with a budget of %s",
-			console.Bytes(peak), console.Bytes(t.config.MemoryBudget)))
-	}
-	size, err := dirBytes(t.config.Dir)
-	if err != nil {
-		return err
-	}
-	lines = append(lines, fmt.Sprintf("on disk: %s for %s of keys and values",
-		console.Bytes(size), console.Bytes(t.config.RawBytes())))
-	_, err = fmt.Fprintln(t.out, strings.Join(lines, "\n"))
-	return err
-}
-
-// dirBytes adds up the sizes of the files in dir.
-func dirBytes(dir string) (total int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		total += info.Size()
-		return nil
-	})
-	return total, err
 }

@@ -13,12 +13,15 @@ import (
 func newChangesCommand() *cobra.Command {
 	var from uint64
 	var limit int64
+	var format *choice[outputFormat]
 	cmd := &cobra.Command{
 		Use:   "changes DIR",
 		Short: "Print what was written, in the order of the commits",
 		Long: `Changes prints the commits that are still in the log or in the history of a
-database (see Options.History of the library), in order, one JSON object a line:
-the sequence numbers of the commit and its changes, each with its kind, which is
+database, in order, and ends: all of those, up to the last one that is durable.
+Of what this program writes it keeps the last 64 MiB for that; what other programs
+keep is theirs to say (Options.History of the library). Each is a JSON object on a
+line: the sequence numbers of the commit and its changes, each with its kind, which is
 put, delete, delete-range or drop-keyspace, its keyspace, where that is not the
 default one, and key, end and value. What is not UTF-8 goes into "key_hex" and so
 on. Where the wanted commits are not there any more, it says where to go on.
@@ -32,10 +35,13 @@ It opens the database read-only, which the program that uses it must have closed
 				return usagef("--limit must not be negative")
 			}
 			return readStore(args[0], "", func(db *lightning.DB, _ store) error {
-				out := newPrinter(cmd.OutOrStdout(), formatJSON)
-				err := printChanges(cmd.Context(), db, from, limit, out)
+				out := newPrinter(cmd.OutOrStdout(), format.value)
+				count, err := printChanges(cmd.Context(), db, from, limit, out)
 				if flushErr := out.flush(); err == nil {
 					err = flushErr
+				}
+				if newest := db.Metrics().VisibleSeq; err == nil && count == 0 && from == 0 && newest > 0 {
+					fmt.Fprintf(cmd.ErrOrStderr(), "no commits are kept: the newest was %d, without Options.History\n", newest)
 				}
 				return err
 			})
@@ -44,28 +50,30 @@ It opens the database read-only, which the program that uses it must have closed
 	cmd.Flags().Uint64Var(&from, "from", 0,
 		"begin with the commit of this sequence number; 0 is the oldest")
 	cmd.Flags().Int64VarP(&limit, "limit", "n", 0, "stop after this many commits; 0 is no limit")
+	format = addFormat(cmd, formatJSON)
 	return cmd
 }
 
-// printChanges prints the commits from a sequence number on.
+// printChanges prints the commits from a sequence number on, and returns how
+// many there were.
 func printChanges(
 	ctx context.Context, db *lightning.DB, from uint64, limit int64, out *printer,
-) error {
+) (count int64, err error) {
 	for batch, err := range db.Changes(ctx, from) {
 		switch {
 		case ctx.Err() != nil:
-			return errInterrupted
+			return count, errInterrupted
 		case err != nil:
-			return err
+			return count, err
 		}
 		if err := out.commit(batch); err != nil {
-			return err
+			return count, err
 		}
-		if limit--; limit == 0 {
+		if count++; count == limit {
 			break
 		}
 	}
-	return nil
+	return count, nil
 }
 
 // commit prints a batch of changes on a line.

@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -60,4 +64,35 @@ func TestProgramKeepsHistory(t *testing.T) {
 	if got := lightningOK("changes", dir, "--from", "8"); got != "" {
 		t.Errorf("behind the last: %s", got)
 	}
+}
+
+// History that is larger than what the program keeps is somebody's who wants it;
+// of what the program itself has kept, the oldest goes.
+func TestHistoryToKeep(t *testing.T) {
+	dir := t.TempDir()
+	write := func(number int, size int64) {
+		t.Helper()
+		name := filepath.Join(dir, fmt.Sprintf("%06d.history", number))
+		if err := errors.Join(os.WriteFile(name, nil, 0o644), os.Truncate(name, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want int64) {
+		t.Helper()
+		if got := historyToKeep(dir); got != want {
+			t.Errorf("%d bytes, not %d", got, want)
+		}
+	}
+	expect(keptHistory)
+	for i := range keptHistoryFiles {
+		write(i, 100)
+	}
+	expect(keptHistory)
+	write(keptHistoryFiles, 70)
+	write(keptHistoryFiles+1, 30)
+	expect(100 * (keptHistoryFiles - 1))
+	write(keptHistoryFiles+2, keptHistory)
+	expect(math.MaxInt64)
+	dir = filepath.Join(dir, "missing")
+	expect(keptHistory)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ func newCompactCommand() *cobra.Command {
 	var from, to string
 	var keys keyFlags
 	memory := byteSize(256 << 20)
+	var format *choice[outputFormat]
 	cmd := &cobra.Command{
 		Use:   "compact DIR",
 		Short: "Rewrite the files of a database so that they hold only what is live",
@@ -30,35 +32,58 @@ and --to for a range of it, or of the default one.`,
 			if err != nil {
 				return err
 			}
-			return runCompact(cmd, args[0], keys.keyspace, lightning.Options{MemoryBudget: int64(memory)}, lo, hi)
+			opts := lightning.Options{MemoryBudget: int64(memory)}
+			result, err := runCompact(cmd.Context(), args[0], keys.keyspace, opts, lo, hi)
+			switch {
+			case err != nil:
+				return err
+			case format.value == formatJSON:
+				return printJSON(cmd.OutOrStdout(), result)
+			}
+			return result.print(cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "first key to compact")
 	cmd.Flags().StringVar(&to, "to", "", "first key after the range to compact")
 	keys.register(cmd)
 	cmd.Flags().Var(&memory, "memory", "memory budget")
+	format = addFormat(cmd, formatTable, formatJSON)
 	return cmd
 }
 
-func runCompact(cmd *cobra.Command, dir, keyspace string, opts lightning.Options, lo, hi []byte) error {
+// compactResult is what compact prints, in the form of its JSON.
+type compactResult struct {
+	Seconds     float64 `json:"seconds"`
+	BeforeBytes int64   `json:"before_bytes"`
+	AfterBytes  int64   `json:"after_bytes"`
+}
+
+func runCompact(
+	ctx context.Context, dir, keyspace string, opts lightning.Options, lo, hi []byte,
+) (r compactResult, err error) {
 	// Before opening: an open database has prepared log segments. Where there
 	// is nothing to measure, opening fails too, and says it better.
-	before, _ := dirBytes(dir)
+	r.BeforeBytes, _ = dirBytes(dir)
 	start := time.Now()
-	err := writeStore(dir, keyspace, opts, func(_ *lightning.DB, target store) error {
-		return target.Compact(cmd.Context(), lo, hi)
+	err = writeStore(dir, keyspace, opts, func(_ *lightning.DB, target store) error {
+		return target.Compact(ctx, lo, hi)
 	})
+	r.Seconds = time.Since(start).Seconds()
 	if errors.Is(err, context.Canceled) {
-		return errInterrupted
+		return r, errInterrupted
 	}
 	if err != nil {
-		return err
+		return r, err
 	}
-	after, err := dirBytes(dir)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "compacted in %s: %s before, %s now\n",
-		console.Duration(time.Since(start)), console.Bytes(before), console.Bytes(after))
+	r.AfterBytes, err = dirBytes(dir)
+	return r, err
+}
+
+func (r *compactResult) print(w io.Writer) error {
+	text := fmt.Sprintf("compacted in %s: %s before, %s now", console.Duration(asDuration(r.Seconds)),
+		console.Bytes(r.BeforeBytes), console.Bytes(r.AfterBytes))
+	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.LineWidth(w)))
 	return err
 }
+
+func asDuration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }

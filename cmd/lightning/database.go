@@ -98,23 +98,17 @@ func (f *keyFlags) show(key []byte) string {
 // readStore opens an existing database for reading, runs fn on the wanted
 // keyspace and closes the database again.
 func readStore(dir, keyspace string, fn func(*lightning.DB, store) error) error {
-	db, err := openDatabase(dir, lightning.Options{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	return closing(db, func() error {
-		target, err := existingKeyspace(db, keyspace)
-		if err != nil {
-			return err
-		}
-		return fn(db, target)
-	})
+	return onStore(dir, keyspace, lightning.Options{ReadOnly: true}, fn)
 }
 
 // writeStore opens an existing database for writing, runs fn on the wanted
 // keyspace, which must exist, and closes the database again.
 func writeStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error) error {
 	opts.MustExist = true
+	return onStore(dir, keyspace, opts, fn)
+}
+
+func onStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error) error {
 	db, err := openDatabase(dir, opts)
 	if err != nil {
 		return err
@@ -157,12 +151,10 @@ func createStore(
 	})
 }
 
-// openDatabase opens dir and puts the common failures into plain words. History
-// that the owner of a database keeps is kept, and goes on: which part of it may be
-// deleted is not for this program to say.
+// openDatabase opens dir and puts the common failures into plain words.
 func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
-	if !opts.ReadOnly && hasHistory(dir) {
-		opts.History.SizeBytes = math.MaxInt64
+	if !opts.ReadOnly {
+		opts.History.SizeBytes = historyToKeep(dir)
 	}
 	db, err := lightning.Open(dir, &opts)
 	switch {
@@ -178,11 +170,37 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 	return nil, err
 }
 
-func hasHistory(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		return strings.HasSuffix(e.Name(), ".history")
-	})
+// How much of what the program writes 'lightning changes' can tell afterwards:
+// without history a closed database has none of it. Each command leaves a file,
+// and every open looks at all of them.
+const (
+	keptHistory      = 64 << 20
+	keptHistoryFiles = 256
+)
+
+// historyToKeep is the bound of the history of a database. More than the program
+// keeps is there because the owner of the database wants it: which part of that may
+// be deleted is not for this program to say.
+func historyToKeep(dir string) int64 {
+	entries, _ := os.ReadDir(dir) // where this fails, opening does
+	var total int64
+	var sizes []int64 // the oldest first
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".history") {
+			sizes = append(sizes, info.Size())
+			total += info.Size()
+		}
+	}
+	if total > keptHistory {
+		return math.MaxInt64
+	}
+	for len(sizes) > keptHistoryFiles {
+		total -= sizes[0]
+		if sizes = sizes[1:]; len(sizes) == keptHistoryFiles {
+			return total
+		}
+	}
+	return keptHistory
 }
 
 func isMissing(name string) bool {

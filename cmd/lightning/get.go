@@ -10,7 +10,7 @@ import (
 
 func newGetCommand() *cobra.Command {
 	var keys keyFlags
-	format := newOutputFormat()
+	var format *choice[outputFormat]
 	cmd := &cobra.Command{
 		Use:   "get DIR KEY",
 		Short: "Print the value of a key",
@@ -40,6 +40,6 @@ func newGetCommand() *cobra.Command {
 		},
 	}
 	keys.register(cmd)
-	cmd.Flags().VarP(format, "format", "f", "how to print the value")
+	format = addRecordFormat(cmd)
 	return cmd
 }

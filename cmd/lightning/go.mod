@@ -3,7 +3,6 @@ module github.com/lightningdb/lightning/cmd/lightning
 go 1.26.0
 
 require (
-	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/dustin/go-humanize v1.1.0
 	github.com/lightningdb/lightning v0.0.0
 	github.com/lightningdb/lightning/internal/torture v0.0.0

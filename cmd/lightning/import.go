@@ -27,6 +27,7 @@ type importFlags struct {
 	batchSize  int
 	durability *choice[lightning.Durability]
 	memory     byteSize
+	output     choice[outputFormat]
 }
 
 func newImportCommand() *cobra.Command {
@@ -77,6 +78,8 @@ loaded is on stable storage, whatever --durability is.`,
 	cmd.Flags().IntVar(&flags.batchSize, "batch", 1000, "records in one atomic batch")
 	cmd.Flags().Var(flags.durability, "durability", "what each batch must survive before the next one")
 	cmd.Flags().Var(&flags.memory, "memory", "memory budget")
+	addJSON(cmd, &flags.output)
+	cmd.Flags().Lookup("json").Usage = "print the result as JSON"
 	return cmd
 }
 
@@ -99,7 +102,11 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 		return f.headerError(name, err)
 	}
 	dbOpts := lightning.Options{Durability: f.durability.value, MemoryBudget: int64(f.memory)}
-	return createStore(cmd.OutOrStdout(), dir, f.keyspace, dbOpts, func(db *lightning.DB, target store) error {
+	notes := cmd.OutOrStdout()
+	if f.output.value == formatJSON {
+		notes = cmd.ErrOrStderr()
+	}
+	return createStore(notes, dir, f.keyspace, dbOpts, func(db *lightning.DB, target store) error {
 		load := importer{
 			name: inputName(name), reader: reader, skipBad: f.skipBad, progress: progress,
 			queue: newChunkQueue(f.batchSize), batch: target.NewBatch(),
@@ -114,7 +121,11 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 		if err != nil {
 			return fmt.Errorf("%w; %s", err, load.keptText())
 		}
-		return load.summary(cmd.OutOrStdout(), time.Since(progress.start))
+		result := load.result(time.Since(progress.start))
+		if f.output.value == formatJSON {
+			return printJSON(cmd.OutOrStdout(), result)
+		}
+		return result.print(cmd.OutOrStdout())
 	})
 }
 

@@ -130,14 +130,27 @@ func (l *importer) keptText() string {
 	return fmt.Sprintf("the %s loaded before it are kept", console.CountOf(l.loadedRecords, "record"))
 }
 
-// summary tells how it went.
-func (l *importer) summary(w io.Writer, elapsed time.Duration) error {
-	text := fmt.Sprintf("loaded %s, %s, in %s (%s)", console.CountOf(l.loadedRecords, "record"),
-		console.Bytes(l.loadedBytes), console.Duration(elapsed), console.Rate(l.loadedRecords, elapsed))
-	if skipped := l.queue.skipped() + l.tooLarge; skipped > 0 {
-		text += "; skipped " + console.CountOf(skipped, "bad line")
+// importResult is what import prints, in the form of its JSON.
+type importResult struct {
+	Records int64   `json:"records"`
+	Bytes   int64   `json:"bytes"` // of keys and values
+	Seconds float64 `json:"seconds"`
+	Skipped int64   `json:"skipped_lines"`
+}
+
+// result tells how it went.
+func (l *importer) result(elapsed time.Duration) importResult {
+	return importResult{l.loadedRecords, l.loadedBytes, elapsed.Seconds(), l.queue.skipped() + l.tooLarge}
+}
+
+func (r importResult) print(w io.Writer) error {
+	elapsed := asDuration(r.Seconds)
+	text := fmt.Sprintf("loaded %s, %s, in %s (%s)", console.CountOf(r.Records, "record"),
+		console.Bytes(r.Bytes), console.Duration(elapsed), console.Rate(r.Records, elapsed))
+	if r.Skipped > 0 {
+		text += "; skipped " + console.CountOf(r.Skipped, "bad line")
 	}
-	_, err := fmt.Fprintln(w, text)
+	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.LineWidth(w)))
 	return err
 }
 

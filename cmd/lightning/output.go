@@ -11,24 +11,14 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+
 	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
 )
 
-// outputFormat says how keys and values are printed.
-type outputFormat uint8
-
-const (
-	formatRaw outputFormat = iota
-	formatQuoted
-	formatHex
-	formatJSON
-)
-
-func newOutputFormat() *choice[outputFormat] {
-	return &choice[outputFormat]{
-		names: []string{"raw", "quoted", "hex", "json"},
-		all:   []outputFormat{formatRaw, formatQuoted, formatHex, formatJSON},
-	}
+// addRecordFormat gives a command that prints records its formats.
+func addRecordFormat(cmd *cobra.Command) *choice[outputFormat] {
+	return addFormat(cmd, formatRaw, formatQuoted, formatHex, formatJSON)
 }
 
 const formatHelp = `Formats: raw prints the bytes as they are (only on a terminal are control

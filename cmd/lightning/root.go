@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
 	"github.com/lightningdb/lightning/internal/torture"
 )
 
@@ -51,6 +52,9 @@ func execute(
 			started = true
 			if keyspace := cmd.Flags().Lookup("keyspace"); keyspace != nil && keyspace.Changed && keyspace.Value.String() == "" {
 				return usagef("--keyspace is empty; the default keyspace is that of no --keyspace")
+			}
+			if err := checkFormat(cmd); err != nil {
+				return err
 			}
 			return action(cmd, args)
 		}
@@ -146,6 +150,7 @@ Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(flagError)
+	wrapHelp(root)
 	root.AddCommand(
 		newTourCommand(),
 		newTourWriterCommand(),
@@ -162,6 +167,20 @@ Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage
 		newVersionCommand(),
 	)
 	return root
+}
+
+// wrapHelp lays out the help of all commands for the width of the terminal.
+func wrapHelp(root *cobra.Command) {
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		out := cmd.OutOrStdout()
+		var page strings.Builder
+		cmd.SetOut(&page)
+		help(cmd, args)
+		cmd.SetOut(out)
+		// As without us, help that nobody reads is no failure.
+		_, _ = io.WriteString(out, console.Wrap(page.String(), console.Width(out)))
+	})
 }
 
 // flagError words what is wrong with a flag.

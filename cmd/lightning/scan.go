@@ -22,7 +22,7 @@ type scanFlags struct {
 }
 
 func newScanCommand() *cobra.Command {
-	flags := scanFlags{format: newOutputFormat()}
+	var flags scanFlags
 	cmd := &cobra.Command{
 		Use:   "scan DIR",
 		Short: "Print records in key order",
@@ -49,6 +49,9 @@ a range, forwards or backwards. A scan that finds nothing is no failure.
 				if err := out.flush(); err != nil || !flags.count {
 					return err
 				}
+				if flags.format.value == formatJSON {
+					return printJSON(cmd.OutOrStdout(), countResult{count})
+				}
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), count)
 				return err
 			})
@@ -62,8 +65,13 @@ a range, forwards or backwards. A scan that finds nothing is no failure.
 	cmd.Flags().Int64VarP(&flags.limit, "limit", "n", 0, "stop after this many records; 0 is no limit")
 	cmd.Flags().BoolVar(&flags.keysOnly, "keys-only", false, "print no values")
 	cmd.Flags().BoolVar(&flags.count, "count", false, "print only how many records there are")
-	cmd.Flags().VarP(flags.format, "format", "f", "how to print keys and values")
+	flags.format = addRecordFormat(cmd)
 	return cmd
+}
+
+// countResult is what scan --count prints, in the form of its JSON.
+type countResult struct {
+	Count int64 `json:"count"`
 }
 
 // bounds turns the flags into the range to visit.

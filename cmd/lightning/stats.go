@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -13,7 +12,7 @@ import (
 )
 
 func newStatsCommand() *cobra.Command {
-	var asJSON bool
+	var format *choice[outputFormat]
 	cmd := &cobra.Command{
 		Use:   "stats DIR",
 		Short: "Print what a database consists of",
@@ -28,16 +27,14 @@ live keys, use 'lightning scan DIR --count'.`,
 				if err != nil {
 					return err
 				}
-				if asJSON {
-					encoder := json.NewEncoder(cmd.OutOrStdout())
-					encoder.SetIndent("", "  ")
-					return encoder.Encode(stats)
+				if format.value == formatJSON {
+					return printJSON(cmd.OutOrStdout(), stats)
 				}
 				return stats.print(cmd.OutOrStdout())
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	format = addFormat(cmd, formatTable, formatJSON)
 	return cmd
 }
 
@@ -89,10 +86,11 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 
 // print lays the figures out for people.
 func (s *databaseStats) print(w io.Writer) error {
-	style := console.StyleFor(w)
+	style, width := console.StyleFor(w), console.LineWidth(w)
 	var page strings.Builder
 	fact := func(name, format string, args ...any) {
-		fmt.Fprintf(&page, "%s %s\n", style.Dim(console.Left(name, 12)), fmt.Sprintf(format, args...))
+		text := style.Dim(console.Left(name, 12)) + " "
+		page.WriteString(text + strings.TrimLeft(console.Fill(console.Left("", 13)+fmt.Sprintf(format, args...), 13, width), " ") + "\n")
 	}
 	fact("keyspaces", "%s", strings.Join(append([]string{"(default)"}, s.Keyspaces...), ", "))
 	fact("on disk", "%s, of it %s in tables", console.Bytes(s.DiskBytes), console.Bytes(int64(s.TableBytes)))
@@ -115,26 +113,26 @@ func (s *databaseStats) print(w io.Writer) error {
 		fact("damaged", "%s", style.Bad(fmt.Sprintf("%d tables", s.QuarantinedFiles)))
 	}
 	if len(s.Levels) > 0 {
-		s.printLevels(&page, style)
+		s.printLevels(&page, style, width)
 	}
 	_, err := io.WriteString(w, page.String())
 	return err
 }
 
-func (s *databaseStats) printLevels(page *strings.Builder, style console.Style) {
-	line := func(cells ...string) string {
-		text := console.Left(cells[0], 6)
-		for i, width := range []int{8, 12, 16, 14} {
-			text += console.Right(cells[i+1], width)
-		}
-		return text
+func (s *databaseStats) printLevels(page *strings.Builder, style console.Style, width int) {
+	table := console.Table{
+		{Title: "level", Width: 6, Left: true}, {Title: "tables", Width: 8}, {Title: "size", Width: 12},
+		{Title: "records", Width: 16}, {Title: "tombstones", Width: 14},
 	}
-	total := levelStats{}
 	row := func(name string, l levelStats) string {
-		return line(name, console.Count(int64(l.Tables)), console.Bytes(int64(l.SizeBytes)),
+		return table.Row(width, name, console.Count(int64(l.Tables)), console.Bytes(int64(l.SizeBytes)),
 			console.Count(int64(l.Records)), console.Count(int64(l.Tombstones)))
 	}
-	fmt.Fprintf(page, "\n%s\n", style.Bold(line("level", "tables", "size", "records", "tombstones")))
+	page.WriteString("\n")
+	if head := table.Head(width); head != "" {
+		fmt.Fprintln(page, style.Bold(head))
+	}
+	total := levelStats{}
 	for _, level := range s.Levels {
 		fmt.Fprintln(page, row(fmt.Sprint(level.Level), level))
 		total.Tables += level.Tables

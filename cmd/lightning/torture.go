@@ -35,6 +35,7 @@ type tortureFlags struct {
 	workers int
 	ledger  string
 	list    bool
+	format  *choice[outputFormat]
 }
 
 func newTortureCommand(suites []torture.Suite) *cobra.Command {
@@ -81,11 +82,15 @@ Exit codes: 0 success, 1 a round failed, 2 wrong usage, 3 any other error.`,
 	cmd.Flags().Lookup("workers").DefValue = "one a processor"
 	cmd.Flags().StringVar(&flags.ledger, "ledger", "torture.jsonl", "add to this ledger; '' keeps none")
 	cmd.Flags().BoolVar(&flags.list, "list", false, "list the suites, and what keeps them from running here")
+	flags.format = addFormat(cmd, formatTable, formatJSON)
 	cmd.AddCommand(newTortureReportCommand())
 	return cmd
 }
 
 func (f *tortureFlags) run(cmd *cobra.Command) error {
+	if f.list && f.format.value == formatJSON {
+		return f.printListJSON(cmd.OutOrStdout())
+	}
 	if f.list {
 		return f.printList(cmd.OutOrStdout())
 	}
@@ -184,16 +189,24 @@ func (f *tortureFlags) printList(out io.Writer) error {
 	for _, s := range f.all {
 		columns = max(columns, len(s.Name))
 	}
+	blanks := console.Left("", columns+2)
 	for _, s := range f.all {
-		text := console.Left(s.Name, columns) + "  " + s.About + "\n"
+		text := below(s.Name, blanks, s.About, console.LineWidth(out))
 		if obstacle := obstacleTo(s); obstacle != nil {
-			text += console.Left("", columns) + "  cannot run here: " + obstacle.Error() + "\n"
+			text += below("", blanks, "cannot run here: "+obstacle.Error(), console.LineWidth(out))
 		}
 		if _, err := io.WriteString(out, text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// below is a name and behind it a text, which goes on below itself where it is
+// longer than the line.
+func below(name, blanks, text string, width int) string {
+	filled := console.Fill(blanks+text, len(blanks), width)
+	return console.Left(name, len(blanks)) + filled[len(blanks):] + "\n"
 }
 
 // campaign runs the suites, and prints failures as they come and the sums at the
@@ -203,18 +216,21 @@ func (f *tortureFlags) campaign(ctx context.Context, c *torture.Campaign, left [
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	progress := newTortureProgress(errOut, c)
-	say := func(text string) {
+	var told tortureOutput = tortureText{out, console.StyleFor(out), f}
+	if f.format.value == formatJSON {
+		told = tortureJSON{out, f}
+	}
+	say := func(tell func() error) {
 		progress.clear()
-		if _, err := io.WriteString(out, text); err != nil {
+		if err := tell(); err != nil {
 			cancel(err)
 		}
 	}
-	style := console.StyleFor(out)
-	say(f.intro(c, left))
-	c.Failed = func(failure torture.Failure) { say(failureText(style, failure)) }
+	say(func() error { return told.intro(c, left) })
+	c.Failed = func(failure torture.Failure) { say(func() error { return told.failure(failure) }) }
 	c.Progress = progress.update
 	summary, err := c.Run(ctx)
-	say(summaryText(summary) + f.ledgerText())
+	say(func() error { return told.summary(c, summary) })
 	cause := context.Cause(ctx)
 	totals := summary.Totals()
 	switch {
@@ -226,61 +242,4 @@ func (f *tortureFlags) campaign(ctx context.Context, c *torture.Campaign, left [
 		return errInterrupted
 	}
 	return cause
-}
-
-// intro tells what begins now, with the seed it takes to do it again.
-func (f *tortureFlags) intro(c *torture.Campaign, left []string) string {
-	var names []string
-	for _, s := range c.Suites {
-		names = append(names, s.Name)
-	}
-	limits := []string{}
-	if c.For > 0 {
-		limits = append(limits, c.For.String())
-	}
-	if c.Rounds > 0 {
-		limits = append(limits, console.CountOf(c.Rounds, "round")+" each")
-	}
-	lines := append([]string{fmt.Sprintf("seed %d, %s, %s, %s", c.Seed, strings.Join(names, " "),
-		strings.Join(limits, " or "), console.CountOf(int64(c.Workers), "worker"))}, left...)
-	return strings.Join(lines, "\n") + "\n"
-}
-
-// failureText tells of a failure all there is to tell.
-func failureText(style console.Style, f torture.Failure) string {
-	text := fmt.Sprintf("\n%s suite %s, seed %d, after %s\n%s\nto repeat it: lightning torture --suite %s --seed %d --rounds 1\n\n",
-		style.Bad("FAILED"), f.Suite, f.Seed, console.Duration(f.Elapsed), indented(f.Err.Error()), f.Suite, f.Seed)
-	if f.Stacks != "" {
-		text += "the stacks of all goroutines:\n\n" + f.Stacks + "\n"
-	}
-	return text
-}
-
-func indented(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }
-
-// summaryText is a line for each suite, and one for all.
-func summaryText(s torture.Summary) string {
-	columns := 0
-	for _, suite := range s.Suites {
-		columns = max(columns, len(suite.Name))
-	}
-	var text strings.Builder
-	for _, suite := range s.Suites {
-		fmt.Fprintf(&text, "%s  %s\n", console.Left(suite.Name, columns), totalsText(suite.Totals))
-	}
-	how := "done"
-	if !s.Complete {
-		how = "ended early"
-	}
-	totals := s.Totals()
-	fmt.Fprintf(&text, "%s after %s: %s, %s\n", how, elapsedText(s.Elapsed),
-		console.CountOf(totals.Rounds, "round"), failedText(totals.Failed))
-	return text.String()
-}
-
-func (f *tortureFlags) ledgerText() string {
-	if f.ledger == "" {
-		return ""
-	}
-	return "ledger: " + f.ledger + "\n"
 }

@@ -16,7 +16,8 @@ import (
 )
 
 func newTortureReportCommand() *cobra.Command {
-	return &cobra.Command{
+	var format *choice[outputFormat]
+	cmd := &cobra.Command{
 		Use:   "report FILE...",
 		Short: "Add up ledgers of torture",
 		Long: `Report adds up ledgers, each of one or more campaigns, to a table in Markdown: how
@@ -37,10 +38,37 @@ ledger that is damaged is refused, and the line told.`,
 					return err
 				}
 			}
+			if format.value == formatJSON {
+				return printJSON(cmd.OutOrStdout(), resultOf(&report))
+			}
 			_, err := io.WriteString(cmd.OutOrStdout(), reportText(&report))
 			return err
 		},
 	}
+	format = addFormat(cmd, formatTable, formatJSON)
+	return cmd
+}
+
+// reportResult is a report in the form of its JSON.
+type reportResult struct {
+	Campaigns int            `json:"campaigns"`
+	CutShort  int            `json:"cut_short"`
+	First     time.Time      `json:"first,omitzero"`
+	Last      time.Time      `json:"last,omitzero"`
+	Programs  []string       `json:"programs"`
+	Suites    []suiteResult  `json:"suites"`
+	Failures  []ledger.Round `json:"failures"`
+}
+
+func resultOf(r *ledger.Report) *reportResult {
+	result := &reportResult{
+		Campaigns: r.Campaigns, CutShort: r.CutShort, First: r.First, Last: r.Last,
+		Programs: append([]string{}, r.Programs...), Suites: []suiteResult{}, Failures: append([]ledger.Round{}, r.Failures...),
+	}
+	for _, s := range r.Suites {
+		result.Suites = append(result.Suites, suiteResult{s.Name, s.Totals, s.Seeds.String(), s.Repeated})
+	}
+	return result
 }
 
 func addLedger(report *ledger.Report, name string) error {

@@ -52,6 +52,7 @@ func runTour(ctx context.Context, out io.Writer, dir string) error {
 		dir = temporary
 	}
 	t := &tour{ctx: ctx, out: out, style: console.StyleFor(out), dir: dir, kept: kept}
+	t.columns = min(tourColumns, console.LineWidth(out))
 	return t.run()
 }
 
@@ -79,6 +80,8 @@ type tour struct {
 	dir   string
 	kept  bool
 	step  int
+
+	columns int // of the page
 
 	db           *lightning.DB
 	byPopulation *lightning.Keyspace // population and key of a city, to its name
@@ -120,14 +123,10 @@ func (t *tour) run() error {
 func (t *tour) citiesDir() string { return filepath.Join(t.dir, "cities.db") }
 
 func (t *tour) welcome() error {
-	return t.print(
-		"",
-		t.style.Bold("  ⚡ Lightning DB: a tour"),
-		"",
-		"  Lightning DB is a database that lives inside your program. It keeps keys and",
-		"  values in key order, writes them atomically, and has them still after a",
-		"  crash. All you see here happens now, in "+t.style.Accent(t.dir),
-	)
+	return t.print("", t.style.Bold("  ⚡ Lightning DB: a tour"), "", t.paragraph("  ",
+		"Lightning DB is a database that lives inside your program. It keeps keys and",
+		"values in key order, writes them atomically, and has them still after a",
+		"crash. All you see here happens now, in "+t.style.Accent(t.dir)))
 }
 
 func (t *tour) farewell(elapsed time.Duration) error {
@@ -147,7 +146,7 @@ func (t *tour) farewell(elapsed time.Duration) error {
 			"    "+t.style.Accent("lightning import --help")+"      load your own data",
 			"    "+t.style.Accent("lightning bench")+"              see what this machine can do")
 	}
-	return t.print(append(lines, "")...)
+	return t.print(console.Wrap(strings.Join(append(lines, ""), "\n"), t.columns))
 }
 
 // The width of the page and of its right column, the timings.
@@ -165,11 +164,15 @@ func (t *tour) print(lines ...string) error {
 // heading begins a step: a title and a paragraph.
 func (t *tour) heading(title string, text ...string) error {
 	t.step++
-	lines := []string{"", t.style.Bold(fmt.Sprintf("%d  %s", t.step, title))}
-	for _, line := range text {
-		lines = append(lines, "   "+line)
+	return t.print("", t.style.Bold(fmt.Sprintf("%d  %s", t.step, title)), t.paragraph("   ", text...), "")
+}
+
+// paragraph indents lines, and lays them out anew where the terminal is narrow.
+func (t *tour) paragraph(indent string, lines ...string) string {
+	if t.columns < tourColumns {
+		return console.Fill(indent+strings.Join(lines, " "), len(indent), t.columns)
 	}
-	return t.print(append(lines, "")...)
+	return indent + strings.Join(lines, "\n"+indent)
 }
 
 // command prints what is done next.
@@ -179,7 +182,15 @@ func (t *tour) command(format string, args ...any) error {
 
 // result prints an outcome, and how long it took at the right.
 func (t *tour) result(elapsed time.Duration, text string) error {
-	left := console.Left("     "+text+"  ", tourColumns-timingColumns)
+	room := t.columns - timingColumns
+	if t.columns < tourColumns {
+		text = strings.TrimLeft(console.Fill("     "+text, 7, room-2), " ")
+	}
+	above, last := "", "     "+text
+	if i := strings.LastIndexByte(last, '\n'); i >= 0 {
+		above, last = last[:i+1], last[i+1:]
+	}
+	left := above + console.Left(last+"  ", room)
 	return t.print(left + t.style.Dim(console.Right(console.Duration(elapsed), timingColumns)))
 }
 

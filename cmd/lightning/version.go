@@ -9,16 +9,29 @@ import (
 )
 
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
+	var format *choice[outputFormat]
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  arguments(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "lightning %s (%s, %s/%s)\n",
-				buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			v := versionResult{buildVersion(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			if format.value == formatJSON {
+				return printJSON(cmd.OutOrStdout(), v)
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "lightning %s (%s, %s)\n", v.Version, v.Go, v.System)
 			return err
 		},
 	}
+	format = addFormat(cmd, formatTable, formatJSON)
+	return cmd
+}
+
+// versionResult is what version prints, in the form of its JSON.
+type versionResult struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	System  string `json:"system"`
 }
 
 // buildVersion is the module version, or for a build from a work tree the

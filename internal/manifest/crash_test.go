@@ -118,19 +118,6 @@ func recoverFrom(crashed *memfs.FS, h *history) error {
 	return l.Close()
 }
 
-// crashes calls visit with states that a crash at this moment may leave.
-func crashes(fsys *memfs.FS, visit func(*memfs.FS)) {
-	states, complete := fsys.CrashStates(24)
-	for s := range states {
-		visit(s)
-	}
-	if !complete {
-		for seed := range uint64(6) {
-			visit(fsys.Crash(memfs.CrashOptions{Seed: seed, Keep: memfs.KeepRandom, Stale: true}))
-		}
-	}
-}
-
 func TestCrashAtEveryOperation(t *testing.T) {
 	fsys := newFS(t)
 	var h history
@@ -139,12 +126,12 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		if !vfs.OpMutations.Has(op.Kind) || t.Failed() {
 			return nil
 		}
-		crashes(fsys, func(crashed *memfs.FS) {
+		for crashed := range fsys.SampleCrashes(24, 6) {
 			checked++
 			if err := recoverFrom(crashed, &h); err != nil {
 				t.Errorf("crash before %v, %d acknowledged: %v", op, len(h.acked), err)
 			}
-		})
+		}
 		return nil
 	})
 	if _, err := script(fsys, &h); err != nil {
@@ -291,9 +278,9 @@ func TestLyingSyncsAreNoticed(t *testing.T) {
 			if noticed {
 				return
 			}
-			crashes(m, func(crashed *memfs.FS) {
+			for crashed := range m.SampleCrashes(24, 6) {
 				noticed = noticed || recoverFrom(crashed, &h) != nil
-			})
+			}
 		}})
 		if _, err := script(faulty, &h); err != nil {
 			t.Fatal(err)

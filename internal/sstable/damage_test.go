@@ -120,6 +120,29 @@ func TestEveryFlippedByte(t *testing.T) {
 	}
 }
 
+// readAround gets every key of a table with one damaged place. It returns how many
+// cannot be read; each must be told with that place, and with a span that it lies
+// in.
+func readAround(t *testing.T, r *Reader, m model, offset int64, kind string) (hits int) {
+	t.Helper()
+	for _, e := range m {
+		_, _, found, err := get(r, e.key, 9)
+		if err == nil {
+			if !found {
+				t.Fatalf("%q is gone", e.key)
+			}
+			continue
+		}
+		hits++
+		c := wantCorruption(t, string(e.key), err)
+		if c.Offset != offset || c.Kind != kind ||
+			bytes.Compare(e.key, c.Lo) < 0 || bytes.Compare(e.key, c.Hi) >= 0 {
+			t.Fatalf("%q: %+v", e.key, c)
+		}
+	}
+	return hits
+}
+
 // TestDamageIsLocal damages one data block and expects every key outside of
 // the reported range to be readable, by get and by iterator.
 func TestDamageIsLocal(t *testing.T) {
@@ -134,22 +157,7 @@ func TestDamageIsLocal(t *testing.T) {
 	data := bytes.Clone(f.data)
 	data[victim.ref.offset+5] ^= 4
 	r := open(t, &memFile{data: data}, 1<<20)
-	hits := 0
-	for _, e := range m {
-		_, _, found, err := get(r, e.key, 9)
-		if err == nil {
-			if !found {
-				t.Fatalf("%q is gone", e.key)
-			}
-			continue
-		}
-		hits++
-		c := wantCorruption(t, string(e.key), err)
-		if c.Offset != victim.ref.offset || c.Kind != "data block" ||
-			bytes.Compare(e.key, c.Lo) < 0 || bytes.Compare(e.key, c.Hi) >= 0 {
-			t.Fatalf("%q: %+v", e.key, c)
-		}
-	}
+	hits := readAround(t, r, m, victim.ref.offset, "data block")
 	if hits == 0 || hits > 40 {
 		t.Fatalf("%d keys hit", hits)
 	}
@@ -193,22 +201,7 @@ func TestDamagedPartition(t *testing.T) {
 	data := bytes.Clone(f.data)
 	data[parts[1].ref.offset]++
 	r := open(t, &memFile{data: data}, 1<<20)
-	hits := 0
-	for _, e := range m {
-		_, _, found, err := get(r, e.key, 9)
-		if err == nil {
-			if !found {
-				t.Fatalf("%q is gone", e.key)
-			}
-			continue
-		}
-		hits++
-		c := wantCorruption(t, string(e.key), err)
-		if c.Offset != parts[1].ref.offset || c.Kind != "index block" ||
-			bytes.Compare(e.key, c.Lo) < 0 || bytes.Compare(e.key, c.Hi) >= 0 {
-			t.Fatalf("%q: %+v", e.key, c)
-		}
-	}
+	hits := readAround(t, r, m, parts[1].ref.offset, "index block")
 	if hits < 100 || hits > len(m)/2 {
 		t.Fatalf("%d of %d keys hit", hits, len(m))
 	}

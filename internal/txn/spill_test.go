@@ -169,22 +169,13 @@ func TestSpilledWritesAgainstModel(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 8))
 		w, p, f := &Writes{}, &plain{says: map[string]*string{}}, &files{}
-		type place struct {
-			step Step
-			p    *plain
-		}
-		var places []place
+		var places savepoints
 		for range 100 {
 			switch r.IntN(14) {
 			case 0:
-				places = append(places, place{w.Step(), p.clone()})
+				places.note(w, p)
 			case 1:
-				if len(places) > 0 {
-					i := r.IntN(len(places))
-					w.TakeBack(places[i].step)
-					p = places[i].p.clone()
-					places = places[:i+1]
-				}
+				p = places.takeBack(r, w, p)
 			case 2, 3:
 				f.take(t, w, nil)
 			default:

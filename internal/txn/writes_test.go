@@ -118,26 +118,42 @@ func checkWrites(t *testing.T, w *Writes, p *plain) {
 	}
 }
 
+// savepoints are places to which writes and their model can be taken back.
+type savepoints []struct {
+	step Step
+	p    *plain
+}
+
+func (s *savepoints) note(w *Writes, p *plain) {
+	*s = append(*s, struct {
+		step Step
+		p    *plain
+	}{w.Step(), p.clone()})
+}
+
+// takeBack goes back to a place at random, if there is one, and returns the model
+// of it.
+func (s *savepoints) takeBack(r *rand.Rand, w *Writes, p *plain) *plain {
+	if len(*s) == 0 {
+		return p
+	}
+	i := r.IntN(len(*s))
+	w.TakeBack((*s)[i].step)
+	*s = (*s)[:i+1]
+	return (*s)[i].p.clone()
+}
+
 func TestWritesAgainstModel(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		w, p := &Writes{}, &plain{says: map[string]*string{}}
-		type place struct {
-			step Step
-			p    *plain
-		}
-		var places []place
+		var places savepoints
 		for range 80 {
 			switch r.IntN(12) {
 			case 0:
-				places = append(places, place{w.Step(), p.clone()})
+				places.note(w, p)
 			case 1:
-				if len(places) > 0 {
-					i := r.IntN(len(places))
-					w.TakeBack(places[i].step)
-					p = places[i].p.clone()
-					places = places[:i+1]
-				}
+				p = places.takeBack(r, w, p)
 			default:
 				change(r, w, p)
 			}

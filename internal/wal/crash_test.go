@@ -154,18 +154,6 @@ func (s *story) goOn(cfg Config, before []group, r Result) error {
 	return l.Close()
 }
 
-func crashes(fsys *memfs.FS, visit func(*memfs.FS)) {
-	states, complete := fsys.CrashStates(80)
-	for s := range states {
-		visit(s)
-	}
-	if !complete {
-		for seed := range uint64(20) {
-			visit(fsys.Crash(memfs.CrashOptions{Seed: seed, Keep: memfs.KeepRandom, Stale: true}))
-		}
-	}
-}
-
 func TestCrashAtEveryOperation(t *testing.T) {
 	cfg, m := newConfig(t)
 	s := &story{cfg: cfg}
@@ -174,7 +162,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		if !vfs.OpMutations.Has(op.Kind) || t.Failed() {
 			return nil
 		}
-		crashes(m, func(crashed *memfs.FS) {
+		for crashed := range m.SampleCrashes(80, 20) {
 			checked++
 			if _, r, err := replayAll(on(cfg, crashed), s.from, s.segments...); err == nil && r.TornBytes > 0 {
 				torn++
@@ -182,7 +170,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			if err := s.verify(crashed); err != nil && !t.Failed() {
 				t.Errorf("crash before %v: %v", op, err)
 			}
-		})
+		}
 		return nil
 	})
 	must(t, s.run())

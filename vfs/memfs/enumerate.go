@@ -36,6 +36,28 @@ func (f *FS) CrashStates(max int) (states iter.Seq[*FS], complete bool) {
 	}, true
 }
 
+// SampleCrashes returns states that a crash at this moment may leave: all of them
+// where there are at most max, and else max of them and so many at random, in which
+// space that was never synced may have old bytes.
+func (f *FS) SampleCrashes(max, random int) iter.Seq[*FS] {
+	states, complete := f.CrashStates(max)
+	if complete {
+		return states
+	}
+	return func(yield func(*FS) bool) {
+		for s := range states {
+			if !yield(s) {
+				return
+			}
+		}
+		for seed := range random {
+			if !yield(f.Crash(CrashOptions{Seed: uint64(seed), Keep: KeepRandom, Stale: true})) {
+				return
+			}
+		}
+	}
+}
+
 // someStates returns max states by policy and seed.
 func (f *FS) someStates(max int) iter.Seq[*FS] {
 	return func(yield func(*FS) bool) {

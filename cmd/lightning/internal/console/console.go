@@ -6,11 +6,12 @@ package console
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
@@ -26,15 +27,33 @@ func IsTerminal(stream any) bool {
 // progress bar needs.
 func CanRedraw(w io.Writer) bool { return IsTerminal(w) && os.Getenv("TERM") != "dumb" }
 
-// Width returns how many columns the terminal behind w has, 80 where it is
-// unknown.
+// Width returns how many columns w has: what COLUMNS says, or the terminal, or 80
+// where it is unknown.
 func Width(w io.Writer) int {
-	if file, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
-			return width
-		}
+	if width, known := width(w); known {
+		return width
 	}
 	return 80
+}
+
+// LineWidth returns how long a line of results may be: as Width says, but as long
+// as it gets where no terminal is known, for what reads it there looks for lines.
+func LineWidth(w io.Writer) int {
+	if width, known := width(w); known {
+		return width
+	}
+	return math.MaxInt
+}
+
+func width(w io.Writer) (columns int, known bool) {
+	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
+		return columns, true
+	}
+	if file, ok := w.(*os.File); ok {
+		columns, _, err := term.GetSize(int(file.Fd()))
+		return columns, err == nil && columns > 0
+	}
+	return 0, false
 }
 
 // Style marks up text for one output; on an output without colours it leaves
@@ -136,7 +155,7 @@ func Left(text string, width int) string { return text + padding(text, width) }
 func Right(text string, width int) string { return padding(text, width) + text }
 
 func padding(text string, width int) string {
-	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(marks.ReplaceAllString(text, ""))))
+	return strings.Repeat(" ", max(0, width-columns(text)))
 }
 
 // marks are what a Style adds.

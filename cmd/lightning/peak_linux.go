@@ -1,4 +1,4 @@
-package workload
+package main
 
 import (
 	"bufio"
@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// PeakResidentBytes returns the most memory this process has ever had
+// peakResidentBytes returns the most memory this process has ever had
 // resident; false where that is unknown.
-func PeakResidentBytes() (int64, bool) {
+func peakResidentBytes() (int64, bool) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, false

@@ -5,9 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
-
-	"github.com/lightningdb/lightning/bench/engine"
-	"github.com/lightningdb/lightning/bench/result"
 )
 
 // The transactions read and write records whose version counts how often they
@@ -21,18 +18,21 @@ const (
 
 // transactions measures transactions; op does one.
 func (r *Runner) transactions(
-	ctx context.Context, op func(w *worker, tx engine.Transactor) error,
-) (result.Row, error) {
-	if err := r.readAll(ctx); err != nil {
-		return result.Row{}, err
+	ctx context.Context, op func(w *worker, tx Transactor) error,
+) (Outcome, error) {
+	if r.Config.ValueBytes < VersionedBytes {
+		return Outcome{}, errNoVersions
 	}
-	return r.run(ctx, timedWorkload{
+	if err := r.readAll(ctx); err != nil {
+		return Outcome{}, err
+	}
+	return r.run(ctx, timedRow{
 		unit: "transactions", of: fmt.Sprintf("1 in %d transactions", mixSample),
-		goroutines: r.config.Goroutines, sample: mixSample,
+		goroutines: r.Config.Goroutines, sample: mixSample,
 		op: func(w *worker) (int64, error) {
-			tx, ok := w.Session.(engine.Transactor)
+			tx, ok := w.Session.(Transactor)
 			if !ok {
-				return 0, fmt.Errorf("%s has no transactions", r.engine.Name)
+				return 0, errNoTransactions
 			}
 			return 1, op(w, tx)
 		},
@@ -40,8 +40,8 @@ func (r *Runner) transactions(
 }
 
 // readVersion reads a record in a transaction and returns its version.
-func (r *Runner) readVersion(w *worker, tx engine.Tx, number int64) (uint64, error) {
-	r.order.makeKey(&w.key, number)
+func (r *Runner) readVersion(w *worker, tx Tx, number int64) (uint64, error) {
+	r.Order.MakeKey(&w.key, number)
 	value, found, err := tx.AppendGet(w.got[:0], w.key[:])
 	if err != nil {
 		return 0, err
@@ -50,19 +50,19 @@ func (r *Runner) readVersion(w *worker, tx engine.Tx, number int64) (uint64, err
 	if !found {
 		return 0, wrong("key %x was put, and not found", w.key)
 	}
-	return binary.LittleEndian.Uint64(value), checkValue(w.key[:], value, r.config.ValueBytes)
+	return binary.LittleEndian.Uint64(value), CheckValue(w.key[:], value, r.Config.ValueBytes)
 }
 
 // increment counts the versions of some different records up, in one
 // transaction.
-func (r *Runner) increment(w *worker, t engine.Transactor, numbers [txRecords]int64) error {
-	return t.Update(func(tx engine.Tx) error {
+func (r *Runner) increment(w *worker, t Transactor, numbers [txRecords]int64) error {
+	return t.Update(func(tx Tx) error {
 		for _, n := range numbers {
 			version, err := r.readVersion(w, tx, n)
 			if err != nil {
 				return err
 			}
-			makeValue(w.value, w.key[:], version+1)
+			MakeValue(w.value, w.key[:], version+1)
 			if err := tx.Put(w.key[:], w.value); err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ func (r *Runner) increment(w *worker, t engine.Transactor, numbers [txRecords]in
 func (w *worker) different(limit int64) (numbers [txRecords]int64) {
 	for i := range numbers {
 	again:
-		numbers[i] = w.random.below(limit)
+		numbers[i] = w.random.Below(limit)
 		for _, n := range numbers[:i] {
 			if n == numbers[i] {
 				goto again
@@ -87,13 +87,16 @@ func (w *worker) different(limit int64) (numbers [txRecords]int64) {
 
 // readModifyWrite measures transactions that read and write 4 of some records,
 // and checks that no update was lost.
-func (r *Runner) readModifyWrite(ctx context.Context, limit int64) (result.Row, error) {
+func (r *Runner) readModifyWrite(ctx context.Context, limit int64) (Outcome, error) {
+	if r.Config.ValueBytes < VersionedBytes {
+		return Outcome{}, errNoVersions
+	}
 	before, err := r.sumVersions(ctx, limit)
 	if err != nil {
-		return result.Row{}, err
+		return Outcome{}, err
 	}
 	var done atomic.Int64 // warm-up included
-	row, err := r.transactions(ctx, func(w *worker, tx engine.Transactor) error {
+	o, err := r.transactions(ctx, func(w *worker, tx Transactor) error {
 		err := r.increment(w, tx, w.different(limit))
 		if err == nil {
 			done.Add(1)
@@ -101,14 +104,14 @@ func (r *Runner) readModifyWrite(ctx context.Context, limit int64) (result.Row, 
 		return err
 	})
 	if err != nil {
-		return row, err
+		return o, err
 	}
 	after, err := r.sumVersions(ctx, limit)
 	if want := before + txRecords*uint64(done.Load()); err == nil && after != want {
 		err = wrong("%d transactions counted %d records up from %d to %d, not to %d",
 			done.Load(), limit, before, after, want)
 	}
-	return row, err
+	return o, err
 }
 
 // sumVersions adds up the versions of the records below a number.
@@ -125,18 +128,18 @@ func (r *Runner) sumVersions(ctx context.Context, limit int64) (sum uint64, err 
 	return sum, err
 }
 
-func (r *Runner) txLowContention(ctx context.Context) (result.Row, error) {
+func (r *Runner) txLowContention(ctx context.Context) (Outcome, error) {
 	return r.readModifyWrite(ctx, r.records)
 }
 
-func (r *Runner) txHighContention(ctx context.Context) (result.Row, error) {
+func (r *Runner) txHighContention(ctx context.Context) (Outcome, error) {
 	return r.readModifyWrite(ctx, min(txContest, r.records))
 }
 
 // txReadOnly measures transactions that read 4 records.
-func (r *Runner) txReadOnly(ctx context.Context) (result.Row, error) {
-	return r.transactions(ctx, func(w *worker, t engine.Transactor) error {
-		return t.View(func(tx engine.Tx) error {
+func (r *Runner) txReadOnly(ctx context.Context) (Outcome, error) {
+	return r.transactions(ctx, func(w *worker, t Transactor) error {
+		return t.View(func(tx Tx) error {
 			for _, n := range w.different(r.records) {
 				if _, err := r.readVersion(w, tx, n); err != nil {
 					return err
@@ -148,21 +151,21 @@ func (r *Runner) txReadOnly(ctx context.Context) (result.Row, error) {
 }
 
 // txScanInsert measures transactions that read 20 rows and insert a record.
-func (r *Runner) txScanInsert(ctx context.Context) (result.Row, error) {
+func (r *Runner) txScanInsert(ctx context.Context) (Outcome, error) {
 	var next atomic.Int64
 	next.Store(r.records + r.added.Load())
-	return r.transactions(ctx, func(w *worker, t engine.Transactor) error {
+	return r.transactions(ctx, func(w *worker, t Transactor) error {
 		from, number := r.uniform(w), next.Add(1)-1
-		err := t.Update(func(tx engine.Tx) error {
-			r.order.makeKey(&w.key, from)
+		err := t.Update(func(tx Tx) error {
+			r.Order.MakeKey(&w.key, from)
 			err := tx.Scan(w.key[:], txScanRows, func(key, value []byte) error {
-				return checkRecord(key, value, r.config.ValueBytes)
+				return CheckRecord(key, value, r.Config.ValueBytes)
 			})
 			if err != nil {
 				return err
 			}
-			r.order.makeKey(&w.key, number)
-			makeValue(w.value, w.key[:], 0)
+			r.Order.MakeKey(&w.key, number)
+			MakeValue(w.value, w.key[:], 0)
 			return tx.Put(w.key[:], w.value)
 		})
 		if err == nil {

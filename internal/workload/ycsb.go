@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
-
-	"github.com/lightningdb/lightning/bench/result"
 )
 
 // The six mixes of the Yahoo Cloud Serving Benchmark (Cooper and others, 2010)
@@ -62,16 +60,16 @@ func (ins *inserts) acknowledge(number int64) {
 // mix measures operations of two kinds: the first in a share of the cases.
 func (r *Runner) mix(
 	ctx context.Context, unit string, share float64, first, second func(*worker) (int64, error),
-) (result.Row, error) {
+) (Outcome, error) {
 	if err := r.readAll(ctx); err != nil {
-		return result.Row{}, err
+		return Outcome{}, err
 	}
 	_ = r.popularity()
-	return r.run(ctx, timedWorkload{
+	return r.run(ctx, timedRow{
 		unit: unit, of: fmt.Sprintf("1 in %d operations", mixSample),
-		goroutines: r.config.Goroutines, sample: mixSample,
+		goroutines: r.Config.Goroutines, sample: mixSample,
 		op: func(w *worker) (int64, error) {
-			if w.random.fraction() < share {
+			if w.random.Fraction() < share {
 				return first(w)
 			}
 			return second(w)
@@ -79,7 +77,7 @@ func (r *Runner) mix(
 	})
 }
 
-func (r *Runner) popularNumber(w *worker) int64 { return r.popular.draw(&w.random) }
+func (r *Runner) popularNumber(w *worker) int64 { return r.popular.Draw(&w.random) }
 
 func (r *Runner) readPopular(w *worker) (int64, error) { return 1, r.get(w, r.popularNumber(w)) }
 
@@ -95,22 +93,22 @@ func (r *Runner) modifyPopular(w *worker) (int64, error) {
 }
 
 // A: an update-heavy mix, half reads and half updates.
-func (r *Runner) ycsbA(ctx context.Context) (result.Row, error) {
+func (r *Runner) ycsbA(ctx context.Context) (Outcome, error) {
 	return r.mix(ctx, "operations", 0.5, r.readPopular, r.updatePopular)
 }
 
 // B: mostly reads, 5 % updates.
-func (r *Runner) ycsbB(ctx context.Context) (result.Row, error) {
+func (r *Runner) ycsbB(ctx context.Context) (Outcome, error) {
 	return r.mix(ctx, "operations", 0.95, r.readPopular, r.updatePopular)
 }
 
 // C: reads only.
-func (r *Runner) ycsbC(ctx context.Context) (result.Row, error) {
+func (r *Runner) ycsbC(ctx context.Context) (Outcome, error) {
 	return r.mix(ctx, "operations", 1, r.readPopular, r.updatePopular)
 }
 
 // D: reads of the latest records, 5 % inserts.
-func (r *Runner) ycsbD(ctx context.Context) (result.Row, error) {
+func (r *Runner) ycsbD(ctx context.Context) (Outcome, error) {
 	ins := r.newInserts()
 	latest := func(w *worker) (int64, error) {
 		return 1, r.get(w, ins.done.Load()-1-r.popularNumber(w))
@@ -121,11 +119,11 @@ func (r *Runner) ycsbD(ctx context.Context) (result.Row, error) {
 }
 
 // E: short scans of 1 to 100 rows, 5 % inserts.
-func (r *Runner) ycsbE(ctx context.Context) (result.Row, error) {
+func (r *Runner) ycsbE(ctx context.Context) (Outcome, error) {
 	ins := r.newInserts()
 	_ = r.rowsFrom(make([]byte, KeyBytes), 1) // made here, not by several goroutines at once
 	scan := func(w *worker) (int64, error) {
-		_, err := r.scan(w, r.popularNumber(w), 1+int(w.random.below(scanRows)))
+		_, err := r.scan(w, r.popularNumber(w), 1+int(w.random.Below(scanRows)))
 		return 1, err
 	}
 	return r.mix(ctx, "operations", 0.95, scan, func(w *worker) (int64, error) {
@@ -134,6 +132,6 @@ func (r *Runner) ycsbE(ctx context.Context) (result.Row, error) {
 }
 
 // F: half reads, half reads followed by an update of the same record.
-func (r *Runner) ycsbF(ctx context.Context) (result.Row, error) {
+func (r *Runner) ycsbF(ctx context.Context) (Outcome, error) {
 	return r.mix(ctx, "operations", 0.5, r.readPopular, r.modifyPopular)
 }

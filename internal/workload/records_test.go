@@ -10,28 +10,28 @@ import (
 
 func TestRecordsAreChecked(t *testing.T) {
 	var key [KeyBytes]byte
-	for _, o := range []order{scattered, ascending} {
+	for _, o := range []Order{Scattered, Ascending} {
 		for n := range int64(500) {
-			for _, size := range []int{MinValueBytes, 17, 100, 1000} {
-				o.makeKey(&key, n)
+			for _, size := range []int{1, 8, VersionedBytes - 1, VersionedBytes, 17, 100, 1000} {
+				o.MakeKey(&key, n)
 				value := make([]byte, size)
-				makeValue(value, key[:], uint64(n)*7)
-				if err := checkRecord(key[:], value, size); err != nil {
+				MakeValue(value, key[:], uint64(n)*7)
+				if err := CheckRecord(key[:], value, size); err != nil {
 					t.Fatal(err)
 				}
-				for _, at := range []int{0, 8, size - 1} {
+				for _, at := range []int{0, min(8, size-1), size - 1} {
 					value[at] ^= 1
-					if err := checkRecord(key[:], value, size); !errors.As(err, new(wrongAnswer)) {
+					if err := CheckRecord(key[:], value, size); !errors.As(err, new(WrongAnswer)) {
 						t.Fatalf("size %d: byte %d changed and not seen: %v", size, at, err)
 					}
 					value[at] ^= 1
 				}
 				other := bytes.Clone(key[:])
 				other[n%KeyBytes] ^= 1
-				if checkRecord(other, value, size) == nil {
+				if CheckRecord(other, value, size) == nil {
 					t.Fatal("another key took the value")
 				}
-				if checkRecord(key[:], value[:size-1], size) == nil {
+				if CheckRecord(key[:], value[:size-1], size) == nil {
 					t.Fatal("a short value was taken")
 				}
 			}
@@ -42,8 +42,8 @@ func TestRecordsAreChecked(t *testing.T) {
 func TestAscendingKeysAscend(t *testing.T) {
 	var a, b [KeyBytes]byte
 	for n := range int64(1000) {
-		ascending.makeKey(&a, n)
-		ascending.makeKey(&b, n+1)
+		Ascending.MakeKey(&a, n)
+		Ascending.MakeKey(&b, n+1)
 		if bytes.Compare(a[:], b[:]) >= 0 {
 			t.Fatalf("key %d is not below the next", n)
 		}
@@ -54,10 +54,10 @@ func TestAscendingKeysAscend(t *testing.T) {
 // exact for them.
 func TestZipfian(t *testing.T) {
 	const items, draws = 1000, 2_000_000
-	z, r := newZipfian(items), random(1)
+	z, r := NewZipfian(items), Random(1)
 	counts := make([]int, items)
 	for range draws {
-		counts[z.draw(&r)]++
+		counts[z.Draw(&r)]++
 	}
 	for k := range 5 {
 		want := draws / z.zeta / math.Pow(float64(k+1), theta)
@@ -69,32 +69,29 @@ func TestZipfian(t *testing.T) {
 		t.Error("the last numbers were never drawn")
 	}
 	for _, items := range []int64{1, 2, 3} {
-		z := newZipfian(items)
+		z := NewZipfian(items)
 		for range 1000 {
-			if n := z.draw(&r); n < 0 || n >= items {
+			if n := z.Draw(&r); n < 0 || n >= items {
 				t.Fatalf("drew %d of %d items", n, items)
 			}
 		}
 	}
 }
 
-func BenchmarkZipfian(b *testing.B) {
-	z, r := newZipfian(1_000_000), random(1)
-	b.ReportAllocs()
-	for b.Loop() {
-		z.draw(&r)
-	}
-}
-
-func BenchmarkMakeAndCheck(b *testing.B) {
-	var key [KeyBytes]byte
-	value := make([]byte, 100)
-	b.ReportAllocs()
-	for n := int64(0); b.Loop(); n++ {
-		scattered.makeKey(&key, n)
-		makeValue(value, key[:], 1)
-		if err := checkRecord(key[:], value, len(value)); err != nil {
-			b.Fatal(err)
+// The quick way to draw draws what the formula says.
+func TestZipfianIsExact(t *testing.T) {
+	for _, items := range []int64{2, 10, 3001, 1_000_000, 50_000_000} {
+		z := &Zipfian{items: items, alpha: 1 / (1 - theta)}
+		r := Random(items)
+		for range 200_000 {
+			x := r.Fraction()
+			if x = 1 - x*x; x <= 0 { // most powers of small numbers are 0
+				continue
+			}
+			want := int64(float64(items) * math.Pow(x, z.alpha))
+			if got := int64(z.scaled(x)); got != want {
+				t.Fatalf("%d items: %v gives %d, not %d", items, x, got, want)
+			}
 		}
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lightningdb/lightning/bench/measure"
-	"github.com/lightningdb/lightning/bench/result"
+	"github.com/lightningdb/lightning/internal/clock"
 )
 
 // tick is how often a paced goroutine wakes up.
@@ -26,33 +25,33 @@ const tick = time.Millisecond
 func paced(
 	ctx context.Context, rate int, span time.Duration, w *worker, op func() error, each func(end, latency time.Duration),
 ) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	start := time.Now()
+	start := clock.System.Now()
 	gap := time.Second / time.Duration(rate)
 	carry := 0.0
 	for due := start; due.Sub(start) < span; due = due.Add(tick) {
 		woke := due
-		if wait := time.Until(due); wait > 0 {
-			timer.Reset(wait)
+		if wait := due.Sub(clock.System.Now()); wait > 0 {
+			over := make(chan struct{})
+			timer := clock.System.AfterFunc(wait, func() { close(over) })
 			select {
-			case <-timer.C:
+			case <-over:
 			case <-ctx.Done():
+				timer.Stop()
 				return ctx.Err()
 			}
-			woke = time.Now()
+			woke = clock.System.Now()
 		}
 		carry += float64(rate) * tick.Seconds()
 		for i := 0; carry >= 1; i++ {
 			carry--
-			begin := time.Now()
+			begin := clock.System.Now()
 			if intended := woke.Add(time.Duration(i) * gap); intended.Before(begin) {
 				begin = intended
 			}
 			if err := op(); err != nil {
 				return err
 			}
-			end := time.Now()
+			end := clock.System.Now()
 			w.latency.Record(end.Sub(begin))
 			if each != nil {
 				each(end.Sub(start), end.Sub(begin))
@@ -62,11 +61,18 @@ func paced(
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if time.Since(start) > span {
+		if clock.System.Now().Sub(start) > span {
 			return nil
 		}
 	}
 	return nil
+}
+
+// Second is what all goroutines did in one second. The histogram itself would
+// be large for a run of minutes.
+type Second struct {
+	Number int64 // from 1
+	Percentiles
 }
 
 // timeline puts together what several goroutines did in each second. Its
@@ -75,23 +81,23 @@ type timeline struct {
 	mu      sync.Mutex
 	workers int
 	open    map[int]*second
-	points  []result.Point
+	seconds []Second
 }
 
 type second struct {
 	parts     int // workers that are past it
-	histogram *measure.Histogram
+	histogram *Histogram
 }
 
 func newTimeline(workers int) *timeline { return &timeline{workers: workers, open: map[int]*second{}} }
 
 // add gives what one worker did in a second, once it is past that.
-func (t *timeline) add(index int, h *measure.Histogram) {
+func (t *timeline) add(index int, h *Histogram) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.open[index]
 	if s == nil {
-		s = &second{histogram: measure.NewHistogram()}
+		s = &second{histogram: NewHistogram()}
 		t.open[index] = s
 	}
 	s.histogram.Add(h)
@@ -99,18 +105,14 @@ func (t *timeline) add(index int, h *measure.Histogram) {
 		return
 	}
 	delete(t.open, index)
-	p := result.Point{Second: float64(index + 1)}
-	if l := s.histogram.Latency(""); l != nil {
-		p.Operations, p.P50, p.P99, p.P999, p.Max = l.Count, l.P50, l.P99, l.P999, l.Max
-	}
-	t.points = append(t.points, p)
+	t.seconds = append(t.seconds, Second{int64(index + 1), s.histogram.Percentiles()})
 }
 
 // recorder splits one worker's latencies into seconds.
 type recorder struct {
 	line      *timeline
 	at        int
-	histogram *measure.Histogram
+	histogram *Histogram
 }
 
 func (c *recorder) record(end, latency time.Duration) {
@@ -126,15 +128,15 @@ func (c *recorder) flush() {
 	c.at++
 }
 
-// sustained measures puts to random records at a fixed rate for a long time.
-func (r *Runner) sustained(ctx context.Context) (result.Row, error) {
-	c := r.config
-	row := result.Row{Unit: "puts", Goroutines: c.Goroutines}
+// Sustained measures puts to random records at a fixed rate for a long time.
+func (r *Runner) Sustained(ctx context.Context) (Outcome, error) {
+	c := r.Config
+	o := Outcome{Unit: "puts", Goroutines: c.Goroutines, Paced: true}
 	line := newTimeline(c.Goroutines)
 	span := c.SustainedTime.Truncate(time.Second)
-	err := r.measured(&row, func() error {
+	err := r.measured(&o, func() error {
 		done, err := r.parallel(ctx, c.Goroutines, func(ctx context.Context, w *worker) error {
-			seconds := &recorder{line: line, histogram: measure.NewHistogram()}
+			seconds := &recorder{line: line, histogram: NewHistogram()}
 			err := paced(ctx, c.SustainedRate/c.Goroutines, span, w,
 				func() error { return r.put(w, r.uniform(w)) },
 				func(end, latency time.Duration) {
@@ -148,27 +150,17 @@ func (r *Runner) sustained(ctx context.Context) (result.Row, error) {
 			}
 			return err
 		})
-		row.Operations, row.Seconds = done.operations, done.elapsed.Seconds()
-		row.InputBytes = done.operations * r.recordBytes()
+		o.timed(done, "every put")
+		o.InputBytes = done.operations * c.RecordBytes()
 		if err != nil {
 			return err
 		}
-		row.Latency = done.latency.Latency("every put")
-		r.report("settling")
-		if err := r.db.Settle(ctx); err != nil {
-			return fmt.Errorf("settle: %w", err)
-		}
-		return nil
+		return r.settle(ctx)
 	})
-	if err != nil {
-		return row, err
+	o.Timeline = line.seconds
+	if o.Rate() < 0.99*float64(c.SustainedRate) {
+		o.Notes = append(o.Notes, fmt.Sprintf("%d puts/s were due", c.SustainedRate))
 	}
-	row.Timeline = line.points
-	if row.Latency != nil {
-		row.Latency.Paced = true
-	}
-	if row.Rate() < 0.99*float64(c.SustainedRate) {
-		row.Notes = append(row.Notes, fmt.Sprintf("%d puts/s were due", c.SustainedRate))
-	}
-	return row, r.measureDisk(&row)
+	o.LiveBytes = r.liveBytes()
+	return o, err
 }
