@@ -22,8 +22,9 @@ database, in order, and ends: all of those, up to the last one that is durable.
 Of what this program writes it keeps the last 64 MiB for that; what other programs
 keep is theirs to say (Options.History of the library). Each is a JSON object on a
 line: the sequence numbers of the commit and its changes, each with its kind, which is
-put, delete, delete-range or drop-keyspace, its keyspace, where that is not the
-default one, and key, end and value. What is not UTF-8 goes into "key_hex" and so
+put, delete, delete-range, merge, keyspace (made, or given other options) or
+drop-keyspace, its keyspace, where that is not the default one, and key, end, value
+and options. What is not UTF-8 goes into "key_hex" and so
 on. Where the wanted commits are not there any more, it says where to go on.
 
 It opens the database read-only, which the program that uses it must have closed.`,
@@ -83,6 +84,10 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 	for c := range batch.All() {
 		p.line = fmt.Appendf(p.line, `%s{"kind":"%v"`, comma, c.Kind)
 		comma = ","
+		options := lightning.KeyspaceOptions{}
+		if c.Options != nil {
+			options = *c.Options
+		}
 		for _, field := range []struct {
 			name string
 			text []byte
@@ -93,6 +98,9 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 			{"end", c.End, c.End != nil},
 			{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
 			{"expires_at", []byte(c.ExpiresAt.UTC().Format(time.RFC3339Nano)), !c.ExpiresAt.IsZero()},
+			{"compression", []byte(options.Compression.String()), options.Compression != 0},
+			{"ttl", []byte(options.TTL.String()), options.TTL != 0},
+			{"merge", []byte(options.Merge), options.Merge != ""},
 		} {
 			if field.is {
 				p.line = appendField(append(p.line, ','), field.name, field.text)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning"
 )
@@ -24,13 +25,13 @@ func TestProgramKeepsHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, err := db.Keyspace("users", nil)
+	users, err := db.Keyspace("users", &lightning.KeyspaceOptions{TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	batch := db.NewBatch()
 	for _, err := range []error{
-		batch.Put([]byte("a"), []byte("1")), batch.In(users).Put([]byte{0xff}, nil),
+		batch.Put([]byte("a"), []byte("1")), batch.In(users).PutWithTTL([]byte{0xff}, nil, lightning.Forever),
 		batch.Commit(), users.DeleteRange([]byte("x"), nil), db.DropKeyspace("users"), db.Close(),
 	} {
 		if err != nil {
@@ -47,21 +48,22 @@ func TestProgramKeepsHistory(t *testing.T) {
 	}
 	lightningOK("put", dir, "b", "2")
 	lightningOK("del", dir, "a")
-	const want = `{"first":1,"last":2,"changes":[{"kind":"put","key":"a","value":"1"},` +
+	const want = `{"first":1,"last":1,"changes":[{"kind":"keyspace","keyspace":"users","ttl":"1h0m0s"}]}
+{"first":2,"last":3,"changes":[{"kind":"put","key":"a","value":"1"},` +
 		`{"kind":"put","keyspace":"users","key_hex":"ff","value":""}]}
-{"first":3,"last":3,"changes":[{"kind":"delete-range","keyspace":"users","key":"x"}]}
-{"first":4,"last":5,"changes":[{"kind":"delete-range","keyspace":"users"},{"kind":"drop-keyspace","keyspace":"users"}]}
-{"first":6,"last":6,"changes":[{"kind":"put","key":"b","value":"2"}]}
-{"first":7,"last":7,"changes":[{"kind":"delete","key":"a"}]}
+{"first":4,"last":4,"changes":[{"kind":"delete-range","keyspace":"users","key":"x"}]}
+{"first":5,"last":6,"changes":[{"kind":"delete-range","keyspace":"users"},{"kind":"drop-keyspace","keyspace":"users"}]}
+{"first":7,"last":7,"changes":[{"kind":"put","key":"b","value":"2"}]}
+{"first":8,"last":8,"changes":[{"kind":"delete","key":"a"}]}
 `
 	if got := lightningOK("changes", dir); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	const part = `{"first":6,"last":6,"changes":[{"kind":"put","key":"b","value":"2"}]}` + "\n"
-	if got := lightningOK("changes", dir, "--from", "6", "-n", "1"); got != part {
-		t.Errorf("from 6: %s", got)
+	const part = `{"first":7,"last":7,"changes":[{"kind":"put","key":"b","value":"2"}]}` + "\n"
+	if got := lightningOK("changes", dir, "--from", "7", "-n", "1"); got != part {
+		t.Errorf("from 7: %s", got)
 	}
-	if got := lightningOK("changes", dir, "--from", "8"); got != "" {
+	if got := lightningOK("changes", dir, "--from", "9"); got != "" {
 		t.Errorf("behind the last: %s", got)
 	}
 }
