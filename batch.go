@@ -118,8 +118,8 @@ func (b *Batch) Commit() error { return b.commit(b.space.durability) }
 
 // CommitWith writes the batch with a durability of its own.
 func (b *Batch) CommitWith(d Durability) error {
-	if d > Async {
-		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}
+	if d > DurabilityAsync {
+		return &OptionError{Field: "Durability", Value: d.String(), Rule: "DurabilitySync, DurabilityBuffered or DurabilityAsync"}
 	}
 	return b.commit(d.engine())
 }

@@ -100,7 +100,7 @@ func (w *writer) value() string { return strings.Repeat(w.key(), 1+w.rng.IntN(40
 func (w *writer) name() string  { return []string{"", "a", "b"}[w.rng.IntN(3)] }
 
 func (w *writer) durability() lightning.Durability {
-	return []lightning.Durability{lightning.Sync, lightning.Flush, lightning.Async}[w.rng.IntN(3)]
+	return []lightning.Durability{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync}[w.rng.IntN(3)]
 }
 
 // verbs are what batches and transactions share.
@@ -192,8 +192,8 @@ func (w *writer) commit() {
 func historyOptions(rng *rand.Rand, fs *memfs.FS) *lightning.Options {
 	return &lightning.Options{
 		FS: fs, MemoryBudget: 4 << 20, Durability: lightning.Durability(rng.IntN(3)),
-		Tree:    lightning.TreeOptions{MemtableBytes: 64 << 10, BlockBytes: 512},
-		History: lightning.HistoryOptions{SizeBytes: 1 << 30},
+		Tree:       lightning.TreeOptions{MemtableBytes: 64 << 10, BlockBytes: 512},
+		LogArchive: lightning.LogArchiveOptions{SizeBytes: 1 << 30},
 	}
 }
 
@@ -235,7 +235,7 @@ func TestChangesReplayed(t *testing.T) {
 					}
 				}
 				if rng.IntN(2) == 0 {
-					must(t, db.SyncWAL())
+					must(t, db.SyncLog())
 					fs = fs.Crash(memfs.CrashOptions{Keep: memfs.KeepRandom, Seed: rng.Uint64()})
 				}
 				must(t, db.Close())
@@ -322,18 +322,18 @@ func TestChangesWait(t *testing.T) {
 			must(t, batch.CommitWith(d))
 		}
 		expect(0, 0)
-		if feeds := db.Metrics().History.Feeds; feeds != 2 {
+		if feeds := db.Metrics().LogArchive.Feeds; feeds != 2 {
 			t.Errorf("%d feeds, want 2", feeds)
 		}
-		put(lightning.Sync)
+		put(lightning.DurabilitySync)
 		expect(2, 0)
-		put(lightning.Async)
+		put(lightning.DurabilityAsync)
 		time.Sleep(10*time.Millisecond - 1)
 		expect(2, 0)
 		time.Sleep(1)
 		expect(4, 0)
-		put(lightning.Flush)
-		put(lightning.Sync) // brings the one before along
+		put(lightning.DurabilityBuffered)
+		put(lightning.DurabilitySync) // brings the one before along
 		time.Sleep(10 * time.Millisecond)
 		expect(8, 0)
 		start := time.Now()
@@ -383,8 +383,8 @@ func TestChangesBegin(t *testing.T) {
 	must(t, db.Put([]byte("b"), nil))
 	must(t, firstError(gap.Oldest))
 	must(t, firstError(0))
-	for _, bad := range []lightning.HistoryOptions{{SizeBytes: -1}, {Age: -1}} {
-		_, err := lightning.Open("other", &lightning.Options{FS: fs, History: bad})
+	for _, bad := range []lightning.LogArchiveOptions{{SizeBytes: -1}, {Age: -1}} {
+		_, err := lightning.Open("other", &lightning.Options{FS: fs, LogArchive: bad})
 		var option *lightning.OptionError
 		if !errors.As(err, &option) {
 			t.Errorf("%+v: %v", bad, err)
@@ -442,7 +442,7 @@ func TestChangesBesideWriters(t *testing.T) {
 // for one who comes later, and the feed goes on behind it.
 func TestChangesOfSpilledTransactions(t *testing.T) {
 	o := small(memfs.New())
-	o.History.SizeBytes = 1 << 30
+	o.LogArchive.SizeBytes = 1 << 30
 	db := open(t, o)
 	must(t, db.Put([]byte("before"), nil))
 	begun, gaps := make(chan struct{}), make(chan error, 1)

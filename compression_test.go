@@ -14,7 +14,7 @@ import (
 // level without being rewritten, so a load in key order, or one that fitted in
 // a memtable, stayed uncompressed for good, also after Compact.
 func TestSortedLoadIsCompressed(t *testing.T) {
-	for _, compression := range []lightning.Compression{lightning.Fast, lightning.Small, lightning.NoCompression} {
+	for _, compression := range []lightning.Compression{lightning.CompressionFast, lightning.CompressionSmall, lightning.CompressionNone} {
 		for _, rows := range []int{1000, 40_000} { // one level-0 file, and several
 			db, err := lightning.Open("db", &lightning.Options{FS: memfs.New(), MemoryBudget: 4 << 20, Compression: compression})
 			if err != nil {
@@ -26,7 +26,7 @@ func TestSortedLoadIsCompressed(t *testing.T) {
 				if err := b.Put(fmt.Appendf(nil, "%08d", i), value); err != nil {
 					t.Fatal(err)
 				}
-				if err := b.CommitWith(lightning.Async); err != nil {
+				if err := b.CommitWith(lightning.DurabilityAsync); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -35,7 +35,7 @@ func TestSortedLoadIsCompressed(t *testing.T) {
 			}
 			m := db.Metrics()
 			raw := uint64(rows * (8 + len(value)))
-			if compression == lightning.NoCompression {
+			if compression == lightning.CompressionNone {
 				if m.Compactions.Moves == 0 {
 					t.Errorf("%d rows: uncompressed files that overlap nothing were not moved", rows)
 				}

@@ -15,15 +15,15 @@ var (
 
 	_ = lightning.Options{
 		MemoryBudget: int64(0),
-		Durability:   lightning.Sync,
-		Compression:  lightning.DefaultCompression,
+		Durability:   lightning.DurabilitySync,
+		Compression:  lightning.CompressionDefault,
 		ReadOnly:     false,
 		FS:           vfs.FS(nil),
 		Logger:       (*slog.Logger)(nil),
 	}
-	_ = []lightning.Durability{lightning.Sync, lightning.Flush, lightning.Async}
+	_ = []lightning.Durability{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync}
 	_ = []lightning.Compression{
-		lightning.DefaultCompression, lightning.NoCompression, lightning.Fast, lightning.Small,
+		lightning.CompressionDefault, lightning.CompressionNone, lightning.CompressionFast, lightning.CompressionSmall,
 	}
 	_ = lightning.IterOptions{Lower: []byte(nil), Upper: []byte(nil), Prefix: []byte(nil)}
 
@@ -42,7 +42,7 @@ var (
 		DropKeyspace(name string) error
 		Flush(ctx context.Context) error
 		Compact(ctx context.Context, lo, hi []byte) error
-		SyncWAL() error
+		SyncLog() error
 		DurableSeq() uint64
 		Metrics() lightning.Metrics
 		Close() error

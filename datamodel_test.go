@@ -55,7 +55,7 @@ var modelSpaces = []string{spacePlain, spaceShort, spaceSum, spaceText, spaceLis
 
 func modelOptions(disk *memfs.FS) *lightning.Options {
 	o := small(disk)
-	o.History.SizeBytes = 1 << 30
+	o.LogArchive.SizeBytes = 1 << 30
 	o.MergeOperators = []lightning.MergeOperator{{
 		Name: "list",
 		Merge: func(dst, value []byte, operands [][]byte) ([]byte, error) {

@@ -27,7 +27,7 @@ type DB struct {
 // new one, unless Options.MustExist or ReadOnly forbid it. A database has one
 // opener at a time: a second one, in any process, gets ErrLocked at once.
 //
-// Open recovers what a crash left: every acknowledged Sync commit is there,
+// Open recovers what a crash left: every acknowledged synced commit is there,
 // every batch as a whole or not at all. If files are missing or damaged it
 // fails and reports all damage it found: see Corruptions.
 func Open(dir string, opts *Options) (*DB, error) {
@@ -246,8 +246,8 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 	return db.space.compact(ctx, lo, hi)
 }
 
-// SyncWAL makes every acknowledged commit durable.
-func (db *DB) SyncWAL() error {
+// SyncLog makes every acknowledged commit durable.
+func (db *DB) SyncLog() error {
 	if err := db.usable(); err != nil {
 		return err
 	}
@@ -332,7 +332,7 @@ func (db *DB) DropKeyspace(name string) error {
 // another without a hole, and are the same after a restart or a crash.
 //
 // Only durable commits are delivered, so that nothing is that a crash could
-// take back. A Sync commit comes at once; where there are Flush or Async ones, a
+// take back. A synced commit comes at once; where there are others, a
 // feed that waits for them syncs the log, at most every 10 ms, so it lags by
 // that and the time of a sync. A feed costs writers nothing else, however slow
 // its consumer is; between turns it holds one open file and one commit group,
@@ -343,7 +343,7 @@ func (db *DB) DropKeyspace(name string) error {
 // itself behind the last commit. After a failed write it ends with that failure,
 // when everything durable is delivered.
 //
-// How far back it can begin is for Options.History to say. Where the wanted
+// How far back it can begin is for Options.LogArchive to say. Where the wanted
 // commits are not there, because they are too old, the consumer was too slow or
 // a file is damaged, the loop ends with a *GapError that says where to go on,
 // and never leaves anything out silently. Without History the log is used again

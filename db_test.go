@@ -289,7 +289,7 @@ func TestClosed(t *testing.T) {
 	wantErr(t, err, lightning.ErrClosed)
 	wantErr(t, db.Put([]byte("a"), nil), lightning.ErrClosed)
 	wantErr(t, b.Commit(), lightning.ErrClosed)
-	wantErr(t, db.SyncWAL(), lightning.ErrClosed)
+	wantErr(t, db.SyncLog(), lightning.ErrClosed)
 	wantErr(t, db.Compact(context.Background(), nil, nil), lightning.ErrClosed)
 	_, err = db.Snapshot()
 	wantErr(t, err, lightning.ErrClosed)
@@ -386,7 +386,7 @@ func TestIteratorOutlivesChanges(t *testing.T) {
 
 func TestDropKeyspaceGivesSpaceBack(t *testing.T) {
 	db := open(t, small(memfs.New()))
-	ks, err := db.Keyspace("k", &lightning.KeyspaceOptions{Compression: lightning.NoCompression})
+	ks, err := db.Keyspace("k", &lightning.KeyspaceOptions{Compression: lightning.CompressionNone})
 	must(t, err)
 	b := ks.NewBatch()
 	for i := range 5000 {
@@ -415,7 +415,7 @@ func TestKeyspaces(t *testing.T) {
 	ks, err := db.Keyspace("space299", nil)
 	must(t, err)
 	must(t, ks.Put([]byte("a"), []byte("299")))
-	_, err = db.Keyspace("space299", &lightning.KeyspaceOptions{Compression: lightning.Small})
+	_, err = db.Keyspace("space299", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
 	wantErr(t, err, lightning.ErrKeyspaceDiffers)
 	_, err = db.Keyspace("", nil)
 	wantErr(t, err, lightning.ErrKeyspaceName)
@@ -549,15 +549,15 @@ func TestDurability(t *testing.T) {
 	db := open(t, small(memfs.New()))
 	b := db.NewBatch()
 	must(t, b.Put([]byte("a"), []byte("1")))
-	must(t, b.CommitWith(lightning.Async))
+	must(t, b.CommitWith(lightning.DurabilityAsync))
 	if seq := db.DurableSeq(); seq != 0 {
 		t.Errorf("durable up to %d before any sync", seq)
 	}
-	must(t, db.SyncWAL())
+	must(t, db.SyncLog())
 	if seq := db.DurableSeq(); seq != 1 {
 		t.Errorf("durable up to %d after a sync of 1", seq)
 	}
-	must(t, b.CommitWith(lightning.Sync))
+	must(t, b.CommitWith(lightning.DurabilitySync))
 	if m := db.Metrics(); m.DurableSeq != 2 || m.VisibleSeq != 2 {
 		t.Errorf("durable %d, visible %d, want 2", m.DurableSeq, m.VisibleSeq)
 	}
@@ -600,7 +600,7 @@ func failSyncs(err error) func(vfs.Op) error {
 
 func TestConcurrentUse(t *testing.T) {
 	opts := small(memfs.New())
-	opts.Durability = lightning.Async
+	opts.Durability = lightning.DurabilityAsync
 	db := open(t, opts)
 	var wg sync.WaitGroup
 	for g := range 4 {

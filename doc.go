@@ -16,7 +16,7 @@
 //
 // A write waits for stable storage unless Options.Durability or
 // Batch.CommitWith says otherwise; see Durability. After a crash the database
-// holds every acknowledged Sync write, and of the others all but at most the
+// holds every acknowledged synced write, and of the others all but at most the
 // newest, each batch as a whole.
 //
 // # Transactions
@@ -39,7 +39,7 @@
 // # Changes
 //
 // DB.Changes is a loop over everything that was committed, in order and
-// resumable; Options.History says how far back it can begin.
+// resumable; Options.LogArchive says how far back it can begin.
 //
 // # Slices
 //

@@ -55,15 +55,15 @@ func TestWhatEachDurabilityPromises(t *testing.T) {
 				t.Errorf("%s: a kill leaves %q, want %q", when, got, killed)
 			}
 		}
-		commit("a", lightning.Async)
+		commit("a", lightning.DurabilityAsync)
 		synctest.Wait()
 		expect("after Async", "", "")
 		time.Sleep(opts.Log.AsyncDelay)
 		synctest.Wait()
 		expect("after the delay of Async", "", "a")
-		commit("f", lightning.Flush)
+		commit("f", lightning.DurabilityBuffered)
 		expect("after Flush", "", "af")
-		commit("s", lightning.Sync)
+		commit("s", lightning.DurabilitySync)
 		expect("after Sync", "afs", "afs")
 		must(t, db.Close())
 	})
@@ -144,7 +144,7 @@ func TestFullDiskHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memfs.New()
 		opts := small(disk)
-		opts.Durability = lightning.Flush
+		opts.Durability = lightning.DurabilityBuffered
 		db := open(t, opts)
 		disk.SetCapacity(1 << 20)
 		value := make([]byte, 1000)
@@ -195,7 +195,7 @@ func TestSyncAfterFailureIsNotBelieved(t *testing.T) {
 		})
 		wantErr(t, db.Put([]byte("b"), nil), device)
 		wantErr(t, db.Put([]byte("c"), nil), device)
-		wantErr(t, db.SyncWAL(), device)
+		wantErr(t, db.SyncLog(), device)
 		if got := survivors(t, disk, memfs.KeepNone, "a", "c"); got != "a" {
 			t.Errorf("mode %v: %q survived, want what was acknowledged", mode, got)
 		}

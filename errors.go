@@ -144,7 +144,7 @@ type (
 	FormatError = base.FormatError
 	// GapError says that DB.Changes cannot deliver the changes from number From
 	// on, and can go on at Oldest. Everything before From was delivered. It
-	// matches ErrGap; where damage is the reason, and not HistoryOptions, it
+	// matches ErrGap; where damage is the reason, and not LogArchiveOptions, it
 	// matches ErrCorrupted too.
 	GapError = feed.GapError
 	// ConflictError says why a transaction could not be committed: another commit

@@ -198,7 +198,7 @@ func ExampleDB_Keyspace() {
 	defer db.Close()
 	users, err := db.Keyspace("users", nil)
 	check(err)
-	mails, err := db.Keyspace("mails", &lightning.KeyspaceOptions{Compression: lightning.Small})
+	mails, err := db.Keyspace("mails", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
 	check(err)
 
 	batch := users.NewBatch() // one batch can write to several keyspaces
@@ -220,13 +220,13 @@ func ExampleDB_Keyspace() {
 	// true
 }
 
-func ExampleDB_SyncWAL() {
+func ExampleDB_SyncLog() {
 	db := inMemory()
 	defer db.Close()
 	batch := db.NewBatch()
 	check(batch.Put([]byte("a"), nil))
-	check(batch.CommitWith(lightning.Async))
-	check(db.SyncWAL())
+	check(batch.CommitWith(lightning.DurabilityAsync))
+	check(db.SyncLog())
 	fmt.Println(db.DurableSeq())
 	// Output: 1
 }

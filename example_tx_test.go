@@ -112,7 +112,7 @@ func ExampleTx_Scan() {
 
 // A counter that many change: waiting in line costs less than conflicts do.
 func ExampleTx_GetForUpdate() {
-	db, err := lightning.Open("counter", &lightning.Options{FS: memfs.New(), Durability: lightning.Async})
+	db, err := lightning.Open("counter", &lightning.Options{FS: memfs.New(), Durability: lightning.DurabilityAsync})
 	if err != nil {
 		panic(err)
 	}

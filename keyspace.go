@@ -15,7 +15,7 @@ const Forever = time.Duration(math.MaxInt64)
 
 // KeyspaceOptions are the options of a keyspace, kept with it.
 type KeyspaceOptions struct {
-	// Compression of its data blocks. DefaultCompression follows the database.
+	// Compression of its data blocks. CompressionDefault follows the database.
 	Compression Compression
 	// TTL is how long keys live that are written with Put: see DB.PutWithTTL.
 	// Zero: for ever.
@@ -38,7 +38,7 @@ func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
 		return keyspace.Settings{}, nil
 	}
 	switch {
-	case o.Compression > Small:
+	case o.Compression > CompressionSmall:
 		return keyspace.Settings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
 	case o.TTL < 0:
 		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}

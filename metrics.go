@@ -16,7 +16,7 @@ type Metrics struct {
 	Memory       MemoryMetrics
 	Cache        CacheMetrics
 	Log          LogMetrics
-	History      HistoryMetrics
+	LogArchive   LogArchiveMetrics
 	Flushes      WorkMetrics
 	Compactions  CompactionMetrics
 	Transactions TransactionMetrics
@@ -58,8 +58,8 @@ type LogMetrics struct {
 	TornBytes int64
 }
 
-// HistoryMetrics describes what DB.Changes can deliver.
-type HistoryMetrics struct {
+// LogArchiveMetrics describes what DB.Changes can deliver.
+type LogArchiveMetrics struct {
 	// Segments of the log are kept although the database does not need them.
 	Segments  int
 	SizeBytes int64
@@ -155,7 +155,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		},
 		Cache: cacheMetrics(&e),
 		Log:   LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},
-		History: HistoryMetrics{
+		LogArchive: LogArchiveMetrics{
 			Segments:  e.Archive.Segments,
 			SizeBytes: e.Archive.SizeBytes,
 			OldestSeq: uint64(e.Archive.OldestSeq),

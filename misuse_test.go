@@ -48,7 +48,7 @@ func useAll(t *testing.T, k interface {
 	answers["Batch.Delete"] = k.NewBatch().Delete(key)
 	answers["Batch.DeleteRange"] = k.NewBatch().DeleteRange(nil, nil)
 	answers["Batch.Commit"] = k.NewBatch().Commit()
-	answers["Batch.CommitWith"] = k.NewBatch().CommitWith(lightning.Async)
+	answers["Batch.CommitWith"] = k.NewBatch().CommitWith(lightning.DurabilityAsync)
 	_, answers["Snapshot"] = k.Snapshot()
 	_, answers["Iterator"] = k.Iterator(lightning.IterOptions{})
 	answers["Scan"] = k.Scan(lightning.ScanOptions{}, func(iter.Seq2[[]byte, []byte]) error { return nil })
@@ -77,7 +77,7 @@ func TestZeroDB(t *testing.T) {
 	_, answers["Begin"] = db.Begin(lightning.TxOptions{})
 	answers["View"] = db.View(func(*lightning.Tx) error { return nil })
 	answers["Update"] = db.Update(func(*lightning.Tx) error { return nil })
-	answers["SyncWAL"] = db.SyncWAL()
+	answers["SyncLog"] = db.SyncLog()
 	_, answers["Keyspace"] = db.Keyspace("k", nil)
 	answers["DropKeyspace"] = db.DropKeyspace("k")
 	for _, err := range db.Changes(t.Context(), 0) {

@@ -20,26 +20,26 @@ import (
 type Durability uint8
 
 const (
-	// Sync waits until the write is on stable storage. It is also published
+	// DurabilitySync waits until the write is on stable storage. It is also published
 	// to readers only then: nobody ever reads a synced write that a crash can
 	// take back.
-	Sync Durability = iota
-	// Flush waits until the operating system has the write. It survives the
+	DurabilitySync Durability = iota
+	// DurabilityBuffered waits until the operating system has the write. It survives the
 	// end of the process, not the loss of power.
-	Flush
-	// Async waits for memory only; the write reaches the operating system
+	DurabilityBuffered
+	// DurabilityAsync waits for memory only; the write reaches the operating system
 	// within LogOptions.AsyncDelay. A crash loses at most the newest
 	// acknowledged writes, never one from the middle.
-	Async
+	DurabilityAsync
 )
 
 func (d Durability) String() string {
 	switch d {
-	case Sync:
+	case DurabilitySync:
 		return "sync"
-	case Flush:
-		return "flush"
-	case Async:
+	case DurabilityBuffered:
+		return "buffered"
+	case DurabilityAsync:
 		return "async"
 	}
 	return fmt.Sprintf("durability(%d)", uint8(d))
@@ -51,27 +51,27 @@ func (d Durability) String() string {
 type Compression uint8
 
 const (
-	// DefaultCompression is Fast for a database; for a keyspace it is the
+	// CompressionDefault is CompressionFast for a database; for a keyspace it is the
 	// setting of its database.
-	DefaultCompression Compression = iota
-	// NoCompression stores blocks as they are.
-	NoCompression
-	// Fast compresses with S2 below level 0, which lives too shortly for it.
-	Fast
-	// Small compresses with Zstandard on the bottom level, where most data
+	CompressionDefault Compression = iota
+	// CompressionNone stores blocks as they are.
+	CompressionNone
+	// CompressionFast compresses with S2 below level 0, which lives too shortly for it.
+	CompressionFast
+	// CompressionSmall compresses with Zstandard on the bottom level, where most data
 	// is, and with S2 above.
-	Small
+	CompressionSmall
 )
 
 func (c Compression) String() string {
 	switch c {
-	case DefaultCompression:
+	case CompressionDefault:
 		return "default"
-	case NoCompression:
+	case CompressionNone:
 		return "none"
-	case Fast:
+	case CompressionFast:
 		return "fast"
-	case Small:
+	case CompressionSmall:
 		return "small"
 	}
 	return fmt.Sprintf("compression(%d)", uint8(c))
@@ -84,9 +84,9 @@ type Options struct {
 	// indexes together. Default 256 MiB, at least 4 MiB.
 	MemoryBudget int64
 	// Durability is what a commit waits for where the call does not say.
-	// Default Sync.
+	// Default DurabilitySync.
 	Durability Durability
-	// Compression of data blocks. Default Fast.
+	// Compression of data blocks. Default CompressionFast.
 	Compression Compression
 	// ReadOnly opens an existing database without changing anything in its
 	// directory. Writes fail with ErrReadOnly.
@@ -104,9 +104,9 @@ type Options struct {
 	MergeOperators []MergeOperator
 	// Log are the settings of the write-ahead log.
 	Log LogOptions
-	// History says how much of the past DB.Changes can begin at. Default: what
+	// LogArchive says how much of the past DB.Changes can begin at. Default: what
 	// happens to be in the log.
-	History HistoryOptions
+	LogArchive LogArchiveOptions
 	// Tree are the settings of the tree of files. The defaults serve well;
 	// tests use others to meet rare cases often.
 	Tree TreeOptions
@@ -116,15 +116,15 @@ type Options struct {
 
 // LogOptions are the settings of the write-ahead log.
 type LogOptions struct {
-	// AsyncDelay bounds how long an Async commit stays in memory only.
+	// AsyncDelay bounds how long a DurabilityAsync commit stays in memory only.
 	// Default 5 ms, at most one minute.
 	AsyncDelay time.Duration
 }
 
-// HistoryOptions say how long the log is kept for DB.Changes after the database
+// LogArchiveOptions say how long the log is kept for DB.Changes after the database
 // needs it no more. Zero means no bound of that sort; where both are zero nothing
 // is kept, and Open deletes what an earlier opener has kept.
-type HistoryOptions struct {
+type LogArchiveOptions struct {
 	// SizeBytes bounds the size of what is kept. Segments of the log are kept
 	// and deleted as a whole, oldest first; one is about as large as a memtable
 	// at most, so several times that is a sensible bound. When the disk is full
@@ -179,7 +179,7 @@ func (o *Options) withDefaults() (Options, error) {
 		c = *o
 	}
 	setDefault(&c.MemoryBudget, defaultMemoryBudget)
-	setDefault(&c.Compression, Fast)
+	setDefault(&c.Compression, CompressionFast)
 	setDefault(&c.Log.AsyncDelay, 5*time.Millisecond)
 	setDefault(&c.Tree.MemtableBytes, int(min(max(c.MemoryBudget/8, minMemtableBytes), maxMemtableBytes)))
 	setDefault(&c.Tree.BlockBytes, 8<<10)
@@ -211,12 +211,12 @@ func (o *Options) validate() error {
 		rule  string
 	}{
 		{o.MemoryBudget >= minMemoryBudget, "MemoryBudget", o.MemoryBudget, "at least 4 MiB"},
-		{o.Durability <= Async, "Durability", o.Durability, "Sync, Flush or Async"},
-		{o.Compression <= Small, "Compression", o.Compression, "one of the constants"},
+		{o.Durability <= DurabilityAsync, "Durability", o.Durability, "DurabilitySync, DurabilityBuffered or DurabilityAsync"},
+		{o.Compression <= CompressionSmall, "Compression", o.Compression, "one of the constants"},
 		{o.Log.AsyncDelay > 0 && o.Log.AsyncDelay <= time.Minute, "Log.AsyncDelay", o.Log.AsyncDelay,
 			"positive and at most one minute"},
-		{o.History.SizeBytes >= 0, "History.SizeBytes", o.History.SizeBytes, "positive, or 0 for no bound"},
-		{o.History.Age >= 0, "History.Age", o.History.Age, "positive, or 0 for no bound"},
+		{o.LogArchive.SizeBytes >= 0, "LogArchive.SizeBytes", o.LogArchive.SizeBytes, "positive, or 0 for no bound"},
+		{o.LogArchive.Age >= 0, "LogArchive.Age", o.LogArchive.Age, "positive, or 0 for no bound"},
 		{t.MemtableBytes >= minMemtableBytes && int64(t.MemtableBytes) <= o.MemoryBudget/2,
 			"Tree.MemtableBytes", t.MemtableBytes, "64 KiB to half of the memory budget"},
 		{t.MemtableBytes <= 1<<30, "Tree.MemtableBytes", t.MemtableBytes, "at most 1 GiB"},
@@ -278,7 +278,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 			CodecFor:  func(setting uint8) keyspace.CodecPolicy { return codecPolicy(Compression(setting)) },
 			Operators: operators,
 		},
-		Archive:      feed.Retention(o.History),
+		Archive:      feed.Retention(o.LogArchive),
 		ReadOnly:     o.ReadOnly,
 		MustExist:    o.MustExist,
 		TrackHandles: o.Debug.TrackHandles,
@@ -291,16 +291,16 @@ func (o *Options) sessionConfig() session.Config {
 }
 
 func (d Durability) engine() commit.Durability {
-	return [...]commit.Durability{Sync: commit.Sync, Flush: commit.Buffered, Async: commit.Async}[d]
+	return [...]commit.Durability{DurabilitySync: commit.Sync, DurabilityBuffered: commit.Buffered, DurabilityAsync: commit.Async}[d]
 }
 
 // codecPolicy says how a setting applies to the levels.
 func codecPolicy(c Compression) keyspace.CodecPolicy {
 	return func(level int, bottom bool) compress.Codec {
 		switch {
-		case c == NoCompression || level == 0:
+		case c == CompressionNone || level == 0:
 			return compress.None
-		case c == Small && bottom:
+		case c == CompressionSmall && bottom:
 			return compress.Small
 		}
 		return compress.Fast

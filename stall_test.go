@@ -96,14 +96,14 @@ func loadWhileStalled(db *DB, kind vfs.OpKind) error {
 	value := make([]byte, 1000)
 	for round := range 6 {
 		for i := range 100 {
-			d := []Durability{Sync, Flush, Async}[i%3]
+			d := []Durability{DurabilitySync, DurabilityBuffered, DurabilityAsync}[i%3]
 			b := db.NewBatch()
 			if err := errors.Join(b.Put(fmt.Appendf(nil, "z%05d", i), value), b.CommitWith(d)); err != nil {
 				return err
 			}
 		}
 		_, err := db.Keyspace(fmt.Sprint("k", round), nil)
-		if err := errors.Join(err, db.SyncWAL(), db.Flush(context.Background())); err != nil {
+		if err := errors.Join(err, db.SyncLog(), db.Flush(context.Background())); err != nil {
 			return fmt.Errorf("stalled %v: %w", kind, err)
 		}
 	}

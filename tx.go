@@ -306,8 +306,8 @@ func (tx *Tx) Commit() error { return tx.inner.Commit(tx.space.durability) }
 // CommitWith commits with a durability of its own. A transaction that went to files
 // is on stable storage in any case.
 func (tx *Tx) CommitWith(d Durability) error {
-	if d > Async {
-		return &OptionError{Field: "Durability", Value: d.String(), Rule: "Sync, Flush or Async"}
+	if d > DurabilityAsync {
+		return &OptionError{Field: "Durability", Value: d.String(), Rule: "DurabilitySync, DurabilityBuffered or DurabilityAsync"}
 	}
 	return tx.inner.Commit(d.engine())
 }

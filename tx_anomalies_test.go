@@ -18,7 +18,7 @@ import (
 // script runs the steps and reports the first that goes otherwise.
 func script(t *testing.T, isolation lightning.Isolation, steps string) error {
 	t.Helper()
-	db := open(t, &lightning.Options{FS: memfs.New(), Durability: lightning.Async})
+	db := open(t, &lightning.Options{FS: memfs.New(), Durability: lightning.DurabilityAsync})
 	defer db.Close()
 	txs := map[string]*lightning.Tx{}
 	for line := range strings.Lines(steps) {

@@ -209,7 +209,7 @@ func play(t *testing.T, db *lightning.DB, prefix string, programs [][]act, order
 		step := programs[i][at[i]]
 		o.seen[i] = append(o.seen[i], step.do(txView{txs[i], prefix}, unique(i, at[i])))
 		if at[i]++; at[i] == len(programs[i]) {
-			err := txs[i].CommitWith(lightning.Async)
+			err := txs[i].CommitWith(lightning.DurabilityAsync)
 			if err != nil && !errors.Is(err, lightning.ErrConflict) {
 				t.Fatal(err)
 			}
@@ -299,7 +299,7 @@ func countOf(order schedule) map[int]int {
 
 // Every pair of transactions of two steps, in every order.
 func TestEveryScheduleOfTwoTransactions(t *testing.T) {
-	db := open(t, &lightning.Options{FS: memfs.New(), Durability: lightning.Async})
+	db := open(t, &lightning.Options{FS: memfs.New(), Durability: lightning.DurabilityAsync})
 	all, counter := acts(), 0
 	var programs [][]act
 	for _, x := range all {

@@ -516,7 +516,7 @@ func (h *spillHistory) run(db *lightning.DB) error {
 	}
 	b := db.NewBatch()
 	_ = b.Put([]byte("b"), []byte("before"))
-	if err := b.CommitWith(lightning.Async); err != nil {
+	if err := b.CommitWith(lightning.DurabilityAsync); err != nil {
 		return err
 	}
 	h.stage.Store(syncedPut)

@@ -20,7 +20,7 @@ import (
 )
 
 func openTx(t testing.TB) *lightning.DB {
-	return open(t, &lightning.Options{FS: memfs.New(), Durability: lightning.Async})
+	return open(t, &lightning.Options{FS: memfs.New(), Durability: lightning.DurabilityAsync})
 }
 
 func begin(t testing.TB, db *lightning.DB, o lightning.TxOptions) *lightning.Tx {
@@ -409,7 +409,7 @@ func bank(t *testing.T, isolation lightning.Isolation, transfers int) {
 }
 
 func BenchmarkTxCommit(b *testing.B) {
-	db := open(b, &lightning.Options{FS: memfs.New(), Durability: lightning.Async})
+	db := open(b, &lightning.Options{FS: memfs.New(), Durability: lightning.DurabilityAsync})
 	var keys [10][]byte
 	for i := range keys {
 		keys[i] = fmt.Appendf(nil, "key%05d", i*7919%100_000)
@@ -499,7 +499,7 @@ func TestLocksInsteadOfConflicts(t *testing.T) {
 
 func TestLockErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db, err := lightning.Open("db", &lightning.Options{FS: memfs.New(), Durability: lightning.Async})
+		db, err := lightning.Open("db", &lightning.Options{FS: memfs.New(), Durability: lightning.DurabilityAsync})
 		must(t, err)
 		a := begin(t, db, lightning.TxOptions{})
 		b := begin(t, db, lightning.TxOptions{LockTimeout: time.Second})

@@ -56,7 +56,7 @@ func (m *model) open(t *property.T) {
 	var err error
 	if m.db == nil {
 		m.db, err = lightning.Open("db", &lightning.Options{
-			FS: m.fs, Durability: lightning.Async, MemoryBudget: 8 << 20,
+			FS: m.fs, Durability: lightning.DurabilityAsync, MemoryBudget: 8 << 20,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -119,7 +119,7 @@ func updateDurably(db *lightning.DB, fn func(tx *lightning.Tx) error) error {
 	if err := db.Update(fn); err != nil {
 		return err
 	}
-	return db.SyncWAL()
+	return db.SyncLog()
 }
 
 // readDefinition returns the definition of a table, or nil if there never was

@@ -101,7 +101,7 @@ func (c *core[R]) storeStatistics(s *statistics) error {
 	if err := batch.Put(catalogueKey(kindStatistics, c.name), s.encode()); err != nil {
 		return err
 	}
-	return batch.CommitWith(lightning.Async)
+	return batch.CommitWith(lightning.DurabilityAsync)
 }
 
 func (c *core[R]) loadStatistics() error {

@@ -64,7 +64,7 @@ func allIndexes() []string {
 func openDB(t testing.TB, fs vfs.FS) *lightning.DB {
 	t.Helper()
 	db, err := lightning.Open("db", &lightning.Options{
-		FS: fs, Durability: lightning.Async, MemoryBudget: 8 << 20,
+		FS: fs, Durability: lightning.DurabilityAsync, MemoryBudget: 8 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,11 +29,11 @@ func openLightning(c Config) (DB, error) {
 	opts := lightning.Options{
 		MemoryBudget: c.MemoryBytes,
 		// The records do not compress; for all engines it is off.
-		Compression: lightning.NoCompression,
-		Durability:  lightning.Sync,
+		Compression: lightning.CompressionNone,
+		Durability:  lightning.DurabilitySync,
 	}
 	if c.Durability == Async {
-		opts.Durability = lightning.Async
+		opts.Durability = lightning.DurabilityAsync
 	}
 	db, err := lightning.Open(c.Dir, &opts)
 	if err != nil {

@@ -31,7 +31,7 @@ type benchFlags struct {
 
 func newBenchCommand() *cobra.Command {
 	flags := benchFlags{
-		memory: 256 << 20, durability: newDurability(lightning.Async), compression: newCompression(),
+		memory: 256 << 20, durability: newDurability(lightning.DurabilityAsync), compression: newCompression(),
 	}
 	cmd := &cobra.Command{
 		Use:   "bench",

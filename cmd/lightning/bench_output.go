@@ -61,8 +61,8 @@ func (t *benchTable) begin() error {
 		puts = fmt.Sprintf("batches of %d", t.flags.batch)
 	}
 	compression := t.flags.compression.value
-	if compression == lightning.DefaultCompression {
-		compression = lightning.Fast // that is what the default means
+	if compression == lightning.CompressionDefault {
+		compression = lightning.CompressionFast // that is what the default means
 	}
 	err := t.print(
 		fmt.Sprintf("%s of %d B + %d B (%s), %s", console.CountOf(c.Records, "record"), workload.KeyBytes, c.ValueBytes,

@@ -17,10 +17,10 @@ func newChangesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "changes DIR",
 		Short: "Print what was written, in the order of the commits",
-		Long: `Changes prints the commits that are still in the log or in the history of a
+		Long: `Changes prints the commits that are still in the log or in the log archive of a
 database, in order, and ends: all of those, up to the last one that is durable.
 Of what this program writes it keeps the last 64 MiB for that; what other programs
-keep is theirs to say (Options.History of the library). Each is a JSON object on a
+keep is theirs to say (Options.LogArchive of the library). Each is a JSON object on a
 line: the sequence numbers of the commit and its changes, each with its kind, which is
 put, delete, delete-range, merge, keyspace (made, or given other options) or
 drop-keyspace, its keyspace, where that is not the default one, and key, end, value
@@ -42,7 +42,7 @@ It opens the database read-only, which the program that uses it must have closed
 					err = flushErr
 				}
 				if newest := db.Metrics().VisibleSeq; err == nil && count == 0 && from == 0 && newest > 0 {
-					fmt.Fprintf(cmd.ErrOrStderr(), "no commits are kept: the newest was %d, without Options.History\n", newest)
+					fmt.Fprintf(cmd.ErrOrStderr(), "no commits are kept: the newest was %d, without Options.LogArchive\n", newest)
 				}
 				return err
 			})

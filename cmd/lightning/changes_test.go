@@ -20,7 +20,7 @@ func TestChanges(t *testing.T) { runScripts(t, "changes") }
 func TestProgramKeepsHistory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "db")
 	db, err := lightning.Open(dir, &lightning.Options{
-		MemoryBudget: 4 << 20, History: lightning.HistoryOptions{SizeBytes: 1 << 20},
+		MemoryBudget: 4 << 20, LogArchive: lightning.LogArchiveOptions{SizeBytes: 1 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,27 +74,27 @@ func TestHistoryToKeep(t *testing.T) {
 	dir := t.TempDir()
 	write := func(number int, size int64) {
 		t.Helper()
-		name := filepath.Join(dir, fmt.Sprintf("%06d.history", number))
+		name := filepath.Join(dir, fmt.Sprintf("%06d.archive", number))
 		if err := errors.Join(os.WriteFile(name, nil, 0o644), os.Truncate(name, size)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect := func(want int64) {
 		t.Helper()
-		if got := historyToKeep(dir); got != want {
+		if got := archiveToKeep(dir); got != want {
 			t.Errorf("%d bytes, not %d", got, want)
 		}
 	}
-	expect(keptHistory)
-	for i := range keptHistoryFiles {
+	expect(keptArchive)
+	for i := range keptArchiveFiles {
 		write(i, 100)
 	}
-	expect(keptHistory)
-	write(keptHistoryFiles, 70)
-	write(keptHistoryFiles+1, 30)
-	expect(100 * (keptHistoryFiles - 1))
-	write(keptHistoryFiles+2, keptHistory)
+	expect(keptArchive)
+	write(keptArchiveFiles, 70)
+	write(keptArchiveFiles+1, 30)
+	expect(100 * (keptArchiveFiles - 1))
+	write(keptArchiveFiles+2, keptArchive)
 	expect(math.MaxInt64)
 	dir = filepath.Join(dir, "missing")
-	expect(keptHistory)
+	expect(keptArchive)
 }

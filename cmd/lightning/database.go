@@ -154,7 +154,7 @@ func createStore(
 // openDatabase opens dir and puts the common failures into plain words.
 func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 	if !opts.ReadOnly {
-		opts.History.SizeBytes = historyToKeep(dir)
+		opts.LogArchive.SizeBytes = archiveToKeep(dir)
 	}
 	db, err := lightning.Open(dir, &opts)
 	switch {
@@ -171,36 +171,36 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 }
 
 // How much of what the program writes 'lightning changes' can tell afterwards:
-// without history a closed database has none of it. Each command leaves a file,
+// without an archive a closed database has none of it. Each command leaves a file,
 // and every open looks at all of them.
 const (
-	keptHistory      = 64 << 20
-	keptHistoryFiles = 256
+	keptArchive      = 64 << 20
+	keptArchiveFiles = 256
 )
 
-// historyToKeep is the bound of the history of a database. More than the program
+// archiveToKeep is the bound of the log archive of a database. More than the program
 // keeps is there because the owner of the database wants it: which part of that may
 // be deleted is not for this program to say.
-func historyToKeep(dir string) int64 {
+func archiveToKeep(dir string) int64 {
 	entries, _ := os.ReadDir(dir) // where this fails, opening does
 	var total int64
 	var sizes []int64 // the oldest first
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".history") {
+		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".archive") {
 			sizes = append(sizes, info.Size())
 			total += info.Size()
 		}
 	}
-	if total > keptHistory {
+	if total > keptArchive {
 		return math.MaxInt64
 	}
-	for len(sizes) > keptHistoryFiles {
+	for len(sizes) > keptArchiveFiles {
 		total -= sizes[0]
-		if sizes = sizes[1:]; len(sizes) == keptHistoryFiles {
+		if sizes = sizes[1:]; len(sizes) == keptArchiveFiles {
 			return total
 		}
 	}
-	return keptHistory
+	return keptArchive
 }
 
 func isMissing(name string) bool {

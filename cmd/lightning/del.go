@@ -11,7 +11,7 @@ import (
 func newDelCommand() *cobra.Command {
 	var keys keyFlags
 	var what deletion
-	durability := newDurability(lightning.Sync)
+	durability := newDurability(lightning.DurabilitySync)
 	cmd := &cobra.Command{
 		Use:   "del DIR {KEY | --prefix KEY | --from KEY --to KEY}",
 		Short: "Delete a key or a range of keys",

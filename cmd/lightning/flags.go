@@ -40,17 +40,17 @@ func (c *choice[T]) Type() string { return strings.Join(c.names, "|") }
 func newDurability(value lightning.Durability) *choice[lightning.Durability] {
 	return &choice[lightning.Durability]{
 		value: value,
-		names: []string{"sync", "flush", "async"},
-		all:   []lightning.Durability{lightning.Sync, lightning.Flush, lightning.Async},
+		names: []string{"sync", "buffered", "async"},
+		all:   []lightning.Durability{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync},
 	}
 }
 
 func newCompression() *choice[lightning.Compression] {
 	return &choice[lightning.Compression]{
-		value: lightning.DefaultCompression,
+		value: lightning.CompressionDefault,
 		names: []string{"default", "none", "fast", "small"},
 		all: []lightning.Compression{
-			lightning.DefaultCompression, lightning.NoCompression, lightning.Fast, lightning.Small,
+			lightning.CompressionDefault, lightning.CompressionNone, lightning.CompressionFast, lightning.CompressionSmall,
 		},
 	}
 }

@@ -36,7 +36,7 @@ func newImportCommand() *cobra.Command {
 			names: []string{"tsv", "csv", "jsonl"},
 			all:   []records.Format{records.TSV, records.CSV, records.JSONL},
 		},
-		durability: newDurability(lightning.Async),
+		durability: newDurability(lightning.DurabilityAsync),
 		memory:     256 << 20,
 	}
 	cmd := &cobra.Command{
@@ -114,7 +114,7 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 		progress.begin()
 		defer progress.finish()
 		err := load.run(cmd.Context())
-		if syncErr := db.SyncWAL(); syncErr != nil {
+		if syncErr := db.SyncLog(); syncErr != nil {
 			return errors.Join(err, syncErr)
 		}
 		progress.finish()

@@ -14,7 +14,7 @@ func newPutCommand() *cobra.Command {
 	var keys keyFlags
 	var file string
 	var ttl time.Duration
-	durability := newDurability(lightning.Sync)
+	durability := newDurability(lightning.DurabilitySync)
 	cmd := &cobra.Command{
 		Use:   "put DIR KEY [VALUE | - | --file FILE]",
 		Short: "Set the value of a key",

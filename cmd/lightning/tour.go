@@ -229,7 +229,7 @@ func (t *tour) load() error {
 		return err
 	}
 	start = time.Now()
-	if err := t.db.SyncWAL(); err != nil {
+	if err := t.db.SyncLog(); err != nil {
 		return err
 	}
 	return t.result(time.Since(start), "and all of it synced to stable storage")
@@ -280,7 +280,7 @@ func (l *cityLoader) add(city cities.City) error {
 
 // commit writes the batch without waiting for the disk.
 func (l *cityLoader) commit() error {
-	err := l.batch.CommitWith(lightning.Async)
+	err := l.batch.CommitWith(lightning.DurabilityAsync)
 	l.batch.Reset()
 	return err
 }

@@ -129,7 +129,7 @@ func newTourWriterCommand() *cobra.Command {
 		Hidden: true,
 		Args:   arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			db, err := lightning.Open(args[0], &lightning.Options{Durability: lightning.Sync})
+			db, err := lightning.Open(args[0], &lightning.Options{Durability: lightning.DurabilitySync})
 			if err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ func TestCrashCheckFindsLosses(t *testing.T) {
 			return db.Put(key, []byte("x"))
 		}, "write 5 has a wrong value"},
 	} {
-		db, err := lightning.Open(filepath.Join(t.TempDir(), "db"), &lightning.Options{Durability: lightning.Async})
+		db, err := lightning.Open(filepath.Join(t.TempDir(), "db"), &lightning.Options{Durability: lightning.DurabilityAsync})
 		if err != nil {
 			t.Fatal(err)
 		}

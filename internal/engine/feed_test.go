@@ -330,7 +330,7 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 	if dropped := db.versions.log.State().Dropped; len(dropped) != 0 {
 		t.Errorf("dropped keyspaces without history: %+v", dropped)
 	}
-	if names := fileNames(t, fs, ".history"); len(names) != 0 {
+	if names := fileNames(t, fs, ".archive"); len(names) != 0 {
 		t.Errorf("%v are left when history is switched off", names)
 	}
 	must(t, db.Close())

@@ -241,7 +241,7 @@ func nextFileNum(next base.FileNum, names []string) base.FileNum {
 
 func fileNumOf(name string) (base.FileNum, bool) {
 	for _, parse := range []func(string) (base.FileNum, bool){
-		store.ParseTableName, wal.ParseFileName, wal.ParseHistoryFileName,
+		store.ParseTableName, wal.ParseFileName, wal.ParseArchivedFileName,
 	} {
 		if n, ok := parse(name); ok {
 			return n, true

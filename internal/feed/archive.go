@@ -111,7 +111,7 @@ type lostSegment struct {
 
 func (s *segmentInfo) name() string {
 	if s.archived {
-		return wal.HistoryFileName(s.num)
+		return wal.ArchivedFileName(s.num)
 	}
 	return wal.FileName(s.num)
 }

@@ -263,12 +263,12 @@ func (f *Feed) enter(s *segmentInfo) (ok bool, err error) {
 	}
 	open := wal.OpenCursor
 	if s.archived {
-		open = wal.OpenHistory
+		open = wal.OpenArchived
 	}
 	f.cur, err = open(f.archive.cfg.WAL, s.num)
 	if errors.Is(err, fs.ErrNotExist) && !s.archived {
 		// It may have its new name already, which is noted a moment later.
-		f.cur, err = wal.OpenHistory(f.archive.cfg.WAL, s.num)
+		f.cur, err = wal.OpenArchived(f.archive.cfg.WAL, s.num)
 	}
 	f.num = s.num
 	now, known := f.archive.byNum(s.num)

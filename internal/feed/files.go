@@ -113,7 +113,7 @@ func (a *Archive) deleteAll(gone []segmentInfo) {
 func (a *Archive) load(names []string, live []base.FileNum, end wal.Position) error {
 	var found []segmentInfo
 	for _, name := range names {
-		if n, ok := wal.ParseHistoryFileName(name); ok {
+		if n, ok := wal.ParseArchivedFileName(name); ok {
 			found = append(found, segmentInfo{num: n, archived: true, obsolete: true})
 		} else if n, ok := wal.ParseFileName(name); ok {
 			found = append(found, segmentInfo{num: n, obsolete: !slices.Contains(live, n)})
@@ -157,7 +157,7 @@ func (a *Archive) inspect(s *segmentInfo, end wal.Position) (ok bool, damage, er
 		s.sizeBytes = int64(s.extent.End - s.extent.Start)
 		return ok, nil, err
 	}
-	found, err := wal.ReadHistory(a.cfg.WAL, s.num)
+	found, err := wal.ReadArchived(a.cfg.WAL, s.num)
 	if _, newer := errors.AsType[*base.FormatError](err); newer {
 		return false, nil, err
 	}

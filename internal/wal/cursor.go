@@ -28,9 +28,9 @@ func OpenCursor(cfg Config, n base.FileNum) (*Cursor, error) {
 	return openCursor(cfg, FileName(n), n)
 }
 
-// OpenHistory opens history segment n at its first group.
-func OpenHistory(cfg Config, n base.FileNum) (*Cursor, error) {
-	return openCursor(cfg, HistoryFileName(n), n)
+// OpenArchived opens archived segment n at its first group.
+func OpenArchived(cfg Config, n base.FileNum) (*Cursor, error) {
+	return openCursor(cfg, ArchivedFileName(n), n)
 }
 
 func openCursor(cfg Config, name string, n base.FileNum) (*Cursor, error) {

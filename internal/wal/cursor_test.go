@@ -105,19 +105,19 @@ func TestArchive(t *testing.T) {
 	must(t, m.SyncDir(testDir))
 	crashed := on(cfg, m.Crash(memfs.CrashOptions{Keep: memfs.KeepNone}))
 	for _, cfg := range []Config{cfg, crashed} {
-		h, err := ReadHistory(cfg, 1)
+		h, err := ReadArchived(cfg, 1)
 		if err != nil || h.Extent != e || !h.At.Equal(at) || h.SizeBytes != size ||
 			size != segmentHeaderBytes+int64(e.End-e.Start)+footerBytes {
 			t.Errorf("%+v, %v", h, err)
 		}
-		c, err := OpenHistory(cfg, 1)
+		c, err := OpenArchived(cfg, 1)
 		must(t, err)
 		readAll(t, c, e.End, w.groups)
 		must(t, c.Close())
 	}
 	// Under another number it is nobody's.
-	must(t, m.Rename(filepath.Join(testDir, HistoryFileName(1)), filepath.Join(testDir, HistoryFileName(2))))
-	if _, err := ReadHistory(cfg, 2); !errors.Is(err, base.ErrCorrupted) {
+	must(t, m.Rename(filepath.Join(testDir, ArchivedFileName(1)), filepath.Join(testDir, ArchivedFileName(2))))
+	if _, err := ReadArchived(cfg, 2); !errors.Is(err, base.ErrCorrupted) {
 		t.Errorf("history of another number: %v", err)
 	}
 }
@@ -149,7 +149,7 @@ func TestCursorSkipsDamage(t *testing.T) {
 	w, e := sealedSegment(t, cfg, 10)
 	_, err := Archive(cfg, 1, e, time.Unix(1, 0))
 	must(t, err)
-	name := filepath.Join(testDir, HistoryFileName(1))
+	name := filepath.Join(testDir, ArchivedFileName(1))
 	flip := func(offset int64) {
 		f, err := m.OpenReadWrite(name)
 		must(t, err)
@@ -164,7 +164,7 @@ func TestCursorSkipsDamage(t *testing.T) {
 	for i, g := range w.groups {
 		offset := segmentHeaderBytes + int64(g.end-e.Start) - 60
 		flip(offset)
-		c, err := OpenHistory(cfg, 1)
+		c, err := OpenArchived(cfg, 1)
 		must(t, err)
 		for _, want := range w.groups[:i] {
 			if got, ok, err := c.Next(e.End); !ok || err != nil || got.First != want.first {
@@ -185,12 +185,12 @@ func TestCursorSkipsDamage(t *testing.T) {
 	}
 	for what, offset := range map[string]int64{"header": 40, "footer": size - 20} {
 		flip(offset)
-		h, err := ReadHistory(cfg, 1)
+		h, err := ReadArchived(cfg, 1)
 		if err != nil || h.Extent.Start != e.Start || h.Extent.First != 1 || h.Extent.Last != w.seq ||
 			errors.Is(h.Damage, base.ErrCorrupted) != h.At.IsZero() || h.At.IsZero() != (what == "footer") {
 			t.Errorf("damaged %s: %+v, %v", what, h, err)
 		}
-		c, err := OpenHistory(cfg, 1)
+		c, err := OpenArchived(cfg, 1)
 		must(t, err)
 		readAll(t, c, e.End, w.groups)
 		must(t, c.Close())
@@ -198,7 +198,7 @@ func TestCursorSkipsDamage(t *testing.T) {
 	}
 	flip(40)
 	flip(size - 20)
-	if _, err := ReadHistory(cfg, 1); !errors.Is(err, base.ErrCorrupted) {
+	if _, err := ReadArchived(cfg, 1); !errors.Is(err, base.ErrCorrupted) {
 		t.Errorf("neither header nor footer: %v", err)
 	}
 }

@@ -83,7 +83,7 @@ func FuzzDecodeSegmentHeader(f *testing.F) {
 	})
 }
 
-// FuzzHistory replaces a piece of a history segment. What is read of it is a part
+// FuzzHistory replaces a piece of an archived segment. What is read of it is a part
 // of what was written, in order, unless it was forged with checksums and all.
 func FuzzHistory(f *testing.F) {
 	cfg, m := newConfig(f)
@@ -102,14 +102,14 @@ func FuzzHistory(f *testing.F) {
 	f.Add(uint16(size-footerBytes), make([]byte, footerBytes))
 	f.Fuzz(func(t *testing.T, at uint16, piece []byte) {
 		cfg := on(cfg, m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll}))
-		file, err := cfg.FS.OpenReadWrite(filepath.Join(testDir, HistoryFileName(1)))
+		file, err := cfg.FS.OpenReadWrite(filepath.Join(testDir, ArchivedFileName(1)))
 		must(t, err)
 		_, err = file.WriteAt(piece, int64(at))
 		must(t, errors.Join(err, file.Close()))
-		if h, err := ReadHistory(cfg, 1); err != nil && !isDamage(err) {
+		if h, err := ReadArchived(cfg, 1); err != nil && !isDamage(err) {
 			t.Fatalf("%+v: %v is not typed as damage", h, err)
 		}
-		c, err := OpenHistory(cfg, 1)
+		c, err := OpenArchived(cfg, 1)
 		if err != nil {
 			if !isDamage(err) {
 				t.Fatalf("%v is not typed as damage", err)

@@ -28,7 +28,7 @@ func allRows() []Row {
 // onLightning returns a runner on a new database.
 func onLightning(t *testing.T, c Config) *Runner {
 	t.Helper()
-	db, err := lightning.Open(t.TempDir(), &lightning.Options{MemoryBudget: 16 << 20, Durability: lightning.Async})
+	db, err := lightning.Open(t.TempDir(), &lightning.Options{MemoryBudget: 16 << 20, Durability: lightning.DurabilityAsync})
 	if err != nil {
 		t.Fatal(err)
 	}

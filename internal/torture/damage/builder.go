@@ -155,7 +155,7 @@ func (b *builder) commit(fill func(batch *lightning.Batch) error) {
 		if err := fill(batch); err != nil {
 			return err
 		}
-		if err := batch.CommitWith(lightning.Sync); err != nil {
+		if err := batch.CommitWith(lightning.DurabilitySync); err != nil {
 			return err
 		}
 		if !b.recording {

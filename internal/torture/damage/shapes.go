@@ -54,8 +54,8 @@ func smallOptions() lightning.Options {
 // each, three keyspaces with a codec each.
 func levels(seed uint64) (*specimen, error) {
 	return build("levels", smallOptions(), seed, func(b *builder) {
-		b.keyspace("small", lightning.Small)
-		b.keyspace("plain", lightning.NoCompression)
+		b.keyspace("small", lightning.CompressionSmall)
+		b.keyspace("plain", lightning.CompressionNone)
 		b.fill("", 0, 900, 1, 1000)
 		b.fill("small", 0, 200, 1, 1000)
 		b.fill("plain", 0, 700, 1, 400)
@@ -82,7 +82,7 @@ func levels(seed uint64) (*specimen, error) {
 // rows have one size, so that exchanged blocks fit in each other's place.
 func smallBlocks(seed uint64) (*specimen, error) {
 	o := smallOptions()
-	o.Compression = lightning.NoCompression
+	o.Compression = lightning.CompressionNone
 	o.Tree.BlockBytes, o.Tree.FilterBitsPerKey, o.Tree.FileBytes = 256, -1, 8<<10
 	return build("small blocks", o, seed, func(b *builder) {
 		b.sameSize = true
@@ -98,7 +98,7 @@ func smallBlocks(seed uint64) (*specimen, error) {
 // zstandard has settled into one level.
 func zstandard(seed uint64) (*specimen, error) {
 	o := smallOptions()
-	o.Compression = lightning.Small
+	o.Compression = lightning.CompressionSmall
 	return build("zstandard", o, seed, func(b *builder) {
 		b.fill("", 0, 100, 1, 400)
 		b.remember()
@@ -124,7 +124,7 @@ func largeValues(seed uint64) (*specimen, error) {
 // liveLog stopped with groups in a log that was recycled, over several tables.
 func liveLog(seed uint64) (*specimen, error) {
 	return build("live log", smallOptions(), seed, func(b *builder) {
-		b.keyspace("other", lightning.DefaultCompression)
+		b.keyspace("other", lightning.CompressionDefault)
 		for i := range 4 { // enough for the log to come back to old segments
 			b.fill("", i, 40, 2, 100)
 			b.flush()

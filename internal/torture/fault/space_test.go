@@ -36,7 +36,7 @@ func put(key string, bytes int, d lightning.Durability) *script.Op {
 // largeBatch is too large for a memtable.
 func largeBatch(key string, bytes int) *script.Op {
 	return &script.Op{
-		Kind: script.Batch, Wait: script.WaitFor(lightning.Sync), Parts: []script.Op{*put(key, bytes, lightning.Sync)},
+		Kind: script.Batch, Wait: script.WaitFor(lightning.DurabilitySync), Parts: []script.Op{*put(key, bytes, lightning.DurabilitySync)},
 	}
 }
 
@@ -45,7 +45,7 @@ func largeBatch(key string, bytes int) *script.Op {
 // poison the log: the database refused all writes until it was opened again,
 // however much space came back.
 func TestFullDiskInLogSegment(t *testing.T) {
-	for _, d := range []lightning.Durability{lightning.Sync, lightning.Flush, lightning.Async} {
+	for _, d := range []lightning.Durability{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync} {
 		t.Run(d.String(), func(t *testing.T) {
 			disk := memfs.New()
 			o := smallOptions()
@@ -96,12 +96,12 @@ func TestNoDescriptorForLogSegment(t *testing.T) {
 	fs.Add(faultfs.Rule{Kinds: vfs.OpOpenReadWrite, Name: "*.wal", Err: syscall.EMFILE})
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
-		err = s.Run(put(fmt.Sprintf("k%03d", i), 1000, lightning.Sync), h)
+		err = s.Run(put(fmt.Sprintf("k%03d", i), 1000, lightning.DurabilitySync), h)
 	}
 	if !errors.Is(err, syscall.EMFILE) {
 		t.Fatalf("no descriptor for a log segment: %v", err)
 	}
-	if err := s.Run(put("a", 1, lightning.Sync), h); err != nil {
+	if err := s.Run(put("a", 1, lightning.DurabilitySync), h); err != nil {
 		t.Fatalf("the next write: %v", err)
 	}
 	check(t, s, h)
@@ -151,7 +151,7 @@ func TestReadOnlyReplayFillsMemtables(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 100 {
-		if err := s.Run(put(fmt.Sprintf("k%03d", i), 1, lightning.Sync), h); err != nil {
+		if err := s.Run(put(fmt.Sprintf("k%03d", i), 1, lightning.DurabilitySync), h); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -228,7 +228,7 @@ func expectWrites(t *testing.T, s *script.Session, h *script.History, disk *memf
 	t.Helper()
 	time.Sleep(2 * time.Second) // the workers have tried again by then
 	for _, o := range []*script.Op{
-		put("space", 5, lightning.Sync), {Kind: script.CreateSpace, Space: "t"},
+		put("space", 5, lightning.DurabilitySync), {Kind: script.CreateSpace, Space: "t"},
 		{Kind: script.Flush}, {Kind: script.Compact},
 	} {
 		if err := s.Run(o, h); err != nil {

@@ -120,7 +120,7 @@ const syncName = "sync of the log"
 // reads nothing.
 func (c *client) syncLog() error {
 	e := c.begin(syncName, 0)
-	err := c.db.SyncWAL()
+	err := c.db.SyncLog()
 	if err != nil && !errors.Is(err, lightning.ErrClosed) && c.allowed(err) {
 		c.mute = true // as a write that failed
 	}

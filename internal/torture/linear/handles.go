@@ -181,7 +181,7 @@ func (s *stress) moveFiles(ctx context.Context, db *lightning.DB, rng *rand.Rand
 	case 1:
 		return db.Compact(ctx, stressKey(rng), nil)
 	case 2:
-		return db.SyncWAL()
+		return db.SyncLog()
 	}
 	return db.Flush(ctx)
 }

@@ -70,7 +70,7 @@ func TestJudgePicture(t *testing.T) {
 		e.client, e.session, e.durability = client, session, d
 		return e
 	}
-	const sync, toOS, async = lightning.Sync, lightning.Flush, lightning.Async
+	const sync, toOS, async = lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync
 	read := func(call, ret, v int64) *event { return r(call, ret, values{v, v, v}) }
 	for _, c := range []struct {
 		name     string

@@ -17,7 +17,7 @@ import (
 //   - no write survived that began after the crash;
 //   - every write survived that was known to have happened before the crash,
 //     be it by its acknowledgement or because somebody read it, if its
-//     durability promises that, or if a SyncWAL came between;
+//     durability promises that, or if a SyncLog came between;
 //   - what is lost is the end of the commit order: no survivor began when a
 //     lost write was already known to have happened;
 //   - some order of the surviving writes, and of the reads that saw nothing

@@ -115,10 +115,10 @@ func (l *life) live(ctx context.Context, rng *rand.Rand, number int64) error {
 	l.scene = scene{
 		db: db, clock: new(atomic.Int64), families: len(l.state), life: number, sessions: true,
 		durabilities: [][]lightning.Durability{
-			{lightning.Sync},
-			{lightning.Sync, lightning.Async},
-			{lightning.Sync, lightning.Flush, lightning.Async, lightning.Async, lightning.Async},
-			{lightning.Async, lightning.Async, lightning.Async, lightning.Flush},
+			{lightning.DurabilitySync},
+			{lightning.DurabilitySync, lightning.DurabilityAsync},
+			{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync, lightning.DurabilityAsync, lightning.DurabilityAsync},
+			{lightning.DurabilityAsync, lightning.DurabilityAsync, lightning.DurabilityAsync, lightning.DurabilityBuffered},
 		}[rng.IntN(4)],
 		allowed: l.allows, after: func() { l.operations.Add(1) },
 	}
@@ -232,10 +232,10 @@ func (l *life) takePicture(op vfs.Op) {
 	o := l.cameras[n].crash
 	p := &picture{
 		name: fmt.Sprintf("crash before %v, keeping %v", op, keepName(o.Keep)),
-		kept: lightning.Sync, durableSeq: l.db.DurableSeq(),
+		kept: lightning.DurabilitySync, durableSeq: l.db.DurableSeq(),
 	}
 	if o.Keep == memfs.KeepAll && l.ending != endFault {
-		p.kept = lightning.Flush // as when the process is killed
+		p.kept = lightning.DurabilityBuffered // as when the process is killed
 	}
 	p.after = l.clock.Add(1)
 	p.disk = l.disk.Crash(o)
@@ -252,9 +252,9 @@ func keepName(keep memfs.Policy) string {
 // addLastPicture is that of the disk when the database is closed: all is there
 // unless a write failed.
 func (l *life) addLastPicture() {
-	p := &picture{disk: l.disk, name: "closed", kept: lightning.Async}
+	p := &picture{disk: l.disk, name: "closed", kept: lightning.DurabilityAsync}
 	if l.ending == endFault {
-		p.name, p.kept = "closed after a fault", lightning.Sync
+		p.name, p.kept = "closed after a fault", lightning.DurabilitySync
 	}
 	p.after = l.clock.Add(1)
 	p.before = l.clock.Add(1)

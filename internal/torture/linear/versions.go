@@ -248,8 +248,8 @@ func (c *versionCrash) take(v *versions, disk *memfs.FS) {
 		return
 	}
 	c.once.Do(func() {
-		promised := v.durability == lightning.Sync ||
-			v.durability == lightning.Flush && c.options.Keep == memfs.KeepAll
+		promised := v.durability == lightning.DurabilitySync ||
+			v.durability == lightning.DurabilityBuffered && c.options.Keep == memfs.KeepAll
 		for i := range v.counters {
 			if promised {
 				c.atLeast[i] = max(v.counters[i].acknowledged.Load(), v.counters[i].seen.Load())

@@ -92,7 +92,7 @@ func (w *weather) moveFiles(ctx context.Context, rng *rand.Rand) error {
 	case 1:
 		err = w.db.Compact(ctx, familyKey(0, 0), familyKey(1+rng.IntN(3), 0))
 	case 2, 3:
-		err = w.db.SyncWAL()
+		err = w.db.SyncLog()
 	default:
 		err = w.db.Flush(ctx)
 	}

@@ -55,9 +55,9 @@ func (s settings) String() string {
 func settingsOf(seed uint64, n int) [sets]settings {
 	rng := rand.New(rand.NewPCG(seed, uint64(n)))
 	var out [sets]settings
-	durabilities := deal(rng, lightning.Sync, lightning.Flush, lightning.Async)
+	durabilities := deal(rng, lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync)
 	delays := deal(rng, time.Millisecond, 5*time.Millisecond, time.Minute)
-	compressions := deal(rng, lightning.DefaultCompression, lightning.NoCompression, lightning.Fast, lightning.Small)
+	compressions := deal(rng, lightning.CompressionDefault, lightning.CompressionNone, lightning.CompressionFast, lightning.CompressionSmall)
 	budgets := deal(rng, 4<<20, 5<<20, 7<<20, 16<<20, 64<<20)
 	memtables := deal(rng, 64<<10, 90<<10, 128<<10, 512<<10, 2<<20)
 	blocks := deal(rng, 256, 512, 1<<10, 4<<10, 8<<10, 64<<10, 1<<20)
@@ -101,8 +101,8 @@ func deal[T any](rng *rand.Rand, values ...T) [sets]T {
 // take milliseconds and the power cannot be cut.
 func (s settings) forDisk() settings {
 	s.onDisk = true
-	if s.options.Durability == lightning.Sync {
-		s.options.Durability = lightning.Flush
+	if s.options.Durability == lightning.DurabilitySync {
+		s.options.Durability = lightning.DurabilityBuffered
 	}
 	s.before %= cutKeepAll
 	return s

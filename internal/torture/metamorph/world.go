@@ -194,7 +194,7 @@ func (w *world) leave(n int) error {
 	old := w.db
 	w.db = nil
 	if before >= cutKeepAll {
-		if err := old.SyncWAL(); err != nil {
+		if err := old.SyncLog(); err != nil {
 			return errors.Join(fmt.Errorf("sync of the log: %w", err), old.Close())
 		}
 		w.memory = w.memory.Crash(memfs.CrashOptions{
@@ -213,7 +213,7 @@ func (w *world) leave(n int) error {
 func checkClosed(db *lightning.DB) error {
 	_, err := db.Get([]byte("k"))
 	for what, err := range map[string]error{
-		"get": err, "put": db.Put([]byte("k"), nil), "second close": db.Close(), "sync": db.SyncWAL(),
+		"get": err, "put": db.Put([]byte("k"), nil), "second close": db.Close(), "sync": db.SyncLog(),
 	} {
 		if !errors.Is(err, lightning.ErrClosed) {
 			return fmt.Errorf("%s after close: %v, expected %v", what, err, lightning.ErrClosed)

@@ -49,7 +49,7 @@ func (w *world) commit(b *lightning.Batch, op *script.Op, j *judge) error {
 		return err
 	}
 	err := op.Commit(b)
-	if err == nil && op.Wait == script.WaitFor(lightning.Sync) && b.Len() > 0 {
+	if err == nil && op.Wait == script.WaitFor(lightning.DurabilitySync) && b.Len() > 0 {
 		return w.checkDurable()
 	}
 	return j.err(err)
@@ -98,7 +98,7 @@ func (w *world) maintain(op *script.Op, j *judge) error {
 	case script.Flush:
 		return w.db.Flush(ctx)
 	case script.SyncLog:
-		if err := w.db.SyncWAL(); err != nil {
+		if err := w.db.SyncLog(); err != nil {
 			return err
 		}
 		return w.checkDurable()

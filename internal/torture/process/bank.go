@@ -136,8 +136,8 @@ func (r *bankRound) audit() (err error) {
 // bankOptions are random ones that keep what is acknowledged through a kill.
 func bankOptions(seed, life uint64) *lightning.Options {
 	opts := databaseOptions(seed, life)
-	if opts.Durability == lightning.Async {
-		opts.Durability = lightning.Flush
+	if opts.Durability == lightning.DurabilityAsync {
+		opts.Durability = lightning.DurabilityBuffered
 	}
 	return opts
 }

@@ -321,10 +321,10 @@ func (c *child) afterFailure() error {
 		name string
 		do   func() error
 	}{
-		{"put", func() error { return c.commit(lightning.Sync) }},
-		{"async put", func() error { return c.commit(lightning.Async) }},
+		{"put", func() error { return c.commit(lightning.DurabilitySync) }},
+		{"async put", func() error { return c.commit(lightning.DurabilityAsync) }},
 		{"range delete", func() error { return c.db.DeleteRange(key, []byte(keyOf(0, 1))) }},
-		{"sync of the log", c.db.SyncWAL},
+		{"sync of the log", c.db.SyncLog},
 	}
 	for _, commit := range commits {
 		if err := commit.do(); err == nil {

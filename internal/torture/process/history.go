@@ -33,9 +33,9 @@ func promised(op *script.Op, single lightning.Durability) lightning.Durability {
 	case op.Kind <= script.Batch:
 		return op.Wait.Or(single)
 	case op.Kind == script.Compact:
-		return lightning.Async // it promises nothing about what is in memory
+		return lightning.DurabilityAsync // it promises nothing about what is in memory
 	}
-	return lightning.Sync
+	return lightning.DurabilitySync
 }
 
 // durabilityMixes are how often Sync, Flush and Async are chosen.
@@ -46,11 +46,11 @@ func durabilityOf(seed uint64, rng *rand.Rand) lightning.Durability {
 	at := rng.IntN(mix[0] + mix[1] + mix[2])
 	switch {
 	case at < mix[0]:
-		return lightning.Sync
+		return lightning.DurabilitySync
 	case at < mix[0]+mix[1]:
-		return lightning.Flush
+		return lightning.DurabilityBuffered
 	}
-	return lightning.Async
+	return lightning.DurabilityAsync
 }
 
 // operationAt returns operation n of a stream.

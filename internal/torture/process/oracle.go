@@ -22,7 +22,7 @@ const (
 
 // survives says whether a promise covers the loss.
 func (l loss) survives(d lightning.Durability) bool {
-	return d == lightning.Sync || d == lightning.Flush && l == lossOfProcess
+	return d == lightning.DurabilitySync || d == lightning.DurabilityBuffered && l == lossOfProcess
 }
 
 // oracle knows which contents a database may have. It is told of every

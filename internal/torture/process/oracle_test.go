@@ -46,7 +46,7 @@ func TestOracleAcceptsWhatIsAllowed(t *testing.T) {
 		"nothing":            {[2]uint32{0, 0}, [2]uint32{0, 0}},
 	} {
 		o := newOracle(oracleSeed, 2, lossOfPower)
-		o.opened(lightning.Sync)
+		o.opened(lightning.DurabilitySync)
 		acknowledge(t, o, 0, 1, c.acked[0])
 		acknowledge(t, o, 1, 1, c.acked[1])
 		if err := o.judge(openFor(t, c.found[:]...)); err != nil {
@@ -70,7 +70,7 @@ func TestOracleRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOracle(oracleSeed, 2, lossOfPower)
-			o.opened(lightning.Sync)
+			o.opened(lightning.DurabilitySync)
 			acknowledge(t, o, 0, 1, 30)
 			acknowledge(t, o, 1, 1, 30)
 			db := openFor(t, c.found[:]...)
@@ -103,7 +103,7 @@ func changeFirst(db *lightning.DB) error {
 // to survive: it is the order alone that is wrong.
 func TestOracleRefusesHole(t *testing.T) {
 	o := newOracle(oracleSeed, 2, lossOfPower)
-	o.opened(lightning.Async)
+	o.opened(lightning.DurabilityAsync)
 	o.powerLost()
 	acknowledge(t, o, 0, 1, 30)
 	acknowledge(t, o, 1, 1, 30) // its second operation began after all of stream 0
@@ -112,7 +112,7 @@ func TestOracleRefusesHole(t *testing.T) {
 		t.Errorf("a hole in the order is found to be %v", err)
 	}
 	o = newOracle(oracleSeed, 2, lossOfPower)
-	o.opened(lightning.Async)
+	o.opened(lightning.DurabilityAsync)
 	o.powerLost()
 	acknowledge(t, o, 1, 1, 30)
 	acknowledge(t, o, 0, 1, 30)

@@ -17,8 +17,8 @@ func Generate(rng *rand.Rand, n int) Script {
 	}
 	// Some scripts sync all, some nothing, and some mix.
 	g.durabilities = [][]lightning.Durability{
-		{lightning.Sync}, {lightning.Async}, {lightning.Flush, lightning.Async},
-		{lightning.Sync, lightning.Flush, lightning.Async},
+		{lightning.DurabilitySync}, {lightning.DurabilityAsync}, {lightning.DurabilityBuffered, lightning.DurabilityAsync},
+		{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync},
 	}[rng.IntN(4)]
 	for range n {
 		o := g.op()
@@ -157,7 +157,7 @@ func Options(rng *rand.Rand) lightning.Options {
 		},
 		Debug: lightning.DebugOptions{NoHotCache: rng.IntN(4) == 0},
 		// Not drawn, so that the seeds that were found keep their scripts.
-		History: lightning.HistoryOptions{SizeBytes: budget % 2 * (1 << 18)},
+		LogArchive: lightning.LogArchiveOptions{SizeBytes: budget % 2 * (1 << 18)},
 	}
 }
 
@@ -167,6 +167,6 @@ func Describe(o lightning.Options) string {
 	return fmt.Sprintf("lightning.Options{MemoryBudget: %d, Durability: lightning.Durability(%d), "+
 		"Compression: lightning.Compression(%d), Tree: lightning.TreeOptions{MemtableBytes: %d, "+
 		"BlockBytes: %d, FilterBitsPerKey: %d, FileBytes: %d, L0Files: %d}, "+
-		"Debug: lightning.DebugOptions{NoHotCache: %v}, History: lightning.HistoryOptions{SizeBytes: %d}}", o.MemoryBudget, o.Durability, o.Compression,
-		t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes, t.L0Files, o.Debug.NoHotCache, o.History.SizeBytes)
+		"Debug: lightning.DebugOptions{NoHotCache: %v}, LogArchive: lightning.LogArchiveOptions{SizeBytes: %d}}", o.MemoryBudget, o.Durability, o.Compression,
+		t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes, t.L0Files, o.Debug.NoHotCache, o.LogArchive.SizeBytes)
 }

@@ -29,7 +29,7 @@ func Judge(fs vfs.FS, o lightning.Options, allowed func() Allowed) error {
 	if err := s.checkChanges(); err != nil {
 		return fmt.Errorf("after recovery: %w", err)
 	}
-	after := Op{Key: Data{Text: "after"}, Value: Data{Text: "crash"}, Wait: WaitFor(lightning.Sync)}
+	after := Op{Key: Data{Text: "after"}, Value: Data{Text: "crash"}, Wait: WaitFor(lightning.DurabilitySync)}
 	if err := s.Run(&after, NewHistory(found)); err != nil {
 		return fmt.Errorf("after recovery: %w", err)
 	}
@@ -56,7 +56,7 @@ func Judge(fs vfs.FS, o lightning.Options, allowed func() Allowed) error {
 // that are told and are no damage, and reach to the newest write.
 func (s *Session) checkChanges() error {
 	m := s.DB.Metrics()
-	next, newest := m.History.OldestSeq, m.VisibleSeq
+	next, newest := m.LogArchive.OldestSeq, m.VisibleSeq
 	for next <= newest {
 		for batch, err := range s.DB.Changes(context.Background(), next) {
 			var gap *lightning.GapError

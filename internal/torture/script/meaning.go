@@ -18,7 +18,7 @@ func (o *Op) Syncs() bool {
 	case SyncLog, Reopen, DropSpace:
 		return true
 	}
-	return o.Kind <= Batch && o.Wait == WaitFor(lightning.Sync)
+	return o.Kind <= Batch && o.Wait == WaitFor(lightning.DurabilitySync)
 }
 
 // Check returns the error that the database must return for a write, and for the

@@ -108,7 +108,7 @@ type Script []Op
 type Wait uint8
 
 // LastWait is the largest Wait.
-const LastWait = Wait(lightning.Async) + 1
+const LastWait = Wait(lightning.DurabilityAsync) + 1
 
 // WaitFor returns what makes a commit wait for d.
 func WaitFor(d lightning.Durability) Wait { return Wait(d) + 1 }
@@ -117,7 +117,7 @@ func (w Wait) String() string {
 	if w == 0 {
 		return "default"
 	}
-	return w.Or(lightning.Sync).String()
+	return w.Or(lightning.DurabilitySync).String()
 }
 
 // Or returns the durability that a commit waits for, of a database that waits for

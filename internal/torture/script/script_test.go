@@ -101,9 +101,9 @@ func TestHistoryRefusesWhatMayNotBe(t *testing.T) {
 		h.Begin(o)
 		h.Acknowledge(o)
 	}
-	run(put("a", lightning.Sync))
-	run(put("b", lightning.Async))
-	run(put("c", lightning.Flush))
+	run(put("a", lightning.DurabilitySync))
+	run(put("b", lightning.DurabilityAsync))
+	run(put("c", lightning.DurabilityBuffered))
 	run(&Op{Kind: CreateSpace, Space: "s"})
 	state := func(keys string) model.State {
 		var rows model.Store
@@ -130,10 +130,10 @@ func TestHistoryRefusesWhatMayNotBe(t *testing.T) {
 	if err := h.Since(mark).Check(state("abc").With("brief", model.Store{})); err != nil {
 		t.Errorf("a keyspace that came and went since the mark: %v", err)
 	}
-	failed := put("d", lightning.Sync)
+	failed := put("d", lightning.DurabilitySync)
 	h.Begin(failed)
 	h.Fail(failed)
-	run(put("e", lightning.Sync))
+	run(put("e", lightning.DurabilitySync))
 	for keys, ok := range map[string]bool{"abce": true, "abcde": true, "abcd": false, "abc": false} {
 		if err := h.Allowed().Check(state(keys)); (err == nil) != ok {
 			t.Errorf("after a failed put, %q: %v", keys, err)

@@ -113,7 +113,7 @@ func (s *Session) Do(ctx context.Context, o *Op) error {
 	case Compact:
 		return s.DB.Compact(ctx, o.Key.Bytes(), o.Upper.Bytes())
 	case SyncLog:
-		return s.DB.SyncWAL()
+		return s.DB.SyncLog()
 	case CreateSpace:
 		_, err := s.Space(o.Space)
 		return err

@@ -52,7 +52,7 @@ func TestHistoryBySize(t *testing.T) {
 			t.Errorf("after %d segments: %+v", i+3, m)
 		}
 	}
-	if names := fileNames(t, fs, ".history"); len(names) != 3 {
+	if names := fileNames(t, fs, ".archive"); len(names) != 3 {
 		t.Errorf("files: %v", names)
 	}
 	for want := base.SeqNum(2); ; want++ {
@@ -86,7 +86,7 @@ func TestHistoryByAge(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			m := db.Metrics().Archive
-			if m.Segments != segments || len(fileNames(t, fs, ".history")) != segments {
+			if m.Segments != segments || len(fileNames(t, fs, ".archive")) != segments {
 				t.Errorf("%+v, want %d segments", m, segments)
 			}
 		}
@@ -133,7 +133,7 @@ func TestHistoryWithFaults(t *testing.T) {
 				if m := db.Metrics().Archive; rule.Fired() == 0 || m.Segments != 1 {
 					t.Fatalf("fired %d times: %+v", rule.Fired(), m)
 				}
-				if names := fileNames(t, fs, ".history"); len(names) != 0 {
+				if names := fileNames(t, fs, ".archive"); len(names) != 0 {
 					t.Errorf("archived all the same: %v", names)
 				}
 				want := mustReadFeed(t, db, 1)
@@ -147,7 +147,7 @@ func TestHistoryWithFaults(t *testing.T) {
 					fillFile(t, db, "b", 10)
 				}
 				settleHistory(db)
-				if names := fileNames(t, fs, ".history"); len(names) == 0 {
+				if names := fileNames(t, fs, ".archive"); len(names) == 0 {
 					t.Error("not archived later")
 				}
 				if lines := mustReadFeed(t, db, 1); len(lines) < 100 || !slices.Equal(lines[:100], want) {
@@ -165,10 +165,10 @@ func TestHistoryThatStays(t *testing.T) {
 	faulty := faultfs.New(fs)
 	opts := historyTestOptions(faulty)
 	opts.Archive.SizeBytes = 1
-	faulty.Add(faultfs.Rule{Kinds: vfs.OpRemove, Name: "*.history", Sticky: true, Err: syscall.EIO})
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpRemove, Name: "*.archive", Sticky: true, Err: syscall.EIO})
 	db := openTest(t, opts)
 	fillSegments(t, db, 2)
-	if names := fileNames(t, fs, ".history"); len(names) != 2 {
+	if names := fileNames(t, fs, ".archive"); len(names) != 2 {
 		t.Fatalf("files: %v", names)
 	}
 	_, err := readFeed(t, db, 1)
@@ -177,7 +177,7 @@ func TestHistoryThatStays(t *testing.T) {
 	faulty.Reset()
 	db = openTest(t, opts)
 	settleHistory(db)
-	if names := fileNames(t, fs, ".history"); len(names) != 0 {
+	if names := fileNames(t, fs, ".archive"); len(names) != 0 {
 		t.Errorf("files: %v", names)
 	}
 	must(t, db.Close())
@@ -189,7 +189,7 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 	db := openTest(t, historyTestOptions(faulty))
 	fillSegments(t, db, 2)
 	for _, kind := range []vfs.OpKind{vfs.OpOpen, vfs.OpRead} {
-		rule := faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.history", Err: syscall.EIO})
+		rule := faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.archive", Err: syscall.EIO})
 		if _, err := readFeed(t, db, 1); !errors.Is(err, syscall.EIO) || errors.Is(err, feed.ErrGap) {
 			t.Errorf("%v: %v, fired %d times", kind, err, rule.Fired())
 		}
@@ -198,7 +198,7 @@ func TestHistoryThatCannotBeRead(t *testing.T) {
 		}
 	}
 	must(t, db.Close())
-	faulty.Add(faultfs.Rule{Kinds: vfs.OpOpen, Name: "*.history", Err: syscall.EIO})
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpOpen, Name: "*.archive", Err: syscall.EIO})
 	db = openTest(t, historyTestOptions(faulty))
 	_, err := readFeed(t, db, 0)
 	if err == nil {
@@ -225,7 +225,7 @@ func TestHistoryDamaged(t *testing.T) {
 	fillSegments(t, db, 3)
 	want := mustReadFeed(t, db, 1)
 	must(t, db.Close())
-	name := fileNames(t, fs, ".history")[1]
+	name := fileNames(t, fs, ".archive")[1]
 	content := readFile(t, fs, name)
 	reported := 0
 	for at := 0; at < len(content); at += 1 + len(content)/150 {
@@ -280,7 +280,7 @@ func TestHistoryFileTakenAway(t *testing.T) {
 		fs := memfs.New()
 		db := openTest(t, historyTestOptions(fs))
 		fillSegments(t, db, 3)
-		must(t, fs.Remove(filepath.Join("db", fileNames(t, fs, ".history")[1])))
+		must(t, fs.Remove(filepath.Join("db", fileNames(t, fs, ".archive")[1])))
 		if reopen {
 			must(t, db.Close())
 			db = openTest(t, historyTestOptions(fs))
@@ -389,7 +389,7 @@ func TestHistoryIsCutToSize(t *testing.T) {
 	db := openTest(t, historyTestOptions(fs))
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), nil, commit.Sync))
 	must(t, db.Close())
-	names := fileNames(t, fs, ".history")
+	names := fileNames(t, fs, ".archive")
 	if len(names) != 1 || len(fileNames(t, fs, ".wal")) != 0 {
 		t.Fatalf("files: %v %v", names, fileNames(t, fs, ".wal"))
 	}
@@ -402,7 +402,7 @@ func TestHistoryIsCutToSize(t *testing.T) {
 		db = openTest(t, historyTestOptions(fs))
 		must(t, db.Close())
 	}
-	if after := fileNames(t, fs, ".history"); !slices.Equal(after, names) {
+	if after := fileNames(t, fs, ".archive"); !slices.Equal(after, names) {
 		t.Errorf("files: %s", strings.Join(after, " "))
 	}
 }
@@ -416,7 +416,7 @@ type renamedFS struct {
 
 func (fs *renamedFS) Rename(from, to string) error {
 	err := fs.FS.Rename(from, to)
-	if err == nil && strings.HasSuffix(to, ".history") {
+	if err == nil && strings.HasSuffix(to, ".archive") {
 		fs.renamed()
 	}
 	return err

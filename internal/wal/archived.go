@@ -11,25 +11,25 @@ import (
 	"github.com/lightningdb/lightning/internal/checksum"
 )
 
-// A history segment is a log segment that the database needs no more and keeps
+// A archived segment is a log segment that the database needs no more and keeps
 // for those who read its changes. It is the segment as it was written, cut
 // behind its last group, with a footer that says what it holds; the layout is
-// in docs/format/history.md. No replay looks at it: the name is another one.
+// in docs/format/log-archive.md. No replay looks at it: the name is another one.
 
 const (
-	historySuffix  = ".history"
+	archivedSuffix = ".archive"
 	footerMagic    = "LTNGHIST"
 	footerVersion  = 1
 	footerBytes    = 64
 	minFooterStart = segmentHeaderBytes
 )
 
-// HistoryFileName returns the name of segment n as a history segment.
-func HistoryFileName(n base.FileNum) string { return base.FileName(n, historySuffix) }
+// ArchivedFileName returns the name of segment n as an archived segment.
+func ArchivedFileName(n base.FileNum) string { return base.FileName(n, archivedSuffix) }
 
-// ParseHistoryFileName returns the number in a name that HistoryFileName made.
-func ParseHistoryFileName(name string) (base.FileNum, bool) {
-	return base.ParseFileName(name, historySuffix)
+// ParseArchivedFileName returns the number in a name that ArchivedFileName made.
+func ParseArchivedFileName(name string) (base.FileNum, bool) {
+	return base.ParseFileName(name, archivedSuffix)
 }
 
 // Extent says what a segment holds: the positions of its groups and the
@@ -42,12 +42,12 @@ type Extent struct {
 // Empty reports whether there is no record.
 func (e *Extent) Empty() bool { return e.Last < e.First }
 
-// footer is the end of a history segment.
+// footer is the end of an archived segment.
 type footer struct {
 	number base.FileNum
 	salt   uint32
 	extent Extent
-	at     time.Time // when the segment became history
+	at     time.Time // when the segment was archived
 }
 
 func (t *footer) encode() []byte {
@@ -72,7 +72,7 @@ func decodeFooter(n base.FileNum, b []byte, offset int64) (footer, error) {
 		return t, errors.New("footer is missing")
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != footerVersion {
-		return t, &base.FormatError{File: HistoryFileName(n), Version: v, Known: footerVersion}
+		return t, &base.FormatError{File: ArchivedFileName(n), Version: v, Known: footerVersion}
 	}
 	start := Position(binary.LittleEndian.Uint64(b[24:]))
 	t = footer{
@@ -92,13 +92,13 @@ func decodeFooter(n base.FileNum, b []byte, offset int64) (footer, error) {
 }
 
 // Archive turns log segment n, which no manifest names any more, into a
-// history segment and returns its size. A crash or an error leaves it as one or
+// archived segment and returns its size. A crash or an error leaves it as one or
 // the other, and it can be called again then: so the directory is not synced.
 func Archive(cfg Config, n base.FileNum, e Extent, at time.Time) (sizeBytes int64, err error) {
 	name := filepath.Join(cfg.Dir, FileName(n))
 	sizeBytes, err = addFooter(cfg, n, e, at)
 	if err == nil {
-		err = cfg.FS.Rename(name, filepath.Join(cfg.Dir, HistoryFileName(n)))
+		err = cfg.FS.Rename(name, filepath.Join(cfg.Dir, ArchivedFileName(n)))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("archive %s: %w", FileName(n), err)
@@ -134,24 +134,24 @@ func addFooter(cfg Config, n base.FileNum, e Extent, at time.Time) (size int64, 
 	return size, f.Sync()
 }
 
-// History is what the footer of a history segment says.
-type History struct {
+// Archived is what the footer of an archived segment says.
+type Archived struct {
 	Extent    Extent
-	At        time.Time // when it became history; zero where that is lost
+	At        time.Time // when it was archived; zero where that is lost
 	SizeBytes int64
 	// Damage is what is wrong with the footer, if anything is. The extent is
 	// that of the first groups then, and more may have followed once.
 	Damage error
 }
 
-// ReadHistory returns what history segment n holds. Where the footer is not
+// ReadArchived returns what archived segment n holds. Where the footer is not
 // intact it looks at the groups. It returns a *base.CorruptionError where they
 // tell nothing either.
-func ReadHistory(cfg Config, n base.FileNum) (History, error) {
-	name := HistoryFileName(n)
+func ReadArchived(cfg Config, n base.FileNum) (Archived, error) {
+	name := ArchivedFileName(n)
 	var in reader
 	if err := in.open(cfg, name, n); err != nil {
-		return History{}, err
+		return Archived{}, err
 	}
 	t, err := in.footer(n)
 	size := in.size
@@ -159,20 +159,20 @@ func ReadHistory(cfg Config, n base.FileNum) (History, error) {
 		err = closeErr
 	}
 	if err == nil {
-		return History{Extent: t.extent, At: t.at, SizeBytes: size}, nil
+		return Archived{Extent: t.extent, At: t.at, SizeBytes: size}, nil
 	}
 	if _, newer := errors.AsType[*base.FormatError](err); newer {
-		return History{}, err
+		return Archived{}, err
 	}
 	e, ok, surveyErr := survey(cfg, name, n, Position(1<<63))
 	if surveyErr != nil {
-		return History{}, surveyErr
+		return Archived{}, surveyErr
 	}
-	damage := &base.CorruptionError{File: name, Offset: -1, Kind: "history segment", Err: err}
+	damage := &base.CorruptionError{File: name, Offset: -1, Kind: "archived segment", Err: err}
 	if !ok || e.Empty() {
-		return History{}, damage
+		return Archived{}, damage
 	}
-	return History{Extent: e, SizeBytes: size, Damage: damage}, nil
+	return Archived{Extent: e, SizeBytes: size, Damage: damage}, nil
 }
 
 // footer reads the end of the file.
