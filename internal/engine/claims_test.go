@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -90,4 +92,49 @@ func TestClaimsOutliveTheEdit(t *testing.T) {
 	if n := db.claims.count(); n != 0 {
 		t.Errorf("%d files are claimed in the end", n)
 	}
+}
+
+// A file goes unread only if nobody can see anything in it: a tombstone newer than
+// all of it covers it entirely, and no snapshot stands between.
+func TestCoveredFiles(t *testing.T) {
+	db := openTest(t, testOptions(memfs.New()))
+	fillFile(t, db, "a", 100)
+	old, err := db.reads.Snapshot()
+	must(t, err)
+	fillFile(t, db, "b", 100)
+	levelZero := db.reads.State().Tree.Version.Levels[0]
+	newer, older := levelZero[0], levelZero[1]
+	covered := func(lo, hi []byte, seq base.SeqNum) (nums []base.FileNum) {
+		list := db.claims.takeCovered(rangedel.Build([]rangedel.Tombstone{{Lo: lo, Hi: hi, Seq: seq}}))
+		db.claims.release(list)
+		for _, f := range list {
+			nums = append(nums, f.Num)
+		}
+		return nums
+	}
+	inside := append(bytes.Clone(newer.Lo), 0)
+	for _, c := range []struct {
+		what   string
+		lo, hi []byte
+		seq    base.SeqNum
+		want   []base.FileNum
+	}{
+		{"exactly", newer.Lo, newer.Hi, 1000, []base.FileNum{newer.Num}},
+		{"not the begin", inside, newer.Hi, 1000, nil},
+		{"not the end", newer.Lo, newer.Hi[:len(newer.Hi)-1], 1000, nil},
+		{"with older data, which a snapshot sees", []byte{0}, []byte{1}, 1000, []base.FileNum{newer.Num}},
+		{"as new as its newest", newer.Lo, newer.Hi, newer.LargestSeq, nil},
+		{"newer than its newest", newer.Lo, newer.Hi, newer.LargestSeq + 1, []base.FileNum{newer.Num}},
+		{"all that the snapshot sees", older.Lo, older.Hi, old.Seq() + 1, nil},
+		{"no newer than what it covers", older.Lo, older.Hi, old.Seq(), nil},
+	} {
+		if got := covered(c.lo, c.hi, c.seq); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v goes unread, want %v", c.what, got, c.want)
+		}
+	}
+	must(t, old.Close())
+	if got := covered([]byte{0}, []byte{1}, 1000); len(got) != 2 {
+		t.Errorf("without a snapshot %v goes unread", got)
+	}
+	must(t, db.Close())
 }
