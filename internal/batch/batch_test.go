@@ -115,8 +115,14 @@ func TestBatchRefusesDamage(t *testing.T) {
 func TestBatchReset(t *testing.T) {
 	b := encode(t, []batchOp{{base.KindSet, "ab", "c"}})
 	b.Touch(&keyspace.Info{ID: 1})
+	if err := errors.Join(b.SetExpiring(nil, []byte("d"), nil, 1), b.Merge(nil, []byte("e"), nil)); err != nil {
+		t.Fatal(err)
+	}
+	if !b.Expires() || !b.Merges() {
+		t.Error("the batch does not know what is in it")
+	}
 	b.Reset()
-	if b.Len() != 0 || b.SizeBytes() != 0 || b.memBytes != 0 || len(b.keyspaces) != 0 {
+	if b.Len() != 0 || b.SizeBytes() != 0 || b.memBytes != 0 || len(b.keyspaces) != 0 || b.Expires() || b.Merges() {
 		t.Errorf("after reset: %+v", b)
 	}
 }

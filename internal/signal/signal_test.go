@@ -42,18 +42,20 @@ func TestWaitSeesEveryChange(t *testing.T) {
 }
 
 func TestChangeBetweenLookAndSleep(t *testing.T) {
-	var c Changes
-	looks := 0
-	err := c.Wait(t.Context(), func() bool {
-		if looks++; looks == 1 {
-			c.Notify()
-			return false
+	synctest.Test(t, func(t *testing.T) { // which ends at once where everybody waits
+		var c Changes
+		looks := 0
+		err := c.Wait(t.Context(), func() bool {
+			if looks++; looks == 1 {
+				c.Notify()
+				return false
+			}
+			return true
+		})
+		if err != nil || looks != 2 {
+			t.Errorf("%d looks, %v", looks, err)
 		}
-		return true
 	})
-	if err != nil || looks != 2 {
-		t.Errorf("%d looks, %v", looks, err)
-	}
 }
 
 func TestWaitEndsWithItsContext(t *testing.T) {

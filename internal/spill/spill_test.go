@@ -2,10 +2,13 @@ package spill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/event"
@@ -124,5 +127,80 @@ func TestMergedRunsLeaveOutWhatWasTakenBack(t *testing.T) {
 		t.Errorf("%q, %v, %v", v, outcome, err)
 	}
 	s.Drop()
+	all.Close()
+}
+
+// Close waits for those who write or remove files, and lets nobody begin after it.
+func TestCloseWaitsForFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		all := newSpills(t, fs)
+		s := all.NewSpill()
+		var w txn.Writes
+		w.Put([]byte("\x00k"), nil)
+		must(t, w.Spill(s, nil))
+		must(t, all.Begin())
+		closed := make(chan struct{})
+		go func() { all.Close(); close(closed) }()
+		synctest.Wait()
+		select {
+		case <-closed:
+			t.Error("closed beside one who writes files")
+		default:
+		}
+		if err := all.Begin(); !errors.Is(err, base.ErrClosed) {
+			t.Errorf("one who comes later gets %v", err)
+		}
+		if _, _, err := w.Get([]byte("\x00k")); !errors.Is(err, base.ErrClosed) {
+			t.Errorf("a read gets %v", err)
+		}
+		if _, err := s.NewIter(); !errors.Is(err, base.ErrClosed) {
+			t.Errorf("an iterator gets %v", err)
+		}
+		all.End()
+		<-closed
+		if names, err := fs.List("db"); err != nil || len(names) > 0 {
+			t.Errorf("%v is left, %v", names, err)
+		}
+		s.Drop() // does nothing
+	})
+}
+
+// A disk that nobody may write to says so, and nothing is half begun.
+func TestBeginOfARefusingDatabase(t *testing.T) {
+	all := newSpills(t, memfs.New())
+	refused := errors.New("refused")
+	all.writable = func() error { return refused }
+	if err := all.Begin(); err != refused {
+		t.Error(err)
+	}
+	all.Close()
+}
+
+// An iterator keeps the runs that it walks, whatever becomes of its transaction.
+func TestIteratorHoldsItsRuns(t *testing.T) {
+	fs := memfs.New()
+	all := newSpills(t, fs)
+	s := all.NewSpill()
+	var w txn.Writes
+	for n := range 500 {
+		w.Put(fmt.Appendf(nil, "\x00%04d", n), make([]byte, 50))
+	}
+	must(t, w.Spill(s, nil))
+	it, err := s.NewIter()
+	must(t, err)
+	w.TakeBack(0)
+	s.Drop()
+	rows := 0
+	for rec := it.First(); rec != nil; rec = it.Next() {
+		rows++
+	}
+	if rows != 500 || it.Err() != nil {
+		t.Errorf("%d rows, %v", rows, it.Err())
+	}
+	must(t, it.Close())
+	if names, err := fs.List("db"); err != nil || len(names) > 0 {
+		t.Errorf("%v is left, %v", names, err)
+	}
 	all.Close()
 }

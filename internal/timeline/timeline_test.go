@@ -54,3 +54,60 @@ func TestTimelineGoesOnUnderAClockSetBack(t *testing.T) {
 		}
 	})
 }
+
+// Nobody looks at the clock before something expires, and what was purged is
+// known for good.
+func TestPurgedTimes(t *testing.T) {
+	c := &steppedClock{Clock: clock.System}
+	line := New(c, nil)
+	line.Start(0)
+	if at := line.ReadTime(); at != 0 || line.Purged(at) {
+		t.Errorf("a reader lives at %d before anything expires", at)
+	}
+	line.Use()
+	early := line.ReadTime()
+	c.step(time.Hour)
+	late := line.ReadTime()
+	if line.Purged(early) {
+		t.Error("something is gone before any purge")
+	}
+	line.Purge(late)
+	line.Purge(early) // a slow one
+	if !line.Purged(early) || !line.Purged(0) || line.Purged(late) {
+		t.Errorf("purged for who lives at 0, %d, %d: %v, %v, %v",
+			early, late, line.Purged(0), line.Purged(early), line.Purged(late))
+	}
+}
+
+// The time is saved some time after a reader has met what had expired, once for
+// all who do so meanwhile, and not again before there is something new.
+func TestTimeIsSavedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var line *Timeline
+		saves := 0
+		line = New(clock.System, func() { saves++; line.Saved(10) })
+		line.Start(0)
+		expect := func(want int) {
+			t.Helper()
+			time.Sleep(saveDelay)
+			synctest.Wait()
+			if saves != want {
+				t.Errorf("saved %d times, want %d", saves, want)
+			}
+		}
+		line.SaveLater()
+		expect(0)
+		line.Observe(7)
+		line.SaveLater()
+		line.Observe(10)
+		line.SaveLater()
+		expect(1)
+		line.Observe(9)
+		line.SaveLater()
+		expect(1)
+		line.Observe(11)
+		line.SaveLater()
+		line.Stop()
+		expect(1)
+	})
+}
