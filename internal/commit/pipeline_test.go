@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -163,8 +164,14 @@ func TestGroups(t *testing.T) {
 // notice, and who is validated sees only those ahead that are written.
 func TestRefusedRequestsAreLeftOut(t *testing.T) {
 	p, r := newPipeline()
-	gone := &keyspace.Info{ID: 1, Name: "gone"}
-	gone.MarkDropped(true)
+	registry := keyspace.NewRegistry(keyspace.Config{})
+	if err := registry.Apply(keyspace.Act{ID: 1, Keyspace: &manifest.Keyspace{ID: 1, Name: "gone"}}); err != nil {
+		t.Fatal(err)
+	}
+	gone := registry.ByName("gone")
+	if err := registry.Apply(keyspace.Act{ID: 1}); err != nil {
+		t.Fatal(err)
+	}
 	conflict := errors.New("conflict")
 	validate := p.env.Validate
 	p.env.Validate = func(req *Request, ahead []*Request) error {

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -11,19 +12,87 @@ import (
 	"github.com/lightningdb/lightning/internal/merge"
 )
 
+func apply(t *testing.T, r *Registry, a Act) {
+	t.Helper()
+	if err := r.Apply(a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func add(t *testing.T, r *Registry, k manifest.Keyspace) {
+	t.Helper()
+	apply(t, r, Act{ID: k.ID, Keyspace: &k})
+}
+
+// What acts come to, between two flushes, is what the edit says: of a keyspace that
+// came and went only its number and its name are left, and one that was changed is
+// replaced.
+func TestActsBecomeAnEdit(t *testing.T) {
+	r := NewRegistry(Config{})
+	if err := r.Load(&manifest.State{
+		NextKeyspaceID: 4,
+		Keyspaces:      []manifest.Keyspace{{ID: 1, Name: "old"}, {ID: 2, Name: "changed"}, {ID: 3, Name: "kept"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if id := r.NextID(); id != 4 {
+		t.Errorf("the next number is %d", id)
+	}
+	acts := []Act{
+		{ID: 4, Keyspace: &manifest.Keyspace{ID: 4, Name: "brief"}, Seq: 10},
+		{ID: 2, Keyspace: &manifest.Keyspace{ID: 2, Name: "changed", TTLNS: 5}, Seq: 11},
+		{ID: 1, Seq: 12},
+		{ID: 4, Seq: 13},
+		{ID: 5, Keyspace: &manifest.Keyspace{ID: 5, Name: "brief"}, Seq: 14},
+	}
+	brief := (*Info)(nil)
+	for _, a := range acts {
+		apply(t, r, a)
+		if a.Seq == 10 {
+			brief = r.ByName("brief")
+		}
+	}
+	if again := r.ByName("brief"); !brief.Dropped() || again == nil || again.Dropped() || again.ID != 5 {
+		t.Errorf("the first is dropped: %v; the second is %+v", brief.Dropped(), again)
+	}
+	if r.ByName("changed").Settings().TTL != 5 {
+		t.Error("the change had no effect")
+	}
+	var e manifest.Edit
+	r.AddTo(&e, acts)
+	want := manifest.Edit{
+		NextKeyspaceID: 6,
+		DropKeyspaces:  []uint64{2, 1},
+		AddKeyspaces:   []manifest.Keyspace{{ID: 2, Name: "changed", TTLNS: 5}, {ID: 5, Name: "brief"}},
+		AddDropped: []manifest.DroppedKeyspace{
+			{ID: 4, Name: "brief", LastSeq: 13}, {ID: 1, Name: "old", LastSeq: 12},
+		},
+	}
+	if !reflect.DeepEqual(e, want) {
+		t.Errorf("got  %+v\nwant %+v", e, want)
+	}
+	r.Saved(&e)
+	var later manifest.Edit
+	r.AddTo(&later, []Act{{ID: 5, Seq: 20}})
+	if !slices.Equal(later.DropKeyspaces, []uint64{5}) {
+		t.Errorf("after the flush: %+v", later)
+	}
+}
+
 // The name of a dropped keyspace is known as long as a change may be read that
 // mentions it: its last one has the number that it was dropped at.
 func TestDroppedNamesAreKept(t *testing.T) {
 	r := NewRegistry(Config{})
-	k := r.Add(manifest.Keyspace{ID: 3, Name: "three"})
-	r.Add(manifest.Keyspace{ID: 4, Name: "four"})
-	r.Drop(k, manifest.DroppedKeyspace{ID: 3, Name: "three", LastSeq: 10})
+	add(t, r, manifest.Keyspace{ID: 3, Name: "three"})
+	add(t, r, manifest.Keyspace{ID: 4, Name: "four"})
+	apply(t, r, Act{ID: 3, Seq: 10})
 	if r.ByName("three") != nil || r.ByName("four") == nil || len(r.All()) != 1 {
 		t.Error("the wrong one was dropped")
 	}
 	for oldest, want := range map[base.SeqNum][]uint64{0: nil, 9: nil, 10: nil, 11: {3}, 99: {3}} {
-		if got := r.DroppedBefore(oldest); !slices.Equal(got, want) {
-			t.Errorf("with changes from %d on, %v can be forgotten, want %v", oldest, got, want)
+		var e manifest.Edit
+		if r.AddForgotten(&e, oldest); !slices.Equal(e.ForgetDropped, want) {
+			t.Errorf("with changes from %d on, %v can be forgotten, want %v", oldest, e.ForgetDropped, want)
 		}
 	}
 	names := func() (known []string) {
@@ -37,7 +106,7 @@ func TestDroppedNamesAreKept(t *testing.T) {
 	if got := names(); !slices.Equal(got, []string{"", "three", "four"}) {
 		t.Errorf("known are %q", got)
 	}
-	r.Forget(r.DroppedBefore(11))
+	r.Saved(&manifest.Edit{ForgetDropped: []uint64{3}})
 	if got := names(); !slices.Equal(got, []string{"", "four"}) {
 		t.Errorf("known are %q after the history of one has gone", got)
 	}
@@ -58,9 +127,12 @@ func TestOperators(t *testing.T) {
 	if r.MergeOperator([]byte("\x01key")) != nil {
 		t.Error("an empty registry has an operator")
 	}
-	err = r.Load([]manifest.Keyspace{
-		{ID: 1, Name: "one", Merge: "last"}, {ID: 2, Name: "two", Merge: "lost"}, {ID: 3, Name: "three"},
-	}, []manifest.DroppedKeyspace{{ID: 5, Name: "five"}})
+	err = r.Load(&manifest.State{
+		Keyspaces: []manifest.Keyspace{
+			{ID: 1, Name: "one", Merge: "last"}, {ID: 2, Name: "two", Merge: "lost"}, {ID: 3, Name: "three"},
+		},
+		Dropped: []manifest.DroppedKeyspace{{ID: 5, Name: "five"}},
+	})
 	missing := new(UnknownOperatorError)
 	if !errors.As(err, &missing) || missing.Keyspace != "two" || !errors.Is(err, ErrUnknownOperator) {
 		t.Errorf("the error is %v", err)
@@ -68,7 +140,7 @@ func TestOperators(t *testing.T) {
 	if name, ok := r.Name(5); name != "five" || !ok {
 		t.Errorf("keyspace 5 is called %q, %v", name, ok)
 	}
-	r.Drop(r.ByName("one"), manifest.DroppedKeyspace{ID: 1})
+	apply(t, r, Act{ID: 1})
 	if op := r.MergeOperator([]byte("\x01key")); op == nil || op.Name != "last" {
 		t.Errorf("the operator of a dropped keyspace is %v", op)
 	}
@@ -91,7 +163,7 @@ func TestCodecs(t *testing.T) {
 	if !r.SameCodec(nil, 0, false, 1, false) {
 		t.Error("with one policy, the levels differ")
 	}
-	r.Add(manifest.Keyspace{ID: 1, Name: "own", Compression: 1})
+	add(t, r, manifest.Keyspace{ID: 1, Name: "own", Compression: 1})
 	if r.SameCodec(nil, 0, false, 1, false) || r.SameCodec([]byte("\x01k"), 0, false, 1, false) {
 		t.Error("the setting of a keyspace does not count")
 	}

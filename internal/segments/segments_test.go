@@ -57,7 +57,7 @@ func begin(t testing.TB) *database {
 		WAL: config, MaxBytes: 1 << 20, Health: &db.health, Store: tables, Archive: db.archive, Events: events,
 		Janitor: db.janitor, Changed: &db.changed, Clock: clock.System, RetryDelay: time.Second, Edit: db.edit,
 	})
-	_, err := db.Begin(nil, 0, 0, nil, func() {})
+	_, err := db.Begin(&manifest.Edit{}, 0, 0)
 	must(t, err)
 	t.Cleanup(func() {
 		db.StopTimer()

@@ -167,10 +167,15 @@ func TestSnapshotsAreListed(t *testing.T) {
 		if len(want) > 0 {
 			newest = want[len(want)-1]
 		}
-		if got := db.BeginJoins(); got != newest {
-			t.Errorf("the newest is at %d, want %d", got, newest)
+		err := db.KeepSnapshotsOut(func(got base.SeqNum) error {
+			if got != newest {
+				t.Errorf("the newest is at %d, want %d", got, newest)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
 		}
-		db.EndJoins()
 	}
 	check()
 	for range 3 {

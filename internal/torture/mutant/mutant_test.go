@@ -124,7 +124,7 @@ func testsIn(t *testing.T, pattern string) []string {
 // needs a mutant, except in the rooms that are what is called.
 var (
 	durableCalls = []string{"Sync", "SyncData", "SyncDir", "Rename"}
-	calledRooms  = []string{"vfs"}
+	calledRooms  = []string{"vfs", "internal/ranked/watchfs"}
 )
 
 // exempt are calls that no test can miss, found as those of mutants are.
