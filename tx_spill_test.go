@@ -208,7 +208,7 @@ func TestSpilledFilesGo(t *testing.T) {
 			must(t, db.Put([]byte("read"), nil))
 			wantErr(t, tx.Commit(), lightning.ErrConflict)
 		},
-		"taken back": func(_ *lightning.DB, tx *lightning.Tx) {
+		"rolled back": func(_ *lightning.DB, tx *lightning.Tx) {
 			must(t, tx.Commit())
 		},
 		"close": func(db *lightning.DB, tx *lightning.Tx) {
@@ -241,7 +241,7 @@ func TestSpilledFilesGo(t *testing.T) {
 		if n := len(tables(t, fs)) - before; n < 2 || n > 16 {
 			t.Errorf("%s: 30 spills left %d files", name, n)
 		}
-		if name == "taken back" {
+		if name == "rolled back" {
 			must(t, tx.RollbackTo(sp))
 			if n := len(tables(t, fs)); n != before {
 				t.Errorf("after going back there are %d files, not %d", n, before)
@@ -292,7 +292,7 @@ func TestConflictsWithSpilledCommits(t *testing.T) {
 		"scan and range delete": {strict, func(v txView) { v.scan("i", "m", false, 9) }, func(v txView) { v.delRange("j", "jj") }, true},
 		"beside":                {strict, func(v txView) { v.get("k") }, func(v txView) { v.put("j", "2") }, false},
 		"scan beside":           {strict, func(v txView) { v.scan("i", "m", false, 9) }, func(v txView) { v.put("n", "2") }, false},
-		"taken back": {strict, func(v txView) { v.get("k") }, func(v txView) {
+		"rolled back": {strict, func(v txView) { v.get("k") }, func(v txView) {
 			sp := v.tx.Savepoint()
 			v.put("k", "2")
 			v.put("l", "2")

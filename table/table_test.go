@@ -242,7 +242,7 @@ func TestDuplicatesAreRefusedWhole(t *testing.T) {
 	check(t, db, people)
 }
 
-// A write that fails in its middle, at a key that is too large, is taken back.
+// A write that fails in its middle, at a key that is too large, is rolled back.
 func TestFailedWriteIsTakenBack(t *testing.T) {
 	db := testDB(t)
 	people := openPeople(t, db, "email", "city-age")

@@ -19,7 +19,7 @@ import (
 // look the same. Here the kernel is told, by a seccomp filter, to fail one
 // system call with EIO. A method that is to make something durable must come
 // to that call and report its failure; one that leaves the call out, or drops
-// its error, does not. A filter cannot be taken back, so this runs in processes
+// its error, does not. A filter cannot be rolled back, so this runs in processes
 // of their own.
 
 // The environment of such a process: where to sync, and with which method.

@@ -60,8 +60,8 @@ type Job struct {
 	Move bool
 	// Bottom says that no level under OutputLevel has a key of the job's span.
 	Bottom bool
-	// Purge says that the job is there to get rid of expired records.
-	Purge bool
+	// TTL says that the job is there to get rid of expired records.
+	TTL bool
 }
 
 // Span returns the half-open key range that the inputs cover.
@@ -349,7 +349,7 @@ func PickExpired(v *manifest.Version, l Limits, at base.Instant) (*Job, base.Ins
 				continue
 			}
 			if j := expiryJob(v, l, level, f); j != nil {
-				j.Purge, j.Move = true, false
+				j.TTL, j.Move = true, false
 				return j, at
 			}
 		}

@@ -34,9 +34,9 @@ type Config struct {
 	Bottom bool
 	// FileBytes is the size at which an output file ends; 0 means never.
 	FileBytes int64
-	// Border says whether an output file must end between two neighbouring
+	// SplitBefore says whether an output file must end between two neighbouring
 	// keys, given the bytes it holds so far.
-	Border func(prev, next []byte, fileBytes int64) bool
+	SplitBefore func(prev, next []byte, fileBytes int64) bool
 	// NewWriter makes the next output file; firstKey is the first it will hold.
 	NewWriter func(firstKey []byte) (base.FileNum, *sstable.Writer, error)
 }
@@ -152,7 +152,7 @@ func (r *runner) startKey(key []byte) error {
 	if r.writer != nil {
 		size := r.writer.EstimatedBytes()
 		full := r.cfg.FileBytes > 0 && size >= r.cfg.FileBytes
-		if full || r.cfg.Border(r.key, key, size) {
+		if full || r.cfg.SplitBefore(r.key, key, size) {
 			if err := r.finishFile(key); err != nil {
 				return err
 			}

@@ -198,7 +198,7 @@ func (w *workshop) open(files []*manifest.FileMeta) ([]iterate.Source, *rangedel
 
 // view returns what a reader at seq sees.
 func view(sources []iterate.Source, deletes *rangedel.List, seq base.SeqNum, operators *listing) []string {
-	v := iterate.NewVisible(iterate.NewMerging(sources), iterate.Options{
+	v := iterate.NewUserIter(iterate.NewMerging(sources), iterate.Options{
 		Seq: seq, RangeDeletes: []*rangedel.List{deletes}, At: momentOf(seq), Operators: operators,
 	})
 	var out []string
@@ -226,7 +226,7 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 			Snapshots: in.snapshots, RangeDeletes: deletes, Bottom: rng.IntN(2) == 0,
 			ReadTimes: in.readTimes(), Operators: operators,
 			FileBytes: int64(rng.IntN(2) * 600),
-			Border: func(prev, next []byte, _ int64) bool {
+			SplitBefore: func(prev, next []byte, _ int64) bool {
 				return prev[2] != next[2] && next[2] == '5'
 			},
 			NewWriter: w.newWriter,
@@ -235,7 +235,7 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		checkFiles(t, files, stats, cfg.Border)
+		checkFiles(t, files, stats, cfg.SplitBefore)
 		sources, after := w.open(files)
 		for _, seq := range append(in.snapshots, lastSeq, base.SeqNumMax) {
 			want := view([]iterate.Source{{Iter: &records{rows: in.rows}, MaxSeq: base.SeqNumMax}}, deletes, seq, operators)
@@ -278,8 +278,8 @@ func TestRunHidesWhatLiesBelow(t *testing.T) {
 		files, _, err := Run(context.Background(), &records{rows: above}, Config{
 			Snapshots: in.snapshots, ReadTimes: in.readTimes(), Operators: operators,
 			RangeDeletes: rangedel.Build(deletesAbove), FileBytes: int64(rng.IntN(2) * 300),
-			Border:    func(_, _ []byte, _ int64) bool { return false },
-			NewWriter: w.newWriter,
+			SplitBefore: func(_, _ []byte, _ int64) bool { return false },
+			NewWriter:   w.newWriter,
 		})
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -350,7 +350,7 @@ func TestRunDropsOnlyWhatItMay(t *testing.T) {
 		w := newWorkshop(t)
 		_, stats, err := Run(context.Background(), &records{rows: rows}, Config{
 			Bottom: c.bottom, Snapshots: c.snapshots, NewWriter: w.newWriter,
-			Border: func(_, _ []byte, _ int64) bool { return false },
+			SplitBefore: func(_, _ []byte, _ int64) bool { return false },
 		})
 		if err != nil || stats.RecordsOut != c.want {
 			t.Errorf("%s: %d records, want %d (%v)", c.name, stats.RecordsOut, c.want, err)
@@ -361,7 +361,7 @@ func TestRunDropsOnlyWhatItMay(t *testing.T) {
 func TestRunStops(t *testing.T) {
 	w := newWorkshop(t)
 	broken := errors.New("broken input")
-	cfg := Config{NewWriter: w.newWriter, Border: func(_, _ []byte, _ int64) bool { return false }}
+	cfg := Config{NewWriter: w.newWriter, SplitBefore: func(_, _ []byte, _ int64) bool { return false }}
 	rows := randomInput(rand.New(rand.NewPCG(1, 1))).rows
 	if _, _, err := Run(context.Background(), &records{rows: rows, err: broken}, cfg); !errors.Is(err, broken) {
 		t.Errorf("error of the input: %v", err)
@@ -398,7 +398,7 @@ func BenchmarkRun(b *testing.B) {
 	for b.Loop() {
 		_, _, err := Run(context.Background(), &records{rows: rows}, Config{
 			NewWriter: w.newWriter, Bottom: true,
-			Border: func(_, _ []byte, _ int64) bool { return false },
+			SplitBefore: func(_, _ []byte, _ int64) bool { return false },
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -106,7 +106,7 @@ func (c *compactor) next() (*compact.Job, *manualCompaction) {
 	if job := c.take(compact.Pick); job != nil {
 		return job, nil
 	}
-	return c.takePurge(), nil
+	return c.takeTTL(), nil
 }
 
 // take claims the inputs of the job that pick finds, if there is one and nobody
@@ -249,8 +249,8 @@ func (c *compactor) runJob(ctx context.Context, job *compact.Job, manual *manual
 		return err // else the outputs stay: see versions.edit
 	}
 	took := c.clock.Now().Sub(start)
-	if job.Purge {
-		c.purge.rest(c.clock.Now().Add(purgeShare * took))
+	if job.TTL {
+		c.purge.rest(c.clock.Now().Add(ttlRestShare * took))
 	}
 	c.counters.compacted(job, outputs, took)
 	c.events.Compacted(event.Compaction{
@@ -283,13 +283,13 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 	return outputs, err
 }
 
-// purgeShare is how many times longer than a purge the rest after it takes, so
+// ttlRestShare is how many times longer than a purge the rest after it takes, so
 // that many records that expire at once do not make the disk busy at once.
-const purgeShare = 4
+const ttlRestShare = 4
 
-// takePurge returns a job that gets rid of expired records, a TTL compaction, if
+// takeTTL returns a job that gets rid of expired records, a TTL compaction, if
 // one is due. If not, it sees to it that the worker looks again when one will be.
-func (c *compactor) takePurge() *compact.Job {
+func (c *compactor) takeTTL() *compact.Job {
 	times := c.reads.Pinned().Times
 	if times == nil {
 		return nil

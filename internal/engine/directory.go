@@ -68,7 +68,7 @@ func lockDir(dir string, opts *Options) (io.Closer, error) {
 // in a directory that a crash takes away is lost all the same. An earlier,
 // interrupted open may have made the directory, so its entry is synced even if
 // it is there. When a sync fails, a later one of the same names would prove
-// nothing, so what was made is taken back, for the next open to make anew.
+// nothing, so what was made is rolled back, for the next open to make anew.
 func makeDir(vfsys vfs.FS, path string) error {
 	var made []string
 	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {

@@ -166,12 +166,12 @@ func TestPurgesAreSpreadOverTime(t *testing.T) {
 		}
 		disk.delay.Store(int64(time.Second))
 		work := time.Duration(files) * time.Second
-		time.Sleep(time.Hour + (1+purgeShare)*work/2)
+		time.Sleep(time.Hour + (1+ttlRestShare)*work/2)
 		synctest.Wait()
 		if n := db.Metrics().RecordsExpired; n < 300 || n > 700 {
 			t.Errorf("half of the time has purged %d of 1000 records in %d files", n, files)
 		}
-		time.Sleep((1 + purgeShare) * work)
+		time.Sleep((1 + ttlRestShare) * work)
 		synctest.Wait()
 		if n := db.Metrics().RecordsExpired; n != 1000 {
 			t.Errorf("%d of 1000 records are purged", n)

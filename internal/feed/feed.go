@@ -57,7 +57,7 @@ func (e *GapError) Unwrap() error { return e.Err }
 
 // Feed reads the commits of a database in order, from the files of the log:
 // those that are published and durable, so that what it delivered is never
-// taken back. It is used by one goroutine at a time.
+// rolled back. It is used by one goroutine at a time.
 type Feed struct {
 	archive *Archive
 	next    base.SeqNum // the first number that is wanted

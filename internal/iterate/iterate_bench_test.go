@@ -142,8 +142,8 @@ func BenchmarkMergingSeekGE(b *testing.B) {
 	}
 }
 
-func benchVisible(b *testing.B, sources []Source, o Options, backwards bool) {
-	v := NewVisible(NewMerging(sources), o)
+func benchUserIter(b *testing.B, sources []Source, o Options, backwards bool) {
+	v := NewUserIter(NewMerging(sources), o)
 	start, step := v.First, v.Next
 	if backwards {
 		start, step = v.Last, v.Prev
@@ -157,51 +157,51 @@ func benchVisible(b *testing.B, sources []Source, o Options, backwards bool) {
 	}
 }
 
-func BenchmarkVisibleNext(b *testing.B) {
+func BenchmarkUserIterNext(b *testing.B) {
 	o := Options{Seq: base.SeqNumMax}
 	bounded := Options{Seq: base.SeqNumMax, Lower: []byte("key"), Upper: []byte("kez")}
 	b.Run("settled", func(b *testing.B) {
-		benchVisible(b, benchSources(1, false, settledSeq), o, false)
+		benchUserIter(b, benchSources(1, false, settledSeq), o, false)
 	})
 	b.Run("settled-bounded", func(b *testing.B) {
-		benchVisible(b, benchSources(1, false, settledSeq), bounded, false)
+		benchUserIter(b, benchSources(1, false, settledSeq), bounded, false)
 	})
 	b.Run("fresh", func(b *testing.B) {
-		benchVisible(b, benchSources(1, false, freshSeq), bounded, false)
+		benchUserIter(b, benchSources(1, false, freshSeq), bounded, false)
 	})
 	b.Run("range-deletes", func(b *testing.B) {
 		deleted := bounded
 		deleted.RangeDeletes = []*rangedel.List{rangedel.Build([]rangedel.Tombstone{
 			{Lo: []byte("key0000000000100"), Hi: []byte("key0000000000200"), Seq: base.SeqNumMax},
 		})}
-		benchVisible(b, benchSources(1, false, freshSeq), deleted, false)
+		benchUserIter(b, benchSources(1, false, freshSeq), deleted, false)
 	})
 	b.Run("fresh/k=4", func(b *testing.B) {
-		benchVisible(b, benchSources(4, false, freshSeq), bounded, false)
+		benchUserIter(b, benchSources(4, false, freshSeq), bounded, false)
 	})
 }
 
-func BenchmarkVisiblePrev(b *testing.B) {
+func BenchmarkUserIterPrev(b *testing.B) {
 	o := Options{Seq: base.SeqNumMax, Lower: []byte("key"), Upper: []byte("kez")}
 	b.Run("settled", func(b *testing.B) {
 		sources := benchSources(1, false, settledSeq)
 		sources[0].MaxSeq = 0
-		benchVisible(b, sources, o, true)
+		benchUserIter(b, sources, o, true)
 	})
 	b.Run("fresh", func(b *testing.B) {
-		benchVisible(b, benchSources(1, false, freshSeq), o, true)
+		benchUserIter(b, benchSources(1, false, freshSeq), o, true)
 	})
 	b.Run("fresh/k=4", func(b *testing.B) {
-		benchVisible(b, benchSources(4, false, freshSeq), o, true)
+		benchUserIter(b, benchSources(4, false, freshSeq), o, true)
 	})
 }
 
-// BenchmarkVisibleShortScan is a scan of 100 rows with pooled parts.
-func BenchmarkVisibleShortScan(b *testing.B) {
+// BenchmarkUserIterShortScan is a scan of 100 rows with pooled parts.
+func BenchmarkUserIterShortScan(b *testing.B) {
 	sources := benchSources(4, true, freshSeq)
 	keys := numberedRecords(benchRows, settledSeq)
 	var m Merging
-	var v Visible
+	var v UserIter
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {

@@ -34,7 +34,7 @@ func (m *merger) reset() {
 // at which the source stands, and the older versions, down to the value or the
 // delete that the operands were applied to. The row is held, and the source
 // goes on past what it read.
-func (v *Visible) mergeFrom(rec *base.Record) bool {
+func (v *UserIter) mergeFrom(rec *base.Record) bool {
 	v.hold(rec)
 	v.merger.reset()
 	exists := false
@@ -46,7 +46,7 @@ func (v *Visible) mergeFrom(rec *base.Record) bool {
 		}
 		v.merger.add(operand.Value)
 		rec = v.olderThan(operand.Oldest)
-		if rec == nil || !v.shadow.empty() && v.shadow.covering(rec.Key) > rec.Trailer.Seq() {
+		if rec == nil || !v.mask.empty() && v.mask.covering(rec.Key) > rec.Trailer.Seq() {
 			break
 		}
 		if rec.Trailer.Kind() == base.KindMerge {
@@ -72,7 +72,7 @@ func (v *Visible) mergeFrom(rec *base.Record) bool {
 
 // olderThan lands on the next version of the held key that is older than seq. If
 // there is none it returns nil, and ahead is where the source stands then.
-func (v *Visible) olderThan(seq base.SeqNum) *base.Record {
+func (v *UserIter) olderThan(seq base.SeqNum) *base.Record {
 	rec := v.source.Next()
 	for rec != nil && bytes.Equal(rec.Key, v.held.Key) {
 		if rec.Trailer.Seq() < seq {
@@ -86,7 +86,7 @@ func (v *Visible) olderThan(seq base.SeqNum) *base.Record {
 
 // fold makes the held key a row with what the operands make of the base. The
 // source stands at ahead.
-func (v *Visible) fold(exists bool) bool {
+func (v *UserIter) fold(exists bool) bool {
 	m := &v.merger
 	var value []byte
 	if exists {

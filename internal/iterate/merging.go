@@ -1,6 +1,6 @@
 // Package iterate composes the iterators of memtables and tables into the view
 // a reader or a compaction walks: Merging interleaves sources, Level chains
-// the disjoint files of one level, Visible shows what a user sees at a
+// the disjoint files of one level, UserIter shows what a user sees at a
 // sequence number. Everything here is used by one goroutine at a time.
 package iterate
 

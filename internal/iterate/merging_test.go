@@ -92,7 +92,7 @@ func TestMergingWalk(t *testing.T) {
 func TestMergingOfNothing(t *testing.T) {
 	m := NewMerging(nil)
 	walk(t, rand.New(rand.NewPCG(1, 1)), m, nil, 50, nil)
-	v := NewVisible(m, Options{Seq: base.SeqNumMax})
+	v := NewUserIter(m, Options{Seq: base.SeqNumMax})
 	if v.Next() || v.First() || v.Prev() || v.Last() || v.Valid() || v.Key() != nil || v.Err() != nil {
 		t.Fatal("there are rows in nothing")
 	}

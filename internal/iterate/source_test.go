@@ -223,7 +223,7 @@ func zeroOldest(rng *rand.Rand, records []base.Record) {
 	}
 }
 
-// walker is what Merging, Level and, by an adapter, Visible have in common.
+// walker is what Merging, Level and, by an adapter, UserIter have in common.
 type walker interface {
 	First() *base.Record
 	Last() *base.Record

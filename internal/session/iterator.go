@@ -9,7 +9,7 @@ import (
 
 // Iterator walks the rows of a range as a transaction sees them at the moment in
 // which it is made: later writes of the transaction do not change what it shows,
-// but what is taken back goes. What it examines counts as read. It is positioned
+// but what is rolled back goes. What it examines counts as read. It is positioned
 // with internal keys, and Key leaves the prefix out.
 //
 // Moves fail once the transaction has ended, or cannot be used for another reason,

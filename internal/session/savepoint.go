@@ -54,13 +54,13 @@ func (tx *Tx) Savepoint() Savepoint {
 
 // RollbackTo takes back all that was written since the savepoint, which can be
 // used again; those that were set later are given up. What was read since then
-// counts as read, and open iterators miss what was taken back.
+// counts as read, and open iterators miss what was rolled back.
 func (tx *Tx) RollbackTo(s Savepoint) error {
 	if err := tx.knows(s); err != nil {
 		return err
 	}
 	tx.savepoints.usable = tx.savepoints.usable[:s.index+1]
-	tx.own.writes.TakeBack(s.step)
+	tx.own.writes.RollBack(s.step)
 	return nil
 }
 

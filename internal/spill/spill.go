@@ -216,7 +216,7 @@ func (s *Spill) merge(pins []base.SeqNum, live func(base.SeqNum) bool) error {
 	return nil
 }
 
-// liveRecords leaves out what was taken back.
+// liveRecords leaves out what was rolled back.
 type liveRecords struct {
 	txn.Records
 	live func(base.SeqNum) bool
@@ -326,8 +326,8 @@ func (it *spillIter) Close() error {
 	return err
 }
 
-// TakeBack is txn.Spilled.TakeBack.
-func (s *Spill) TakeBack(seq base.SeqNum) {
+// RollBack is txn.Spilled.RollBack.
+func (s *Spill) RollBack(seq base.SeqNum) {
 	if s.all.Begin() != nil {
 		return // the runs go with the transaction
 	}

@@ -95,17 +95,17 @@ func TestRunsAreMerged(t *testing.T) {
 		t.Errorf("%d records for %d keys", records, spills+1)
 	}
 	// The version that the pin needs is still there.
-	w.TakeBack(half)
+	w.RollBack(half)
 	get("\x00hot", fmt.Sprint(spills/2))
 	if _, outcome, err := w.Get(fmt.Appendf(nil, "\x00%04d", spills-1)); outcome != txn.Untouched || err != nil {
-		t.Errorf("what was taken back is %v, %v", outcome, err)
+		t.Errorf("what was rolled back is %v, %v", outcome, err)
 	}
 	s.Drop()
 	s.Drop() // does nothing
 	all.Close()
 }
 
-// What was taken back hides nothing, when runs become one and no savepoint keeps
+// What was rolled back hides nothing, when runs become one and no savepoint keeps
 // the versions apart any more.
 func TestMergedRunsLeaveOutWhatWasTakenBack(t *testing.T) {
 	all := newSpills(t, memfs.New())
@@ -115,7 +115,7 @@ func TestMergedRunsLeaveOutWhatWasTakenBack(t *testing.T) {
 	savepoint := w.Step()
 	w.Put([]byte("\x00k"), []byte("2"))
 	must(t, w.Spill(s, []txn.Step{savepoint}))
-	w.TakeBack(savepoint)
+	w.RollBack(savepoint)
 	for n := range fanIn + 1 {
 		w.Put(fmt.Appendf(nil, "\x00%d", n), nil)
 		must(t, w.Spill(s, nil))
@@ -189,7 +189,7 @@ func TestIteratorHoldsItsRuns(t *testing.T) {
 	must(t, w.Spill(s, nil))
 	it, err := s.NewIter()
 	must(t, err)
-	w.TakeBack(0)
+	w.RollBack(0)
 	s.Drop()
 	rows := 0
 	for rec := it.First(); rec != nil; rec = it.Next() {

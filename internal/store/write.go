@@ -31,7 +31,7 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	var created []base.FileNum
 	cfg.FileBytes = out.FileBytes
 	cfg.Operators = s.cfg.Keyspaces
-	cfg.Border = s.borderFunc(out)
+	cfg.SplitBefore = s.splitFunc(out)
 	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
 		num := s.NewFileNum()
 		created = append(created, num)
@@ -76,15 +76,15 @@ func (s *Store) newWriter(num base.FileNum, firstKey []byte, out Output) (*sstab
 	}), nil
 }
 
-// borderMinBytes is how much a table must hold before a keyspace border alone
+// splitMinBytes is how much a table must hold before a keyspace border alone
 // ends it. A database with a thousand small keyspaces would otherwise write a
 // thousand files at every flush.
-const borderMinBytes = 1 << 20
+const splitMinBytes = 1 << 20
 
-// borderFunc returns the rule for ending a table between two keys: where the
+// splitFunc returns the rule for ending a table between two keys: where the
 // codec changes, and at keyspace borders in tables of some size, so that
 // dropping a keyspace can drop whole files. What is temporary has no borders.
-func (s *Store) borderFunc(out Output) func(prev, next []byte, fileBytes int64) bool {
+func (s *Store) splitFunc(out Output) func(prev, next []byte, fileBytes int64) bool {
 	if out.Temporary {
 		return func(_, _ []byte, _ int64) bool { return false }
 	}
@@ -94,7 +94,7 @@ func (s *Store) borderFunc(out Output) func(prev, next []byte, fileBytes int64) 
 		if prevID == nextID {
 			return false
 		}
-		if out.Level > 0 && fileBytes >= borderMinBytes {
+		if out.Level > 0 && fileBytes >= splitMinBytes {
 			return true
 		}
 		codec := s.cfg.Keyspaces.Codec

@@ -286,7 +286,7 @@ func (c *Cursor) judge(order int) judgement {
 			return skipOwn
 		}
 		if order > 0 {
-			return skipOwn // written after the cursor was made, or taken back
+			return skipOwn // written after the cursor was made, or rolled back
 		}
 	}
 	if len(c.writes.ranges) > 0 && c.writes.hides(c.rows.Key(), -1, c.at) {

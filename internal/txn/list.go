@@ -12,7 +12,7 @@ import (
 // newest first. A nil list is empty.
 //
 // Invariants: the steps of a node's versions descend; a node whose versions
-// were all taken back stays, and counts for nothing; next links only ever lead
+// were all rolled back stays, and counts for nothing; next links only ever lead
 // to greater keys, so a cursor may stand on a node while others are added.
 type list struct {
 	head      [maxHeight]*node
@@ -57,8 +57,8 @@ func (l *list) add(key []byte, kind base.Kind, value []byte, step Step) *version
 	return v
 }
 
-// takeBack removes all versions from a step on.
-func (l *list) takeBack(to Step) {
+// rollBack removes all versions from a step on.
+func (l *list) rollBack(to Step) {
 	if l == nil {
 		return
 	}

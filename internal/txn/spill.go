@@ -23,8 +23,8 @@ type Spilled interface {
 	Get(key []byte, seq base.SeqNum) (tr base.Trailer, value []byte, found bool, err error)
 	// NewIter walks over all that is there now, also while more is added.
 	NewIter() (base.Iterator, error)
-	// TakeBack gives up what is only newer than seq; other such records stay.
-	TakeBack(seq base.SeqNum)
+	// RollBack gives up what is only newer than seq; other such records stay.
+	RollBack(seq base.SeqNum)
 }
 
 // Records yields records in internal order.
@@ -40,34 +40,34 @@ func (s Step) seq() base.SeqNum { return base.SeqNum(s) + 1 }
 
 func stepOf(seq base.SeqNum) Step { return Step(seq) - 1 }
 
-// hole is the steps in [lo, hi), which were taken back.
-type hole struct{ lo, hi Step }
+// rollback is the steps in [lo, hi), which were rolled back.
+type rollback struct{ lo, hi Step }
 
-// holeAt returns the hole that a step is in.
-func (w *Writes) holeAt(step Step) (hole, bool) {
+// rolledBackAt returns the rollback that a step is in.
+func (w *Writes) rolledBackAt(step Step) (rollback, bool) {
 	if step >= w.spilledTo {
-		return hole{}, false
+		return rollback{}, false
 	}
-	for _, h := range w.holes {
-		if h.lo <= step && step < h.hi {
-			return h, true
+	for _, r := range w.rollbacks {
+		if r.lo <= step && step < r.hi {
+			return r, true
 		}
 	}
-	return hole{}, false
+	return rollback{}, false
 }
 
-// takeBackSpilled is TakeBack for what was spilled.
-func (w *Writes) takeBackSpilled(to Step) {
+// rollBackSpilled is RollBack for what was spilled.
+func (w *Writes) rollBackSpilled(to Step) {
 	if to >= w.spilledTo {
 		return
 	}
-	w.holes = slices.DeleteFunc(w.holes, func(h hole) bool { return h.lo >= to })
-	if n := len(w.holes); n > 0 && w.holes[n-1].hi >= to {
-		w.holes[n-1].hi = w.spilledTo
+	w.rollbacks = slices.DeleteFunc(w.rollbacks, func(r rollback) bool { return r.lo >= to })
+	if n := len(w.rollbacks); n > 0 && w.rollbacks[n-1].hi >= to {
+		w.rollbacks[n-1].hi = w.spilledTo
 	} else {
-		w.holes = append(w.holes, hole{to, w.spilledTo})
+		w.rollbacks = append(w.rollbacks, rollback{to, w.spilledTo})
 	}
-	w.spilled.TakeBack(base.SeqNum(to))
+	w.spilled.RollBack(base.SeqNum(to))
 }
 
 // Spill moves what is in memory to files, always the same ones. One may take
@@ -99,7 +99,7 @@ func (w *Writes) newestSpilled(key []byte) (*version, error) {
 			return newest, err
 		}
 		step := stepOf(tr.Seq())
-		if h, gone := w.holeAt(step); gone {
+		if h, gone := w.rolledBackAt(step); gone {
 			seq = base.SeqNum(h.lo)
 			continue
 		}

@@ -60,8 +60,8 @@ func (f *files) NewIter() (base.Iterator, error) {
 	return &fileIter{files: f, all: all, at: -1}, nil
 }
 
-// TakeBack keeps everything: the holes of Writes must do.
-func (f *files) TakeBack(base.SeqNum) {}
+// RollBack keeps everything: the rollbacks of Writes must do.
+func (f *files) RollBack(base.SeqNum) {}
 
 type fileIter struct {
 	files *files
@@ -175,7 +175,7 @@ func TestSpilledWritesAgainstModel(t *testing.T) {
 			case 0:
 				places.note(w, p)
 			case 1:
-				p = places.takeBack(r, w, p)
+				p = places.rollBack(r, w, p)
 			case 2, 3:
 				f.take(t, w, nil)
 			default:
@@ -191,9 +191,9 @@ func TestSpilledWritesAgainstModel(t *testing.T) {
 func checkHoles(t *testing.T, w *Writes) {
 	t.Helper()
 	end := Step(-1)
-	for _, h := range w.holes {
+	for _, h := range w.rollbacks {
 		if h.lo <= end || h.hi <= h.lo || h.hi > w.spilledTo {
-			t.Fatalf("holes %v, spilled to %d", w.holes, w.spilledTo)
+			t.Fatalf("rollbacks %v, spilled to %d", w.rollbacks, w.spilledTo)
 		}
 		end = h.hi
 	}
@@ -239,7 +239,7 @@ func TestCursorsAcrossSpills(t *testing.T) {
 	}
 }
 
-// What was taken back is gone from cursors too, wherever it was.
+// What was rolled back is gone from cursors too, wherever it was.
 func TestCursorMissesWhatWasTakenBack(t *testing.T) {
 	for _, spills := range []int{0, 1, 2} {
 		w, f := &Writes{}, &files{}
@@ -254,7 +254,7 @@ func TestCursorMissesWhatWasTakenBack(t *testing.T) {
 		if spills > 0 {
 			f.take(t, w, []Step{at})
 		}
-		w.TakeBack(at)
+		w.RollBack(at)
 		w.Put([]byte("c"), []byte("3"))
 		if !c.First() || string(c.Key()) != "a" || string(c.Value()) != "1" || c.Next() {
 			t.Errorf("%d spills: a cursor shows %q = %q", spills, c.Key(), c.Value())

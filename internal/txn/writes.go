@@ -16,7 +16,7 @@ import (
 )
 
 // Step counts the writes of a transaction. It never goes back, also when writes
-// are taken back, so that a cursor that was made at some step keeps seeing
+// are rolled back, so that a cursor that was made at some step keeps seeing
 // exactly the writes before it.
 type Step int
 
@@ -26,18 +26,18 @@ type Step int
 //
 // A spilled list is replaced by an empty one and never changes again, so a
 // cursor goes on with the list of its time, and the files of its time. What is
-// taken back goes from the list; of what was spilled it becomes a hole, a range
+// rolled back goes from the list; of what was spilled it becomes a rollback, a range
 // of steps that nobody sees.
 //
 // Invariants: what was spilled has steps below spilledTo, and what is in the
-// list has not; holes are ascending and disjoint, and end at or below
+// list has not; rollbacks are ascending and disjoint, and end at or below
 // spilledTo; in ranges steps ascend. Under an operand of a merge there are, as
 // far as anyone sees, only other operands of the key.
 type Writes struct {
 	list      *list
 	spilled   Spilled // nil: nothing was
 	spilledTo Step
-	holes     []hole
+	rollbacks []rollback
 	step      Step
 	ranges    []rangeDelete
 }
@@ -61,7 +61,7 @@ const (
 // written so far.
 func (w *Writes) Step() Step { return w.step }
 
-// Len returns the number of writes that were neither taken back nor spilled.
+// Len returns the number of writes that were neither rolled back nor spilled.
 func (w *Writes) Len() int { return len(w.list.versions()) + len(w.ranges) }
 
 // SizeBytes returns about how much memory a spill would set free.
@@ -167,7 +167,7 @@ func (w *Writes) sees(written, at Step) bool {
 	if written >= at {
 		return false
 	}
-	_, gone := w.holeAt(written)
+	_, gone := w.rolledBackAt(written)
 	return !gone
 }
 
@@ -191,13 +191,13 @@ func (w *Writes) hides(key []byte, after, before Step) bool {
 	return false
 }
 
-// TakeBack undoes all writes from a step on.
-func (w *Writes) TakeBack(to Step) {
-	w.list.takeBack(to)
+// RollBack undoes all writes from a step on.
+func (w *Writes) RollBack(to Step) {
+	w.list.rollBack(to)
 	for len(w.ranges) > 0 && w.ranges[len(w.ranges)-1].step >= to {
 		w.ranges = w.ranges[:len(w.ranges)-1]
 	}
-	w.takeBackSpilled(to)
+	w.rollBackSpilled(to)
 }
 
 // Sink takes the writes of a transaction in the order in which they happened.

@@ -118,7 +118,7 @@ func checkWrites(t *testing.T, w *Writes, p *plain) {
 	}
 }
 
-// savepoints are places to which writes and their model can be taken back.
+// savepoints are places to which writes and their model can be rolled back.
 type savepoints []struct {
 	step Step
 	p    *plain
@@ -131,14 +131,14 @@ func (s *savepoints) note(w *Writes, p *plain) {
 	}{w.Step(), p.clone()})
 }
 
-// takeBack goes back to a place at random, if there is one, and returns the model
+// rollBack goes back to a place at random, if there is one, and returns the model
 // of it.
-func (s *savepoints) takeBack(r *rand.Rand, w *Writes, p *plain) *plain {
+func (s *savepoints) rollBack(r *rand.Rand, w *Writes, p *plain) *plain {
 	if len(*s) == 0 {
 		return p
 	}
 	i := r.IntN(len(*s))
-	w.TakeBack((*s)[i].step)
+	w.RollBack((*s)[i].step)
 	*s = (*s)[:i+1]
 	return (*s)[i].p.clone()
 }
@@ -153,7 +153,7 @@ func TestWritesAgainstModel(t *testing.T) {
 			case 0:
 				places.note(w, p)
 			case 1:
-				p = places.takeBack(r, w, p)
+				p = places.rollBack(r, w, p)
 			default:
 				change(r, w, p)
 			}

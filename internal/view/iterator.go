@@ -30,7 +30,7 @@ type Iterator struct {
 type iteratorCore struct {
 	state   *State
 	merging iterate.Merging
-	visible iterate.Visible
+	visible iterate.UserIter
 	sources []iterate.Source
 	lists   []*rangedel.List
 	levels  [manifest.NumLevels]levelSource

@@ -11,7 +11,7 @@
 //     removals are atomic each, and any subset of them survives until SyncDir.
 //     This includes the directories made by MkdirAll.
 //   - After a failed sync the new bytes either stay in the cache marked as
-//     clean or are taken back, see SyncFailure; the next sync succeeds and
+//     clean or are rolled back, see SyncFailure; the next sync succeeds and
 //     proves nothing.
 //
 // A crash is a copy: FS.Crash and FS.CrashStates return file systems that could

@@ -28,7 +28,7 @@ import (
 // held doubles as a fact that never expires: no version of held.Key older than
 // held.Trailer is a row.
 
-// Options say what a Visible shows. The slices are used until the next Init or
+// Options say what a UserIter shows. The slices are used until the next Init or
 // Close and must not change.
 type Options struct {
 	Seq base.SeqNum
@@ -52,7 +52,7 @@ const (
 	// hiddenRun is the same for rows under one range tombstone.
 	hiddenRun = 8
 	// heldValueBytes is the longest value that is copied instead of returned
-	// to. It also bounds the memory a pooled Visible keeps.
+	// to. It also bounds the memory a pooled UserIter keeps.
 	heldValueBytes = 16 << 10
 )
 
@@ -67,17 +67,17 @@ const (
 	failed                    // err says why; only absolute positioning leads out
 )
 
-// Visible is the user's view of a Merging. Positioning calls report whether
+// UserIter is the user's view of a Merging. Positioning calls report whether
 // they landed on a row; what comes after running off either end is as
-// base.Iterator says. A new Visible stands before the first row.
-type Visible struct {
+// base.Iterator says. A new UserIter stands before the first row.
+type UserIter struct {
 	rec      *base.Record  // the row, nil if there is none
 	source   base.Iterator // the merging, or its only source
 	seq      base.SeqNum
 	position position
 	upper    bound
 	lower    bound
-	shadow   shadow
+	mask     mask
 	newest   base.SeqNum // no visible record is newer
 	ahead    *base.Record
 	held     base.Record // in memory of its own
@@ -105,40 +105,40 @@ func (b *bound) above(key []byte) bool {
 	return bytes.Compare(key, b.key) >= 0
 }
 
-// NewVisible returns the view of m that o describes. It owns m from here on
+// NewUserIter returns the view of m that o describes. It owns m from here on
 // and closes it.
-func NewVisible(m *Merging, o Options) *Visible {
-	v := &Visible{}
+func NewUserIter(m *Merging, o Options) *UserIter {
+	v := &UserIter{}
 	v.Init(m, o)
 	return v
 }
 
-// Init makes v what NewVisible(m, o) returns, reusing its memory. It does not
+// Init makes v what NewUserIter(m, o) returns, reusing its memory. It does not
 // close an earlier Merging.
-func (v *Visible) Init(m *Merging, o Options) {
+func (v *UserIter) Init(m *Merging, o Options) {
 	v.merging, v.source = m, m
 	if m.single() {
 		v.source = m.slots[0].iter
 	}
 	v.seq, v.newest = o.Seq, min(o.Seq, m.maxSeq())
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
-	v.shadow.init(o.RangeDeletes, o.Seq)
+	v.mask.init(o.RangeDeletes, o.Seq)
 	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
 }
 
-// Forget lets go of what Init was given, for a Visible that waits for the next
+// Forget lets go of what Init was given, for a UserIter that waits for the next
 // Init in a pool. The sources are the caller's to close.
-func (v *Visible) Forget() {
+func (v *UserIter) Forget() {
 	v.expired, v.merger.operators = nil, nil
-	v.shadow.init(nil, 0)
+	v.mask.init(nil, 0)
 	v.stop(atStart)
 }
 
 // Close closes the Merging and so its sources.
-func (v *Visible) Close() error {
+func (v *UserIter) Close() error {
 	err := v.merging.Close()
 	v.merging, v.source, v.ahead = nil, nil, nil
 	v.lower, v.upper = bound{}, bound{}
@@ -147,11 +147,11 @@ func (v *Visible) Close() error {
 }
 
 // Valid reports whether v stands on a row.
-func (v *Visible) Valid() bool { return v.rec != nil }
+func (v *UserIter) Valid() bool { return v.rec != nil }
 
 // Key returns the key of the row, nil if there is none. It belongs to v and is
 // valid until the next positioning call or Close.
-func (v *Visible) Key() []byte {
+func (v *UserIter) Key() []byte {
 	if v.rec == nil {
 		return nil
 	}
@@ -159,7 +159,7 @@ func (v *Visible) Key() []byte {
 }
 
 // Value returns the value of the row; what is said of Key holds for it too.
-func (v *Visible) Value() []byte {
+func (v *UserIter) Value() []byte {
 	if v.rec == nil {
 		return nil
 	}
@@ -171,7 +171,7 @@ func (v *Visible) Value() []byte {
 }
 
 // Expiry returns when the row expires, 0 if never.
-func (v *Visible) Expiry() base.Instant {
+func (v *UserIter) Expiry() base.Instant {
 	if v.rec == nil || v.rec.Trailer.Kind() != base.KindSetExpiring {
 		return 0
 	}
@@ -180,10 +180,10 @@ func (v *Visible) Expiry() base.Instant {
 }
 
 // Err returns the error that stopped the walk, if one did.
-func (v *Visible) Err() error { return v.err }
+func (v *UserIter) Err() error { return v.err }
 
 // First lands on the first row.
-func (v *Visible) First() bool {
+func (v *UserIter) First() bool {
 	v.err = nil
 	if v.lower.key != nil {
 		return v.findForward(v.source.SeekGE(v.lower.key))
@@ -192,7 +192,7 @@ func (v *Visible) First() bool {
 }
 
 // Last lands on the last row.
-func (v *Visible) Last() bool {
+func (v *UserIter) Last() bool {
 	v.err = nil
 	if v.upper.key != nil {
 		return v.findBackward(v.source.SeekLT(v.upper.key))
@@ -201,7 +201,7 @@ func (v *Visible) Last() bool {
 }
 
 // SeekGE lands on the first row whose key is >= key.
-func (v *Visible) SeekGE(key []byte) bool {
+func (v *UserIter) SeekGE(key []byte) bool {
 	v.err = nil
 	if v.lower.key != nil && bytes.Compare(key, v.lower.key) < 0 {
 		key = v.lower.key
@@ -213,7 +213,7 @@ func (v *Visible) SeekGE(key []byte) bool {
 }
 
 // SeekLT lands on the last row whose key is < key.
-func (v *Visible) SeekLT(key []byte) bool {
+func (v *UserIter) SeekLT(key []byte) bool {
 	v.err = nil
 	if v.upper.key != nil && bytes.Compare(key, v.upper.key) > 0 {
 		key = v.upper.key
@@ -225,7 +225,7 @@ func (v *Visible) SeekLT(key []byte) bool {
 }
 
 // Next lands on the row after the current one.
-func (v *Visible) Next() bool {
+func (v *UserIter) Next() bool {
 	if v.position != atRow {
 		switch v.position {
 		case afterRow:
@@ -246,7 +246,7 @@ func (v *Visible) Next() bool {
 	rec := v.source.Next()
 	// What most rows need, written out: the newest version of the next key,
 	// with nothing special about it.
-	if rec != nil && v.shadow.empty() && rec.Trailer.Kind() == base.KindSet &&
+	if rec != nil && v.mask.empty() && rec.Trailer.Kind() == base.KindSet &&
 		rec.Trailer.Seq() <= v.seq && (v.upper.key == nil || head(rec.Key) < v.upper.head) &&
 		(rec.Trailer >= v.held.Trailer || !bytes.Equal(rec.Key, v.held.Key)) {
 		v.setRow(rec)
@@ -256,7 +256,7 @@ func (v *Visible) Next() bool {
 }
 
 // Prev lands on the row before the current one.
-func (v *Visible) Prev() bool {
+func (v *UserIter) Prev() bool {
 	switch v.position {
 	case atRow:
 		// The newer versions of the row's key are all newer than seq.
@@ -270,7 +270,7 @@ func (v *Visible) Prev() bool {
 }
 
 // setRow makes rec, at which the source stands, the row.
-func (v *Visible) setRow(rec *base.Record) {
+func (v *UserIter) setRow(rec *base.Record) {
 	if rec != v.rec { // most sources return the same pointer each time
 		v.rec = rec
 	}
@@ -278,13 +278,13 @@ func (v *Visible) setRow(rec *base.Record) {
 }
 
 // stop leaves the rows, at the given end.
-func (v *Visible) stop(end position) bool {
+func (v *UserIter) stop(end position) bool {
 	v.rec, v.position = nil, end
 	return false
 }
 
 // runOut leaves the rows after the source returned nil.
-func (v *Visible) runOut(end position) bool {
+func (v *UserIter) runOut(end position) bool {
 	if v.err = v.source.Err(); v.err != nil {
 		end = failed
 	}
@@ -292,13 +292,13 @@ func (v *Visible) runOut(end position) bool {
 }
 
 // hold copies key and trailer of a visible version.
-func (v *Visible) hold(rec *base.Record) {
+func (v *UserIter) hold(rec *base.Record) {
 	v.held.Key = append(v.held.Key[:0], rec.Key...)
 	v.held.Trailer = rec.Trailer
 }
 
 // holdRow copies all of it, unless the value is too large.
-func (v *Visible) holdRow(rec *base.Record) {
+func (v *UserIter) holdRow(rec *base.Record) {
 	v.hold(rec)
 	v.large = len(rec.Value) > heldValueBytes
 	v.held.Value = v.held.Value[:0]
@@ -308,7 +308,7 @@ func (v *Visible) holdRow(rec *base.Record) {
 }
 
 // findForward goes forward from rec, at which the source stands, to a row.
-func (v *Visible) findForward(rec *base.Record) bool {
+func (v *UserIter) findForward(rec *base.Record) bool {
 	stale, hidden := 0, 0
 	for rec != nil {
 		seq := rec.Trailer.Seq()
@@ -323,7 +323,7 @@ func (v *Visible) findForward(rec *base.Record) bool {
 			return v.stop(atEnd)
 		case seq > v.seq:
 			rec = v.source.Next()
-		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
+		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passForward(hidden)
 		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
@@ -343,7 +343,7 @@ func (v *Visible) findForward(rec *base.Record) bool {
 
 // inspect says whether a record is a value that has not expired yet. It notes the
 // expiry of one that has, and one that is malformed becomes the error.
-func (v *Visible) inspect(rec *base.Record) (alive bool) {
+func (v *UserIter) inspect(rec *base.Record) (alive bool) {
 	switch rec.Trailer.Kind() {
 	case base.KindSet:
 		return true
@@ -366,7 +366,7 @@ func (v *Visible) inspect(rec *base.Record) (alive bool) {
 }
 
 // seekPastHeld lands on the first record after all versions of held.Key.
-func (v *Visible) seekPastHeld() *base.Record {
+func (v *UserIter) seekPastHeld() *base.Record {
 	v.held.Key = append(v.held.Key, 0)
 	v.held.Trailer = 0 // nothing is known of this key
 	return v.source.SeekGE(v.held.Key)
@@ -374,9 +374,9 @@ func (v *Visible) seekPastHeld() *base.Record {
 
 // passForward passes a record that a range tombstone hides, the count-th in a
 // row, and now and then everything that the tombstone hides.
-func (v *Visible) passForward(count int) *base.Record {
+func (v *UserIter) passForward(count int) *base.Record {
 	if count%hiddenRun == 0 {
-		if rec, moved := v.merging.SkipForward(v.shadow.by.Hi, v.shadow.newest); moved {
+		if rec, moved := v.merging.SkipForward(v.mask.by.Hi, v.mask.newest); moved {
 			return rec
 		}
 	}
@@ -384,9 +384,9 @@ func (v *Visible) passForward(count int) *base.Record {
 }
 
 // passBackward is passForward in the other direction.
-func (v *Visible) passBackward(count int) *base.Record {
+func (v *UserIter) passBackward(count int) *base.Record {
 	if count%hiddenRun == 0 {
-		if rec, moved := v.merging.SkipBackward(v.shadow.by.Lo, v.shadow.newest); moved {
+		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, v.mask.newest); moved {
 			return rec
 		}
 	}
@@ -394,7 +394,7 @@ func (v *Visible) passBackward(count int) *base.Record {
 }
 
 // findBackward goes backward from rec, at which the source stands, to a row.
-func (v *Visible) findBackward(rec *base.Record) bool {
+func (v *UserIter) findBackward(rec *base.Record) bool {
 	holding := false // held is the row unless a newer visible version follows
 	versions, hidden := 0, 0
 	for rec != nil {
@@ -407,7 +407,7 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 			return v.stop(atStart)
 		case seq > v.seq:
 			rec = v.source.Prev()
-		case !v.shadow.empty() && v.shadow.covering(rec.Key) > seq:
+		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passBackward(hidden)
 		case rec.Trailer.Kind() == base.KindMerge:
@@ -454,7 +454,7 @@ func (v *Visible) findBackward(rec *base.Record) bool {
 
 // settle makes a row of the newest visible version of a key, if it can. It
 // reports whether the search is over: there is a row, or an error.
-func (v *Visible) settle(rec *base.Record) (over bool) {
+func (v *UserIter) settle(rec *base.Record) (over bool) {
 	switch {
 	case rec.Trailer.Kind() == base.KindMerge:
 		v.mergeFrom(rec)
@@ -469,14 +469,14 @@ func (v *Visible) settle(rec *base.Record) (over bool) {
 }
 
 // newestVersion lands on the newest visible version of the key of rec.
-func (v *Visible) newestVersion(rec *base.Record) *base.Record {
+func (v *UserIter) newestVersion(rec *base.Record) *base.Record {
 	v.hold(rec)
 	return v.seekNewestOfHeld()
 }
 
 // seekNewestOfHeld lands on the newest visible version of held.Key. There is
 // one, as held is a visible version, so nil means an error.
-func (v *Visible) seekNewestOfHeld() *base.Record {
+func (v *UserIter) seekNewestOfHeld() *base.Record {
 	rec := v.source.SeekGE(v.held.Key)
 	for rec != nil && rec.Trailer.Seq() > v.seq {
 		rec = v.source.Next()
@@ -485,14 +485,14 @@ func (v *Visible) seekNewestOfHeld() *base.Record {
 }
 
 // takeHeld makes held the row. The source stands before it, at ahead.
-func (v *Visible) takeHeld(ahead *base.Record) bool {
+func (v *UserIter) takeHeld(ahead *base.Record) bool {
 	v.rec, v.position, v.ahead = &v.held, beforeRow, ahead
 	return !v.large || v.returnToRow()
 }
 
 // returnToRow brings the source from before the row onto it. Steps would do in
 // most cases, but where a skip left sources far behind they would be many.
-func (v *Visible) returnToRow() bool {
+func (v *UserIter) returnToRow() bool {
 	rec := v.seekNewestOfHeld()
 	if rec == nil {
 		return v.runOut(atEnd)

@@ -7,10 +7,10 @@ import (
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
-// shadow answers which range tombstone of several lists hides a key. It
+// mask answers which range tombstone of several lists hides a key. It
 // remembers the range around the last key that has one answer, so that rows in
 // a row cost a key comparison or two however many lists there are.
-type shadow struct {
+type mask struct {
 	cursors []rangedel.Cursor
 	seq     base.SeqNum
 	// While known, newest and by are the answer for the keys in [lo, hi), a
@@ -21,9 +21,9 @@ type shadow struct {
 	by     *rangedel.Fragment // has the tombstone at newest; nil if that is 0
 }
 
-func (s *shadow) init(lists []*rangedel.List, seq base.SeqNum) {
+func (s *mask) init(lists []*rangedel.List, seq base.SeqNum) {
 	clear(s.cursors)
-	*s = shadow{cursors: s.cursors[:0], seq: seq}
+	*s = mask{cursors: s.cursors[:0], seq: seq}
 	for _, l := range lists {
 		if !l.Empty() {
 			s.cursors = append(s.cursors, rangedel.Cursor{})
@@ -33,18 +33,18 @@ func (s *shadow) init(lists []*rangedel.List, seq base.SeqNum) {
 }
 
 // empty reports whether nothing hides anything.
-func (s *shadow) empty() bool { return len(s.cursors) == 0 }
+func (s *mask) empty() bool { return len(s.cursors) == 0 }
 
 // covering returns the sequence number of the newest visible tombstone over
 // key, 0 if there is none.
-func (s *shadow) covering(key []byte) base.SeqNum {
+func (s *mask) covering(key []byte) base.SeqNum {
 	if !s.known || s.hi != nil && bytes.Compare(key, s.hi) >= 0 || bytes.Compare(key, s.lo) < 0 {
 		s.look(key)
 	}
 	return s.newest
 }
 
-func (s *shadow) look(key []byte) {
+func (s *mask) look(key []byte) {
 	s.known, s.lo, s.hi, s.newest, s.by = true, nil, nil, 0, nil
 	for i := range s.cursors {
 		c := &s.cursors[i]

@@ -12,7 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
-// visibleRows is the meaning of Visible.
+// visibleRows is the meaning of UserIter.
 func visibleRows(records []base.Record, ts []rangedel.Tombstone, o Options) []base.Record {
 	var rows []base.Record
 	var done []byte
@@ -34,9 +34,9 @@ func visibleRows(records []base.Record, ts []rangedel.Tombstone, o Options) []ba
 	return rows
 }
 
-// rowWalker shows a Visible as a walker. The trailer of a row is the one in
+// rowWalker shows a UserIter as a walker. The trailer of a row is the one in
 // its value.
-type rowWalker struct{ *Visible }
+type rowWalker struct{ *UserIter }
 
 func (w rowWalker) row(ok bool) *base.Record {
 	if ok != w.Valid() {
@@ -48,12 +48,12 @@ func (w rowWalker) row(ok bool) *base.Record {
 	return &base.Record{Key: w.Key(), Trailer: w.rec.Trailer, Value: w.Value()}
 }
 
-func (w rowWalker) First() *base.Record            { return w.row(w.Visible.First()) }
-func (w rowWalker) Last() *base.Record             { return w.row(w.Visible.Last()) }
-func (w rowWalker) SeekGE(key []byte) *base.Record { return w.row(w.Visible.SeekGE(key)) }
-func (w rowWalker) SeekLT(key []byte) *base.Record { return w.row(w.Visible.SeekLT(key)) }
-func (w rowWalker) Next() *base.Record             { return w.row(w.Visible.Next()) }
-func (w rowWalker) Prev() *base.Record             { return w.row(w.Visible.Prev()) }
+func (w rowWalker) First() *base.Record            { return w.row(w.UserIter.First()) }
+func (w rowWalker) Last() *base.Record             { return w.row(w.UserIter.Last()) }
+func (w rowWalker) SeekGE(key []byte) *base.Record { return w.row(w.UserIter.SeekGE(key)) }
+func (w rowWalker) SeekLT(key []byte) *base.Record { return w.row(w.UserIter.SeekLT(key)) }
+func (w rowWalker) Next() *base.Record             { return w.row(w.UserIter.Next()) }
+func (w rowWalker) Prev() *base.Record             { return w.row(w.UserIter.Prev()) }
 
 func randomTombstones(rng *rand.Rand, maxSeq int) (ts []rangedel.Tombstone) {
 	for range rng.IntN(6) {
@@ -96,7 +96,7 @@ func randomOptions(rng *rand.Rand, maxSeq int) Options {
 
 func TestVisibleWalk(t *testing.T) {
 	var m Merging // both reused by all trials
-	var v Visible
+	var v UserIter
 	trials(t, 1500, func(t *testing.T, rng *rand.Rand) {
 		count := rng.IntN(150)
 		records := randomRecords(rng, count, ascendingSeqs())
@@ -167,7 +167,7 @@ func TestVisibleWalkBesideWrites(t *testing.T) {
 				sources[i] = Source{&growingIter{it, rng, next, 100}, base.SeqNumMax}
 			}
 		}
-		v := NewVisible(NewMerging(sources), o)
+		v := NewUserIter(NewMerging(sources), o)
 		walk(t, rng, rowWalker{v}, visibleRows(records, ts, o), 150, nil)
 	})
 }
@@ -184,7 +184,7 @@ func TestVisibleWalkOfSettledTable(t *testing.T) {
 				settled = append(settled, r)
 			}
 		}
-		v := NewVisible(NewMerging([]Source{{newSliceIter(settled, true), 0}}),
+		v := NewUserIter(NewMerging([]Source{{newSliceIter(settled, true), 0}}),
 			Options{Seq: base.SeqNum(rng.IntN(3))})
 		walk(t, rng, rowWalker{v}, settled, 300, nil)
 	})
@@ -221,7 +221,7 @@ func TestVisibleJumpsOverDeletedRange(t *testing.T) {
 			iters = append(iters, newSliceIter(part, true))
 			sources = append(sources, Source{iters[i], 5})
 		}
-		v := NewVisible(NewMerging(sources), Options{
+		v := NewUserIter(NewMerging(sources), Options{
 			Seq: base.SeqNumMax, RangeDeletes: []*rangedel.List{list},
 		})
 		rows := 0
@@ -260,7 +260,7 @@ func TestVisibleJumpsOverVersions(t *testing.T) {
 	}
 	records[count].Trailer = base.MakeTrailer(count, base.KindDelete)
 	it := newSliceIter(records, true)
-	v := NewVisible(NewMerging([]Source{{it, base.SeqNumMax}}), Options{Seq: base.SeqNumMax})
+	v := NewUserIter(NewMerging([]Source{{it, base.SeqNumMax}}), Options{Seq: base.SeqNumMax})
 	var got []byte
 	for ok := v.First(); ok; ok = v.Next() {
 		got = append(got, v.Key()...)
@@ -279,7 +279,7 @@ func TestVisibleDoesNotKeepLargeValues(t *testing.T) {
 	for i := range records {
 		records[i].Value = bytes.Repeat([]byte{byte('a' + i)}, heldValueBytes+1)
 	}
-	v := NewVisible(NewMerging([]Source{{newSliceIter(records, true), base.SeqNumMax}}),
+	v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), base.SeqNumMax}}),
 		Options{Seq: base.SeqNumMax})
 	want := len(records)
 	for ok := v.Last(); ok; ok = v.Prev() {
@@ -304,7 +304,7 @@ func TestVisibleAllocatesNothing(t *testing.T) {
 	a, b := newSliceIter(parts[0], true), newSliceIter(parts[1], true)
 	sources := []Source{{a, 7}, {b, 7}}
 	var m Merging
-	var v Visible
+	var v UserIter
 	scan := func() {
 		a.closed, b.closed = false, false
 		m.Reset(sources)
