@@ -98,13 +98,13 @@ func (db *DB) ExpiresAt(key []byte) (time.Time, error) { return db.space.expires
 // its index in keys and its value, or ErrNotFound or another error; the calls
 // come in the order of the keys' bytes. The value must not be changed or kept
 // after fn returns; the same rules as for GetFunc hold. MultiGet stops at the
-// first error that fn returns and returns it. If one of the keys is empty or
-// too large, it returns ErrEmptyKey or ErrKeyTooLarge and calls fn for none.
+// first error that fn returns and returns it. If one of the keys is
+// too large, it returns ErrKeyTooLarge and calls fn for none.
 func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return db.space.multiGet(nil, keys, fn)
 }
 
-// Put sets the value of key. Both slices are copied. The key has 1 to
+// Put sets the value of key. Both slices are copied. The key has 0 to
 // MaxKeyBytes bytes, the value up to MaxValueBytes.
 func (db *DB) Put(key, value []byte) error { return db.space.put(key, value, db.space.durability) }
 

@@ -133,8 +133,6 @@ func TestLimits(t *testing.T) {
 	}
 	tooLong := append(long, 0)
 	wantErr(t, db.Put(tooLong, nil), lightning.ErrKeyTooLarge)
-	wantErr(t, db.Put(nil, nil), lightning.ErrEmptyKey)
-	wantErr(t, db.Delete(nil), lightning.ErrEmptyKey)
 	_, err := db.Get(tooLong)
 	wantErr(t, err, lightning.ErrKeyTooLarge)
 	wantErr(t, db.DeleteRange([]byte("b"), []byte("a")), lightning.ErrInvalidRange)

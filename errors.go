@@ -52,8 +52,6 @@ var (
 	// ErrNilArgument says that a function, a context or a keyspace is nil that a
 	// call cannot do without.
 	ErrNilArgument = errors.New("argument is nil")
-	// ErrEmptyKey says that a key has no bytes.
-	ErrEmptyKey = errors.New("key is empty")
 	// ErrKeyTooLarge says that a key has more than MaxKeyBytes.
 	ErrKeyTooLarge = errors.New("key is too large")
 	// ErrValueTooLarge says that a value has more than MaxValueBytes.

@@ -332,11 +332,8 @@ func asTime(expiry base.Instant) time.Time {
 
 // checkKey says why bytes cannot be a key.
 func checkKey(key []byte) error {
-	if n := len(key); n > 0 && n <= MaxKeyBytes {
+	if len(key) <= MaxKeyBytes {
 		return nil
-	}
-	if len(key) == 0 {
-		return ErrEmptyKey
 	}
 	return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeyBytes)
 }

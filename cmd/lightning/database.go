@@ -47,11 +47,10 @@ func (f *keyFlags) register(cmd *cobra.Command) {
 
 // decode turns a key as typed into its bytes.
 func (f *keyFlags) decode(text string) ([]byte, error) {
-	key, err := f.bound(text)
-	if err == nil && len(key) == 0 {
-		return nil, usagef("key is empty")
+	if text == "" {
+		return []byte{}, nil
 	}
-	return key, err
+	return f.bound(text)
 }
 
 // bound turns one end of a range as typed into its bytes; empty text is an open

@@ -115,8 +115,7 @@ func (l *importer) commit(parsed *chunk) error {
 }
 
 func breaksLimit(err error) bool {
-	return errors.Is(err, lightning.ErrKeyTooLarge) || errors.Is(err, lightning.ErrValueTooLarge) ||
-		errors.Is(err, lightning.ErrEmptyKey)
+	return errors.Is(err, lightning.ErrKeyTooLarge) || errors.Is(err, lightning.ErrValueTooLarge)
 }
 
 // keptText says what stays loaded after a failure.

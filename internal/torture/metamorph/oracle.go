@@ -25,7 +25,7 @@ const (
 // answers holds the errors that operations may answer, for the model and the
 // database alike.
 var answers = []error{
-	lightning.ErrNotFound, lightning.ErrEmptyKey, lightning.ErrKeyTooLarge, lightning.ErrInvalidRange,
+	lightning.ErrNotFound, lightning.ErrKeyTooLarge, lightning.ErrInvalidRange,
 	lightning.ErrKeyspaceDropped,
 }
 

@@ -26,10 +26,7 @@ func (o *Op) Syncs() bool {
 func (o *Op) Check() error {
 	switch o.Kind {
 	case Put, Delete, Merge, PutLong, PutGone, Get:
-		switch n := len(o.Key.Expand()); {
-		case n == 0:
-			return lightning.ErrEmptyKey
-		case n > lightning.MaxKeyBytes:
+		if len(o.Key.Expand()) > lightning.MaxKeyBytes {
 			return lightning.ErrKeyTooLarge
 		}
 		return nil

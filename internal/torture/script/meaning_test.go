@@ -43,12 +43,12 @@ func TestMeaning(t *testing.T) {
 func TestCheck(t *testing.T) {
 	for text, want := range map[string]error{
 		`put key="a"`:                   nil,
-		`put value="1"`:                 lightning.ErrEmptyKey,
-		`get`:                           lightning.ErrEmptyKey,
+		`put value="1"`:                 nil,
+		`get`:                           nil,
 		`delete key="a"*65537`:          lightning.ErrKeyTooLarge,
 		`fill key="a"*65533 count=2`:    lightning.ErrKeyTooLarge,
 		`fill key="a" count=2`:          nil,
-		`overwrite count=1`:             lightning.ErrEmptyKey,
+		`overwrite count=1`:             nil,
 		`delete-range`:                  nil,
 		`delete-range key="b" upper=""`: nil,
 		`scan key="b" upper="a"`:        lightning.ErrInvalidRange,

@@ -74,9 +74,6 @@ type source interface {
 // Reader reads records of any format.
 type Reader struct{ source source }
 
-// errEmptyKey is a record that would have no key.
-var errEmptyKey = errors.New("the key is empty")
-
 // NewReader makes a reader over r. Input that begins like a gzip file is
 // unpacked; a byte order mark is skipped. It reads the header if there is one,
 // so a column that is not there is found here, as a *ColumnError.
@@ -105,11 +102,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 // Read returns the next record; io.EOF after the last, a *LineError for a
 // malformed one.
 func (r *Reader) Read() (Record, error) {
-	record, err := r.source.read()
-	if err == nil && len(record.Key) == 0 {
-		return Record{}, &LineError{record.Line, errEmptyKey}
-	}
-	return record, err
+	return r.source.read()
 }
 
 // plainText unpacks r if it is compressed and skips a byte order mark.

@@ -63,7 +63,7 @@ func TestRead(t *testing.T) {
 		{"tsv with the whole line", "a\t1\t2\n", columnsOf(TSV, "2", "*"), "1 1=a\t1\t2"},
 		{"tsv too short", "a\t1\nb\nc\t3\n", columnsOf(TSV, "1", "2"),
 			"1 a=1\nline 2: has 1 column, but column 2 is needed\n3 c=3"},
-		{"tsv with an empty key", "\t1\n", columnsOf(TSV, "1", "2"), "line 1: the key is empty"},
+		{"tsv with an empty key", "\t1\n", columnsOf(TSV, "1", "2"), "1 =1"},
 		{"tsv with an unknown name", "a\tb\n1\t2\n", columnsOf(TSV, "c", "b"), `column "c" is not in the header ["a" "b"]`},
 		{"tsv with column 0", "a\tb\n", columnsOf(TSV, "0", "1"), `column "0" is none: they are counted from 1`},
 		{"empty tsv", "", columnsOf(TSV, "1", "2"), ""},
