@@ -405,7 +405,7 @@ func TestRefusalIsKeptWhenTheGroupFails(t *testing.T) {
 // Requests are used again, and no commit has the conditions of another one.
 func TestConditionsAreNotKept(t *testing.T) {
 	f := newFake(t)
-	f.fail["validate a"] = errFake
+	f.fail["validate a"], f.fail["validate b"] = errFake, errConflict
 	for range 100 {
 		if err := f.Commit(batchOf(t, "a"), Async, &view.ReadSet{}); err != errFake {
 			t.Fatal(err)
