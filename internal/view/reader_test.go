@@ -3,6 +3,7 @@ package view
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -235,6 +236,9 @@ func TestJoinsKeepSnapshotsOut(t *testing.T) {
 		made <- s
 	}()
 	r.write(set("\x00a", "3"))
+	for range 1000 {
+		runtime.Gosched() // it could be made
+	}
 	select {
 	case <-made:
 		t.Fatal("a snapshot was made while operands are joined")
