@@ -186,17 +186,22 @@ func TestReaderOfSeveralSeesNoHalfPurge(t *testing.T) {
 			}
 		})
 	}
-	for range 150 {
+	for range 100 {
 		expiry := base.Instant(b.clock.at.Load()) + 10
-		var ops []op
-		for _, key := range b.keys {
-			ops = append(ops, op{base.KindSetExpiring, string(key), "x", expiry})
+		write := func(keys [][]byte) {
+			var ops []op
+			for _, key := range keys {
+				ops = append(ops, op{base.KindSetExpiring, string(key), "x", expiry})
+			}
+			b.write(ops...)
 		}
-		b.write(ops...)
+		write(b.keys)
 		b.seal()
-		b.clock.at.Add(10)
 		b.flush()
+		write(b.keys[3:]) // which the merge does not reach
+		b.clock.at.Add(10)
 		b.compact(0)
+		b.seal()
 	}
 	b.done.Store(true)
 	wg.Wait()
