@@ -332,14 +332,18 @@ func TestFlushLater(t *testing.T) {
 		if r.replay(0) != 2 {
 			t.Errorf("%d groups reached the operating system", r.replay(0))
 		}
+		must(t, r.append(100)) // which nobody has asked to flush
 		time.Sleep(10 * delay)
 		expect(1)
 
+		r.FlushLater(delay)
+		time.Sleep(delay)
+		expect(2)
 		must(t, r.append(100))
 		r.FlushLater(delay)
 		r.StopTimer()
 		time.Sleep(10 * delay)
-		expect(1)
+		expect(2)
 	})
 }
 
@@ -363,6 +367,18 @@ func TestFlushLaterThatFails(t *testing.T) {
 		}
 		wantErr(t, r.append(100), errInjected)
 		wantErr(t, r.Sync(), errInjected)
+
+		r = newRoom(t, feed.Retention{})
+		r.begin()
+		must(t, r.append(100))
+		r.FlushLater(time.Millisecond)
+		r.health.Poison("manifest", errInjected)
+		writes := r.fs.Count(vfs.OpWrite)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if r.fs.Count(vfs.OpWrite) != writes {
+			t.Error("a database that refuses writes writes")
+		}
 	})
 }
 
