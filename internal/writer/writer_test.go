@@ -1,0 +1,310 @@
+package writer
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
+)
+
+// A memtable takes groups as long as they fit, and ends where one does not.
+func TestMemtableEndsWhereAGroupDoesNotFit(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil)) // empty: whatever is not large fits
+	r.expectParts("M9")
+	must(t, r.Commit(sized(t, 2), commit.Async, nil))
+	r.expectParts("M9")
+	before := r.reads.State().Mem
+	must(t, r.Commit(sized(t, 100), commit.Async, nil))
+	r.expectParts("M9 M9")
+	s := r.reads.State()
+	if s.Immutables[0] != before || before.LastSeq != nearlyFull+2 {
+		t.Errorf("the full memtable has numbers up to %d", before.LastSeq)
+	}
+	if s.Mem.FirstLog <= before.FirstLog || s.Mem.FirstPosition <= before.FirstPosition ||
+		r.segments.CurrentBytes() < 98<<10 || r.segments.CurrentBytes() > 101<<10 {
+		t.Errorf("the new memtable begins in segment %d at %d, which has %d bytes",
+			s.Mem.FirstLog, s.Mem.FirstPosition, r.segments.CurrentBytes())
+	}
+}
+
+func TestManyRangeDeletesEndAMemtable(t *testing.T) {
+	r := newRoom(t)
+	for range maxRangeDeletes {
+		must(t, r.DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), commit.Async))
+	}
+	r.expectParts("M0")
+	must(t, r.set("\x00a", "1"))
+	r.expectParts("M1 M0")
+}
+
+// A large group is a part of its own, behind all that came before it. Where large
+// groups alone have filled a segment, that is left.
+func TestLargeGroups(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.set("\x00\x00\x00", "before"))
+	large := sized(t, tooLarge)
+	must(t, r.Commit(large, commit.Async, nil))
+	r.expectParts("M0 L9 M1")
+	s := r.reads.State()
+	if s.Immutables[0].LastSeq != tooLarge+1 || s.Immutables[0].FirstLog != s.Mem.FirstLog || r.reads.VisibleSeq() != tooLarge+1 {
+		t.Errorf("the large group ends at %d in segment %d; %d is visible",
+			s.Immutables[0].LastSeq, s.Immutables[0].FirstLog, r.reads.VisibleSeq())
+	}
+	// Its bytes are its own.
+	clear(large.Bytes())
+	if got := r.get("\x00\x00\x00"); len(got) != 1004 {
+		t.Errorf("the value has %d bytes", len(got))
+	}
+	r.forget()
+	r.forget()
+	r.expectParts("M0")
+	first := r.reads.State().Mem.FirstLog
+	must(t, r.Commit(sized(t, tooLarge), commit.Async, nil)) // the segment is full of the one before
+	r.expectParts("M0 L9")
+	if next := r.reads.State().Mem.FirstLog; next == first {
+		t.Error("the segment that large groups have filled is not left")
+	}
+}
+
+// Commits wait while as many memtables as may wait for their flush, and for a log
+// segment; the time is noted.
+func TestCommitsWaitForFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		for range maxImmutables + 1 {
+			must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		}
+		r.expectParts("M9 M9 M9")
+		for _, b := range []*batch.Batch{sized(t, nearlyFull), sized(t, tooLarge)} {
+			done := make(chan error, 1)
+			go func() { done <- r.Commit(b, commit.Async, nil) }()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			select {
+			case err := <-done:
+				t.Errorf("the commit did not wait: %v", err)
+			default:
+			}
+			stalled := r.StallTime()
+			r.forget()
+			must(t, <-done)
+			if got := r.StallTime() - stalled; got != time.Second {
+				t.Errorf("a wait of %v was noted", got)
+			}
+			if len(r.reads.State().Immutables) > maxImmutables {
+				r.forget()
+			}
+		}
+	})
+}
+
+// Who waits for what will not come soon is told why.
+func TestWaitsEndWithAReason(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(r *room)
+		want    error
+		text    string
+	}{
+		"a flush fails": {func(r *room) {
+			r.mu.Lock()
+			r.flushErr = errInjected
+			r.mu.Unlock()
+			r.changed.Notify()
+		}, errInjected, "wait for a flush"},
+		"the database refuses writes": {func(r *room) { r.health.Poison("manifest", errInjected) }, errInjected, "writes are refused"},
+		"the database closes":         {func(r *room) { r.stop() }, base.ErrClosed, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRoom(t)
+			for range maxImmutables + 1 {
+				must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+			}
+			done := make(chan error, 1)
+			go func() { done <- r.Commit(sized(t, nearlyFull), commit.Async, nil) }()
+			synctest.Wait()
+			visible := r.reads.VisibleSeq()
+			c.happens(r)
+			err := <-done
+			wantErr(t, err, c.want)
+			if !strings.Contains(err.Error(), c.text) || r.reads.VisibleSeq() != visible {
+				t.Errorf("%s: %v; visible is %d", name, err, r.reads.VisibleSeq())
+			}
+			r.expectParts("M9 M9 M9")
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		r.fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Err: errInjected, Sticky: true})
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil)) // takes the segment that was ready
+		r.forget()
+		err := r.Commit(sized(t, nearlyFull), commit.Async, nil)
+		wantErr(t, err, errInjected)
+		if !strings.Contains(err.Error(), "wait for a log segment") {
+			t.Error(err)
+		}
+		r.fs.Reset()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+	})
+}
+
+// What is not writable takes no group, and one that fails in the log is not applied.
+func TestRefusedGroups(t *testing.T) {
+	r := newRoom(t)
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpAnySync, Err: errInjected})
+	must(t, r.set("\x00a", "1"))
+	wantErr(t, r.Set(nil, nil, []byte("\x00a"), []byte("2"), commit.Sync), errInjected)
+	if r.get("\x00a") != "1" || r.published != 1 {
+		t.Errorf("the value is %q; published %d times", r.get("\x00a"), r.published)
+	}
+	wantErr(t, r.set("\x00a", "3"), errInjected)
+	wantErr(t, r.health.Err(), errInjected)
+
+	r = newRoom(t)
+	r.reads.Close()
+	wantErr(t, r.set("\x00a", "1"), base.ErrClosed)
+	r.reads.GiveUp()
+}
+
+// Each durability asks of the log what it needs, and no more.
+func TestDurability(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		for _, c := range []struct {
+			durability    commit.Durability
+			writes, syncs int64
+		}{{commit.Async, 0, 0}, {commit.Buffered, 1, 0}, {commit.Sync, 1, 1}} {
+			writes, syncs := r.fs.Count(vfs.OpWrite), r.fs.Count(vfs.OpAnySync)
+			must(t, r.Set(nil, nil, []byte("\x00a"), nil, c.durability))
+			writes, syncs = r.fs.Count(vfs.OpWrite)-writes, r.fs.Count(vfs.OpAnySync)-syncs
+			if writes != c.writes || syncs != c.syncs {
+				t.Errorf("durability %d: %d writes, %d syncs", c.durability, writes, syncs)
+			}
+			time.Sleep(time.Second)
+		}
+		writes := r.fs.Count(vfs.OpWrite)
+		must(t, r.Set(nil, nil, []byte("\x00a"), nil, commit.Async))
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if r.fs.Count(vfs.OpWrite) != writes+1 {
+			t.Error("an asynchronous commit is not written within its delay")
+		}
+	})
+}
+
+// The clock is looked at from the first expiring record on, before it is visible.
+func TestExpiringGroupsUseTheTimeline(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.set("\x00a", "1"))
+	if r.timeline.ReadTime() != 0 {
+		t.Error("the clock is used where nothing expires")
+	}
+	must(t, r.SetExpiring(nil, nil, []byte("\x00a"), []byte("2"), base.InstantMax, commit.Async))
+	if r.timeline.ReadTime() == 0 {
+		t.Error("the clock is not used")
+	}
+}
+
+// Commits are slowed down by what background work owes, a sleep at a time.
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		start := time.Now()
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		if time.Since(start) != 0 || r.StallTime() != 0 {
+			t.Errorf("a pause of %v where nothing is owed", time.Since(start))
+		}
+		for range maxImmutables {
+			must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		}
+		r.Flushed(1<<10, 1<<10*500) // half a microsecond a byte
+		start = time.Now()
+		must(t, r.Commit(sized(t, 2), commit.Async, nil)) // into a memtable that is nearly full
+		if took := time.Since(start); took < sleepMin || took > 2*sleepMin || r.StallTime() != took {
+			t.Errorf("a pause of %v, of which %v were noted", took, r.StallTime())
+		}
+		start = time.Now()
+		must(t, r.set("\x00a", "1"))
+		if took := time.Since(start); took != 0 {
+			t.Errorf("a pause of %v for a few bytes", took)
+		}
+	})
+}
+
+// A request is validated against those ahead of it, and against what is visible.
+func TestValidate(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.set("\x00a", "1"))
+	var reads txn.Reads
+	reads.AddPoint([]byte("\x00b"))
+	reads.Freeze()
+	set := &view.ReadSet{Since: 1, Reads: &reads}
+	request := func(key string) *commit.Request {
+		var b batch.Batch
+		must(t, b.Set(nil, []byte(key), nil))
+		return &commit.Request{Batch: &b, Reads: set}
+	}
+	must(t, r.validate(request("\x00x"), nil))
+	must(t, r.validate(request("\x00x"), []*commit.Request{request("\x00a"), request("\x00c")}))
+	wantErr(t, r.validate(request("\x00x"), []*commit.Request{request("\x00a"), request("\x00b")}), txn.ErrConflict)
+	must(t, r.set("\x00b", "2"))
+	wantErr(t, r.validate(request("\x00x"), nil), txn.ErrConflict)
+}
+
+func TestSealInPlace(t *testing.T) {
+	r := newRoom(t)
+	before := r.reads.State()
+	must(t, r.SealInPlace(0))
+	if r.reads.State() != before {
+		t.Error("an empty memtable was sealed")
+	}
+	must(t, r.set("\x00a", "1"))
+	must(t, r.SealInPlace(r.LastSeq()))
+	r.expectParts("M0 M1")
+	s := r.reads.State()
+	if s.Mem.FirstLog != before.Mem.FirstLog || s.Mem.FirstPosition != before.Mem.FirstPosition ||
+		s.Immutables[0].LastSeq != 1 || r.get("\x00a") != "1" {
+		t.Errorf("the new memtable begins in segment %d at %d", s.Mem.FirstLog, s.Mem.FirstPosition)
+	}
+}
+
+// Replay makes room by itself: for what does not fit, and before what is large.
+func TestReplay(t *testing.T) {
+	r := newRoom(t)
+	calls, last := 0, base.SeqNum(0)
+	replay := func(b *batch.Batch) {
+		t.Helper()
+		must(t, r.Replay(group(b, last+1), func() error { calls++; return r.SealInPlace(last) }))
+		last += base.SeqNum(b.Len())
+		if r.reads.VisibleSeq() != last {
+			t.Errorf("visible are numbers up to %d, want %d", r.reads.VisibleSeq(), last)
+		}
+	}
+	replay(sized(t, 60))
+	replay(sized(t, 1))
+	if calls != 0 {
+		t.Errorf("room was made %d times", calls)
+	}
+	replay(sized(t, 100))
+	replay(sized(t, tooLarge))
+	if calls != 2 {
+		t.Errorf("room was made %d times", calls)
+	}
+	r.expectParts("M0 L9 M9 M9")
+	b := sized(t, tooLarge)
+	wantErr(t, r.Replay(group(b, last+1), func() error { return errInjected }), errInjected)
+	if r.reads.VisibleSeq() != last {
+		t.Error("a group is visible for which there was no room")
+	}
+}
