@@ -178,7 +178,7 @@ func group(b *batch.Batch, first base.SeqNum) *commit.Group {
 func sized(t testing.TB, kilobytes int) *batch.Batch {
 	t.Helper()
 	var b batch.Batch
-	value := make([]byte, 1<<10-20)
+	value := bytes.Repeat([]byte("v"), 1<<10-20)
 	for i := range kilobytes {
 		must(t, b.Set(nil, []byte{0, byte(i >> 8), byte(i)}, value))
 	}

@@ -61,8 +61,8 @@ func TestLargeGroups(t *testing.T) {
 	}
 	// Its bytes are its own.
 	clear(large.Bytes())
-	if got := r.get("\x00\x00\x00"); len(got) != 1004 {
-		t.Errorf("the value has %d bytes", len(got))
+	if got := r.get("\x00\x00\x00"); got != strings.Repeat("v", 1004) {
+		t.Errorf("the value is %.20q with %d bytes", got, len(got))
 	}
 	r.forget()
 	r.forget()
@@ -107,6 +107,36 @@ func TestCommitsWaitForFlushes(t *testing.T) {
 	})
 }
 
+// Also a large group waits that needs neither memtable nor segment.
+func TestLargeGroupsWaitForFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		for range maxImmutables {
+			must(t, r.set("\x00a", "1"))
+			must(t, r.Rotate(r.LastSeq()))
+		}
+		done := make(chan error, 1)
+		go func() { done <- r.Commit(sized(t, tooLarge), commit.Async, nil) }()
+		synctest.Wait()
+		r.expectParts("M0 M1 M1")
+		r.forget()
+		must(t, <-done)
+		r.expectParts("M0 L9 M1")
+	})
+}
+
+// A group that cannot be applied is in the log already: nothing may follow it.
+func TestApplyThatFailsPoisons(t *testing.T) {
+	r := newRoom(t)
+	err := r.applyGroup(&commit.Group{First: 1, Last: 1, Records: 1, Payloads: [][]byte{{1, 0, 0, 0, 99}}})
+	wantErr(t, err, batch.ErrEncoding)
+	wantErr(t, r.health.Err(), batch.ErrEncoding)
+	if r.published != 0 || r.reads.VisibleSeq() != 0 {
+		t.Errorf("published %d times, up to %d", r.published, r.reads.VisibleSeq())
+	}
+	wantErr(t, r.set("\x00a", "1"), batch.ErrEncoding)
+}
+
 // Who waits for what will not come soon is told why.
 func TestWaitsEndWithAReason(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -147,11 +177,17 @@ func TestWaitsEndWithAReason(t *testing.T) {
 		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
 		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil)) // takes the segment that was ready
 		r.forget()
+		must(t, r.set("\x00a", "1")) // needs none
 		err := r.Commit(sized(t, nearlyFull), commit.Async, nil)
 		wantErr(t, err, errInjected)
 		if !strings.Contains(err.Error(), "wait for a log segment") {
 			t.Error(err)
 		}
+		r.reads.Update(func(c *view.Change) {
+			c.Mem, err = view.NewMemtable(&r.memory, memtableBytes)
+			must(t, err)
+		})
+		must(t, r.waitForFlushes(0)) // as a large group does
 		r.fs.Reset()
 		time.Sleep(time.Second)
 		synctest.Wait()
