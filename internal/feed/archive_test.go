@@ -186,6 +186,18 @@ func TestGapHasItsReason(t *testing.T) {
 			t.Errorf("%d: %v", seq, gap)
 		}
 	}
+	a.lost[0].num = 2 // before all that is there
+	for seq, want := range map[base.SeqNum]bool{5: true, 20: false} {
+		if _, gap := a.find(seq); gap == nil || errors.Is(gap, reason) != want {
+			t.Errorf("%d: %v", seq, gap)
+		}
+	}
+	a.lost[0].num = 5
+	a.Finish(0, 29) // nothing came
+	a.Begin(9, 0, 40)
+	if _, gap := a.find(35); gap == nil || !errors.Is(gap, reason) {
+		t.Errorf("behind an empty segment: %v", gap)
+	}
 }
 
 // Segments are kept as long as they are not too old, and not too large together; the

@@ -167,6 +167,9 @@ func useMany(t testing.TB, n int) time.Duration {
 			t.Fatalf("keyspace %d is %q", k.ID, name)
 		}
 		r.Drop(info, manifest.DroppedKeyspace{ID: k.ID, Name: k.Name})
+		if name, ok := r.Name(k.ID); !ok || name != k.Name {
+			t.Fatalf("keyspace %d was %q", k.ID, name)
+		}
 		gone = append(gone, k.ID)
 	}
 	r.Forget(gone)
