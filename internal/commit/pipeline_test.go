@@ -3,10 +3,9 @@ package commit
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"slices"
-	"sync"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
@@ -15,229 +14,410 @@ import (
 	"github.com/lightningdb/lightning/internal/view"
 )
 
-// recorder is an Env that notes what it is asked for, and fails where it is told.
-type recorder struct {
-	steps  []string
-	groups []Group // as they came to the log
-	ahead  []int   // how many stood before each request that was validated
-	fail   map[string]error
+var errFake = errors.New("fake failure")
+
+func TestOneCommitTakesItsSteps(t *testing.T) {
+	f := newFake(t)
+	must(t, f.Commit(batchOf(t, "a", "b"), Async, nil))
+	f.expectSteps("room a+b", "log a+b", "apply a+b")
+	must(t, f.Commit(batchOf(t, "c"), Async, &view.ReadSet{}))
+	f.expectSteps("validate c behind []", "room c", "log c", "apply c")
+	f.expectSpans("1-2", "3-3")
+	if f.LastSeq() != 3 {
+		t.Errorf("the last number is %d", f.LastSeq())
+	}
+	f.expectIdle()
 }
 
-func (r *recorder) step(name string) error {
-	r.steps = append(r.steps, name)
-	return r.fail[name]
+// Who comes while a group is written goes into the next one, in the order in which
+// they came; and who has led one group is not kept for the next.
+func TestGroupsFormInQueueOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		release := f.holdAt("log a")
+		a := f.commit(Async, "a")
+		b := f.commit(Sync, "b")
+		c := f.commit(Async, "c", "d")
+		e := f.commit(Async, "e")
+		f.expectWaiting(3)
+		f.expectSteps("room a", "log a")
+
+		release2 := f.holdAt("log b c+d e")
+		release()
+		synctest.Wait()
+		if !a.returned() {
+			t.Error("the leader of the first group is kept for the second")
+		}
+		if b.returned() || c.returned() || e.returned() {
+			t.Error("a commit returned before its group was in the log")
+		}
+		f.expectSteps("apply a", "room b c+d e", "log b c+d e")
+		g := f.commit(Async, "g")
+		h := f.commit(Async, "h")
+		f.expectWaiting(2)
+
+		release3 := f.holdAt("apply g h")
+		release2()
+		synctest.Wait()
+		if !b.returned() || !c.returned() || !e.returned() || g.returned() || h.returned() {
+			t.Error("not exactly the second group has returned")
+		}
+		f.expectSteps("apply b c+d e", "room g h", "log g h", "apply g h")
+		release3()
+		for _, commit := range []*committer{a, b, c, e, g, h} {
+			f.expect(commit, nil)
+		}
+		f.expectSpans("1-1", "2-5", "6-7")
+		f.expectIdle()
+	})
 }
 
-func (r *recorder) env() Env {
-	return Env{
-		Validate: func(_ *Request, ahead []*Request) error {
-			r.ahead = append(r.ahead, len(ahead))
-			return r.step("validate")
-		},
-		MakeRoom: func(*Group) error { return r.step("make room") },
-		WriteLog: func(g *Group) error {
-			kept := *g
-			kept.Payloads = slices.Clone(g.Payloads)
-			r.groups = append(r.groups, kept)
-			return r.step("write log")
-		},
-		Apply: func(*Group) error { return r.step("apply") },
+// A group asks for what its members ask for together, and for the most durable of
+// it.
+func TestGroupIsTheSumOfItsMembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		plain, expiring, merging := batchOf(t, "a", "b"), new(batch.Batch), new(batch.Batch)
+		must(t, expiring.SetExpiring(nil, []byte("c"), []byte("value"), 1))
+		must(t, merging.Merge(nil, []byte("d"), []byte("operand")))
+		for i, order := range [][]Durability{
+			{Async, Async, Async}, {Async, Buffered, Async}, {Sync, Buffered, Async}, {Async, Async, Sync},
+		} {
+			release := f.holdAt("room first")
+			commits := []*committer{f.commit(Async, "first")}
+			for j, b := range []*batch.Batch{plain, expiring, merging} {
+				commits = append(commits, start(func() error { return f.Commit(b, order[j], nil) }))
+			}
+			release()
+			for _, c := range commits {
+				f.expect(c, nil)
+			}
+			g := f.groups[2*i+1]
+			want := max(order[0], order[1], order[2])
+			if g.Durability != want || g.Records != 4 || !g.Merges || !g.Expires || len(g.Payloads) != 3 {
+				t.Errorf("%v: the group is %+v", order, g)
+			}
+			size := plain.SizeBytes() + expiring.SizeBytes() + merging.SizeBytes()
+			memory := plain.MemtableBytes() + expiring.MemtableBytes() + merging.MemtableBytes()
+			if g.SizeBytes != int64(size) || g.MemtableBytes != memory {
+				t.Errorf("the group has %d bytes, %d in memory; want %d, %d", g.SizeBytes, g.MemtableBytes, size, memory)
+			}
+			if first := f.groups[2*i]; first.Durability != Async || first.Merges || first.Expires || first.Records != 1 {
+				t.Errorf("a group has something of the one before it: %+v", first)
+			}
+		}
+		f.expectIdle()
+	})
+}
+
+// What goes wrong with a group is told to its members and to nobody else, and the
+// next group goes on. A number whose record may be in the log is never given out
+// again.
+func TestErrorsReachTheGroup(t *testing.T) {
+	for _, c := range []struct {
+		step  string
+		steps []string
+		after string // the numbers of the next group
+	}{
+		{"room b c", []string{"room b c"}, "2-3"},
+		{"log b c", []string{"room b c", "log b c"}, "2-3"},
+		{"apply b c", []string{"room b c", "log b c", "apply b c"}, "4-5"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			release, release2 := f.holdAt("log a"), f.holdAt("room b c")
+			a := f.commit(Async, "a")
+			b := f.commit(Sync, "b")
+			other := f.commit(Async, "c")
+			f.fail[c.step] = errFake
+			release()
+			synctest.Wait()
+			d := f.commit(Async, "d")
+			e := f.commit(Async, "e")
+			release2()
+			f.expect(a, nil)
+			f.expect(b, errFake)
+			f.expect(other, errFake)
+			f.expect(d, nil)
+			f.expect(e, nil)
+			f.expectSteps(append(append([]string{"room a", "log a", "apply a"}, c.steps...),
+				"room d e", "log d e", "apply d e")...)
+			if got := span(f.groups[2]); got != c.after {
+				t.Errorf("after a failure at %q the next group has the numbers %s, want %s", c.step, got, c.after)
+			}
+			f.expectIdle()
+		})
 	}
 }
 
-func newPipeline() (*Pipeline, *recorder) {
-	r := &recorder{fail: map[string]error{}}
-	p := new(Pipeline)
-	p.Init(r.env())
-	return p, r
+// A request that is refused takes nobody with it. Those behind it are validated
+// against the ones that are written, not against it.
+func TestConflictRefusesOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.fail["validate c"] = errFake
+		release := f.holdAt("log a")
+		a := f.commit(Async, "a")
+		b := f.commit(Async, "b")
+		c := f.commitReading("c")
+		d := f.commitReading("d")
+		e := f.commitReading("e")
+		release()
+		f.expect(a, nil)
+		f.expect(b, nil)
+		f.expect(c, errFake)
+		f.expect(d, nil)
+		f.expect(e, nil)
+		f.expectSteps("room a", "log a", "apply a",
+			"validate c behind [b]", "validate d behind [b]", "validate e behind [b d]",
+			"room b d e", "log b d e", "apply b d e")
+		f.expectSpans("1-1", "2-4")
+		f.expectIdle()
+	})
 }
 
-func batchOf(t testing.TB, keys ...string) *batch.Batch {
-	t.Helper()
-	b := new(batch.Batch)
-	for _, key := range keys {
-		if err := b.Set([]byte{0}, []byte(key), nil); err != nil {
+// Where all of a group are refused nothing is asked of the log.
+func TestRefusedGroupIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.fail["validate b"], f.fail["validate c"] = errFake, errFake
+		release := f.holdAt("log a")
+		a := f.commit(Async, "a")
+		b := f.commitReading("b")
+		c := f.commitReading("c")
+		release()
+		f.expect(a, nil)
+		f.expect(b, errFake)
+		f.expect(c, errFake)
+		f.expectSteps("room a", "log a", "apply a", "validate b behind []", "validate c behind []")
+		must(t, f.Commit(batchOf(t, "d"), Async, nil))
+		f.expectSpans("1-1", "2-2")
+		f.expectIdle()
+	})
+}
+
+func TestDroppedKeyspaceIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		registry := keyspace.NewRegistry(keyspace.Config{})
+		space := func(id uint64, name string) *keyspace.Info {
+			must(t, registry.Apply(keyspace.Act{ID: id, Keyspace: &manifest.Keyspace{ID: id, Name: name}}))
+			return registry.ByName(name)
+		}
+		kept, dropped := space(1, "kept"), space(2, "dropped")
+		touch := func(b *batch.Batch, spaces ...*keyspace.Info) *batch.Batch {
+			for _, k := range spaces {
+				b.Touch(k)
+			}
+			return b
+		}
+		release := f.holdAt("log a")
+		a := f.commit(Async, "a")
+		// Alone in the pipeline, ahead of those that find the keyspace gone.
+		drop := start(func() error {
+			return f.Alone(func() error { return registry.Apply(keyspace.Act{ID: 2}) })
+		})
+		b := start(func() error { return f.Commit(touch(batchOf(t, "b"), kept), Async, nil) })
+		c := start(func() error {
+			return f.Commit(touch(batchOf(t, "c"), kept, dropped), Async, &view.ReadSet{})
+		})
+		d := start(func() error { return f.Set(dropped, nil, []byte("d"), nil, Async) })
+		release()
+		f.expect(a, nil)
+		f.expect(drop, nil)
+		f.expect(b, nil)
+		f.expect(c, keyspace.ErrDropped)
+		f.expect(d, keyspace.ErrDropped)
+		f.expectSteps("room a", "log a", "apply a", "room b", "log b", "apply b")
+		f.expectIdle()
+	})
+}
+
+// What is alone has its turn, and nobody else's commit is under way meanwhile.
+func TestAloneIsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		alone := func(name string, err error) *committer {
+			return start(func() error { return f.Alone(func() error { _ = f.step(name, name); return err }) })
+		}
+		release := f.holdAt("log a")
+		release2 := f.holdAt("first alone")
+		a := f.commit(Async, "a")
+		b := f.commit(Async, "b")
+		first := alone("first alone", nil)
+		second := alone("second alone", errFake)
+		c := f.commit(Async, "c")
+		f.expectWaiting(4)
+		release()
+		synctest.Wait()
+		f.expectSteps("room a", "log a", "apply a", "room b", "log b", "apply b", "first alone")
+		f.expectWaiting(2)
+		d := f.commit(Async, "d")
+		release2()
+		f.expect(first, nil)
+		f.expect(second, errFake)
+		for _, commit := range []*committer{a, b, c, d} {
+			f.expect(commit, nil)
+		}
+		f.expectSteps("second alone", "room c d", "log c d", "apply c d")
+		f.expectSpans("1-1", "2-2", "3-4")
+		f.expectIdle()
+
+		// In a pipeline that is free too, and with no step of a commit.
+		f.expect(alone("last alone", errFake), errFake)
+		f.expectSteps("last alone")
+		f.expectIdle()
+	})
+}
+
+// Numbers that were given out past the pipeline are not given out again.
+func TestAdvance(t *testing.T) {
+	f := newFake(t)
+	f.Advance(10)
+	must(t, f.Commit(batchOf(t, "a"), Async, nil))
+	must(t, f.Alone(func() error { f.Advance(f.LastSeq() + 5); return nil }))
+	must(t, f.Commit(batchOf(t, "b"), Async, nil))
+	f.expectSpans("11-11", "17-17")
+}
+
+func TestSeqNumsAreUsedUp(t *testing.T) {
+	f := newFake(t)
+	f.Advance(base.SeqNumMax - 2)
+	for range 2 {
+		if err := f.Commit(batchOf(t, "a", "b", "c"), Async, nil); err != ErrSeqNumsUsedUp {
+			t.Errorf("three numbers where two are left: %v", err)
+		}
+	}
+	f.expectSteps()
+	must(t, f.Commit(batchOf(t, "a", "b"), Async, nil))
+	f.expectSpans(fmt.Sprintf("%d-%d", base.SeqNumMax-1, base.SeqNumMax))
+	if err := f.Set(nil, nil, []byte("a"), nil, Async); err != ErrSeqNumsUsedUp {
+		t.Errorf("a number where none is left: %v", err)
+	}
+	f.expectIdle()
+}
+
+// A group ends before it gets too large, unless it is one request; those left out
+// come first in the next.
+func TestGroupsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sized := func(name string, sizeBytes int) *batch.Batch {
+			b := new(batch.Batch)
+			must(t, b.Set(nil, []byte(name), make([]byte, sizeBytes-16)))
+			value := make([]byte, sizeBytes-16+sizeBytes-b.SizeBytes())
+			b.Reset()
+			must(t, b.Set(nil, []byte(name), value))
+			if b.SizeBytes() != sizeBytes {
+				t.Fatalf("a batch of %d bytes, want %d", b.SizeBytes(), sizeBytes)
+			}
+			return b
+		}
+		small := batchOf(t, "x").SizeBytes()
+		release := f.holdAt("log first")
+		commits := []*committer{f.commit(Async, "first")}
+		for _, b := range []*batch.Batch{
+			sized("a", groupMaxBytes/2), sized("b", groupMaxBytes/2), // just fit together
+			sized("c", groupMaxBytes-small+1), batchOf(t, "d"), // just do not
+			sized("e", groupMaxBytes+1000), batchOf(t, "f"), // too large for any company
+		} {
+			commits = append(commits, start(func() error { return f.Commit(b, Async, nil) }))
+		}
+		release()
+		for _, c := range commits {
+			f.expect(c, nil)
+		}
+		var got []string
+		for _, g := range f.groups {
+			names := make([]string, len(g.Payloads))
+			for i, p := range g.Payloads {
+				names[i] = string(p)
+			}
+			got = append(got, strings.Join(names, " "))
+		}
+		want := "first|a b|c|d|e|f"
+		if strings.Join(got, "|") != want {
+			t.Errorf("groups %q, want %q", strings.Join(got, "|"), want)
+		}
+		f.expectIdle()
+	})
+}
+
+// An empty batch takes no number, and has its turn all the same.
+func TestEmptyBatch(t *testing.T) {
+	f := newFake(t)
+	must(t, f.Commit(new(batch.Batch), Sync, nil))
+	must(t, f.Commit(batchOf(t, "a"), Sync, nil))
+	f.expectSpans("1-0", "1-1")
+}
+
+// The writes of one key need no batch of the caller's, and are what a batch of one
+// is.
+func TestSingleWrites(t *testing.T) {
+	f := newFake(t)
+	space := &keyspace.Info{ID: 5}
+	prefix, key, value := []byte{5}, []byte("key"), []byte("value")
+	for name, c := range map[string]struct {
+		write func() error
+		fill  func(b *batch.Batch) error
+	}{
+		"set":    {func() error { return f.Set(space, prefix, key, value, Sync) }, func(b *batch.Batch) error { return b.Set(prefix, key, value) }},
+		"expire": {func() error { return f.SetExpiring(space, prefix, key, value, 7, Sync) }, func(b *batch.Batch) error { return b.SetExpiring(prefix, key, value, 7) }},
+		"merge":  {func() error { return f.Merge(space, prefix, key, value, Sync) }, func(b *batch.Batch) error { return b.Merge(prefix, key, value) }},
+		"delete": {func() error { return f.Delete(space, prefix, key, Sync) }, func(b *batch.Batch) error { return b.Delete(prefix, key) }},
+		"range":  {func() error { return f.DeleteRange(space, key, value, Sync) }, func(b *batch.Batch) error { return b.DeleteRange(key, value) }},
+	} {
+		var want batch.Batch
+		must(t, c.fill(&want))
+		var got []byte
+		var group Group
+		f.env.WriteLog = func(g *Group) error {
+			got, group = append(got[:0], g.Payloads[0]...), *g
+			return nil
+		}
+		must(t, c.write())
+		if string(got) != string(want.Bytes()) {
+			t.Errorf("%s: wrote %q, want %q", name, got, want.Bytes())
+		}
+		if group.Durability != Sync || group.Records != 1 || group.Expires != want.Expires() || group.Merges != want.Merges() {
+			t.Errorf("%s: the group is %+v", name, group)
+		}
+	}
+	// One that cannot even be encoded does not come to the queue.
+	f.steps = nil
+	if err := f.commitSingle(f.single(space), Sync, batch.ErrTooLarge); err != batch.ErrTooLarge {
+		t.Errorf("a batch that is too large: %v", err)
+	}
+	f.expectSteps()
+	f.expectIdle()
+}
+
+// Who was refused keeps the reason where the rest of the group fails.
+func TestRefusalIsKeptWhenTheGroupFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.fail["validate b"], f.fail["log c"] = errConflict, errFake
+		release := f.holdAt("log a")
+		a := f.commit(Async, "a")
+		b := f.commitReading("b")
+		c := f.commit(Async, "c")
+		release()
+		f.expect(a, nil)
+		f.expect(b, errConflict)
+		f.expect(c, errFake)
+	})
+}
+
+// Requests are used again, and no commit has the conditions of another one.
+func TestConditionsAreNotKept(t *testing.T) {
+	f := newFake(t)
+	f.fail["validate a"], f.fail["validate b"] = errFake, errConflict
+	for range 100 {
+		if err := f.Commit(batchOf(t, "a"), Async, &view.ReadSet{}); err != errFake {
 			t.Fatal(err)
 		}
-	}
-	return b
-}
-
-// together makes requests stand in line, in this order, while one is alone on the
-// write path, and lets them go on. It returns their errors.
-func together(p *Pipeline, requests ...func() error) []error {
-	errs := make([]error, len(requests))
-	var wg sync.WaitGroup
-	_ = p.Alone(func() error {
-		for i, fn := range requests {
-			wg.Go(func() { errs[i] = fn() })
-			for p.Waiting() <= i {
-				runtime.Gosched()
-			}
-		}
-		return nil
-	})
-	wg.Wait()
-	return errs
-}
-
-// A group goes through the steps in one order, and stops at the first that fails.
-// What was not done leaves no trace: the numbers are given out again.
-func TestStepsOfAGroup(t *testing.T) {
-	all := []string{"validate", "make room", "write log", "apply"}
-	for at := range len(all) + 1 {
-		p, r := newPipeline()
-		p.Advance(10)
-		want := all[:min(at+1, len(all))]
-		failure := errors.New("fails")
-		if at < len(all) {
-			r.fail[all[at]] = failure
-		}
-		err := p.Commit(batchOf(t, "a", "b"), Async, &view.ReadSet{})
-		if (at < len(all)) != errors.Is(err, failure) {
-			t.Errorf("%v: the error is %v", want, err)
-		}
-		if !slices.Equal(r.steps, want) {
-			t.Errorf("the steps are %v, want %v", r.steps, want)
-		}
-		last := base.SeqNum(10)
-		if at >= 3 { // the log has it
-			last = 12
-		}
-		if p.LastSeq() != last {
-			t.Errorf("%v: %d is given out, want %d", want, p.LastSeq(), last)
-		}
-		clear(r.fail)
-		if err := p.Commit(batchOf(t, "c"), Async, nil); err != nil {
-			t.Error(err)
-		}
-		if g := r.groups[len(r.groups)-1]; g.First != last+1 || g.Last != last+1 {
-			t.Errorf("%v: the next has %d to %d, want %d", want, g.First, g.Last, last+1)
-		}
-	}
-}
-
-// Those who wait become one group, in their order, as durable as the strictest of
-// them asks. Whoever wants to be alone ends it.
-func TestGroups(t *testing.T) {
-	p, r := newPipeline()
-	var alone base.SeqNum
-	errs := together(p,
-		func() error { return p.Set(nil, []byte{0}, []byte("a"), nil, Async) },
-		func() error { return p.Delete(nil, []byte{0}, []byte("b"), Sync) },
-		func() error { return p.SetExpiring(nil, []byte{0}, []byte("c"), nil, 7, Buffered) },
-		func() error { return p.Alone(func() error { alone = p.LastSeq(); return nil }) },
-		func() error { return p.Merge(nil, []byte{0}, []byte("d"), nil, Async) },
-		func() error { return p.DeleteRange(nil, []byte("\x00e"), []byte("\x00f"), Buffered) },
-	)
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-	if alone != 3 || len(r.groups) != 2 {
-		t.Fatalf("%d were committed before the one who was alone; %d groups", alone, len(r.groups))
-	}
-	for i, want := range []Group{
-		{First: 1, Last: 3, Records: 3, Durability: Sync, Expires: true},
-		{First: 4, Last: 5, Records: 2, Durability: Buffered, Merges: true},
-	} {
-		got := r.groups[i]
-		size, keys := 0, ""
-		for _, payload := range got.Payloads {
-			size += len(payload)
-			b := batch.NewReader(payload)
-			if ok, err := b.Next(); !ok || err != nil {
-				t.Fatal(err)
-			}
-			keys += string(b.Key[1:])
-		}
-		if keys != [2]string{"abc", "de"}[i] || got.SizeBytes != int64(size) || got.MemtableBytes <= 0 {
-			t.Errorf("group %d is of %q, %d bytes and %d in a memtable", i, keys, got.SizeBytes, got.MemtableBytes)
-		}
-		got.Payloads, got.SizeBytes, got.MemtableBytes = nil, 0, 0
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("group %d is %+v, want %+v", i, got, want)
-		}
-	}
-}
-
-// A request that must not be committed is left out of its group. The others do not
-// notice, and who is validated sees only those ahead that are written.
-func TestRefusedRequestsAreLeftOut(t *testing.T) {
-	p, r := newPipeline()
-	registry := keyspace.NewRegistry(keyspace.Config{})
-	if err := registry.Apply(keyspace.Act{ID: 1, Keyspace: &manifest.Keyspace{ID: 1, Name: "gone"}}); err != nil {
-		t.Fatal(err)
-	}
-	gone := registry.ByName("gone")
-	if err := registry.Apply(keyspace.Act{ID: 1}); err != nil {
-		t.Fatal(err)
-	}
-	conflict := errors.New("conflict")
-	validate := p.env.Validate
-	p.env.Validate = func(req *Request, ahead []*Request) error {
-		return errors.Join(validate(req, ahead), map[bool]error{true: conflict}[req.Batch.Len() == 2])
-	}
-	errs := together(p,
-		func() error { return p.Set(gone, []byte{1}, []byte("a"), nil, Sync) },
-		func() error { return p.Commit(batchOf(t, "b"), Async, &view.ReadSet{}) },
-		func() error { return p.Commit(batchOf(t, "c", "c"), Sync, &view.ReadSet{}) },
-		func() error { return p.Commit(batchOf(t, "d"), Async, &view.ReadSet{}) },
-	)
-	for i, want := range []error{keyspace.ErrDropped, nil, conflict, nil} {
-		if !errors.Is(errs[i], want) {
-			t.Errorf("request %d: %v, want %v", i, errs[i], want)
-		}
-	}
-	if !slices.Equal(r.ahead, []int{0, 1, 1}) {
-		t.Errorf("so many stood ahead: %v", r.ahead)
-	}
-	if len(r.groups) != 1 || len(r.groups[0].Payloads) != 2 || r.groups[0].Durability != Async {
-		t.Errorf("the groups are %+v", r.groups)
-	}
-	if err := p.Set(gone, []byte{1}, []byte("a"), nil, Sync); !errors.Is(err, keyspace.ErrDropped) || len(r.groups) != 1 {
-		t.Errorf("one that is refused alone: %v, %d groups", err, len(r.groups))
-	}
-}
-
-// An error of a step is that of all members.
-func TestGroupFailsAsOne(t *testing.T) {
-	p, r := newPipeline()
-	r.fail["write log"] = errors.New("disk")
-	errs := together(p,
-		func() error { return p.Commit(batchOf(t, "a"), Async, nil) },
-		func() error { return p.Commit(batchOf(t, "b"), Sync, nil) },
-	)
-	for i, err := range errs {
-		if !errors.Is(err, r.fail["write log"]) {
-			t.Errorf("request %d: %v", i, err)
-		}
-	}
-}
-
-// A group does not grow without bound.
-func TestGroupsAreBounded(t *testing.T) {
-	p, r := newPipeline()
-	large := new(batch.Batch)
-	if err := large.Set([]byte{0}, []byte("a"), make([]byte, groupMaxBytes*2/3)); err != nil {
-		t.Fatal(err)
-	}
-	commit := func() error { return p.Commit(large, Async, nil) }
-	if err := errors.Join(together(p, commit, commit, commit)...); err != nil {
-		t.Fatal(err)
-	}
-	if len(r.groups) != 3 {
-		t.Errorf("%d groups", len(r.groups))
-	}
-}
-
-// The numbers end, and nothing is written with one that is none.
-func TestSequenceNumbersAreUsedUp(t *testing.T) {
-	p, r := newPipeline()
-	p.Advance(base.SeqNumMax - 1)
-	if err := p.Commit(batchOf(t, "a", "b"), Async, nil); !errors.Is(err, ErrSeqNumsUsedUp) || len(r.steps) > 0 {
-		t.Errorf("%v after %v", err, r.steps)
-	}
-	if err := p.Commit(batchOf(t, "a"), Async, nil); err != nil {
-		t.Errorf("the last number: %v", err)
+		must(t, f.Set(nil, nil, []byte("b"), nil, Async))
+		must(t, f.Alone(func() error { return nil }))
+		must(t, f.Commit(batchOf(t, "a"), Async, nil))
 	}
 }

@@ -1,10 +1,13 @@
 package health
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
-	"syscall"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -14,87 +17,117 @@ import (
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-// newHealth returns a Health, and how often it has said that writes are refused.
-func newHealth() (h *Health, refused *int) {
-	refused = new(int)
-	h = &Health{Config: Config{
-		Events: event.NewSink(slog.New(slog.DiscardHandler)),
-		Closed: func() bool { return false }, Failed: func() { *refused++ },
-	}}
-	return h, refused
+// patient is a Health whose callbacks the test sees.
+type patient struct {
+	Health
+	closed atomic.Bool
+	failed atomic.Int32
+	log    bytes.Buffer
 }
 
-// The first failure is the answer to every write from then on, and is told once.
-func TestFirstFailureStays(t *testing.T) {
-	h, refused := newHealth()
-	if h.Err() != nil || h.Writable() != nil {
-		t.Fatal("it begins with a failure")
+func newPatient() *patient {
+	p := &patient{}
+	p.Config = Config{
+		Events: event.NewSink(slog.New(slog.NewTextHandler(&p.log, nil))),
+		Closed: p.closed.Load, Failed: func() { p.failed.Add(1) },
 	}
-	first := h.Poison("log", syscall.EIO)
-	second := h.Poison("manifest", syscall.ENOSPC)
-	if !errors.Is(first, syscall.EIO) || !strings.Contains(first.Error(), "log") {
-		t.Errorf("the failure is %v", first)
-	}
-	if second != first || h.Err() != first || h.Writable() != first {
-		t.Errorf("later ones get %v, %v and %v, not %v", second, h.Err(), h.Writable(), first)
-	}
-	if *refused != 1 {
-		t.Errorf("it was told %d times", *refused)
-	}
+	return p
 }
 
-// What comes too late for a file that Close has closed has not failed.
-func TestLateWriteIsNoFailure(t *testing.T) {
-	h, refused := newHealth()
-	if err := h.Poison("log", base.ErrClosed); err != base.ErrClosed || h.Err() != nil || *refused != 0 {
-		t.Errorf("%v, then %v, told %d times", err, h.Err(), *refused)
+// The first failure is the reason for good; it is told once, and before those who
+// wait are woken.
+func TestFirstFailureIsKept(t *testing.T) {
+	p := newPatient()
+	if p.Err() != nil || p.Writable() != nil {
+		t.Errorf("a new database: %v, %v", p.Err(), p.Writable())
 	}
-}
-
-// A database that is closed, or only read, says so before it speaks of failures.
-func TestWritable(t *testing.T) {
-	h, _ := newHealth()
-	h.Poison("log", syscall.EIO)
-	h.ReadOnly = true
-	if err := h.Writable(); err != base.ErrReadOnly {
-		t.Error(err)
-	}
-	h.Closed = func() bool { return true }
-	if err := h.Writable(); err != base.ErrClosed {
-		t.Error(err)
-	}
-	if !errors.Is(h.Err(), syscall.EIO) {
-		t.Error(h.Err())
-	}
-}
-
-// An outcome is that of the last job, whatever became of those before.
-func TestOutcomeIsOfTheLastJob(t *testing.T) {
-	var o Outcome
-	for _, want := range []error{nil, syscall.EIO, syscall.ENOSPC, nil, nil, syscall.EIO} {
-		if o.Set(want); o.Err() != want {
-			t.Errorf("%v after %v", o.Err(), want)
+	first, second := errors.New("first"), errors.New("second")
+	p.Failed = func() {
+		p.failed.Add(1)
+		if !errors.Is(p.Err(), first) {
+			t.Error("woken before the reason is known")
 		}
 	}
+	for _, err := range []error{p.Poison("log", first), p.Poison("manifest", second), p.Err(), p.Writable()} {
+		if !errors.Is(err, first) || errors.Is(err, second) || !strings.Contains(err.Error(), "log") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if p.failed.Load() != 1 || strings.Count(p.log.String(), "database refuses writes") != 1 {
+		t.Errorf("told %d times: %s", p.failed.Load(), &p.log)
+	}
 }
 
-// A sync of the directory that succeeds after one that failed proves nothing, so
-// there is none.
-func TestDirectoryIsNotSyncedAfterAFailure(t *testing.T) {
-	h, _ := newHealth()
-	faulty := faultfs.New(memfs.New())
-	fs := &WatchedFS{FS: faulty, Health: h}
-	if err := fs.MkdirAll("db"); err != nil {
-		t.Fatal(err)
+func TestConcurrentFailures(t *testing.T) {
+	p := newPatient()
+	got := make([]error, 16)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() { got[i] = p.Poison("log", fmt.Errorf("failure %d", i)) })
 	}
-	if err := fs.SyncDir("db"); err != nil || h.Err() != nil {
-		t.Fatal(err, h.Err())
+	wg.Wait()
+	for _, err := range got {
+		if err != got[0] {
+			t.Errorf("%v, and %v", err, got[0])
+		}
 	}
-	syncs := faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncDir, Err: syscall.EIO})
-	if err := fs.SyncDir("db"); !errors.Is(err, syscall.EIO) || !errors.Is(h.Err(), syscall.EIO) {
-		t.Errorf("%v, and writes get %v", err, h.Err())
+	if p.failed.Load() != 1 {
+		t.Errorf("told %d times", p.failed.Load())
 	}
-	if err := fs.SyncDir("db"); err == nil || syncs.Seen() != 1 {
-		t.Errorf("%v after %d syncs", err, syncs.Seen())
+}
+
+// Who finds the log closed came too late; that is no failure.
+func TestClosedIsNoFailure(t *testing.T) {
+	p := newPatient()
+	if err := p.Poison("log", fmt.Errorf("append: %w", base.ErrClosed)); err != base.ErrClosed {
+		t.Errorf("got %v", err)
+	}
+	if p.Err() != nil || p.failed.Load() != 0 || p.log.Len() > 0 {
+		t.Errorf("poisoned: %v; told %q", p.Err(), &p.log)
+	}
+	p.ReadOnly = true
+	if err := p.Writable(); err != base.ErrReadOnly {
+		t.Errorf("read-only: %v", err)
+	}
+	p.closed.Store(true)
+	if err := p.Writable(); err != base.ErrClosed {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	var o Outcome
+	if o.Err() != nil {
+		t.Error(o.Err())
+	}
+	reason := errors.New("reason")
+	o.Set(reason)
+	if o.Err() != reason {
+		t.Error(o.Err())
+	}
+	o.Set(nil)
+	if o.Err() != nil {
+		t.Error(o.Err())
+	}
+}
+
+// After a failed sync of a directory all later ones fail, without being tried: one
+// that succeeds would say nothing.
+func TestFailedDirectorySyncPoisons(t *testing.T) {
+	p := newPatient()
+	under := faultfs.New(memfs.New())
+	fs := &WatchedFS{FS: under, Health: &p.Health}
+	for range 2 {
+		if err := fs.SyncDir("/"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reason := errors.New("reason")
+	under.Add(faultfs.Rule{Kinds: vfs.OpSyncDir, Err: reason})
+	if err := fs.SyncDir("/"); !errors.Is(err, reason) || !errors.Is(p.Err(), reason) {
+		t.Errorf("got %v; the database says %v", err, p.Err())
+	}
+	if err := fs.SyncDir("/"); err != p.Err() || under.Count(vfs.OpSyncDir) != 3 {
+		t.Errorf("a later one: %v, after %d tries", err, under.Count(vfs.OpSyncDir))
 	}
 }

@@ -2,9 +2,11 @@ package keyspace
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compress"
@@ -173,4 +175,77 @@ func TestCodecs(t *testing.T) {
 	if r.Codec([]byte("\x01k"))(0, false) != compress.None || r.Codec([]byte("\x02k"))(0, false) != compress.Small {
 		t.Error("the codecs are mixed up")
 	}
+}
+
+// useMany makes some keyspaces, asks for each in every way, and drops them. It
+// returns how long that took.
+func useMany(t testing.TB, n int) time.Duration {
+	start := time.Now()
+	r := NewRegistry(Config{Codec: func(int, bool) compress.Codec { return compress.None }})
+	var acts []Act
+	for i := range uint64(n) {
+		acts = append(acts, Act{ID: i + 1, Keyspace: &manifest.Keyspace{ID: i + 1, Name: fmt.Sprint(i)}})
+	}
+	for _, a := range acts {
+		if err := r.Apply(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var e manifest.Edit
+	r.AddTo(&e, acts)
+	r.Saved(&e)
+	e = manifest.Edit{}
+	for i, a := range acts {
+		key := AppendPrefix(nil, a.ID)
+		if name, ok := r.Name(a.ID); !ok || name != a.Keyspace.Name || r.Codec(key) == nil || r.ByName(name).ID != a.ID {
+			t.Fatalf("keyspace %d is %q", a.ID, name)
+		}
+		acts[i] = Act{ID: a.ID, Seq: 1}
+		if err := r.Apply(acts[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.AddTo(&e, acts)
+	r.Saved(&e)
+	if len(r.All()) != 0 || len(e.DropKeyspaces) != n || len(e.AddDropped) != n {
+		t.Error("some are left")
+	}
+	return time.Since(start)
+}
+
+// A keyspace costs the same in a database of twenty thousand as in one of two: what
+// is done for each must not look at all others.
+func TestManyKeyspacesCostLinearTime(t *testing.T) {
+	const few, many = 2000, 20000
+	best := func(n int) time.Duration {
+		fastest := useMany(t, n)
+		for range 4 {
+			fastest = min(fastest, useMany(t, n))
+		}
+		return fastest
+	}
+	small, large := best(few), best(many)
+	t.Logf("%v for %d, %v for %d", small, few, large, many)
+	// Ten times as many take ten times as long, or a hundred times with the square.
+	if large > 50*small {
+		t.Errorf("%v for %d, and %v for %d", small, few, large, many)
+	}
+}
+
+// FuzzSplitPrefix takes any bytes for a key, and has what AppendPrefix makes read back.
+func FuzzSplitPrefix(f *testing.F) {
+	for _, id := range []uint64{0, 1, 0xef, 0xf0, 1 << 40} {
+		f.Add(AppendPrefix(nil, id))
+	}
+	f.Add([]byte{0xff})
+	f.Fuzz(func(t *testing.T, key []byte) {
+		id, n := SplitPrefix(key)
+		if n < 0 || n > len(key) || n == 0 && len(key) > 0 {
+			t.Fatalf("the prefix of %x has %d bytes", key, n)
+		}
+		prefix := AppendPrefix(nil, id)
+		if again, m := SplitPrefix(append(prefix, key...)); again != id || m != len(prefix) {
+			t.Fatalf("the prefix of %d reads as %d, %d bytes", id, again, m)
+		}
+	})
 }

@@ -2,307 +2,479 @@ package segments
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"path/filepath"
 	"slices"
-	"sync"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/clock"
-	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
-	"github.com/lightningdb/lightning/internal/health"
-	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/manifest"
-	"github.com/lightningdb/lightning/internal/signal"
-	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/wal"
-	"github.com/lightningdb/lightning/vfs/memfs"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
 )
 
-// database is what segments work with: a manifest that only notes its edits.
-type database struct {
-	*Segments
-	fs      *memfs.FS
-	archive *feed.Archive
-	janitor *janitor.Janitor
-	changed signal.Changes
-	health  health.Health
-
-	mu     sync.Mutex
-	edits  []manifest.Edit
-	refuse error
-	before func() // called before an edit takes effect
-}
-
-// begin starts a log at position 0, in a new directory.
-func begin(t testing.TB) *database {
-	t.Helper()
-	db := &database{fs: memfs.New(), janitor: janitor.New(), before: func() {}}
-	must(t, db.fs.MkdirAll("db"))
-	events := event.NewSink(slog.New(slog.DiscardHandler))
-	db.health.Config = health.Config{
-		Events: events, Closed: func() bool { return false }, Failed: db.changed.Notify,
+func TestBegin(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	if r.Log() != nil || r.WrittenBytes() != 0 {
+		t.Error("there is a log before it begins")
 	}
-	config := wal.Config{FS: db.fs, Dir: "db", BufferBytes: 64 << 10}
-	tables := store.New(store.Config{FS: db.fs, Dir: "db", Events: events})
-	tables.SkipFileNums(1)
-	db.archive = feed.NewArchive(feed.Config{WAL: config, Clock: clock.System, Events: events, Janitor: db.janitor})
-	db.Segments = New(Config{
-		WAL: config, MaxBytes: 1 << 20, Health: &db.health, Store: tables, Archive: db.archive, Events: events,
-		Janitor: db.janitor, Changed: &db.changed, Clock: clock.System, RetryDelay: time.Second, Edit: db.edit,
-	})
-	_, err := db.Begin(&manifest.Edit{}, 0, 0)
+	first, second := r.cfg.Store.NewFileNum(), r.cfg.Store.NewFileNum()
+	r.named = []base.FileNum{first, second}
+	r.Found(r.named)
+	if !r.Names(first) || r.Count() != 2 {
+		t.Error("the segments that were found are not known")
+	}
+	r.last = 41
+	num, err := r.Begin(&manifest.Edit{
+		RemoveLogs: []base.FileNum{first, second}, LogStart: 1000, ForgetDropped: []uint64{7},
+	}, 1000, 41)
 	must(t, err)
-	t.Cleanup(func() {
-		db.StopTimer()
-		db.janitor.Stop()
-		if err := db.Log().Close(); err != nil && !errors.Is(err, base.ErrClosed) {
-			t.Error(err)
-		}
-	})
-	return db
-}
-
-func (db *database) edit(e *manifest.Edit, done func()) error {
-	db.before()
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if db.refuse != nil {
-		return db.refuse
+	e := r.edits[0]
+	if !slices.Equal(e.AddLogs, []base.FileNum{num}) || !slices.Equal(e.RemoveLogs, []base.FileNum{first, second}) ||
+		e.LogStart != 1000 || !slices.Equal(e.ForgetDropped, []uint64{7}) {
+		t.Errorf("the edit is %+v", e)
 	}
-	db.edits = append(db.edits, *e)
-	done()
-	return nil
-}
-
-// named are the segments that the manifest names.
-func (db *database) named() (live []base.FileNum) {
-	for _, e := range db.edits {
-		live = append(live, e.AddLogs...)
-		live = slices.DeleteFunc(live, func(n base.FileNum) bool { return slices.Contains(e.RemoveLogs, n) })
+	if r.Names(first) || !r.Names(num) || r.Count() != 1 || r.Ready() {
+		t.Errorf("named are %v", r.All())
 	}
-	return live
-}
-
-// files are the segments in the directory.
-func (db *database) files(t testing.TB) (nums []base.FileNum) {
-	t.Helper()
-	names, err := db.fs.List("db")
-	must(t, err)
-	for _, name := range names {
-		if n, ok := wal.ParseFileName(name); ok {
-			nums = append(nums, n)
-		}
+	if extents := r.archive.Extents(); len(extents) != 1 || extents[0].First != 42 || extents[0].Start != 1000 {
+		t.Errorf("the archive knows %v", extents)
 	}
-	slices.Sort(nums)
-	return nums
-}
-
-// rotate writes a group with one number and goes on in a new segment.
-func (db *database) rotate(t testing.TB, seq base.SeqNum) base.FileNum {
-	t.Helper()
-	must(t, db.prepare())
-	must(t, db.Append(seq, seq, [][]byte{{1, 0, 0, 0, byte(base.KindDelete), 1, 'k'}}))
-	num, start, err := db.Rotate(seq)
-	must(t, err)
-	if start != db.Log().Appended() || db.CurrentBytes() != 0 || db.Ready() {
-		t.Errorf("segment %d begins at %d of %d, ready %v", num, start, db.Log().Appended(), db.Ready())
-	}
-	return num
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+	must(t, r.append(100))
+	if n := r.WrittenBytes(); n < 100 || n > 200 || r.CurrentBytes() != n {
+		t.Errorf("%d bytes were written, %d of them to the segment", n, r.CurrentBytes())
 	}
 }
 
-func expect(t testing.TB, what string, got, want []base.FileNum) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: %v, want %v", what, got, want)
+// Where the log cannot begin there is none.
+func TestBeginThatFails(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Err: errInjected})
+	_, err := r.Begin(&manifest.Edit{}, 0, 0)
+	wantErr(t, err, errInjected)
+	if fault.Fired() != 1 || len(r.edits) != 0 {
+		t.Error("a segment is named that is not there")
+	}
+	r.failEdit = errInjected
+	_, err = r.Begin(&manifest.Edit{}, 0, 0)
+	wantErr(t, err, errInjected)
+	if r.Log() != nil {
+		t.Error("there is a log that no manifest names")
 	}
 }
 
-// Of the segments that flushes set free the newest is kept, to be used again: it
-// is where a feed may be reading. The files of the others go, and the archive
-// knows before that.
-func TestDropKeepsTheNewest(t *testing.T) {
-	db := begin(t)
-	current := base.FileNum(0)
-	for seq := range base.SeqNum(4) {
-		current = db.rotate(t, seq+1)
-	}
-	first := db.named()
-	gone := db.Before(current)
-	expect(t, "before the current one", gone, first[:4])
-	db.Drop(gone)
-	settle(db)
-	expect(t, "named", db.All(), []base.FileNum{current, first[3]})
-	expect(t, "in the directory", db.files(t), []base.FileNum{first[3], current})
-	if n := len(db.archive.Extents()); n != 2 {
-		t.Errorf("feeds can read %d segments", n)
-	}
-	// It is used again under a new number, and no feed finds it any more.
-	must(t, db.prepare())
-	if n := len(db.archive.Extents()); n != 1 {
-		t.Errorf("feeds can read %d segments, of which one is used again", n)
-	}
-	if files := db.files(t); len(files) != 2 || slices.Contains(files, first[3]) {
-		t.Errorf("in the directory: %v", files)
-	}
-}
-
-// settle waits for the janitor.
-func settle(db *database) {
-	done := make(chan struct{})
-	db.janitor.Add(func() { close(done) })
-	<-done
-}
-
-// A segment is ready once the manifest names it.
-func TestSegmentIsReadyOnceNamed(t *testing.T) {
-	db := begin(t)
-	db.before = func() {
-		if db.Ready() || db.Count() != 1 {
-			t.Error("a segment is ready that the manifest does not name")
-		}
-	}
-	must(t, db.prepare())
-	if !db.Ready() || !slices.Equal(db.All(), db.named()) {
-		t.Errorf("ready %v, %v of %v", db.Ready(), db.All(), db.named())
-	}
-}
-
-// What a full disk has refused leaves no file behind.
-func TestRefusedSegmentIsRemoved(t *testing.T) {
-	db := begin(t)
-	before := db.files(t)
-	db.refuse = manifest.ErrRefused
-	if err := db.prepare(); !errors.Is(err, manifest.ErrRefused) {
-		t.Fatal(err)
-	}
-	expect(t, "in the directory", db.files(t), before)
-	// What may be in the manifest stays.
-	db.refuse = errors.New("sync")
-	if err := db.prepare(); err == nil || len(db.files(t)) != len(before)+1 {
-		t.Errorf("%v, %v", err, db.files(t))
-	}
-}
-
-// The worker has the next segment ready, makes durable what a rotation left, and
-// goes on after a failure.
-func TestWorker(t *testing.T) {
+// The worker has the next segment ready, before and after each rotation; what the
+// rotation left behind becomes durable.
+func TestWorkerPreparesAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := begin(t)
-		db.refuse = errors.New("not now")
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); db.Run(ctx) }()
+		r := newRoom(t, feed.Retention{})
+		r.begin()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go r.Run(ctx)
 		synctest.Wait()
-		if db.Ready() || db.Err() == nil {
-			t.Errorf("ready %v, %v", db.Ready(), db.Err())
+		for range 5 {
+			if !r.Ready() {
+				t.Fatal("no segment is ready")
+			}
+			must(t, r.append(1000))
+			appended := r.Log().Appended()
+			num, at, err := r.Rotate(r.last)
+			must(t, err)
+			if at != appended || r.CurrentBytes() != 0 || !slices.Contains(r.named, num) || r.Ready() {
+				t.Errorf("segment %d begins at %d, want %d; named: %v; ready: %v", num, at, appended, r.named, r.Ready())
+			}
+			r.changed.Notify() // as the new state does
+			synctest.Wait()
+			if r.Log().Durable() != appended {
+				t.Errorf("durable up to %d, want %d", r.Log().Durable(), appended)
+			}
 		}
-		db.mu.Lock()
-		db.refuse = nil
-		db.mu.Unlock()
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if !db.Ready() || db.Err() != nil {
-			t.Errorf("ready %v, %v after a pause", db.Ready(), db.Err())
+		if r.Count() != 7 || r.Err() != nil || !slices.Equal(r.All(), r.named) {
+			t.Errorf("segments %v, the manifest names %v: %v", r.All(), r.named, r.Err())
 		}
-		must(t, db.Append(1, 1, [][]byte{{1, 0, 0, 0, byte(base.KindDelete), 1, 'k'}}))
-		_, start, err := db.Rotate(1)
-		must(t, err)
-		db.changed.Notify()
-		synctest.Wait()
-		if !db.Ready() || db.Log().Durable() < start {
-			t.Errorf("ready %v; %d of %d is durable", db.Ready(), db.Log().Durable(), start)
+		if r.replay(0) != 5 {
+			t.Errorf("%d groups can be read", r.replay(0))
 		}
-		cancel()
-		<-done
 	})
 }
 
-// An Async write reaches the system after its delay, and one timer is enough for
-// all that come before.
+// What fails is told, and tried again after a while, with a number of its own.
+func TestPrepareIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, feed.Retention{})
+		r.begin()
+		fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Err: errInjected, Sticky: true})
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go r.Run(ctx)
+		synctest.Wait()
+		for tries := int64(1); tries <= 3; tries++ {
+			wantErr(t, r.Err(), errInjected)
+			if r.Ready() || fault.Fired() != tries {
+				t.Errorf("ready: %v; %d tries, want %d", r.Ready(), fault.Fired(), tries)
+			}
+			time.Sleep(retryDelay - 1)
+			synctest.Wait()
+			if fault.Fired() != tries {
+				t.Error("tried again too soon")
+			}
+			if tries == 3 {
+				fault.Disarm()
+			}
+			time.Sleep(1)
+			synctest.Wait()
+		}
+		if !r.Ready() || r.Err() != nil {
+			t.Errorf("ready: %v: %v", r.Ready(), r.Err())
+		}
+		if n := strings.Count(r.log.String(), "background work failed"); n != 3 {
+			t.Errorf("told %d times: %s", n, &r.log)
+		}
+		r.expectFiles(wal.FileName(1), wal.FileName(5))
+	})
+}
+
+// A segment that the manifest would not name is deleted, and the worker goes on; one
+// that it may name, as nobody knows, stays, and the worker ends with the database.
+func TestEditOfThePreparedFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, feed.Retention{})
+		r.begin()
+		r.failEdit = manifest.ErrRefused
+		ended := make(chan struct{})
+		go func() { defer close(ended); r.Run(context.Background()) }()
+		synctest.Wait()
+		wantErr(t, r.Err(), manifest.ErrRefused)
+		r.expectFiles(wal.FileName(1))
+
+		r.mu.Lock()
+		r.failEdit = r.health.Poison("manifest", errInjected)
+		r.mu.Unlock()
+		time.Sleep(retryDelay)
+		<-ended
+		if r.Ready() || r.Count() != 1 {
+			t.Errorf("ready: %v; segments %v", r.Ready(), r.All())
+		}
+		r.expectFiles(wal.FileName(1), wal.FileName(3))
+	})
+}
+
+// The next segment is prepared at the size that the last one reached, within bounds.
+func TestPreparedSizeFollows(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	first := r.begin()
+	if n := r.sizeOf(first); n != firstLogBytes {
+		t.Errorf("the first segment has %d bytes", n)
+	}
+	r.rotate()
+	for range 10 {
+		must(t, r.append(50<<10))
+	}
+	third, _ := r.rotate() // prepared when the first had its size
+	for range 30 {
+		must(t, r.append(50<<10))
+	}
+	fourth, _ := r.rotate() // after the second with ten
+	fifth, _ := r.rotate()  // after the third with thirty
+	sixth, _ := r.rotate()  // after an empty one
+	for n, want := range map[base.FileNum]int64{third: firstLogBytes, fifth: maxBytes, sixth: firstLogBytes} {
+		if got := r.sizeOf(n); got < want || got > want+firstLogBytes/2 && n != third {
+			t.Errorf("segment %d has %d bytes, want %d", n, got, want)
+		}
+	}
+	if got := r.sizeOf(fourth); got < 500<<10 || got > 600<<10 {
+		t.Errorf("segment %d has %d bytes", fourth, got)
+	}
+}
+
+// Of what nobody needs the newest is kept, for feeds that are just reading there, and
+// used again; the rest is deleted. The archive no longer shows what is gone.
+func TestDropAndReuse(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	nums := []base.FileNum{r.begin()}
+	var needed wal.Position
+	for i := range 4 {
+		must(t, r.append(100))
+		num, at := r.rotate()
+		nums = append(nums, num)
+		if i == 2 {
+			needed = at
+		}
+	}
+	old := r.Before(nums[3])
+	if !slices.Equal(old, nums[:3]) {
+		t.Errorf("before %d there are %v, want %v", nums[3], old, nums[:3])
+	}
+	must(t, r.edit(&manifest.Edit{RemoveLogs: old}, func() { r.Drop(old) }))
+	if r.Count() != 2 || r.Names(nums[2]) || !slices.Equal(r.All(), []base.FileNum{nums[3], nums[4], nums[2]}) {
+		t.Errorf("segments %v", r.All())
+	}
+	r.expectFiles(wal.FileName(nums[2]), wal.FileName(nums[3]), wal.FileName(nums[4]))
+	if extents := r.archive.Extents(); len(extents) != 3 || extents[0].First != 3 {
+		t.Errorf("the archive knows %v", extents)
+	}
+	creates := r.fs.Count(vfs.OpCreate)
+	next, _ := r.rotate()
+	if r.fs.Count(vfs.OpCreate) != creates {
+		t.Error("a segment was made though one is free")
+	}
+	r.expectFiles(wal.FileName(nums[3]), wal.FileName(nums[4]), wal.FileName(next))
+	if extents := r.archive.Extents(); len(extents) != 3 || extents[0].First != 4 {
+		t.Errorf("the archive knows %v", extents)
+	}
+	// What it was used for before is never replayed.
+	must(t, r.append(100))
+	must(t, r.Sync())
+	if n := r.replay(needed); n != 2 {
+		t.Errorf("%d groups can be read, want 2", n)
+	}
+	r.rotate()
+	if r.fs.Count(vfs.OpCreate) != creates+1 {
+		t.Error("no segment was made though none is free")
+	}
+}
+
+// Where the log is kept nothing is used again: it goes to the archive.
+func TestDropToTheArchive(t *testing.T) {
+	r := newRoom(t, feed.Retention{SizeBytes: 1 << 30})
+	first := r.begin()
+	must(t, r.append(100))
+	second, _ := r.rotate() // in which nothing comes
+	third, _ := r.rotate()
+	must(t, r.Sync())
+	gone := []base.FileNum{first, second}
+	must(t, r.edit(&manifest.Edit{RemoveLogs: gone}, func() { r.Drop(gone) }))
+	r.expectFiles(wal.ArchivedFileName(first), wal.FileName(third))
+	if m := r.archive.Metrics(); m.Segments != 1 || m.OldestSeq != 1 {
+		t.Errorf("the archive has %+v", m)
+	}
+	must(t, r.append(100))
+	must(t, r.DropAll(r.last))
+	r.expectFiles(wal.ArchivedFileName(first), wal.ArchivedFileName(third))
+}
+
+// After DropAll nothing is left, and the manifest knows where the log ended.
+func TestDropAll(t *testing.T) {
+	for _, prepared := range []bool{false, true} {
+		r := newRoom(t, feed.Retention{})
+		first := r.begin()
+		must(t, r.append(100))
+		r.rotate()
+		must(t, r.append(100))
+		r.rotate()
+		must(t, r.edit(&manifest.Edit{RemoveLogs: []base.FileNum{first}}, func() { r.Drop([]base.FileNum{first}) }))
+		if prepared {
+			must(t, r.prepare())
+		}
+		end := r.Log().Appended()
+		must(t, r.DropAll(r.last))
+		e := r.edits[len(r.edits)-1]
+		if e.LogStart < uint64(end) || e.LogStart != uint64(r.Log().Appended()) || len(r.named) != 0 || r.Count() != 0 || len(r.All()) != 0 {
+			t.Errorf("the edit is %+v; named are %v, known %v", e, r.named, r.All())
+		}
+		r.expectFiles()
+		if strings.Contains(r.log.String(), "failed") {
+			t.Errorf("told %s", &r.log)
+		}
+	}
+}
+
+// Where the manifest does not take it the segments stay, and the log is durable.
+func TestDropAllThatFails(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	first := r.begin()
+	must(t, r.append(100))
+	r.failEdit = errInjected
+	wantErr(t, r.DropAll(r.last), errInjected)
+	r.expectFiles(wal.FileName(first))
+	if r.Count() != 1 || r.replay(0) != 1 {
+		t.Errorf("segments %v, with %d groups", r.All(), r.replay(0))
+	}
+
+	r = newRoom(t, feed.Retention{})
+	r.begin()
+	must(t, r.append(100))
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpAnySync, Err: errInjected, Sticky: true})
+	wantErr(t, r.DropAll(r.last), errInjected)
+	if len(r.edits) != 1 || r.health.Err() == nil {
+		t.Errorf("%d edits after a log that failed: %v", len(r.edits), r.health.Err())
+	}
+}
+
+// Asynchronous commits reach the operating system within the delay, all that came
+// meanwhile at once.
 func TestFlushLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := begin(t)
-		name := filepath.Join("db", wal.FileName(db.named()[0]))
-		for i := range 2 {
-			must(t, db.Append(base.SeqNum(i+1), base.SeqNum(i+1), [][]byte{{1, 0, 0, 0, byte(base.KindDelete), 1, 'k'}}))
-			db.FlushLater(time.Minute)
-			time.Sleep(20 * time.Second)
+		r := newRoom(t, feed.Retention{})
+		r.begin()
+		writes := r.fs.Count(vfs.OpWrite)
+		expect := func(want int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := r.fs.Count(vfs.OpWrite) - writes; got != want {
+				t.Errorf("%d writes, want %d", got, want)
+			}
 		}
-		if written(t, db.fs, name) != 0 {
-			t.Error("it was written at once")
+		const delay = 10 * time.Millisecond
+		must(t, r.append(100))
+		r.FlushLater(delay)
+		time.Sleep(delay / 2)
+		must(t, r.append(100))
+		r.FlushLater(delay)
+		time.Sleep(delay/2 - 1)
+		expect(0)
+		time.Sleep(1)
+		expect(1)
+		if r.replay(0) != 2 {
+			t.Errorf("%d groups reached the operating system", r.replay(0))
 		}
-		time.Sleep(20 * time.Second)
+		must(t, r.append(100)) // which nobody has asked to flush
+		time.Sleep(10 * delay)
+		expect(1)
+
+		r.FlushLater(delay)
+		time.Sleep(delay)
+		expect(2)
+		must(t, r.append(100))
+		r.FlushLater(delay)
+		r.StopTimer()
+		time.Sleep(10 * delay)
+		expect(2)
+	})
+}
+
+// A flush that fails later than the commit makes the database refuse writes; one of
+// a database that does so already is not tried.
+func TestFlushLaterThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, feed.Retention{})
+		r.begin()
+		fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpWrite, Err: errInjected})
+		must(t, r.append(100))
+		r.FlushLater(time.Millisecond)
+		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := written(t, db.fs, name); got == 0 {
-			t.Error("it was not written after the delay")
+		wantErr(t, r.health.Err(), errInjected)
+		r.FlushLater(time.Millisecond)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if fault.Seen() != 1 {
+			t.Errorf("%d writes", fault.Seen())
+		}
+		wantErr(t, r.append(100), errInjected)
+		wantErr(t, r.Sync(), errInjected)
+
+		r = newRoom(t, feed.Retention{})
+		r.begin()
+		must(t, r.append(100))
+		r.FlushLater(time.Millisecond)
+		r.health.Poison("manifest", errInjected)
+		writes := r.fs.Count(vfs.OpWrite)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if r.fs.Count(vfs.OpWrite) != writes {
+			t.Error("a database that refuses writes writes")
 		}
 	})
 }
 
-// written counts the bytes of a file behind its header that are not zero.
-func written(t testing.TB, fs *memfs.FS, name string) (n int) {
-	t.Helper()
-	f, err := fs.Open(name)
-	must(t, err)
-	defer f.Close()
-	size, err := f.Size()
-	must(t, err)
-	b := make([]byte, size)
-	_, err = f.ReadAt(b, 0)
-	must(t, err)
-	for _, c := range b[64:] {
-		if c != 0 {
-			n++
-		}
+// A disk that is full before anything was written refuses the group and nothing else.
+// A write that fails refuses all that follows.
+func TestAppendThatFails(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	r.begin()
+	must(t, r.append(100))
+	fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpPreallocate | vfs.OpTruncate, Err: vfs.ErrNoSpace, Sticky: true})
+	var err error
+	for err == nil {
+		err = r.append(50 << 10)
 	}
-	return n
+	wantErr(t, err, vfs.ErrNoSpace)
+	if r.health.Err() != nil {
+		t.Errorf("a disk that is full poisons: %v", r.health.Err())
+	}
+	fault.Disarm()
+	must(t, r.append(50<<10))
+	must(t, r.Sync())
+
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpWrite, Err: errInjected})
+	must(t, r.append(100))
+	wantErr(t, r.Flush(), errInjected)
+	wantErr(t, r.health.Err(), errInjected)
+	wantErr(t, r.append(100), errInjected)
 }
 
-// In the end the manifest names no segment, and then their files go.
-func TestDropAll(t *testing.T) {
-	db := begin(t)
-	current := db.rotate(t, 1)
-	db.Drop(db.Before(current)) // one is free now
-	must(t, db.prepare())
-	must(t, db.Append(2, 2, [][]byte{{1, 0, 0, 0, byte(base.KindDelete), 1, 'k'}}))
-	end := db.Log().Appended()
-	db.edits = append(db.edits, manifest.Edit{RemoveLogs: db.named()[:1]}) // as the flush said
-	db.before = func() {
-		if n := len(db.files(t)); n < 2 {
-			t.Errorf("%d files are there while the manifest names them", n)
-		}
+// A rotation that fails before anything happened leaves the log as it was.
+func TestRotateThatFails(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	first := r.begin()
+	must(t, r.prepare())
+	must(t, r.append(100))
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpenReadWrite | vfs.OpOpen, Err: errInjected})
+	_, _, err := r.Rotate(r.last)
+	wantErr(t, err, errInjected)
+	if r.health.Err() != nil || !r.Ready() || r.CurrentBytes() < 100 {
+		t.Errorf("health %v, ready: %v, %d bytes in the segment", r.health.Err(), r.Ready(), r.CurrentBytes())
 	}
-	must(t, db.DropAll(2))
-	expect(t, "named", db.named(), nil)
-	expect(t, "in the directory", db.files(t), nil)
-	if last := db.edits[len(db.edits)-1]; wal.Position(last.LogStart) < end {
-		t.Errorf("the log goes on at %d, and ended at %d", last.LogStart, end)
+	must(t, r.append(100))
+	second, _, err := r.Rotate(r.last)
+	must(t, err)
+	must(t, r.append(100))
+	must(t, r.Sync())
+	if r.replay(0) != 3 {
+		t.Errorf("%d groups can be read", r.replay(0))
 	}
+	extents := r.archive.Extents()
+	if len(extents) != 2 || extents[0].Last != 2 || extents[1].First != 3 || first == second {
+		t.Errorf("the archive knows %v", extents)
+	}
+
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpWrite, Err: errInjected})
+	must(t, r.prepareUnder(100))
+	_, _, err = r.Rotate(r.last)
+	wantErr(t, err, errInjected)
+	wantErr(t, r.health.Err(), errInjected)
 }
 
-// The log is needed from the oldest memory on that has no table.
+// prepareUnder marks a segment as ready that is, and appends.
+func (r *room) prepareUnder(valueBytes int) error {
+	r.fs.Reset()
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpWrite, Err: errInjected, Sticky: true})
+	return r.append(valueBytes)
+}
+
 func TestNeeded(t *testing.T) {
-	at := func(n int) *view.Flushable {
-		return &view.Flushable{FirstLog: base.FileNum(n), FirstPosition: wal.Position(100 * n)}
+	part := func(log base.FileNum, at wal.Position) *view.Flushable {
+		return &view.Flushable{FirstLog: log, FirstPosition: at}
 	}
-	s := &view.State{Mem: at(4), Immutables: []*view.Flushable{at(3), at(2), at(1)}}
-	for flushed, want := range map[int]int{0: 1, 1: 2, 2: 3, 3: 4} {
-		if n, position := Needed(s, flushed); int(n) != want || int(position) != 100*want {
-			t.Errorf("after %d flushes segment %d is needed, from %d on", flushed, n, position)
+	s := &view.State{Mem: part(9, 900), Immutables: []*view.Flushable{part(7, 700), part(5, 500), part(3, 300)}}
+	for n, want := range []base.FileNum{3, 5, 7, 9} {
+		if log, at := Needed(s, n); log != want || at != wal.Position(100*want) {
+			t.Errorf("without the oldest %d, segment %d is needed from %d, want %d", n, log, at, want)
+		}
+	}
+}
+
+func BenchmarkAppendFlush(b *testing.B) {
+	r := newRoom(b, feed.Retention{})
+	r.begin()
+	payload := [][]byte{make([]byte, 100)}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.last++
+		if err := r.Append(r.last, r.last, payload); err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Flush(); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -290,7 +290,9 @@ func TestNoSpaceForWrites(t *testing.T) {
 	_, m := openOn(t, fs, 0)
 	v := begin(t, m, Options{})
 	v.put("a", "1")
-	full := fs.Add(faultfs.Rule{Kinds: vfs.OpWrite | vfs.OpCreate, Sticky: true, Err: vfs.ErrNoSpace})
+	full := fs.Add(faultfs.Rule{
+		Kinds: vfs.OpWrite | vfs.OpCreate, Name: "*.sst", Sticky: true, Err: vfs.ErrNoSpace, // not what the workers write
+	})
 	wantErr(t, v.Put(nil, key("a"), []byte("2"), 0), vfs.ErrNoSpace)
 	full.Disarm()
 	if got := v.get("a"); got != "1" {

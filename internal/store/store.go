@@ -8,7 +8,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sync/atomic"
 
@@ -97,8 +99,9 @@ func (s *Store) RemoveOutputs(files []*manifest.FileMeta) {
 	}
 }
 
+// removeOutput deletes a table that may not even have been made.
 func (s *Store) removeOutput(n base.FileNum) {
-	if err := s.Remove(TableName(n)); err != nil {
+	if err := s.Remove(TableName(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.cfg.Events.CleanupFailed(TableName(n), err)
 	}
 }

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -55,59 +56,112 @@ func TestTimelineGoesOnUnderAClockSetBack(t *testing.T) {
 	})
 }
 
-// Nobody looks at the clock before something expires, and what was purged is
-// known for good.
-func TestPurgedTimes(t *testing.T) {
-	c := &steppedClock{Clock: clock.System}
-	line := New(c, nil)
+// As long as nothing expires nobody needs the time.
+func TestReadTimeBeginsWithTheFirstUse(t *testing.T) {
+	line := New(clock.System, nil)
 	line.Start(0)
-	if at := line.ReadTime(); at != 0 || line.Purged(at) {
-		t.Errorf("a reader lives at %d before anything expires", at)
+	if at := line.ReadTime(); at != 0 {
+		t.Errorf("the time is %d before its first use", at)
 	}
 	line.Use()
-	early := line.ReadTime()
-	c.step(time.Hour)
-	late := line.ReadTime()
-	if line.Purged(early) {
-		t.Error("something is gone before any purge")
+	if line.ReadTime() == 0 {
+		t.Error("there is no time after its first use")
 	}
-	line.Purge(late)
-	line.Purge(early) // a slow one
-	if !line.Purged(early) || !line.Purged(0) || line.Purged(late) {
-		t.Errorf("purged for who lives at 0, %d, %d: %v, %v, %v",
-			early, late, line.Purged(0), line.Purged(early), line.Purged(late))
+	line = New(clock.System, nil)
+	line.Start(1) // something has expired before
+	if line.ReadTime() == 0 {
+		t.Error("there is no time where it was used before")
 	}
 }
 
-// The time is saved some time after a reader has met what had expired, once for
-// all who do so meanwhile, and not again before there is something new.
-func TestTimeIsSavedLater(t *testing.T) {
+func TestPurged(t *testing.T) {
+	line := New(clock.System, nil)
+	line.Purge(100)
+	line.Purge(50)
+	for at, want := range map[base.Instant]bool{0: true, 99: true, 100: false, 101: false} {
+		if line.Purged(at) != want {
+			t.Errorf("for a reader at %d something was purged: %v", at, !want)
+		}
+	}
+}
+
+// The time is saved once some time after a reader has met what expired since the last
+// time that was; not where nothing new was met, and not after Stop.
+func TestSaveLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var line *Timeline
-		saves := 0
-		line = New(clock.System, func() { saves++; line.Saved(10) })
+		var saves atomic.Int32
+		line = New(clock.System, func() { saves.Add(1); line.Saved(line.Now()) })
 		line.Start(0)
-		expect := func(want int) {
+		expect := func(want int32) {
 			t.Helper()
-			time.Sleep(saveDelay)
 			synctest.Wait()
-			if saves != want {
-				t.Errorf("saved %d times, want %d", saves, want)
+			if saves.Load() != want {
+				t.Errorf("saved %d times, want %d", saves.Load(), want)
 			}
 		}
 		line.SaveLater()
+		time.Sleep(time.Hour)
 		expect(0)
-		line.Observe(7)
-		line.SaveLater()
-		line.Observe(10)
-		line.SaveLater()
+		for range 3 {
+			line.Observe(line.Now())
+			line.SaveLater()
+			time.Sleep(saveDelay / 4)
+		}
+		time.Sleep(saveDelay/4 - 1)
+		expect(0)
+		time.Sleep(1)
 		expect(1)
-		line.Observe(9)
-		line.SaveLater()
+		line.SaveLater() // what was met is saved
+		time.Sleep(time.Hour)
 		expect(1)
-		line.Observe(11)
+		line.Observe(line.Now())
+		line.SaveLater()
+		time.Sleep(saveDelay)
+		expect(2)
+		time.Sleep(time.Hour)
+		line.Observe(line.Now())
 		line.SaveLater()
 		line.Stop()
-		expect(1)
+		time.Sleep(time.Hour)
+		expect(2)
+
+		readOnly := New(clock.System, nil)
+		readOnly.Start(0)
+		readOnly.Observe(readOnly.Now())
+		readOnly.SaveLater()
+		readOnly.Stop()
 	})
+}
+
+func TestTimelineIsOneForAll(t *testing.T) {
+	c := &steppedClock{Clock: clock.System}
+	line := New(c, nil)
+	line.Start(0)
+	var told atomic.Int64 // the latest time that anyone was told
+	var wg sync.WaitGroup
+	for reader := range 4 {
+		wg.Go(func() {
+			for i := range 2000 {
+				before := told.Load()
+				now := int64(line.Now())
+				if now < before {
+					t.Errorf("told %d after somebody was told %d", now, before)
+				}
+				raise(&told, now)
+				if reader == 0 {
+					c.step(time.Duration(i%7-3) * time.Minute)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkNow(b *testing.B) {
+	line := New(clock.System, nil)
+	line.Start(0)
+	for b.Loop() {
+		line.Now()
+	}
 }

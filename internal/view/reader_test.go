@@ -1,302 +1,472 @@
 package view
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/clock"
-	"github.com/lightningdb/lightning/internal/compact"
-	"github.com/lightningdb/lightning/internal/compress"
-	"github.com/lightningdb/lightning/internal/event"
-	"github.com/lightningdb/lightning/internal/framecache"
-	"github.com/lightningdb/lightning/internal/janitor"
-	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
-	"github.com/lightningdb/lightning/internal/store"
-	"github.com/lightningdb/lightning/internal/timeline"
-	"github.com/lightningdb/lightning/vfs/memfs"
+	"github.com/lightningdb/lightning/internal/txn"
 )
 
-// database is a Reader with all that it works with. It has one empty memtable.
-type database struct {
-	*Reader
-	memory    offheap.Accountant
-	store     *store.Store
-	timeline  *timeline.Timeline
-	installed func(s *State)
+// get returns the value that is visible now, "-" if there is none.
+func (r *room) get(key string) string {
+	r.t.Helper()
+	value, err := r.AppendGet(nil, []byte(key))
+	if err == base.ErrNotFound {
+		return "-"
+	}
+	must(r.t, err)
+	return string(value)
 }
 
-func newDatabase(t testing.TB) *database {
-	t.Helper()
-	db := &database{Reader: new(Reader), installed: func(*State) {}}
-	fs := memfs.New()
-	must(t, fs.MkdirAll("db"))
-	cache := framecache.New(framecache.Config{CapacityBytes: 1 << 20, Epochs: &db.Epochs, Memory: &db.memory})
-	keyspaces := keyspace.NewRegistry(keyspace.Config{
-		Codec: func(int, bool) compress.Codec { return compress.None },
+// scan returns the rows of an iterator.
+func (r *room) scan(it *Iterator) string {
+	r.t.Helper()
+	var out []string
+	for ok := it.First(); ok; ok = it.Next() {
+		out = append(out, fmt.Sprintf("%s=%s", it.Key(), it.Value()))
+	}
+	must(r.t, it.Err())
+	return strings.Join(out, " ")
+}
+
+func (r *room) iterator() *Iterator {
+	r.t.Helper()
+	it, err := r.NewIterator(options("\x00", "\x02"))
+	must(r.t, err)
+	return it
+}
+
+// What is in a state is not visible before its number is; and that comes with the
+// state where the change says so, not before.
+func TestVisibleFollowsTheData(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"))
+	mem := r.State().Mem.Table
+	must(t, mem.Add([]byte("\x00a"), base.MakeTrailer(2, base.KindSet), []byte("2")))
+	if got := r.get("\x00a"); got != "1" {
+		t.Errorf("read %q before it was published", got)
+	}
+	r.last = 2
+	var seen base.SeqNum
+	var current *State
+	r.cfg.Installed = func(*State) { seen, current = r.VisibleSeq(), r.State() }
+	next := r.newMemtable()
+	r.Update(func(c *Change) {
+		c.Mem.LastSeq = 2
+		c.Immutables, c.Mem = []*Flushable{c.Mem}, next
+		c.Visible = 2
 	})
-	db.store = store.New(store.Config{
-		FS: fs, Dir: "db", Cache: cache, Epochs: &db.Epochs, BlockBytes: 512, FilterBits: 12,
-		Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.DiscardHandler)),
-	})
-	db.store.SkipFileNums(1)
-	db.timeline = timeline.New(clock.System, nil)
-	db.timeline.Start(0)
-	j := janitor.New()
-	db.Init(Config{
-		Clock: clock.System, Timeline: db.timeline, Keyspaces: keyspaces, Store: db.store, Janitor: j,
-		Installed: func(s *State) { db.installed(s) }, SnapshotClosed: func() {},
-	})
-	mem := db.newMemtable(t)
-	db.Update(func(c *Change) { c.Mem, c.Tree = mem, db.store.NewTree(&manifest.Version{}) })
-	t.Cleanup(func() {
-		if db.Close() {
-			t.Error("closed twice")
-		}
-		db.GiveUp()
-		j.Stop()
-		if err := db.Leaks(); err != nil {
-			t.Error(err)
-		}
-		if leaked := cache.Close(); leaked != 0 {
-			t.Errorf("%d bytes of the cache are in use", leaked)
-		}
-		if n := db.memory.Total(); n != 0 {
-			t.Errorf("%d bytes of memory are in use", n)
-		}
-	})
-	return db
-}
-
-func (db *database) newMemtable(t testing.TB) *Flushable {
-	t.Helper()
-	mem, err := NewMemtable(&db.memory, 64<<10)
-	must(t, err)
-	return mem
-}
-
-// put writes a key of the default keyspace with the next number, and publishes it.
-func (db *database) put(t testing.TB, key, value string) {
-	t.Helper()
-	seq := db.VisibleSeq() + 1
-	must(t, db.State().Mem.Table.Add([]byte("\x00"+key), base.MakeTrailer(seq, base.KindSet), []byte(value)))
-	db.Publish(seq)
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+	if seen != 1 || current.Mem != next {
+		t.Errorf("when the state was installed, %d was visible, and the state was the new one: %v", seen, current.Mem == next)
+	}
+	if r.VisibleSeq() != 2 || r.get("\x00a") != "2" {
+		t.Errorf("%d is visible, and the value %q", r.VisibleSeq(), r.get("\x00a"))
+	}
+	r.Update(func(c *Change) {}) // 0: as it was
+	if r.VisibleSeq() != 2 {
+		t.Errorf("%d is visible after a change that does not say", r.VisibleSeq())
 	}
 }
 
-// A new state and its number are one step for who pins a state and asks for
-// numbers after that: a merge would else drop what a snapshot is about to see.
-// For readers, who may come at any moment, the number follows the state.
-func TestStateAndNumberAreOneStep(t *testing.T) {
-	db := newDatabase(t)
-	type pin struct {
-		state   *State
-		visible base.SeqNum
+// Each new state is told, once, and is then the current one.
+func TestInstalledIsTold(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"))
+	r.seal()
+	r.flush()
+	if n := len(r.installed); n != 3 || r.installed[2] != r.State() {
+		t.Errorf("%d states were told, the last is the current one: %v", n, r.installed[n-1] == r.State())
 	}
-	pins := make(chan pin, 1)
-	db.installed = func(*State) {
-		if seq := db.VisibleSeq(); seq != 0 {
-			t.Errorf("number %d was visible before its state was", seq)
-		}
-		go func() { pins <- pin{db.Pin(), db.VisibleSeq()} }()
-		select { // long enough for a pin that does not wait
-		case p := <-pins:
-			pins <- p
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	large, err := NewLarge([]byte{1, 0, 0, 0, byte(base.KindSet), 2, 0, 'k', 0}, 7, 7)
-	must(t, err)
-	db.Update(func(c *Change) { c.Immutables, c.Visible = []*Flushable{large}, 7 })
-	db.installed = func(*State) {}
-	p := <-pins
-	if p.state != db.State() || p.visible != 7 {
-		t.Errorf("a pinned state, %v the newest, had number %d", p.state == db.State(), p.visible)
-	}
-	db.Release(p.state)
-}
-
-// A change leaves alone what it does not mention.
-func TestUpdateGoesOnFromTheState(t *testing.T) {
-	db := newDatabase(t)
-	db.put(t, "a", "1")
-	before := db.State()
-	next := db.newMemtable(t)
-	db.Update(func(c *Change) { c.Immutables, c.Mem = []*Flushable{c.Mem}, next })
-	after := db.State()
-	if after.Tree != before.Tree || after.Immutables[0] != before.Mem || db.VisibleSeq() != 1 {
-		t.Errorf("the state is %+v, was %+v; %d is visible", after, before, db.VisibleSeq())
-	}
-	value, err := db.AppendGet(nil, []byte("\x00a"))
-	if string(value) != "1" || err != nil {
-		t.Errorf("%q, %v", value, err)
+	if len(r.installed[1].Immutables) != 1 || len(r.installed[2].Immutables) != 0 || r.installed[2].Tree.Runs != 1 {
+		t.Error("the states are not those of the changes")
 	}
 }
 
-// What snapshots keep is told without duplicates, oldest first.
-func TestSnapshotsAreListed(t *testing.T) {
-	db := newDatabase(t)
-	var open []*Snapshot
-	snapshot := func() {
-		t.Helper()
-		s, err := db.Snapshot()
-		must(t, err)
-		open = append(open, s)
+// A memtable goes when the last state that has it goes, however many there were, and
+// a file when it is given up as well.
+func TestReleaseGivesBackOnce(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"))
+	memory := r.memory.Bytes(offheap.OwnerMemtable)
+	old := r.State().Mem
+	pinned := r.Pin()
+	r.seal()
+	it := r.iterator()
+	r.flush()
+	r.write(set("\x00a", "2"))
+	r.seal()
+	r.flush()
+	r.settle()
+	if got := r.memory.Bytes(offheap.OwnerMemtable); got < memory {
+		t.Errorf("%d bytes of memtables, though an old one of %d is in use", got, memory)
 	}
-	check := func(want ...base.SeqNum) {
-		t.Helper()
-		if got := db.SnapshotSeqs(); !slices.Equal(got, want) {
-			t.Errorf("snapshots are at %v, want %v", got, want)
-		}
-		if got := db.Pinned(); !slices.Equal(got.Seqs, want) || got.Times != nil {
-			t.Errorf("pinned is %v, want %v", got, want)
-		}
-		newest := base.SeqNum(0)
-		if len(want) > 0 {
-			newest = want[len(want)-1]
-		}
-		err := db.KeepSnapshotsOut(func(got base.SeqNum) error {
-			if got != newest {
-				t.Errorf("the newest is at %d, want %d", got, newest)
+	if old.refs.Load() != 2 { // of the state that is pinned, and of the iterator's
+		t.Errorf("the old memtable has %d references", old.refs.Load())
+	}
+	r.Release(pinned)
+	r.settle()
+	if got := r.scan(it); got != "a=1" || old.refs.Load() != 1 {
+		t.Errorf("the iterator sees %q, in a memtable with %d references", got, old.refs.Load())
+	}
+	it2 := r.iterator() // holds the two files
+	r.compact(0)
+	r.settle()
+	if len(r.files()) != 3 {
+		t.Errorf("files %q while the old ones are in use", r.files())
+	}
+	must(t, it.Close())
+	r.settle()
+	if old.refs.Load() != 0 {
+		t.Errorf("the old memtable has %d references", old.refs.Load())
+	}
+	if len(r.files()) != 3 {
+		t.Errorf("files %q while the old ones are in use", r.files())
+	}
+	if got := r.scan(it2); got != "a=2" {
+		t.Errorf("the second iterator sees %q", got)
+	}
+	must(t, it2.Close())
+	r.settle()
+	r.expectFiles()
+	if s := r.State(); s.refs.Load() != 1 || s.Mem.refs.Load() != 1 {
+		t.Errorf("the current state has %d references, its memtable %d", s.refs.Load(), s.Mem.refs.Load())
+	}
+}
+
+// A guard holds what it may see, without counting.
+func TestGuardHoldsTheState(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"))
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	done := make(chan error)
+	go func() {
+		done <- r.GetFunc([]byte("\x00a"), func(value []byte) error {
+			close(inside)
+			<-goOn
+			if string(value) != "1" {
+				return fmt.Errorf("the value became %q", value)
 			}
 			return nil
 		})
-		if err != nil {
-			t.Error(err)
-		}
+	}()
+	<-inside
+	old := r.State().Mem
+	r.seal()
+	r.flush()
+	if old.refs.Load() == 0 {
+		t.Error("the memtable went while a guard may see it")
 	}
-	check()
-	for range 3 {
-		db.put(t, "a", "")
-		snapshot()
-		snapshot()
+	close(goOn)
+	must(t, <-done)
+	r.settle()
+	if old.refs.Load() != 0 {
+		t.Errorf("the memtable has %d references without a reader", old.refs.Load())
 	}
-	check(1, 2, 3)
-	must(t, open[2].Close())
-	check(1, 2, 3)
-	must(t, open[3].Close())
-	check(1, 3)
-	if err := open[3].Close(); err != base.ErrInvalidHandle {
-		t.Error(err)
-	}
-	for _, i := range []int{0, 1, 4, 5} {
-		must(t, open[i].Close())
-	}
-	check()
 }
 
-// For each stripe, the time is the earliest of who reads in it or in a newer one.
-// What has expired for all of them is gone for good.
-func TestTimesOfSnapshots(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		db := newDatabase(t)
-		start := base.Instant(time.Now().UnixNano())
-		db.put(t, "a", "")
-		early, err := db.Snapshot() // before anything expires
+func TestPinned(t *testing.T) {
+	r := newRoom(t, 0)
+	snapshot := func() *Snapshot {
+		s, err := r.Snapshot()
 		must(t, err)
-		db.timeline.Use()
-		var open []*Snapshot
-		for range 2 {
-			db.put(t, "a", "")
-			for range 2 {
-				time.Sleep(time.Second)
-				s, err := db.Snapshot()
-				must(t, err)
-				open = append(open, s)
-			}
+		return s
+	}
+	expect := func(seqs []base.SeqNum, times []base.Instant) {
+		t.Helper()
+		if p := r.Pinned(); !slices.Equal(p.Seqs, seqs) || !slices.Equal(p.Times, times) {
+			t.Errorf("pinned are %v, want %v and %v", p, seqs, times)
 		}
-		time.Sleep(time.Second)
-		check := func(want ...time.Duration) {
-			t.Helper()
-			var got []time.Duration
-			for _, at := range db.Pinned().Times {
-				got = append(got, time.Duration(max(at-start, 0)))
-			}
-			if !slices.Equal(got, want) {
-				t.Errorf("the times are %v, want %v", got, want)
-			}
+		if got := r.SnapshotSeqs(); !slices.Equal(got, seqs) {
+			t.Errorf("snapshots at %v, want %v", got, seqs)
 		}
-		check(0, 1*time.Second, 3*time.Second, 5*time.Second)
-		if !db.timeline.Purged(start) || db.timeline.Purged(base.Instant(time.Now().UnixNano())) {
-			t.Error("the timeline does not know what may be gone")
-		}
-		must(t, open[0].Close())
-		check(0, 2*time.Second, 3*time.Second, 5*time.Second)
-		must(t, early.Close())
-		must(t, open[1].Close())
-		check(3*time.Second, 5*time.Second)
-		must(t, open[2].Close())
-		must(t, open[3].Close())
-		check(5 * time.Second)
-	})
+	}
+	expect(nil, nil)
+	first := snapshot()
+	r.write(set("\x00a", "1"))
+	second, third := snapshot(), snapshot()
+	expect([]base.SeqNum{0, 1}, nil)
+	if r.timeline.Purged(0) {
+		t.Error("something was purged where nothing expires")
+	}
+	r.write(op{base.KindSetExpiring, "\x00b", "2", 5000})
+	r.clock.at.Store(2000)
+	fourth := snapshot()
+	r.clock.at.Store(3000)
+	// Those without a time see everything, also what has expired long since.
+	expect([]base.SeqNum{0, 1, 2}, []base.Instant{0, 0, 2000, 3000})
+	if !r.timeline.Purged(2999) || r.timeline.Purged(3000) {
+		t.Error("the timeline was not told what may be dropped")
+	}
+	must(t, second.Close())
+	must(t, first.Close())
+	expect([]base.SeqNum{1, 2}, []base.Instant{0, 2000, 3000})
+	must(t, third.Close())
+	fifth := snapshot() // of the same number, at a later time
+	expect([]base.SeqNum{2}, []base.Instant{2000, 3000})
+	must(t, fourth.Close())
+	expect([]base.SeqNum{2}, []base.Instant{3000, 3000})
+	must(t, fifth.Close())
+	wantErr(t, fifth.Close(), base.ErrInvalidHandle)
+	expect(nil, []base.Instant{3000})
 }
 
-// keys is a source of records with one sequence number.
-type keys struct {
-	list []string
-	at   int
-	rec  base.Record
-}
-
-func (k *keys) First() *base.Record { k.at = -1; return k.Next() }
-func (k *keys) Err() error          { return nil }
-
-func (k *keys) Next() *base.Record {
-	if k.at++; k.at >= len(k.list) {
+// While operands are joined no snapshot is made, and the floor is the newest of them.
+func TestJoinsKeepSnapshotsOut(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"))
+	first, err := r.Snapshot()
+	must(t, err)
+	r.write(set("\x00a", "2"))
+	made := make(chan *Snapshot)
+	must(t, r.KeepSnapshotsOut(func(floor base.SeqNum) error {
+		if floor != 1 {
+			t.Errorf("the floor of joins is %d", floor)
+		}
+		go func() {
+			s, err := r.Snapshot()
+			if err != nil {
+				t.Error(err)
+			}
+			made <- s
+		}()
+		r.write(set("\x00a", "3"))
+		for range 1000 {
+			runtime.Gosched() // it could be made
+		}
+		select {
+		case <-made:
+			t.Fatal("a snapshot was made while operands are joined")
+		default:
+		}
 		return nil
+	}))
+	second := <-made
+	if second.Seq() != 3 {
+		t.Errorf("the snapshot is at %d", second.Seq())
 	}
-	k.rec = base.Record{Key: []byte("\x00" + k.list[k.at]), Trailer: base.MakeTrailer(0, base.KindSet)}
-	return &k.rec
+	must(t, first.Close())
+	expectFloor := func(want base.SeqNum) {
+		t.Helper()
+		must(t, r.KeepSnapshotsOut(func(floor base.SeqNum) error {
+			if floor != want {
+				t.Errorf("the floor of joins is %d, want %d", floor, want)
+			}
+			return nil
+		}))
+	}
+	expectFloor(3)
+	must(t, second.Close())
+	expectFloor(0)
 }
 
-// The tables of one commit past the log are walked as one source, in the order of
-// their keys, which is not that in which level 0 has them.
-func TestIteratorOverARun(t *testing.T) {
-	db := newDatabase(t)
-	edit := &manifest.Edit{}
-	var want []string
-	for i := range 4 {
-		k := &keys{}
-		for n := range 20 {
-			k.list = append(k.list, fmt.Sprintf("%d%03d", i, n))
+func TestMetered(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"))
+	called := false
+	if !r.Metered(func(s *State, visible base.SeqNum) {
+		called = true
+		if s != r.State() || visible != 1 || s.ReservedBytes() != memtableBytes {
+			t.Errorf("metered %d, of another state: %v, %d bytes", visible, s != r.State(), s.ReservedBytes())
 		}
-		want = append(want, k.list...)
-		outputs, _, err := db.store.Write(t.Context(), k, store.Output{}, compact.Config{})
-		must(t, err)
-		meta := outputs[0]
-		largest := []base.SeqNum{2, 4, 1, 3}[i] // which orders level 0
-		meta.SeqBase, meta.SmallestSeq, meta.LargestSeq = 10, 10, 10+largest
-		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Meta: meta})
+	}) || !called {
+		t.Error("an open reader is not metered")
 	}
-	v, err := new(manifest.Version).Apply(edit)
+	r.writeLarge(set("\x00b", strings.Repeat("x", 1000)))
+	r.Metered(func(s *State, _ base.SeqNum) {
+		if n := s.ReservedBytes(); n < 2*memtableBytes+1000 || n > 2*memtableBytes+1100 {
+			t.Errorf("two memtables and a large batch reserve %d bytes", n)
+		}
+	})
+	r.Close()
+	if r.Metered(func(*State, base.SeqNum) { t.Error("called") }) {
+		t.Error("a closed reader is metered")
+	}
+	r.GiveUp()
+}
+
+func TestHandlesAreCounted(t *testing.T) {
+	r := newRoom(t, 0)
+	expect := func(iterators, snapshots int, oldest time.Duration) {
+		t.Helper()
+		if i, s, o := r.OpenHandles(); i != iterators || s != snapshots || o != oldest {
+			t.Errorf("%d iterators, %d snapshots, the oldest of %v; want %d, %d, %v", i, s, o, iterators, snapshots, oldest)
+		}
+	}
+	expect(0, 0, 0)
+	must(t, r.Leaks())
+	it := r.iterator()
+	r.clock.at.Add(100)
+	s, err := r.Snapshot()
 	must(t, err)
-	db.Update(func(c *Change) { c.Tree, c.Visible = db.store.NewTree(v), 20 })
-	it, err := db.NewIterator(IterOptions{Lower: []byte{0}, Upper: []byte{1}, PrefixBytes: 1})
-	must(t, err)
-	if it.Sources() != 1 {
-		t.Errorf("%d sources", it.Sources())
+	r.clock.at.Add(10)
+	expect(1, 1, 110)
+	if err := r.Leaks(); !errors.Is(err, ErrLeaked) || !strings.Contains(err.Error(), "iterators: 1, snapshots: 1") ||
+		strings.Contains(err.Error(), "opened by") {
+		t.Errorf("leaks are told as %v", err)
 	}
-	var got []string
-	for ok := it.First(); ok; ok = it.Next() {
-		got = append(got, string(it.Key()))
+	idle := 0
+	r.WhenIdle(func() { idle++ })
+	must(t, it.Close())
+	expect(0, 1, 10)
+	if idle != 0 {
+		t.Error("idle with an open snapshot")
 	}
-	if !slices.Equal(got, want) || it.Err() != nil {
-		t.Errorf("%d rows, %v: %v", len(got), it.Err(), got)
+	must(t, s.Close())
+	if idle != 1 {
+		t.Errorf("told %d times to be idle", idle)
 	}
-	if !it.SeekGE([]byte("\x002010")) || string(it.Key()) != "2010" {
-		t.Errorf("a seek ends at %q", it.Key())
+	r.WhenIdle(func() { idle++ })
+	if idle != 2 {
+		t.Errorf("told %d times to be idle", idle)
+	}
+	expect(0, 0, 0)
+
+	r.cfg.TrackHandles = true
+	it = r.iterator()
+	if err := r.Leaks(); !strings.Contains(err.Error(), "iterator opened by:") ||
+		!strings.Contains(err.Error(), "TestHandlesAreCounted") {
+		t.Errorf("leaks are told as %v", err)
 	}
 	must(t, it.Close())
+}
+
+// After Close everything says so, and what handles hold goes when they are closed.
+func TestClosedReader(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"), set("\x00b", "2"))
+	s, err := r.Snapshot()
+	must(t, err)
+	it := r.iterator()
+	if !it.First() {
+		t.Fatal(it.Err())
+	}
+	old := r.State()
+	if r.Close() || !r.Close() || !r.Closed() {
+		t.Error("Close does not tell whether it was closed")
+	}
+	r.GiveUp()
+	key := []byte("\x00a")
+	called := func([]byte) error { t.Error("called"); return nil }
+	multi := func(int, []byte, error) error { t.Error("called"); return nil }
+	dst, err := r.AppendGet([]byte("x"), key)
+	if string(dst) != "x" {
+		t.Errorf("a refused get returns %q", dst)
+	}
+	errs := []error{err, r.GetFunc(key, called), r.MultiGet([][]byte{key}, multi)}
+	note := func(_ any, err error) { errs = append(errs, err) }
+	note(r.Expiry(key))
+	note(r.NewIterator(options("", "")))
+	note(r.Snapshot())
+	note(s.AppendGet(nil, key))
+	note(s.NewIterator(options("", "")))
+	errs = append(errs, s.GetFunc(key, called), s.MultiGet([][]byte{key}, multi))
+	var reads txn.Reads
+	reads.AddPoint(key)
+	reads.Freeze()
+	errs = append(errs, r.Validate(&ReadSet{Since: 1, Reads: &reads}))
+	for i, err := range errs {
+		if err != base.ErrClosed {
+			t.Errorf("call %d returned %v", i, err)
+		}
+	}
+	// The row where it stands can still be read; it cannot be left.
+	if !it.Valid() || string(it.Key()) != "a" || string(it.Value()) != "1" {
+		t.Errorf("the iterator shows %q=%q", it.Key(), it.Value())
+	}
+	for _, moved := range []bool{it.Next(), it.Prev(), it.First(), it.Last(), it.SeekGE(key), it.SeekLT(key)} {
+		if moved {
+			t.Error("the iterator moves")
+		}
+	}
+	wantErr(t, it.Err(), base.ErrClosed)
+	r.settle()
+	if old.refs.Load() != 1 {
+		t.Errorf("the state has %d references", old.refs.Load())
+	}
+	if !errors.Is(r.Leaks(), ErrLeaked) {
+		t.Error("the open handles are not told")
+	}
+	wantErr(t, it.Close(), base.ErrClosed)
+	wantErr(t, it.Close(), base.ErrInvalidHandle)
+	must(t, s.Close())
+	r.settle()
+	if old.refs.Load() != 0 {
+		t.Errorf("the state has %d references", old.refs.Load())
+	}
+}
+
+func TestClosedHandles(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"))
+	key := []byte("\x00a")
+	s, err := r.Snapshot()
+	must(t, err)
+	it, err := s.NewIterator(options("\x00", "\x01"))
+	must(t, err)
+	must(t, s.Close())
+	if got := r.scan(it); got != "a=1" {
+		t.Errorf("the iterator of a closed snapshot sees %q", got)
+	}
+	_, err = s.AppendGet(nil, key)
+	_, iterErr := s.NewIterator(options("\x00", "\x01"))
+	for _, err := range []error{err, iterErr, s.GetFunc(key, nil), s.MultiGet([][]byte{key}, nil)} {
+		wantErr(t, err, base.ErrInvalidHandle)
+	}
+	must(t, it.Close())
+	if it.First() || it.Valid() || it.Key() != nil || it.Value() != nil || it.Expiry() != 0 {
+		t.Error("a closed iterator shows something")
+	}
+	wantErr(t, it.Err(), base.ErrInvalidHandle)
+}
+
+// What fn returns ends the calls that take one.
+func TestFuncsEndTheCall(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(set("\x00a", "1"), set("\x00b", "2"))
+	fail := errors.New("enough")
+	wantErr(t, r.GetFunc([]byte("\x00a"), func([]byte) error { return fail }), fail)
+	wantErr(t, r.GetFunc([]byte("\x00c"), func([]byte) error { return fail }), base.ErrNotFound)
+	calls := 0
+	err := r.MultiGet([][]byte{[]byte("\x00b"), []byte("\x00a")}, func(i int, value []byte, err error) error {
+		calls++
+		if i != 1 || string(value) != "1" {
+			t.Errorf("call for %d with %q, %v", i, value, err)
+		}
+		return fail
+	})
+	wantErr(t, err, fail)
+	if calls != 1 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+// Files of level 0 that were committed past the log side by side are one source for
+// an iterator, and tables that its range does not meet are none.
+func TestSourcesOfAnIterator(t *testing.T) {
+	r := newRoom(t, 0)
+	for _, key := range []string{"\x00a", "\x00m", "\x00z"} {
+		r.write(set(key, "1"))
+		r.seal()
+		r.flush()
+	}
+	sources := func(lower, upper string) int {
+		it, err := r.NewIterator(options(lower, upper))
+		must(t, err)
+		defer it.Close()
+		return it.Sources()
+	}
+	if a, b := sources("\x00", "\x01"), sources("\x00b", "\x00y"); a != 3 || b != 1 {
+		t.Errorf("%d and %d sources of level 0", a, b)
+	}
+	r.compact(0)
+	if a, b := sources("\x00", "\x01"), sources("\x00n", "\x00o"); a != 1 || b > 1 {
+		t.Errorf("%d and %d sources of level 1", a, b)
+	}
 }

@@ -1,156 +1,346 @@
 package writer
 
 import (
-	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
-	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/commit"
-	"github.com/lightningdb/lightning/internal/epoch"
-	"github.com/lightningdb/lightning/internal/event"
-	"github.com/lightningdb/lightning/internal/framecache"
-	"github.com/lightningdb/lightning/internal/janitor"
-	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/manifest"
-	"github.com/lightningdb/lightning/internal/offheap"
-	"github.com/lightningdb/lightning/internal/store"
-	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
-	"github.com/lightningdb/lightning/vfs/memfs"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
 )
 
-const memtableBytes = 64 << 10
+// A memtable takes groups as long as they fit, and ends where one does not.
+func TestMemtableEndsWhereAGroupDoesNotFit(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil)) // empty: whatever is not large fits
+	r.expectParts("M9")
+	must(t, r.Commit(sized(t, 2), commit.Async, nil))
+	r.expectParts("M9")
+	before := r.reads.State().Mem
+	must(t, r.Commit(sized(t, 100), commit.Async, nil))
+	r.expectParts("M9 M9")
+	s := r.reads.State()
+	if s.Immutables[0] != before || before.LastSeq != nearlyFull+2 {
+		t.Errorf("the full memtable has numbers up to %d", before.LastSeq)
+	}
+	if s.Mem.FirstLog <= before.FirstLog || s.Mem.FirstPosition <= before.FirstPosition ||
+		r.segments.CurrentBytes() < 98<<10 || r.segments.CurrentBytes() > 101<<10 {
+		t.Errorf("the new memtable begins in segment %d at %d, which has %d bytes",
+			s.Mem.FirstLog, s.Mem.FirstPosition, r.segments.CurrentBytes())
+	}
+}
 
-// newWriter returns a writer without a log, over one empty memtable, as recovery
-// has it.
-func newWriter(t testing.TB) (*Writer, *view.Reader) {
-	t.Helper()
-	memory, reads, j := new(offheap.Accountant), new(view.Reader), janitor.New()
-	cache := framecache.New(framecache.Config{CapacityBytes: 1 << 20, Epochs: new(epoch.Domain), Memory: memory})
-	keyspaces := keyspace.NewRegistry(keyspace.Config{})
-	line := timeline.New(clock.System, nil)
-	line.Start(0)
-	tables := store.New(store.Config{
-		FS: memfs.New(), Dir: "db", Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.DiscardHandler)),
-	})
-	reads.Init(view.Config{
-		Clock: clock.System, Timeline: line, Keyspaces: keyspaces, Store: tables, Janitor: j,
-		Installed: func(*view.State) {}, SnapshotClosed: func() {},
-	})
-	mem, err := view.NewMemtable(memory, memtableBytes)
-	must(t, err)
-	mem.FirstLog, mem.FirstPosition = 3, 300
-	reads.Update(func(c *view.Change) { c.Mem, c.Tree = mem, tables.NewTree(&manifest.Version{}) })
-	t.Cleanup(func() {
-		reads.GiveUp()
-		j.Stop()
-		cache.Close()
-		if n := memory.Total(); n != 0 {
-			t.Errorf("%d bytes of memory are in use", n)
+func TestManyRangeDeletesEndAMemtable(t *testing.T) {
+	r := newRoom(t)
+	for range maxRangeDeletes {
+		must(t, r.DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), commit.Async))
+	}
+	r.expectParts("M0")
+	must(t, r.set("\x00a", "1"))
+	r.expectParts("M1 M0")
+}
+
+// A large group is a part of its own, behind all that came before it. Where large
+// groups alone have filled a segment, that is left.
+func TestLargeGroups(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.set("\x00\x00\x00", "before"))
+	large := sized(t, tooLarge)
+	must(t, r.Commit(large, commit.Async, nil))
+	r.expectParts("M0 L9 M1")
+	s := r.reads.State()
+	if s.Immutables[0].LastSeq != tooLarge+1 || s.Immutables[0].FirstLog != s.Mem.FirstLog || r.reads.VisibleSeq() != tooLarge+1 {
+		t.Errorf("the large group ends at %d in segment %d; %d is visible",
+			s.Immutables[0].LastSeq, s.Immutables[0].FirstLog, r.reads.VisibleSeq())
+	}
+	// Its bytes are its own.
+	clear(large.Bytes())
+	if got := r.get("\x00\x00\x00"); got != strings.Repeat("v", 1004) {
+		t.Errorf("the value is %.20q with %d bytes", got, len(got))
+	}
+	r.forget()
+	r.forget()
+	r.expectParts("M0")
+	first := r.reads.State().Mem.FirstLog
+	must(t, r.Commit(sized(t, tooLarge), commit.Async, nil)) // the segment is full of the one before
+	r.expectParts("M0 L9")
+	if next := r.reads.State().Mem.FirstLog; next == first {
+		t.Error("the segment that large groups have filled is not left")
+	}
+}
+
+// Commits wait while as many memtables as may wait for their flush, and for a log
+// segment; the time is noted.
+func TestCommitsWaitForFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		for range maxImmutables + 1 {
+			must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		}
+		r.expectParts("M9 M9 M9")
+		for _, b := range []*batch.Batch{sized(t, nearlyFull), sized(t, tooLarge)} {
+			done := make(chan error, 1)
+			go func() { done <- r.Commit(b, commit.Async, nil) }()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			select {
+			case err := <-done:
+				t.Errorf("the commit did not wait: %v", err)
+			default:
+			}
+			stalled := r.StallTime()
+			r.forget()
+			must(t, <-done)
+			if got := r.StallTime() - stalled; got != time.Second {
+				t.Errorf("a wait of %v was noted", got)
+			}
+			if len(r.reads.State().Immutables) > maxImmutables {
+				r.forget()
+			}
 		}
 	})
-	w := New(Config{
-		Reads: reads, Keyspaces: keyspaces, Memory: memory, Timeline: line, Clock: clock.System,
-		MemtableBytes: memtableBytes, L0Files: 4, Published: func() {},
+}
+
+// Also a large group waits that needs neither memtable nor segment.
+func TestLargeGroupsWaitForFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		for range maxImmutables {
+			must(t, r.set("\x00a", "1"))
+			must(t, r.Rotate(r.LastSeq()))
+		}
+		done := make(chan error, 1)
+		go func() { done <- r.Commit(sized(t, tooLarge), commit.Async, nil) }()
+		synctest.Wait()
+		r.expectParts("M0 M1 M1")
+		r.forget()
+		must(t, <-done)
+		r.expectParts("M0 L9 M1")
 	})
-	return w, reads
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+// A group that cannot be applied is in the log already: nothing may follow it.
+func TestApplyThatFailsPoisons(t *testing.T) {
+	r := newRoom(t)
+	err := r.applyGroup(&commit.Group{First: 1, Last: 1, Records: 1, Payloads: [][]byte{{1, 0, 0, 0, 99}}})
+	wantErr(t, err, batch.ErrEncoding)
+	wantErr(t, r.health.Err(), batch.ErrEncoding)
+	if r.published != 0 || r.reads.VisibleSeq() != 0 {
+		t.Errorf("published %d times, up to %d", r.published, r.reads.VisibleSeq())
+	}
+	wantErr(t, r.set("\x00a", "1"), batch.ErrEncoding)
+}
+
+// Who waits for what will not come soon is told why.
+func TestWaitsEndWithAReason(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(r *room)
+		want    error
+		text    string
+	}{
+		"a flush fails": {func(r *room) {
+			r.mu.Lock()
+			r.flushErr = errInjected
+			r.mu.Unlock()
+			r.changed.Notify()
+		}, errInjected, "wait for a flush"},
+		"the database refuses writes": {func(r *room) { r.health.Poison("manifest", errInjected) }, errInjected, "writes are refused"},
+		"the database closes":         {func(r *room) { r.stop() }, base.ErrClosed, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRoom(t)
+			for range maxImmutables + 1 {
+				must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+			}
+			done := make(chan error, 1)
+			go func() { done <- r.Commit(sized(t, nearlyFull), commit.Async, nil) }()
+			synctest.Wait()
+			visible := r.reads.VisibleSeq()
+			c.happens(r)
+			err := <-done
+			wantErr(t, err, c.want)
+			if !strings.Contains(err.Error(), c.text) || r.reads.VisibleSeq() != visible {
+				t.Errorf("%s: %v; visible is %d", name, err, r.reads.VisibleSeq())
+			}
+			r.expectParts("M9 M9 M9")
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		r.fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Err: errInjected, Sticky: true})
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil)) // takes the segment that was ready
+		r.forget()
+		must(t, r.set("\x00a", "1")) // needs none
+		err := r.Commit(sized(t, nearlyFull), commit.Async, nil)
+		wantErr(t, err, errInjected)
+		if !strings.Contains(err.Error(), "wait for a log segment") {
+			t.Error(err)
+		}
+		r.reads.Update(func(c *view.Change) {
+			c.Mem, err = view.NewMemtable(&r.memory, memtableBytes)
+			must(t, err)
+		})
+		must(t, r.waitForFlushes(0)) // as a large group does
+		r.fs.Reset()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+	})
+}
+
+// What is not writable takes no group, and one that fails in the log is not applied.
+func TestRefusedGroups(t *testing.T) {
+	r := newRoom(t)
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpAnySync, Err: errInjected})
+	must(t, r.set("\x00a", "1"))
+	wantErr(t, r.Set(nil, nil, []byte("\x00a"), []byte("2"), commit.Sync), errInjected)
+	if r.get("\x00a") != "1" || r.published != 1 {
+		t.Errorf("the value is %q; published %d times", r.get("\x00a"), r.published)
+	}
+	wantErr(t, r.set("\x00a", "3"), errInjected)
+	wantErr(t, r.health.Err(), errInjected)
+
+	r = newRoom(t)
+	r.reads.Close()
+	wantErr(t, r.set("\x00a", "1"), base.ErrClosed)
+	r.reads.GiveUp()
+}
+
+// Each durability asks of the log what it needs, and no more.
+func TestDurability(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		for _, c := range []struct {
+			durability    commit.Durability
+			writes, syncs int64
+		}{{commit.Async, 0, 0}, {commit.Buffered, 1, 0}, {commit.Sync, 1, 1}} {
+			writes, syncs := r.fs.Count(vfs.OpWrite), r.fs.Count(vfs.OpAnySync)
+			must(t, r.Set(nil, nil, []byte("\x00a"), nil, c.durability))
+			writes, syncs = r.fs.Count(vfs.OpWrite)-writes, r.fs.Count(vfs.OpAnySync)-syncs
+			if writes != c.writes || syncs != c.syncs {
+				t.Errorf("durability %d: %d writes, %d syncs", c.durability, writes, syncs)
+			}
+			time.Sleep(time.Second)
+		}
+		writes := r.fs.Count(vfs.OpWrite)
+		must(t, r.Set(nil, nil, []byte("\x00a"), nil, commit.Async))
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if r.fs.Count(vfs.OpWrite) != writes+1 {
+			t.Error("an asynchronous commit is not written within its delay")
+		}
+	})
+}
+
+// The clock is looked at from the first expiring record on, before it is visible.
+func TestExpiringGroupsUseTheTimeline(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.set("\x00a", "1"))
+	if r.timeline.ReadTime() != 0 {
+		t.Error("the clock is used where nothing expires")
+	}
+	must(t, r.SetExpiring(nil, nil, []byte("\x00a"), []byte("2"), base.InstantMax, commit.Async))
+	if r.timeline.ReadTime() == 0 {
+		t.Error("the clock is not used")
 	}
 }
 
-// groupOf returns a group of one batch that sets some keys to a value.
-func groupOf(t testing.TB, first base.SeqNum, value string, keys ...string) *commit.Group {
-	t.Helper()
-	b := new(batch.Batch)
-	for _, key := range keys {
-		must(t, b.Set([]byte{0}, []byte(key), []byte(value)))
+// Commits are slowed down by what background work owes, a sleep at a time.
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		start := time.Now()
+		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		if time.Since(start) != 0 || r.StallTime() != 0 {
+			t.Errorf("a pause of %v where nothing is owed", time.Since(start))
+		}
+		for range maxImmutables {
+			must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		}
+		r.Flushed(1<<10, 1<<10*500) // half a microsecond a byte
+		start = time.Now()
+		must(t, r.Commit(sized(t, 2), commit.Async, nil)) // into a memtable that is nearly full
+		if took := time.Since(start); took < sleepMin || took > 2*sleepMin || r.StallTime() != took {
+			t.Errorf("a pause of %v, of which %v were noted", took, r.StallTime())
+		}
+		start = time.Now()
+		must(t, r.set("\x00a", "1"))
+		if took := time.Since(start); took != 0 {
+			t.Errorf("a pause of %v for a few bytes", took)
+		}
+	})
+}
+
+// A request is validated against those ahead of it, and against what is visible.
+func TestValidate(t *testing.T) {
+	r := newRoom(t)
+	must(t, r.set("\x00a", "1"))
+	var reads txn.Reads
+	reads.AddPoint([]byte("\x00b"))
+	reads.Freeze()
+	set := &view.ReadSet{Since: 1, Reads: &reads}
+	request := func(key string) *commit.Request {
+		var b batch.Batch
+		must(t, b.Set(nil, []byte(key), nil))
+		return &commit.Request{Batch: &b, Reads: set}
 	}
-	return &commit.Group{
-		First: first, Last: first + base.SeqNum(len(keys)-1), Payloads: [][]byte{b.Bytes()}, Records: b.Len(),
-		SizeBytes: int64(b.SizeBytes()), MemtableBytes: b.MemtableBytes(),
+	must(t, r.validate(request("\x00x"), nil))
+	must(t, r.validate(request("\x00x"), []*commit.Request{request("\x00a"), request("\x00c")}))
+	wantErr(t, r.validate(request("\x00x"), []*commit.Request{request("\x00a"), request("\x00b")}), txn.ErrConflict)
+	must(t, r.set("\x00b", "2"))
+	wantErr(t, r.validate(request("\x00x"), nil), txn.ErrConflict)
+}
+
+func TestSealInPlace(t *testing.T) {
+	r := newRoom(t)
+	before := r.reads.State()
+	must(t, r.SealInPlace(0))
+	if r.reads.State() != before {
+		t.Error("an empty memtable was sealed")
+	}
+	must(t, r.set("\x00a", "1"))
+	must(t, r.SealInPlace(r.LastSeq()))
+	r.expectParts("M0 M1")
+	s := r.reads.State()
+	if s.Mem.FirstLog != before.Mem.FirstLog || s.Mem.FirstPosition != before.Mem.FirstPosition ||
+		s.Immutables[0].LastSeq != 1 || r.get("\x00a") != "1" {
+		t.Errorf("the new memtable begins in segment %d at %d", s.Mem.FirstLog, s.Mem.FirstPosition)
 	}
 }
 
-func neverAsked(t testing.TB) func() error {
-	return func() error { t.Error("room is made where there is some"); return nil }
-}
-
-// A memtable that is sealed knows its newest number. An empty one is dropped: a
-// flush would have nothing to write, and the number would be no record's.
-func TestSeal(t *testing.T) {
-	w, reads := newWriter(t)
-	must(t, w.SealInPlace(0))
-	if len(reads.State().Immutables) != 0 {
-		t.Fatal("an empty memtable waits for its flush")
-	}
-	next := func() *view.Flushable {
-		t.Helper()
-		mem, err := view.NewMemtable(w.cfg.Memory, memtableBytes)
-		must(t, err)
-		return mem
-	}
-	mem := next()
-	w.seal(mem, 5)
-	if s := reads.State(); len(s.Immutables) != 0 || s.Mem != mem {
-		t.Error("an empty memtable waits for its flush, or still takes writes")
-	}
-	must(t, w.Replay(groupOf(t, 6, "v", "a", "b"), neverAsked(t)))
-	mem.FirstLog, mem.FirstPosition = 7, 700
-	must(t, w.SealInPlace(7))
-	s := reads.State()
-	if len(s.Immutables) != 1 || s.Immutables[0] != mem || mem.LastSeq != 7 {
-		t.Fatalf("%d memtables wait, the number of the newest is %d", len(s.Immutables), mem.LastSeq)
-	}
-	if s.Mem.FirstLog != 7 || s.Mem.FirstPosition != 700 || !s.Mem.Empty() {
-		t.Errorf("the next one begins in segment %d at %d", s.Mem.FirstLog, s.Mem.FirstPosition)
-	}
-}
-
-// What is replayed is there and visible, in the memtable or, where that is too
-// small for it, in its own right at the same place in the log.
+// Replay makes room by itself: for what does not fit, and before what is large.
 func TestReplay(t *testing.T) {
-	w, reads := newWriter(t)
-	expect := func(key, want string) {
+	r := newRoom(t)
+	calls, last := 0, base.SeqNum(0)
+	replay := func(b *batch.Batch) {
 		t.Helper()
-		if v, err := reads.AppendGet(nil, []byte("\x00"+key)); err != nil || string(v) != want {
-			t.Errorf("%s = %.20q, %v; want %.20q", key, v, err, want)
+		must(t, r.Replay(group(b, last+1), func() error { calls++; return r.SealInPlace(last) }))
+		last += base.SeqNum(b.Len())
+		if r.reads.VisibleSeq() != last {
+			t.Errorf("visible are numbers up to %d, want %d", r.reads.VisibleSeq(), last)
 		}
 	}
-	must(t, w.Replay(groupOf(t, 1, "1", "a", "b"), neverAsked(t)))
-	if reads.VisibleSeq() != 2 {
-		t.Errorf("%d is visible", reads.VisibleSeq())
+	replay(sized(t, 60))
+	replay(sized(t, 1))
+	if calls != 0 {
+		t.Errorf("room was made %d times", calls)
 	}
-	expect("b", "1")
-	// One that does not fit beside what is there asks for room, once.
-	half := string(make([]byte, memtableBytes*2/3))
-	asked := 0
-	makeRoom := func() error { asked++; return w.SealInPlace(reads.VisibleSeq()) }
-	must(t, w.Replay(groupOf(t, 3, half, "c"), makeRoom))
-	must(t, w.Replay(groupOf(t, 4, half, "d"), makeRoom))
-	if asked != 1 || len(reads.State().Immutables) != 1 {
-		t.Errorf("asked %d times, %d memtables wait", asked, len(reads.State().Immutables))
+	replay(sized(t, 100))
+	replay(sized(t, tooLarge))
+	if calls != 2 {
+		t.Errorf("room was made %d times", calls)
 	}
-	// A large one ends the memtable before it.
-	large := string(make([]byte, 2*memtableBytes))
-	must(t, w.Replay(groupOf(t, 5, large, "a"), makeRoom))
-	s := reads.State()
-	if asked != 2 || len(s.Immutables) != 3 || !s.Immutables[0].IsLarge() || s.Immutables[1].LastSeq != 4 {
-		t.Fatalf("asked %d times, %d wait", asked, len(s.Immutables))
-	}
-	if m := s.Immutables[0]; m.FirstLog != 3 || m.FirstPosition != 300 || m.LastSeq != 5 {
-		t.Errorf("the large one is in segment %d at %d, up to %d", m.FirstLog, m.FirstPosition, m.LastSeq)
-	}
-	for key, want := range map[string]string{"a": large, "b": "1", "c": half, "d": half} {
-		expect(key, want)
-	}
-	if reads.VisibleSeq() != 5 {
-		t.Errorf("%d is visible", reads.VisibleSeq())
+	r.expectParts("M0 L9 M9 M9")
+	b := sized(t, tooLarge)
+	wantErr(t, r.Replay(group(b, last+1), func() error { return errInjected }), errInjected)
+	if r.reads.VisibleSeq() != last {
+		t.Error("a group is visible for which there was no room")
 	}
 }

@@ -1,0 +1,72 @@
+package commit
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/invariant"
+)
+
+// emptyEnv does nothing for a group: what is measured is the queue.
+func emptyEnv() Env {
+	nothing := func(*Group) error { return nil }
+	return Env{MakeRoom: nothing, WriteLog: nothing, Apply: nothing}
+}
+
+func TestSingleWriteDoesNotAllocate(t *testing.T) {
+	if invariant.Enabled {
+		t.Skip("the pool forgets at random under the race detector")
+	}
+	var p Pipeline
+	p.Init(emptyEnv())
+	prefix, key, value := []byte{0}, []byte("key"), make([]byte, 100)
+	for name, write := range map[string]func() error{
+		"set":          func() error { return p.Set(nil, prefix, key, value, Async) },
+		"merge":        func() error { return p.Merge(nil, prefix, key, value, Sync) },
+		"delete":       func() error { return p.Delete(nil, prefix, key, Buffered) },
+		"delete range": func() error { return p.DeleteRange(nil, key, value, Async) },
+	} {
+		if n := testing.AllocsPerRun(200, func() { must(t, write()) }); n != 0 {
+			t.Errorf("%s allocates %v times", name, n)
+		}
+	}
+	b := batchOf(t, "a", "b")
+	if n := testing.AllocsPerRun(200, func() { must(t, p.Commit(b, Async, nil)) }); n != 0 {
+		t.Errorf("a batch allocates %v times", n)
+	}
+}
+
+func BenchmarkUncontended(b *testing.B) {
+	var p Pipeline
+	p.Init(emptyEnv())
+	key, value := []byte("key"), make([]byte, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Set(nil, nil, key, value, Async); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkContended has several committers for each processor. What waits for a
+// sync sleeps at once, the others look some time whether it is their turn.
+func BenchmarkContended(b *testing.B) {
+	for _, d := range []Durability{Async, Sync} {
+		for _, parallel := range []int{1, 8} {
+			b.Run(fmt.Sprintf("durability=%d/parallel=%d", d, parallel), func(b *testing.B) {
+				var p Pipeline
+				p.Init(emptyEnv())
+				b.ReportAllocs()
+				b.SetParallelism(parallel)
+				b.RunParallel(func(pb *testing.PB) {
+					key, value := []byte("key"), make([]byte, 100)
+					for pb.Next() {
+						if err := p.Set(nil, nil, key, value, d); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			})
+		}
+	}
+}

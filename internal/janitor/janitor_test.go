@@ -1,0 +1,111 @@
+package janitor
+
+import (
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lightningdb/lightning/internal/leak"
+)
+
+func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
+
+// Tasks run one at a time in the order in which they came, also those that a task
+// adds; Add does not wait for them.
+func TestTasksRunInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := New()
+		var done []int // without a lock: one at a time
+		gate := make(chan struct{})
+		j.Add(func() { <-gate; done = append(done, 0) })
+		for i := 1; i < 5; i++ {
+			j.Add(func() {
+				done = append(done, i)
+				j.Add(func() { done = append(done, 10+i) })
+			})
+		}
+		synctest.Wait()
+		if len(done) != 0 {
+			t.Error("a task did not wait for the one before it")
+		}
+		close(gate)
+		synctest.Wait()
+		j.Stop()
+		if want := []int{0, 1, 2, 3, 4, 11, 12, 13, 14}; !slices.Equal(done, want) {
+			t.Errorf("done were %v, want %v", done, want)
+		}
+	})
+}
+
+// Stop waits for all that is left.
+func TestStopWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := New()
+		done := 0
+		gate := make(chan struct{})
+		for range 3 {
+			j.Add(func() { <-gate; done++ })
+		}
+		stopped := make(chan struct{})
+		go func() { j.Stop(); close(stopped) }()
+		synctest.Wait()
+		select {
+		case <-stopped:
+			t.Error("stopped before the tasks were done")
+		default:
+		}
+		close(gate)
+		<-stopped
+		if done != 3 {
+			t.Errorf("%d tasks were done", done)
+		}
+	})
+}
+
+// After Stop a task runs in the goroutine that adds it.
+func TestTasksAfterStop(t *testing.T) {
+	j := New()
+	j.Stop()
+	done := false
+	j.Add(func() { done = true })
+	if !done {
+		t.Error("the task was not done at once")
+	}
+}
+
+func TestManyAdd(t *testing.T) {
+	j := New()
+	const goroutines, each = 8, 500
+	last := make([]int, goroutines)
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			for i := range each {
+				j.Add(func() {
+					if last[g] != i {
+						t.Errorf("task %d after %d", i, last[g])
+					}
+					last[g]++
+				})
+			}
+		})
+	}
+	wg.Wait()
+	j.Stop()
+	for g, n := range last {
+		if n != each {
+			t.Errorf("%d tasks of goroutine %d were done", n, g)
+		}
+	}
+}
+
+func BenchmarkAdd(b *testing.B) {
+	j := New()
+	defer j.Stop()
+	b.ReportAllocs()
+	for b.Loop() {
+		j.Add(func() {})
+	}
+}

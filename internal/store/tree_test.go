@@ -1,0 +1,377 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
+)
+
+var iterAll = sstable.IterOptions{NoFill: true}
+
+// get asks a tree inside a guard.
+func (r *room) get(t *Tree, key string, seq base.SeqNum) (string, error) {
+	g := r.epochs.Enter()
+	defer g.Exit()
+	tr, value, found, err := t.Get([]byte(key), base.Hash([]byte(key)), seq)
+	if err != nil || !found {
+		return "-", err
+	}
+	return fmt.Sprintf("%s@%d", value, tr.Seq()), nil
+}
+
+// A file goes when the last tree that has it goes and it was given up; which comes
+// first does not matter. Until then it can be read.
+func TestTablesGoWithTheirLastTree(t *testing.T) {
+	r := newRoom(t)
+	a := r.table([]base.Record{rec("\x00a", 1, "a")})
+	b := r.table([]base.Record{rec("\x00b", 2, "b")})
+	first := r.NewTree(r.version([]*manifest.FileMeta{a, b}))
+	second := r.NewTree(r.version([]*manifest.FileMeta{b}))
+	if first.Find(0, []*manifest.FileMeta{b})[0] != second.Levels[0][0] {
+		t.Error("two trees have tables of their own for one file")
+	}
+	read := func(tree *Tree, key, want string) {
+		t.Helper()
+		if got, err := r.get(tree, key, base.SeqNumMax); err != nil || got != want {
+			t.Errorf("read %q, %v; want %q", got, err, want)
+		}
+	}
+	read(first, "\x00a", "a@1")
+	r.GiveUp([]manifest.LevelNum{{Num: a.Num}, {Num: 999}})
+	if r.Live(a.Num) || !r.Live(b.Num) {
+		t.Error("not what was given up is not live")
+	}
+	r.expectFiles(a, b)
+	read(first, "\x00a", "a@1")
+
+	first.Ref()
+	if unused := first.Unref(); unused != nil {
+		t.Errorf("%d tables are unused, though the tree is in use", len(unused))
+	}
+	unused := first.Unref()
+	if len(unused) != 1 || unused[0].Meta != a {
+		t.Fatalf("%d tables are unused", len(unused))
+	}
+	r.Dispose(unused)
+	r.expectFiles(b)
+	read(second, "\x00b", "b@2")
+
+	// Of what is still live the file stays: the database was closed, and is opened
+	// again.
+	r.drop(second)
+	r.expectFiles(b)
+	r.Store = New(r.cfg)
+	third := r.NewTree(r.version([]*manifest.FileMeta{b}))
+	read(third, "\x00b", "b@2")
+	r.GiveUp([]manifest.LevelNum{{Num: b.Num}})
+	r.drop(third)
+	r.expectFiles()
+	r.expectQuiet()
+}
+
+// A file that cannot be deleted is told of, and left.
+func TestDisposeThatFails(t *testing.T) {
+	r := newRoom(t)
+	meta := r.table([]base.Record{rec("\x00a", 1, "a")})
+	table := r.Unlisted(meta)
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpRemove, Err: errInjected})
+	r.Dispose([]*Table{table})
+	r.expectFiles(meta)
+	if !strings.Contains(r.log.String(), "clean-up failed") || !strings.Contains(r.log.String(), TableName(meta.Num)) {
+		t.Errorf("told %q", &r.log)
+	}
+	r.RemoveOutputs([]*manifest.FileMeta{meta})
+	r.expectFiles()
+}
+
+// A table is opened by the first who needs it, and once; an error is not kept.
+func TestTablesAreOpenedOnce(t *testing.T) {
+	r := newRoom(t)
+	meta := r.table([]base.Record{rec("\x00a", 1, "a")})
+	tree := r.NewTree(r.version([]*manifest.FileMeta{meta}))
+	defer r.drop(tree)
+	fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpen, Err: errInjected})
+	if _, err := r.get(tree, "\x00a", 1); !errors.Is(err, errInjected) {
+		t.Errorf("a file that cannot be opened: %v", err)
+	}
+	if _, err := tree.Levels[0][0].Reader(); err != nil || fault.Seen() != 2 {
+		t.Errorf("opened %d times: %v", fault.Seen(), err)
+	}
+	var wg sync.WaitGroup
+	again := r.table([]base.Record{rec("\x00b", 2, "b")})
+	table := r.Unlisted(again)
+	before := fault.Seen()
+	readers := make([]*sstable.Reader, 8)
+	for i := range readers {
+		wg.Go(func() {
+			reader, err := table.Reader()
+			if err != nil {
+				t.Error(err)
+			}
+			readers[i] = reader
+		})
+	}
+	wg.Wait()
+	if fault.Seen() != before+1 || len(slices.Compact(readers)) != 1 {
+		t.Errorf("opened %d times", fault.Seen()-before)
+	}
+	r.Dispose([]*Table{table})
+}
+
+// TestTreeGetAgainstAModel spreads the versions of keys over the levels, the newer
+// ones higher, and asks for each at each number.
+func TestTreeGetAgainstAModel(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for range 10 {
+		r := newRoom(t)
+		var all []base.Record
+		seq := base.SeqNum(0)
+		some := func() (records []base.Record) {
+			seen := map[string]bool{}
+			for range 1 + rng.IntN(40) {
+				key := fmt.Sprintf("\x00%02d", rng.IntN(30))
+				seq++
+				if !seen[key] || rng.IntN(2) == 0 {
+					records = append(records, rec(key, seq, fmt.Sprint(seq)))
+				}
+				seen[key] = true
+			}
+			all = append(all, records...)
+			return records
+		}
+		levels := make([][]*manifest.FileMeta, 4)
+		for level := 3; level > 0; level-- {
+			outputs, err := r.write(Output{Level: level, FileBytes: 200}, some())
+			must(t, err)
+			levels[level] = outputs
+		}
+		for range 1 + rng.IntN(4) {
+			levels[0] = append(levels[0], r.table(some()))
+		}
+		tree := r.NewTree(r.version(levels...))
+		for i := range 32 {
+			key := fmt.Sprintf("\x00%02d", i)
+			for at := base.SeqNum(0); at <= seq; at += 1 + base.SeqNum(rng.IntN(5)) {
+				want, newest := "-", base.SeqNum(0)
+				for _, record := range all {
+					if s := record.Trailer.Seq(); string(record.Key) == key && s <= at && s > newest {
+						want, newest = fmt.Sprintf("%s@%d", record.Value, s), s
+					}
+				}
+				if got, err := r.get(tree, key, at); err != nil || got != want {
+					t.Fatalf("%s at %d is %q, %v; want %q", key, at, got, err, want)
+				}
+			}
+		}
+		for level, files := range levels {
+			newest := base.SeqNum(0)
+			for _, meta := range files {
+				newest = max(newest, meta.LargestSeq)
+			}
+			if tree.MaxSeq[level] != newest {
+				t.Errorf("the newest number of level %d is %d, want %d", level, tree.MaxSeq[level], newest)
+			}
+		}
+		r.drop(tree)
+	}
+}
+
+// Tombstones are gathered by the first who needs them, from all levels, and once. An
+// error is not kept.
+func TestRangeDeletesAreGatheredOnce(t *testing.T) {
+	r := newRoom(t)
+	plain := r.table([]base.Record{rec("\x00x", 1, "x")})
+	tree := r.NewTree(r.version([]*manifest.FileMeta{plain}))
+	if list, err := tree.RangeDeletes(); list != nil || err != nil {
+		t.Errorf("tombstones %v where there are none: %v", list, err)
+	}
+	if tree.Levels[0][0].reader.Load() != nil {
+		t.Error("a table without tombstones was opened for them")
+	}
+	r.drop(tree)
+
+	tomb := func(lo, hi string, seq base.SeqNum) rangedel.Tombstone {
+		return rangedel.Tombstone{Lo: []byte(lo), Hi: []byte(hi), Seq: seq}
+	}
+	upper := r.table(nil, tomb("\x00a", "\x00m", 5))
+	lower := r.table([]base.Record{rec("\x00a", 2, "a")}, tomb("\x00k", "\x00z", 3))
+	tree = r.NewTree(r.version([]*manifest.FileMeta{plain, upper}, []*manifest.FileMeta{lower}))
+	defer r.drop(tree)
+	fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpen, Nth: 2, Err: errInjected})
+	if _, err := tree.RangeDeletes(); !errors.Is(err, errInjected) {
+		t.Errorf("a file that cannot be opened: %v", err)
+	}
+	var wg sync.WaitGroup
+	lists := make([]*rangedel.List, 8)
+	for i := range lists {
+		wg.Go(func() {
+			list, err := tree.RangeDeletes()
+			if err != nil {
+				t.Error(err)
+			}
+			lists[i] = list
+		})
+	}
+	wg.Wait()
+	for _, list := range lists {
+		if list != lists[0] {
+			t.Error("tombstones were gathered twice")
+		}
+	}
+	if fault.Seen() != 3 || tree.Levels[0][1].Meta.Num != plain.Num || tree.Levels[0][1].reader.Load() != nil {
+		t.Errorf("%d tables were opened", fault.Seen())
+	}
+	for key, want := range map[string]base.SeqNum{"\x00a": 5, "\x00l": 5, "\x00m": 3, "\x00z": 0, "\x00": 0} {
+		if got := lists[0].Covering([]byte(key), base.SeqNumMax); got != want {
+			t.Errorf("%q is covered by %d, want %d", key, got, want)
+		}
+	}
+}
+
+// The files of level 0 that come from one commit past the log are one run.
+func TestLevelZeroRuns(t *testing.T) {
+	meta := func(num base.FileNum, lo, hi string, seq, seqBase base.SeqNum) *manifest.FileMeta {
+		return &manifest.FileMeta{
+			Num: num, Lo: []byte(lo), Hi: []byte(hi), SmallestSeq: seq, LargestSeq: seq, SeqBase: seqBase,
+		}
+	}
+	r := newRoom(t)
+	for want, files := range map[string][]*manifest.FileMeta{
+		"":          nil,
+		"1":         {meta(1, "a", "b", 1, 0)},
+		"2 1":       {meta(1, "a", "b", 1, 0), meta(2, "a", "b", 2, 0)},
+		"3+2+1":     {meta(1, "a", "b", 7, 7), meta(2, "b", "c", 8, 7), meta(3, "c", "d", 9, 7)},
+		"4 3+2 1":   {meta(1, "a", "b", 1, 0), meta(2, "a", "b", 7, 7), meta(3, "b", "c", 8, 7), meta(4, "a", "z", 9, 0)},
+		"4+3 2+1":   {meta(1, "a", "b", 7, 7), meta(2, "b", "c", 8, 7), meta(3, "a", "b", 9, 9), meta(4, "b", "c", 10, 9)},
+		"3 2 1":     {meta(1, "a", "b", 7, 7), meta(2, "a", "b", 8, 8), meta(3, "a", "b", 9, 0)},
+		"12 11":     {meta(11, "a", "b", 5, 0), meta(12, "b", "c", 5, 0)},
+		"9 8+7 6+5": {meta(5, "a", "b", 1, 1), meta(6, "b", "c", 1, 1), meta(7, "a", "b", 2, 2), meta(8, "b", "c", 2, 2), meta(9, "a", "b", 3, 3)},
+	} {
+		tree := r.NewTree(r.version(files))
+		var runs []string
+		must(t, tree.LevelZeroRuns(func(run []*Table) error {
+			var nums []string
+			for _, table := range run {
+				nums = append(nums, fmt.Sprint(uint64(table.Meta.Num)))
+			}
+			runs = append(runs, strings.Join(nums, "+"))
+			return nil
+		}))
+		if got := strings.Join(runs, " "); got != want || tree.Runs != len(runs) {
+			t.Errorf("runs %q, counted %d; want %q", got, tree.Runs, want)
+		}
+		calls := 0
+		err := tree.LevelZeroRuns(func([]*Table) error { calls++; return errInjected })
+		if len(files) > 0 && (err != errInjected || calls != 1) {
+			t.Errorf("%d calls after an error: %v", calls, err)
+		}
+		tree.Unref()
+		r.Store = New(r.cfg)
+	}
+}
+
+// The inputs of a merge are shown in internal order, with the tombstones of them and
+// of no others; where one cannot be opened all are closed again.
+func TestMergeInputs(t *testing.T) {
+	r := newRoom(t)
+	tomb := rangedel.Tombstone{Lo: []byte("\x00a"), Hi: []byte("\x00c"), Seq: 9}
+	other := rangedel.Tombstone{Lo: []byte("\x00a"), Hi: []byte("\x00z"), Seq: 8}
+	newest := r.table([]base.Record{rec("\x00a", 7, "n"), rec("\x00d", 6, "n")}, tomb)
+	older := r.table([]base.Record{rec("\x00a", 5, "o"), rec("\x00b", 4, "o")})
+	left := r.table([]base.Record{rec("\x00a", 3, "l"), rec("\x00b", 2, "l")})
+	right := r.table([]base.Record{rec("\x00d", 1, "r")})
+	aside := r.table([]base.Record{rec("\x00x", 1, "x")}, other)
+	all := r.version([]*manifest.FileMeta{newest, older, aside}, []*manifest.FileMeta{left, right})
+	inputs := [2][]*manifest.FileMeta{{newest, older}, {left, right}}
+	for nth := range int64(20) {
+		r.Store = New(r.cfg) // whose tables are not open yet
+		tree := r.NewTree(all)
+		fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpen | vfs.OpRead, Nth: nth + 1, Err: errInjected})
+		it, _, err := tree.MergeInputs(0, 1, inputs)
+		fault.Disarm()
+		if fault.Fired() == 1 && !errors.Is(err, errInjected) {
+			t.Errorf("failure %d: %v", nth, err)
+		}
+		if err == nil {
+			must(t, it.Close())
+		}
+		r.drop(tree) // nothing may be in use
+	}
+	r.Store = New(r.cfg)
+	tree := r.NewTree(all)
+	it, deletes, err := tree.MergeInputs(0, 1, inputs)
+	must(t, err)
+	if got, want := text(it), "\x00a@7=n \x00a@5=o \x00a@3=l \x00b@4=o \x00b@2=l \x00d@6=n \x00d@1=r"; got != want {
+		t.Errorf("the merge shows %q, want %q", got, want)
+	}
+	must(t, it.Close())
+	if got := deletes.Covering([]byte("\x00a"), base.SeqNumMax); got != 9 || len(deletes.Fragments()) != 1 {
+		t.Errorf("the tombstones are %v", deletes.Fragments())
+	}
+	it, deletes, err = tree.MergeInputs(0, 1, [2][]*manifest.FileMeta{{older}, {left}})
+	must(t, err)
+	if got, want := text(it), "\x00a@5=o \x00a@3=l \x00b@4=o \x00b@2=l"; got != want || !deletes.Empty() {
+		t.Errorf("the merge shows %q, want %q; tombstones %v", got, want, deletes.Fragments())
+	}
+	must(t, it.Close())
+	r.drop(tree)
+}
+
+func TestFirstEndingAfterAndOverlaps(t *testing.T) {
+	var tables []*Table
+	for _, span := range []string{"bd", "df", "hk"} {
+		tables = append(tables, &Table{Meta: &manifest.FileMeta{Lo: []byte(span[:1]), Hi: []byte(span[1:])}})
+	}
+	for i, want := range []int{0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 3, 3} {
+		key := []byte{byte('a' + i)}
+		if got := FirstEndingAfter(tables, key); got != want {
+			t.Errorf("the first that ends after %s is %d, want %d", key, got, want)
+		}
+	}
+	for _, c := range []struct {
+		lo, hi string
+		want   bool
+	}{{"", "", true}, {"a", "b", false}, {"a", "c", true}, {"d", "e", false}, {"c", "", true}, {"", "b", false}, {"d", "", false}} {
+		bound := func(s string) []byte {
+			if s == "" {
+				return nil
+			}
+			return []byte(s)
+		}
+		if got := tables[0].Overlaps(bound(c.lo), bound(c.hi)); got != c.want {
+			t.Errorf("[b, d) overlaps [%s, %s): %v", c.lo, c.hi, got)
+		}
+	}
+}
+
+func BenchmarkTreeGet(b *testing.B) {
+	r := newRoom(b)
+	outputs, err := r.write(Output{Level: 1, FileBytes: 1 << 10}, someRecords())
+	must(b, err)
+	tree := r.NewTree(r.version(nil, outputs))
+	defer r.drop(tree)
+	key := []byte("\x00050")
+	hash := base.Hash(key)
+	b.ReportAllocs()
+	for b.Loop() {
+		g := r.epochs.Enter()
+		_, _, found, err := tree.Get(key, hash, base.SeqNumMax)
+		g.Exit()
+		if !found || err != nil {
+			b.Fatal(found, err)
+		}
+	}
+}
