@@ -1,11 +1,13 @@
 package lightning
 
 import (
+	"iter"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/feed"
 )
 
 // Batch is a list of writes that take effect together: after a crash all of
@@ -31,6 +33,36 @@ func (b *Batch) In(k *Keyspace) *Batch {
 	return &Batch{inner: b.inner, space: &s}
 }
 
+// BatchOp is one operation of a batch. Its slices belong to the batch.
+type BatchOp struct {
+	// Kind is ChangePut, ChangeDelete, ChangeDeleteRange or ChangeMerge.
+	Kind ChangeKind
+	// Keyspace is the name of the keyspace; empty for the default one, and for one
+	// that was dropped since.
+	Keyspace string
+	Key      []byte
+	End      []byte    // of a ChangeDeleteRange; nil: up to the end of the keyspace
+	Value    []byte    // of a ChangePut, or the operand of a ChangeMerge
+	Expires  time.Time // when a ChangePut ends; the zero time: never
+}
+
+// All returns the operations of the batch, of all its keyspaces, in the order in
+// which they were added. The batch must not be changed meanwhile.
+func (b *Batch) All() iter.Seq[BatchOp] {
+	return func(yield func(BatchOp) bool) {
+		names := b.space.engine.KeyspaceName
+		for c := range feed.ChangesOf(b.inner.Bytes(), names) {
+			op := BatchOp{
+				Kind: ChangeKind(c.Kind), Keyspace: c.Keyspace, Key: c.Key, End: c.End, Value: c.Value,
+				Expires: asTime(c.Expiry),
+			}
+			if !yield(op) {
+				return
+			}
+		}
+	}
+}
+
 // Put adds a write of value to key. Both are copied. On an error the batch is
 // as it was.
 func (b *Batch) Put(key, value []byte) error {
@@ -40,7 +72,11 @@ func (b *Batch) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {
 		return err
 	}
-	return b.put(key, value, b.space.defaultExpiry())
+	expiry, err := b.space.defaultExpiry()
+	if err != nil {
+		return err
+	}
+	return b.put(key, value, expiry)
 }
 
 // PutWithTTL adds a write of value to key, as DB.PutWithTTL does. The time runs
@@ -55,7 +91,11 @@ func (b *Batch) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	if err := b.space.checkTTL(ttl); err != nil {
 		return err
 	}
-	return b.put(key, value, b.space.expiry(ttl))
+	expiry, err := b.space.expiry(ttl)
+	if err != nil {
+		return err
+	}
+	return b.put(key, value, expiry)
 }
 
 // put adds a write that expires, unless expiry is 0.

@@ -195,9 +195,11 @@ func (db *DB) View(fn func(tx *Tx) error) error {
 
 // Update runs fn in a strictly serializable transaction and commits it. If fn
 // returns an error, nothing is written, and that error is returned. If the
-// commit meets a conflict, fn is run again in a new transaction, after a short
-// random wait that grows, until it gets through: so fn should have no effects
-// outside of the transaction.
+// commit meets a conflict, or fn returns one that a lock of this transaction met, or
+// its deadlock, fn is run again in a new transaction, after a short
+// random wait that grows: so fn should have no effects outside of the transaction.
+// What conflicts for too long ends with a *TooManyConflictsError; a function that
+// writes around its transaction what it has read through it always does.
 func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateWith(TxOptions{}, fn) }
 
 // UpdateWith is Update with options. Their context ends the attempts, too; the
@@ -285,6 +287,21 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 		return nil, err
 	}
 	return newKeyspace(db, info), nil
+}
+
+// SetKeyspaceOptions changes the compression and the TTL of the keyspace called name
+// to those of opts, for what is written from now on: what is there keeps its expiry,
+// and its compression until it is compacted. Its merge operator must be that of opts,
+// since what is there needs it; another one gives ErrKeyspaceDiffers.
+func (db *DB) SetKeyspaceOptions(name string, opts KeyspaceOptions) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	settings, err := opts.settings()
+	if err != nil {
+		return err
+	}
+	return db.engine.SetKeyspace(name, settings)
 }
 
 // Keyspaces returns the names of all keyspaces but the default one, sorted.

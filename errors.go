@@ -75,7 +75,9 @@ var (
 	// ErrKeyspaceName says that a name cannot be that of a keyspace.
 	ErrKeyspaceName = errors.New("keyspace name must have 1 to 1024 bytes")
 
-	// ErrTTL says that a time to live is not positive.
+	// ErrTooManyConflicts matches every *TooManyConflictsError.
+	ErrTooManyConflicts = session.ErrTooManyConflicts
+	// ErrTTL says that a time to live is not positive, or ends after the year 2262.
 	ErrTTL = errors.New("time to live must be positive")
 	// ErrNoExpiry says that keys in a keyspace with a merge operator cannot expire:
 	// what an operand is applied to would depend on when it is looked at.
@@ -150,6 +152,11 @@ type (
 	// something in [Key, End). Nothing was written; the transaction can be run
 	// again, as DB.Update does. It matches ErrConflict.
 	ConflictError = txn.ConflictError
+	// TooManyConflictsError says that an Update was given up after Tries attempts in
+	// Time, since each met a conflict; it unwraps to that of the last, a
+	// *ConflictError that names the key, or ErrDeadlock. It matches
+	// ErrTooManyConflicts.
+	TooManyConflictsError = session.TooManyConflictsError
 	// MergeError says that Operator could not apply the operands of Key, and with
 	// Unwrap why. They are kept, and the key cannot be read until it is overwritten
 	// or deleted. It matches ErrMerge.

@@ -135,7 +135,11 @@ func (s *space) put(key, value []byte, d commit.Durability) error {
 	if err := checkValue(value); err != nil {
 		return err
 	}
-	return s.set(key, value, s.defaultExpiry(), d)
+	expiry, err := s.defaultExpiry()
+	if err != nil {
+		return err
+	}
+	return s.set(key, value, expiry, d)
 }
 
 // set writes a value that expires, unless expiry is 0.
@@ -271,21 +275,24 @@ func (s *space) checkOperand(key, operand []byte) error {
 
 // defaultExpiry returns the instant at which a value of the space expires that
 // is written now without a word about it; 0 if never.
-func (s *space) defaultExpiry() base.Instant {
+func (s *space) defaultExpiry() (base.Instant, error) {
 	if s.info == nil || s.info.Settings().TTL == 0 {
-		return 0
+		return 0, nil
 	}
 	return s.expiry(s.info.Settings().TTL)
 }
 
 // expiry returns the instant at which a value expires that is written now; 0 if
-// never.
-func (s *space) expiry(ttl time.Duration) base.Instant {
-	now := s.engine.Now()
-	if ttl == Forever || base.Instant(ttl) > base.InstantMax-now {
-		return 0
+// never. Instants end in the year 2262.
+func (s *space) expiry(ttl time.Duration) (base.Instant, error) {
+	if ttl == Forever {
+		return 0, nil
 	}
-	return now + base.Instant(ttl)
+	now := s.engine.Now()
+	if base.Instant(ttl) > base.InstantMax-now {
+		return 0, fmt.Errorf("%w: %v from now on is after the year 2262; Forever never ends", ErrTTL, ttl)
+	}
+	return now + base.Instant(ttl), nil
 }
 
 // checkTTL says why a value of the space cannot have a time to live.
@@ -310,7 +317,11 @@ func (s *space) putFor(key, value []byte, ttl time.Duration, d commit.Durability
 	if err := s.checkTTL(ttl); err != nil {
 		return err
 	}
-	return s.set(key, value, s.expiry(ttl), d)
+	expiry, err := s.expiry(ttl)
+	if err != nil {
+		return err
+	}
+	return s.set(key, value, expiry, d)
 }
 
 func (s *space) expiresAt(key []byte) (time.Time, error) {

@@ -46,8 +46,15 @@ type TxOptions struct {
 	// Context, if not nil, makes all verbs fail once it is done.
 	Context context.Context
 	// LockTimeout bounds how long GetForUpdate and LockRange wait for another
-	// transaction, if it is positive; they then fail with ErrLockTimeout.
+	// transaction; they then fail with ErrLockTimeout. Default 10 s; negative: no
+	// bound. A transaction inside of another one, in the same goroutine, waits in
+	// vain for what the outer one has locked.
 	LockTimeout time.Duration
+	// MaxTries and MaxTime bound how often, and for how long, Update runs its
+	// function again because of conflicts. It then fails with a
+	// *TooManyConflictsError. Default 1,000 times and 30 s.
+	MaxTries int
+	MaxTime  time.Duration
 }
 
 // session translates the options, or says why they cannot be.
@@ -57,7 +64,7 @@ func (o TxOptions) session() (session.Options, error) {
 	}
 	return session.Options{
 		ReadOnly: o.ReadOnly, FirstCommitterWins: o.Isolation == SnapshotIsolation,
-		Context: o.Context, LockTimeout: o.LockTimeout,
+		Context: o.Context, LockTimeout: o.LockTimeout, MaxTries: o.MaxTries, MaxTime: o.MaxTime,
 	}, nil
 }
 
@@ -78,7 +85,7 @@ type Tx struct {
 // Options returns the options that the transaction was begun with.
 func (tx *Tx) Options() TxOptions {
 	o := tx.inner.Options()
-	options := TxOptions{ReadOnly: o.ReadOnly, Context: o.Context, LockTimeout: o.LockTimeout}
+	options := TxOptions{ReadOnly: o.ReadOnly, Context: o.Context, LockTimeout: o.LockTimeout, MaxTries: o.MaxTries, MaxTime: o.MaxTime}
 	if o.FirstCommitterWins {
 		options.Isolation = SnapshotIsolation
 	}
@@ -150,7 +157,11 @@ func (tx *Tx) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {
 		return err
 	}
-	return tx.put(key, value, tx.space.defaultExpiry())
+	expiry, err := tx.space.defaultExpiry()
+	if err != nil {
+		return err
+	}
+	return tx.put(key, value, expiry)
 }
 
 // PutWithTTL sets the value of key for some time, as DB.PutWithTTL does. The time
@@ -165,7 +176,11 @@ func (tx *Tx) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	if err := tx.space.checkTTL(ttl); err != nil {
 		return err
 	}
-	return tx.put(key, value, tx.space.expiry(ttl))
+	expiry, err := tx.space.expiry(ttl)
+	if err != nil {
+		return err
+	}
+	return tx.put(key, value, expiry)
 }
 
 func (tx *Tx) put(key, value []byte, expiry base.Instant) error {

@@ -74,6 +74,10 @@ func (db *DB) SetKeyspace(name string, settings keyspace.Settings) error {
 // Keyspaces returns the named keyspaces, in no order.
 func (db *DB) Keyspaces() []*keyspace.Info { return db.keyspaces.All() }
 
+// KeyspaceName returns the name of a keyspace that exists, or once did; the default
+// one has none.
+func (db *DB) KeyspaceName(id uint64) (string, bool) { return db.keyspaces.Name(id) }
+
 // MergeOperator returns the operator of the keyspace that an internal key
 // belongs to; nil if it has none.
 func (db *DB) MergeOperator(key []byte) *merge.Operator { return db.keyspaces.MergeOperator(key) }

@@ -43,6 +43,25 @@ type Commit struct {
 	names       map[uint64]string
 }
 
+// ChangesOf are the operations of an encoded batch, in order. name tells what a
+// keyspace is called.
+func ChangesOf(encoded []byte, name func(id uint64) (string, bool)) iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		c := Commit{batch: encoded, names: map[uint64]string{}}
+		r := batch.NewReader(encoded)
+		for {
+			if ok, err := r.Next(); !ok || err != nil {
+				return
+			}
+			id, _ := keyspace.SplitPrefix(r.Key)
+			c.names[id], _ = name(id)
+			if change, err := c.change(&r); err != nil || !yield(change) {
+				return
+			}
+		}
+	}
+}
+
 // Changes are the operations in order.
 func (c *Commit) Changes() iter.Seq[Change] {
 	return func(yield func(Change) bool) {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
@@ -27,10 +28,14 @@ func (tx *Tx) Lock(k *Keyspace, lo, hi []byte) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	if err := tx.manager.locks.Lock(ctx, tx.owner, lo, hi, tx.options.LockTimeout); err != nil {
-		return err
+	err := tx.manager.locks.Lock(ctx, tx.owner, lo, hi, tx.options.lockTimeout())
+	if err == nil {
+		err = tx.refresh(lo, hi)
 	}
-	return tx.refresh(lo, hi)
+	if errors.Is(err, txn.ErrConflict) || errors.Is(err, txn.ErrDeadlock) {
+		tx.lost = err // Update runs the function again
+	}
+	return err
 }
 
 // refresh makes the transaction see the newest state, if it has read nothing

@@ -10,8 +10,10 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -58,8 +60,21 @@ type Options struct {
 	FirstCommitterWins bool
 	// Context, if not nil, makes all verbs fail once it is done.
 	Context context.Context
-	// LockTimeout bounds the waiting for a lock, if it is positive.
+	// LockTimeout bounds the waiting for a lock; 0: ten seconds, negative: no bound.
 	LockTimeout time.Duration
+	// MaxTries and MaxTime end Update after so many attempts, or so long; 0: 1,000
+	// and 30 seconds.
+	MaxTries int
+	MaxTime  time.Duration
+}
+
+// lockTimeoutDefault is the bound where the options say none: whoever waits for
+// himself, in a transaction inside of another, would wait for ever.
+const lockTimeoutDefault = 10 * time.Second
+
+// lockTimeout returns the bound; 0: none.
+func (o *Options) lockTimeout() time.Duration {
+	return max(cmp.Or(o.LockTimeout, lockTimeoutDefault), 0)
 }
 
 // Begin begins a transaction, which must be ended with Commit or Rollback.
@@ -90,23 +105,60 @@ func (m *Manager) View(fn func(tx *Tx) error) error {
 	return tx.failure
 }
 
+// The limits of Update where the options do not say. They are there to end what
+// can never succeed, such as a function that writes around its transaction.
+const (
+	maxTriesDefault = 1000
+	maxTimeDefault  = 30 * time.Second
+)
+
+// ErrTooManyConflicts is matched by every *TooManyConflictsError.
+var ErrTooManyConflicts = errors.New("too many conflicts")
+
+// TooManyConflictsError says that an Update was given up, since every attempt met a
+// conflict. It matches ErrTooManyConflicts, and what the last attempt met: a
+// *txn.ConflictError names the key.
+type TooManyConflictsError struct {
+	Tries int
+	Time  time.Duration // from the first attempt to the end of the last
+	Err   error         // of the last attempt
+}
+
+func (e *TooManyConflictsError) Error() string {
+	return fmt.Sprintf("given up after %d attempts in %v, each of which met a conflict: %v",
+		e.Tries, e.Time.Round(time.Millisecond), e.Err)
+}
+
+// Is makes errors.Is(err, ErrTooManyConflicts) true.
+func (e *TooManyConflictsError) Is(target error) bool { return target == ErrTooManyConflicts }
+
+// Unwrap returns what the last attempt met.
+func (e *TooManyConflictsError) Unwrap() error { return e.Err }
+
 // Update runs fn in a transaction and commits it; in a new one, after a pause,
-// as often as the commit meets a conflict. An error of fn ends it, and is
-// returned. So does the context of the options: the error is then that of the
-// context, joined with the last conflict.
+// as often as it meets a conflict, at the commit or at a lock, up to the limits of
+// the options. Another error of fn ends it, and is returned. So does the context of
+// the options: the error is then that of the context, joined with the last conflict.
 func (m *Manager) Update(o Options, d Durability, fn func(tx *Tx) error) error {
-	for attempt := 0; ; attempt++ {
+	maxTries, maxTime := cmp.Or(o.MaxTries, maxTriesDefault), cmp.Or(o.MaxTime, maxTimeDefault)
+	start := clock.System.Now()
+	for tries := 1; ; tries++ {
 		err := m.attempt(o, d, fn)
 		if !errors.As(err, new(*retry)) {
 			return err
 		}
-		if stopped := pauseBeforeRetry(o.Context, attempt); stopped != nil {
-			return errors.Join(stopped, errors.Unwrap(err))
+		err = errors.Unwrap(err)
+		if took := clock.System.Now().Sub(start); tries >= maxTries || took >= maxTime {
+			return &TooManyConflictsError{Tries: tries, Time: took, Err: err}
+		}
+		if stopped := pauseBeforeRetry(o.Context, tries-1); stopped != nil {
+			return errors.Join(stopped, err)
 		}
 	}
 }
 
-// retry marks a conflict of the commit, in contrast to one that fn returns.
+// retry marks what the transaction of an attempt has met itself, in contrast to what
+// fn brings from elsewhere.
 type retry struct{ error }
 
 func (r *retry) Unwrap() error { return r.error }
@@ -118,6 +170,9 @@ func (m *Manager) attempt(o Options, d Durability, fn func(tx *Tx) error) error 
 	}
 	defer tx.Rollback() // also where fn panics
 	if err := fn(tx); err != nil {
+		if tx.lost != nil && errors.Is(err, tx.lost) {
+			return &retry{err}
+		}
 		return err
 	}
 	err = tx.Commit(d)

@@ -32,6 +32,7 @@ type Tx struct {
 	owner      *txn.Owner  // of locks; nil before the first
 	hasRead    bool        // something that is not its own write
 	failure    error       // see NoteFailure
+	lost       error       // a conflict or deadlock that a lock met
 	savepoints savepoints
 	ended      bool
 }
