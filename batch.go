@@ -50,7 +50,7 @@ type BatchOp struct {
 // which they were added. The batch must not be changed meanwhile.
 func (b *Batch) All() iter.Seq[BatchOp] {
 	return func(yield func(BatchOp) bool) {
-		names := b.space.engine.KeyspaceName
+		names := b.space.engine.Registry().Name
 		for c := range feed.ChangesOf(b.inner.Bytes(), names) {
 			op := BatchOp{
 				Kind: ChangeKind(c.Kind), Keyspace: c.Keyspace, Key: c.Key, End: c.End, Value: c.Value,

@@ -310,7 +310,7 @@ func (db *DB) Keyspaces() []string {
 		return nil
 	}
 	var names []string
-	for _, k := range db.engine.Keyspaces() {
+	for _, k := range db.engine.Registry().All() {
 		names = append(names, k.Name)
 	}
 	slices.SortFunc(names, strings.Compare)

@@ -261,7 +261,7 @@ func (s *space) checkOperand(key, operand []byte) error {
 	if err := checkValue(operand); err != nil {
 		return err
 	}
-	op := s.engine.MergeOperator(s.prefix)
+	op := s.engine.Registry().MergeOperator(s.prefix)
 	if op == nil {
 		return ErrNoMergeOperator
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/merge"
 )
 
 // Keyspace returns the keyspace called name, making it if it does not exist.
@@ -71,16 +70,8 @@ func (db *DB) SetKeyspace(name string, settings keyspace.Settings) error {
 	})
 }
 
-// Keyspaces returns the named keyspaces, in no order.
-func (db *DB) Keyspaces() []*keyspace.Info { return db.keyspaces.All() }
-
-// KeyspaceName returns the name of a keyspace that exists, or once did; the default
-// one has none.
-func (db *DB) KeyspaceName(id uint64) (string, bool) { return db.keyspaces.Name(id) }
-
-// MergeOperator returns the operator of the keyspace that an internal key
-// belongs to; nil if it has none.
-func (db *DB) MergeOperator(key []byte) *merge.Operator { return db.keyspaces.MergeOperator(key) }
+// Registry knows the keyspaces there are, and their merge operators.
+func (db *DB) Registry() *keyspace.Registry { return db.keyspaces }
 
 // DropKeyspace removes a keyspace and all its keys. Iterators and snapshots
 // that exist keep what they see. One commit hides the keys under a range tombstone
