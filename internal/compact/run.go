@@ -20,7 +20,7 @@ type Config struct {
 	// two neighbours only the newest version of a key can be seen; such a gap
 	// is called a stripe.
 	Snapshots []base.SeqNum
-	// ReadTimes are, for each stripe, the earliest moment at which one who reads
+	// ReadTimes are, for each stripe, the earliest time at which one who reads
 	// in it, or in a newer one, lives: there is one more than Snapshots. What
 	// has expired by then is a delete. Nil: nothing has expired.
 	ReadTimes []base.Instant

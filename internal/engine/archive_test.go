@@ -115,7 +115,7 @@ func TestHistoryByAge(t *testing.T) {
 	})
 }
 
-// The janitor cannot archive for a while. Nothing is lost by it: what is spent
+// The janitor cannot archive for a while. Nothing is lost by it: what is obsolete
 // is read under its old name, and archived later or at the next open.
 func TestHistoryWithFaults(t *testing.T) {
 	for _, kind := range []vfs.OpKind{vfs.OpRename, vfs.OpTruncate, vfs.OpSync} {

@@ -51,8 +51,8 @@ func TestDataModelEditRoundTrip(t *testing.T) {
 	}
 }
 
-// unloggedEdit has the fields of commits past the log.
-func unloggedEdit() *Edit {
+// ingestEdit has the fields of commits past the log.
+func ingestEdit() *Edit {
 	plain, expiring := table(200, "a", "b"), table(201, "b", "c")
 	plain.SeqBase, expiring.SeqBase = 1, 300
 	expiring.SmallestSeq, expiring.LargestSeq = 300, 301
@@ -60,19 +60,19 @@ func unloggedEdit() *Edit {
 	return &Edit{AddFiles: []LevelFile{{0, plain}, {0, expiring}}, LastSeq: 301, IngestedSeq: 301}
 }
 
-func TestUnloggedEditRoundTrip(t *testing.T) {
+func TestIngestEditRoundTrip(t *testing.T) {
 	const want = "0202ad02" +
 		"081b" + "00" + "c801" + "b009" + "0161" + "0162" + "01" + "c801" + "0a" + "02" + "01" + "f403" +
 		"68f03072eb18579b" + "0001" +
 		"081f" + "00" + "c901" + "b109" + "0162" + "0163" + "ac02" + "ad02" + "0a" + "02" + "01" + "f403" +
 		"7d6c7bf1a4928e39" + "030101" + "ac02" +
 		"0e02ad02"
-	b := appendEdit(nil, unloggedEdit())
+	b := appendEdit(nil, ingestEdit())
 	if hex.EncodeToString(b) != want {
 		t.Errorf("got  %x\nwant %s", b, want)
 	}
 	got, err := decodeEdit(b)
-	if err != nil || !reflect.DeepEqual(got, unloggedEdit()) {
+	if err != nil || !reflect.DeepEqual(got, ingestEdit()) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	state, err := newState(testID).apply(got)
@@ -163,9 +163,9 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"base alone zero":   field(tagAddFile, addition(0, 0)...),
 		"base too large":    field(tagAddFile, addition(0, 2)...),
 		"behind the base":   field(tagAddFile, addition(0, 1, 1)...),
-		"unlogged zero":     field(tagIngestedSeq, 0),
+		"ingested zero":     field(tagIngestedSeq, 0),
 		"clock mark twice":  append(field(tagClockHighWater, 1), field(tagClockHighWater, 2)...),
-		"former nameless":   field(tagAddDropped, 1, 0, 0),
+		"dropped nameless":   field(tagAddDropped, 1, 0, 0),
 	} {
 		if e, err := decodeEdit(b); err == nil {
 			t.Errorf("%s: decoded as %+v", name, e)

@@ -167,7 +167,7 @@ func (k *Keyspace) validate() error {
 
 func (k *DroppedKeyspace) validate() error {
 	if k.LastSeq > base.SeqNumMax {
-		return fmt.Errorf("former keyspace %d: sequence number %d is out of range", k.ID, k.LastSeq)
+		return fmt.Errorf("dropped keyspace %d: sequence number %d is out of range", k.ID, k.LastSeq)
 	}
 	same := Keyspace{ID: k.ID, Name: k.Name}
 	return same.validate()
