@@ -165,7 +165,7 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"behind the base":   field(tagAddFile, addition(0, 1, 1)...),
 		"ingested zero":     field(tagIngestedSeq, 0),
 		"clock mark twice":  append(field(tagClockHighWater, 1), field(tagClockHighWater, 2)...),
-		"dropped nameless":   field(tagAddDropped, 1, 0, 0),
+		"dropped nameless":  field(tagAddDropped, 1, 0, 0),
 	} {
 		if e, err := decodeEdit(b); err == nil {
 			t.Errorf("%s: decoded as %+v", name, e)

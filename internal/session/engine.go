@@ -58,7 +58,9 @@ func (s store) commit(b *batch.Batch, d Durability, c *view.ReadSet) error {
 func (s store) commitIngest(in *engine.Ingest) error { return s.engine.CommitIngest(in) }
 
 // MergeOperator returns the operator of the keyspace that a key belongs to.
-func (s store) MergeOperator(key []byte) *merge.Operator { return s.engine.Registry().MergeOperator(key) }
+func (s store) MergeOperator(key []byte) *merge.Operator {
+	return s.engine.Registry().MergeOperator(key)
+}
 
 // batchSink writes what a transaction has written to a batch.
 type batchSink struct{ *batch.Batch }
