@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestSingleWriteDoesNotAllocate(t *testing.T) {
 		}
 	}
 	b := batchOf(t, "a", "b")
-	if n := testing.AllocsPerRun(200, func() { must(t, p.Commit(b, Async, nil)) }); n != 0 {
+	if n := testing.AllocsPerRun(200, func() { must(t, p.Commit(context.Background(), b, Async, nil)) }); n != 0 {
 		t.Errorf("a batch allocates %v times", n)
 	}
 }

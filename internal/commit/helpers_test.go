@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -171,12 +172,12 @@ func start(fn func() error) *committer {
 
 // commit starts a commit of some keys.
 func (f *fake) commit(d Durability, keys ...string) *committer {
-	return start(func() error { return f.Commit(batchOf(f.t, keys...), d, nil) })
+	return start(func() error { return f.Commit(context.Background(), batchOf(f.t, keys...), d, nil) })
 }
 
 // commitReading starts a commit that asks for validation.
 func (f *fake) commitReading(keys ...string) *committer {
-	return start(func() error { return f.Commit(batchOf(f.t, keys...), Async, &view.ReadSet{}) })
+	return start(func() error { return f.Commit(context.Background(), batchOf(f.t, keys...), Async, &view.ReadSet{}) })
 }
 
 // expect waits for a commit and compares its error.

@@ -4,8 +4,10 @@
 package commit
 
 import (
+	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -91,6 +93,7 @@ type Request struct {
 	Reads *view.ReadSet
 
 	exclusive func() error
+	ctx       context.Context // ends its waiting in line; nil: nothing does
 	err       error
 	state     atomic.Uint32
 	wake      chan struct{}
@@ -145,22 +148,25 @@ func (p *Pipeline) newRequest() *Request {
 }
 
 // Commit writes a batch atomically, if what was read still holds; reads may be
-// nil. The batch can be read and reset afterwards.
-func (p *Pipeline) Commit(b *batch.Batch, d Durability, reads *view.ReadSet) error {
+// nil. The batch can be read and reset afterwards. If ctx, which may be nil, ends
+// while the commit waits in line, nothing is written; once its turn has come it goes
+// on to the end.
+func (p *Pipeline) Commit(ctx context.Context, b *batch.Batch, d Durability, reads *view.ReadSet) error {
 	r := p.newRequest()
-	r.Batch, r.Durability, r.Reads = b, d, reads
+	r.Batch, r.Durability, r.Reads, r.ctx = b, d, reads, ctx
 	err := p.submit(r)
-	r.Batch, r.Reads = nil, nil
+	r.Batch, r.Reads, r.ctx = nil, nil, nil
 	p.pool.Put(r)
 	return err
 }
 
-// Alone runs fn while no commit is in progress, as the leader.
-func (p *Pipeline) Alone(fn func() error) error {
+// Alone runs fn while no commit is in progress, as the leader. Of ctx the same is
+// true as for Commit.
+func (p *Pipeline) Alone(ctx context.Context, fn func() error) error {
 	r := p.newRequest()
-	r.exclusive = fn
+	r.exclusive, r.ctx = fn, ctx
 	err := p.submit(r)
-	r.exclusive = nil
+	r.exclusive, r.ctx = nil, nil
 	p.pool.Put(r)
 	return err
 }
@@ -180,7 +186,7 @@ func (p *Pipeline) submit(r *Request) error {
 	if p.busy {
 		p.queue = append(p.queue, r)
 		p.mu.Unlock()
-		if r.await() == requestDone {
+		if p.await(r) == requestDone {
 			return r.err
 		}
 		p.mu.Lock()
@@ -197,7 +203,7 @@ func (p *Pipeline) submit(r *Request) error {
 }
 
 // await waits until the request is done or its committer must lead.
-func (r *Request) await() uint32 {
+func (p *Pipeline) await(r *Request) uint32 {
 	spins := spinLoads
 	if r.exclusive != nil || r.Durability == Sync || runtime.GOMAXPROCS(0) == 1 {
 		spins = 0
@@ -207,10 +213,36 @@ func (r *Request) await() uint32 {
 			return s
 		}
 	}
-	if r.state.CompareAndSwap(requestWaiting, requestParked) {
+	if !r.state.CompareAndSwap(requestWaiting, requestParked) {
+		return r.state.Load()
+	}
+	if r.ctx == nil {
 		<-r.wake
+		return r.state.Load()
+	}
+	select {
+	case <-r.wake:
+	case <-r.ctx.Done():
+		if p.withdraw(r) {
+			r.err = context.Cause(r.ctx)
+			return requestDone
+		}
+		<-r.wake // its turn has come
 	}
 	return r.state.Load()
+}
+
+// withdraw takes a request out of the line. It returns false if it is not there any
+// more.
+func (p *Pipeline) withdraw(r *Request) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.queue, r)
+	if i < 0 {
+		return false
+	}
+	p.queue = slices.Delete(p.queue, i, i+1)
+	return true
 }
 
 // signal moves a queued request to its next state and wakes its committer.

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,9 +19,9 @@ var errFake = errors.New("fake failure")
 
 func TestOneCommitTakesItsSteps(t *testing.T) {
 	f := newFake(t)
-	must(t, f.Commit(batchOf(t, "a", "b"), Async, nil))
+	must(t, f.Commit(context.Background(), batchOf(t, "a", "b"), Async, nil))
 	f.expectSteps("room a+b", "log a+b", "apply a+b")
-	must(t, f.Commit(batchOf(t, "c"), Async, &view.ReadSet{}))
+	must(t, f.Commit(context.Background(), batchOf(t, "c"), Async, &view.ReadSet{}))
 	f.expectSteps("validate c behind []", "room c", "log c", "apply c")
 	f.expectSpans("1-2", "3-3")
 	if f.LastSeq() != 3 {
@@ -86,7 +87,7 @@ func TestGroupIsTheSumOfItsMembers(t *testing.T) {
 			release := f.holdAt("room first")
 			commits := []*committer{f.commit(Async, "first")}
 			for j, b := range []*batch.Batch{plain, expiring, merging} {
-				commits = append(commits, start(func() error { return f.Commit(b, order[j], nil) }))
+				commits = append(commits, start(func() error { return f.Commit(context.Background(), b, order[j], nil) }))
 			}
 			release()
 			for _, c := range commits {
@@ -190,7 +191,7 @@ func TestRefusedGroupIsNotWritten(t *testing.T) {
 		f.expect(b, errFake)
 		f.expect(c, errFake)
 		f.expectSteps("room a", "log a", "apply a", "validate b behind []", "validate c behind []")
-		must(t, f.Commit(batchOf(t, "d"), Async, nil))
+		must(t, f.Commit(context.Background(), batchOf(t, "d"), Async, nil))
 		f.expectSpans("1-1", "2-2")
 		f.expectIdle()
 	})
@@ -215,11 +216,11 @@ func TestDroppedKeyspaceIsRefused(t *testing.T) {
 		a := f.commit(Async, "a")
 		// Alone in the pipeline, ahead of those that find the keyspace gone.
 		drop := start(func() error {
-			return f.Alone(func() error { return registry.Apply(keyspace.Act{ID: 2}) })
+			return f.Alone(context.Background(), func() error { return registry.Apply(keyspace.Act{ID: 2}) })
 		})
-		b := start(func() error { return f.Commit(touch(batchOf(t, "b"), kept), Async, nil) })
+		b := start(func() error { return f.Commit(context.Background(), touch(batchOf(t, "b"), kept), Async, nil) })
 		c := start(func() error {
-			return f.Commit(touch(batchOf(t, "c"), kept, dropped), Async, &view.ReadSet{})
+			return f.Commit(context.Background(), touch(batchOf(t, "c"), kept, dropped), Async, &view.ReadSet{})
 		})
 		d := start(func() error { return f.Set(dropped, nil, []byte("d"), nil, Async) })
 		release()
@@ -238,7 +239,9 @@ func TestAloneIsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		alone := func(name string, err error) *committer {
-			return start(func() error { return f.Alone(func() error { _ = f.step(name, name); return err }) })
+			return start(func() error {
+				return f.Alone(context.Background(), func() error { _ = f.step(name, name); return err })
+			})
 		}
 		release := f.holdAt("log a")
 		release2 := f.holdAt("first alone")
@@ -274,9 +277,9 @@ func TestAloneIsAlone(t *testing.T) {
 func TestAdvance(t *testing.T) {
 	f := newFake(t)
 	f.Advance(10)
-	must(t, f.Commit(batchOf(t, "a"), Async, nil))
-	must(t, f.Alone(func() error { f.Advance(f.LastSeq() + 5); return nil }))
-	must(t, f.Commit(batchOf(t, "b"), Async, nil))
+	must(t, f.Commit(context.Background(), batchOf(t, "a"), Async, nil))
+	must(t, f.Alone(context.Background(), func() error { f.Advance(f.LastSeq() + 5); return nil }))
+	must(t, f.Commit(context.Background(), batchOf(t, "b"), Async, nil))
 	f.expectSpans("11-11", "17-17")
 }
 
@@ -284,12 +287,12 @@ func TestSeqNumsAreUsedUp(t *testing.T) {
 	f := newFake(t)
 	f.Advance(base.SeqNumMax - 2)
 	for range 2 {
-		if err := f.Commit(batchOf(t, "a", "b", "c"), Async, nil); err != ErrSeqNumsUsedUp {
+		if err := f.Commit(context.Background(), batchOf(t, "a", "b", "c"), Async, nil); err != ErrSeqNumsUsedUp {
 			t.Errorf("three numbers where two are left: %v", err)
 		}
 	}
 	f.expectSteps()
-	must(t, f.Commit(batchOf(t, "a", "b"), Async, nil))
+	must(t, f.Commit(context.Background(), batchOf(t, "a", "b"), Async, nil))
 	f.expectSpans(fmt.Sprintf("%d-%d", base.SeqNumMax-1, base.SeqNumMax))
 	if err := f.Set(nil, nil, []byte("a"), nil, Async); err != ErrSeqNumsUsedUp {
 		t.Errorf("a number where none is left: %v", err)
@@ -321,7 +324,7 @@ func TestGroupsAreBounded(t *testing.T) {
 			sized("c", groupMaxBytes-small+1), batchOf(t, "d"), // just do not
 			sized("e", groupMaxBytes+1000), batchOf(t, "f"), // too large for any company
 		} {
-			commits = append(commits, start(func() error { return f.Commit(b, Async, nil) }))
+			commits = append(commits, start(func() error { return f.Commit(context.Background(), b, Async, nil) }))
 		}
 		release()
 		for _, c := range commits {
@@ -346,8 +349,8 @@ func TestGroupsAreBounded(t *testing.T) {
 // An empty batch takes no number, and has its turn all the same.
 func TestEmptyBatch(t *testing.T) {
 	f := newFake(t)
-	must(t, f.Commit(new(batch.Batch), Sync, nil))
-	must(t, f.Commit(batchOf(t, "a"), Sync, nil))
+	must(t, f.Commit(context.Background(), new(batch.Batch), Sync, nil))
+	must(t, f.Commit(context.Background(), batchOf(t, "a"), Sync, nil))
 	f.expectSpans("1-0", "1-1")
 }
 
@@ -413,11 +416,37 @@ func TestConditionsAreNotKept(t *testing.T) {
 	f := newFake(t)
 	f.fail["validate a"], f.fail["validate b"] = errFake, errConflict
 	for range 100 {
-		if err := f.Commit(batchOf(t, "a"), Async, &view.ReadSet{}); err != errFake {
+		if err := f.Commit(context.Background(), batchOf(t, "a"), Async, &view.ReadSet{}); err != errFake {
 			t.Fatal(err)
 		}
 		must(t, f.Set(nil, nil, []byte("b"), nil, Async))
-		must(t, f.Alone(func() error { return nil }))
-		must(t, f.Commit(batchOf(t, "a"), Async, nil))
+		must(t, f.Alone(context.Background(), func() error { return nil }))
+		must(t, f.Commit(context.Background(), batchOf(t, "a"), Async, nil))
 	}
+}
+
+// Whoever waits in line and is not wanted any more leaves it, and nothing of it is
+// written; whose turn has come goes on to the end.
+func TestContextEndsWaitingInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		release := f.holdAt("log a")
+		leading, stopLeader := context.WithCancelCause(t.Context())
+		waiting, stopWaiting := context.WithCancelCause(t.Context())
+		a := start(func() error { return f.Commit(leading, batchOf(t, "a"), Sync, nil) })
+		b := start(func() error { return f.Commit(waiting, batchOf(t, "b"), Sync, nil) })
+		alone := start(func() error { return f.Alone(waiting, func() error { t.Error("run"); return nil }) })
+		c := start(func() error { return f.Commit(t.Context(), batchOf(t, "c"), Sync, nil) })
+		synctest.Wait()
+		stopLeader(errors.New("too late"))
+		stopWaiting(errFake)
+		f.expect(b, errFake)
+		f.expect(alone, errFake)
+		release()
+		f.expect(a, nil)
+		f.expect(c, nil)
+		f.expectSteps("room a", "log a", "apply a", "room c", "log c", "apply c")
+		f.expectSpans("1-1", "2-2")
+		f.expectIdle()
+	})
 }

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -162,7 +163,7 @@ func TestStressIsATotalOrder(t *testing.T) {
 				id := fmt.Sprintf("%d-%d", c, i)
 				switch rng.IntN(20) {
 				case 0:
-					if err := s.Alone(func() error { s.enter("alone", "", "validate", "apply", "failed", "alone")(); return errFake }); err != errFake {
+					if err := s.Alone(context.Background(), func() error { s.enter("alone", "", "validate", "apply", "failed", "alone")(); return errFake }); err != errFake {
 						t.Errorf("alone: %v", err)
 					}
 				case 1, 2:
@@ -208,7 +209,7 @@ func (s *stressed) writeSome(rng *rand.Rand, id string) written {
 		for i := range 1 + rng.IntN(4) {
 			w.keys = append(w.keys, fmt.Sprintf("%s%s-%d", kind, id, i))
 		}
-		w.err = s.Commit(batchOf(s.t, w.keys...), d, nil)
+		w.err = s.Commit(context.Background(), batchOf(s.t, w.keys...), d, nil)
 	}
 	w.after = s.applied.Load()
 	return w
@@ -217,7 +218,7 @@ func (s *stressed) writeSome(rng *rand.Rand, id string) written {
 // countUp commits on the condition that nobody else did since it looked.
 func (s *stressed) countUp(id string) bool {
 	reads := &view.ReadSet{Since: base.SeqNum(s.version.Load())}
-	err := s.Commit(batchOf(s.t, writesRead+id), Async, reads)
+	err := s.Commit(context.Background(), batchOf(s.t, writesRead+id), Async, reads)
 	if err != nil && err != errConflict && err != errFake {
 		s.t.Errorf("conditional commit: %v", err)
 	}
@@ -291,7 +292,7 @@ func TestBatchIsTheCallersAgain(t *testing.T) {
 				if err := b.Set(nil, []byte("k"), binary.LittleEndian.AppendUint64(nil, i)); err != nil {
 					t.Error(err)
 				}
-				if err := p.Commit(&b, Durability(i%3), nil); err != nil {
+				if err := p.Commit(context.Background(), &b, Durability(i%3), nil); err != nil {
 					t.Error(err)
 				}
 			}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -127,7 +128,7 @@ func TestHistoryWithFaults(t *testing.T) {
 				must(t, db.changed.Wait(t.Context(), db.segments.Ready))
 				rule := faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.wal", Sticky: true, Err: syscall.EIO})
 				fill(t, db, "a", 100)
-				must(t, db.commits.Alone(db.rotate))
+				must(t, db.commits.Alone(context.Background(), db.rotate))
 				must(t, db.changed.Wait(t.Context(), func() bool { return len(db.reads.State().Immutables) == 0 }))
 				settleHistory(db)
 				if m := db.Metrics().Archive; rule.Fired() == 0 || m.Segments != 1 {
@@ -345,7 +346,7 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("b"), []byte("lost"), commit.Buffered))
 	start := int64(db.segments.Log().Appended()) + 64
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("c"), []byte("lost"), commit.Buffered))
-	must(t, db.commits.Alone(db.rotate))
+	must(t, db.commits.Alone(context.Background(), db.rotate))
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("d"), []byte("lost"), commit.Buffered))
 	crashed := fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 	close(release)

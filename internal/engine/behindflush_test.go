@@ -72,11 +72,11 @@ func TestFlushKeepsTheLogOfNewerWrites(t *testing.T) {
 			must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte(rows[key]), commit.Sync))
 		}
 		put("a")
-		must(t, db.commits.Alone(db.rotate))
+		must(t, db.commits.Alone(context.Background(), db.rotate))
 		<-reached
 		put("b")
 		if !large {
-			must(t, db.commits.Alone(db.rotate))
+			must(t, db.commits.Alone(context.Background(), db.rotate))
 		}
 		put("c")
 		release()
@@ -103,7 +103,7 @@ func TestReadsBesideFlush(t *testing.T) {
 	set("c", "1")
 	before, err := db.Reads().Snapshot()
 	must(t, err)
-	must(t, db.commits.Alone(db.rotate))
+	must(t, db.commits.Alone(context.Background(), db.rotate))
 	<-reached
 	must(t, db.Commits().DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), commit.Async))
 	must(t, db.Commits().Delete(nil, []byte{0}, []byte("c"), commit.Async))
@@ -112,7 +112,7 @@ func TestReadsBesideFlush(t *testing.T) {
 	must(t, b.Set([]byte{0}, []byte("d"), []byte("2")))
 	rows := map[string]string{"a": "", "b": "1", "c": "", "d": ""}
 	expectRows(t, "one memtable waits", db.Reads().AppendGet, rows)
-	must(t, db.commits.Alone(db.rotate))
+	must(t, db.commits.Alone(context.Background(), db.rotate))
 	expectRows(t, "two memtables wait", db.Reads().AppendGet, rows)
 	expectRows(t, "two memtables wait, snapshot", before.AppendGet, map[string]string{"a": "1", "b": "1", "c": "1", "d": ""})
 	release()
@@ -164,7 +164,7 @@ func TestRotatedLogBecomesDurable(t *testing.T) {
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Async))
 	end := db.segments.Log().Appended()
-	must(t, db.commits.Alone(db.rotate))
+	must(t, db.commits.Alone(context.Background(), db.rotate))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	must(t, db.changed.Wait(ctx, func() bool { return db.segments.Log().Durable() >= end }))
@@ -187,10 +187,10 @@ func TestLogIsNamedBeforeItsFirstRecord(t *testing.T) {
 		goOn := make(chan struct{})
 		faulty.Add(faultfs.Rule{Kinds: vfs.OpWrite, Name: "*.manifest", Before: func(vfs.Op) { <-goOn }})
 		must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("1"), commit.Sync))
-		must(t, db.commits.Alone(db.rotate)) // into the segment that was ready
+		must(t, db.commits.Alone(context.Background(), db.rotate)) // into the segment that was ready
 		done := make(chan error, 1)
 		go func() {
-			err := db.commits.Alone(func() error {
+			err := db.commits.Alone(context.Background(), func() error {
 				return db.rotate()
 			})
 			if err == nil {

@@ -14,7 +14,7 @@ import (
 // are closed, and are reported with an error that matches ErrLeaked. A second
 // call returns base.ErrClosed.
 func (db *DB) Close() error {
-	err := db.commits.Alone(func() error {
+	err := db.commits.Alone(context.Background(), func() error {
 		if db.reads.Close() {
 			return base.ErrClosed
 		}

@@ -81,7 +81,7 @@ func TestLateSyncDoesNotFailClose(t *testing.T) {
 func TestKeyspaceBehindClose(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	var closed, late chan error
-	err := db.commits.Alone(func() error {
+	err := db.commits.Alone(context.Background(), func() error {
 		begin := func(waiting int, call func() error) chan error {
 			done := make(chan error, 1)
 			go func() { done <- call() }()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -34,7 +35,7 @@ func TestGroupIsAsDurableAsItsStrictestMember(t *testing.T) {
 		fs := memfs.New()
 		db := openTest(t, testOptions(fs))
 		var waiting []chan error
-		must(t, db.commits.Alone(func() error {
+		must(t, db.commits.Alone(context.Background(), func() error {
 			for i := range 3 {
 				d := commit.Async
 				if i == strict {

@@ -86,17 +86,17 @@ func (db *DB) Commit(b *batch.Batch, d commit.Durability) error {
 	if b.Len() == 0 {
 		return db.health.Writable()
 	}
-	return db.commits.Commit(b, d, nil)
+	return db.commits.Commit(context.Background(), b, d, nil)
 }
 
 // CommitTx is Commit for a transaction, whose batch is written only if what it has
 // read still holds; otherwise it returns a *txn.ConflictError, and nothing is
-// written. reads may be nil.
-func (db *DB) CommitTx(b *batch.Batch, d commit.Durability, reads *view.ReadSet) error {
+// written. reads may be nil, and so may ctx, which ends its waiting in line.
+func (db *DB) CommitTx(ctx context.Context, b *batch.Batch, d commit.Durability, reads *view.ReadSet) error {
 	if b.Len() == 0 {
 		return db.health.Writable()
 	}
-	err := db.commits.Commit(b, d, reads)
+	err := db.commits.Commit(ctx, b, d, reads)
 	db.counters.transaction(err)
 	return err
 }
@@ -123,7 +123,7 @@ func (db *DB) Flush(ctx context.Context) error {
 		return err
 	}
 	var upTo base.SeqNum
-	err := db.commits.Alone(func() error {
+	err := db.commits.Alone(ctx, func() error {
 		if err := db.health.Writable(); err != nil {
 			return err
 		}

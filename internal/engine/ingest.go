@@ -62,7 +62,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	err = db.Flush(db.stopped)
 	inDoubt := false
 	if err == nil {
-		err = db.commits.Alone(func() error {
+		err = db.commits.Alone(db.stopped, func() error {
 			if err := db.admitIngest(in, reads); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"testing"
@@ -114,7 +115,7 @@ func TestIngestEmptiesMemory(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	for _, n := range []int{0, 10, 2000} {
 		fill(t, db, "a", n)
-		must(t, db.commits.Alone(func() error {
+		must(t, db.commits.Alone(context.Background(), func() error {
 			if err := db.admitIngest(&Ingest{}, nil); err != nil {
 				return err
 			}

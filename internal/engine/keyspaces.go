@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 
 	"github.com/lightningdb/lightning/internal/batch"
@@ -22,7 +23,7 @@ func (db *DB) Keyspace(name string, settings keyspace.Settings) (*keyspace.Info,
 		return nil, err
 	}
 	var info *keyspace.Info
-	err := db.commits.Alone(func() error {
+	err := db.commits.Alone(context.Background(), func() error {
 		if info = db.keyspaces.ByName(name); info != nil { // someone else was first
 			return info.Agree(settings)
 		}
@@ -57,7 +58,7 @@ func (db *DB) commitAct(a keyspace.Act) error {
 // SetKeyspace changes the compression and the TTL of a keyspace to those of
 // settings, for what is written from now on. The merge operator must be the same.
 func (db *DB) SetKeyspace(name string, settings keyspace.Settings) error {
-	return db.commits.Alone(func() error {
+	return db.commits.Alone(context.Background(), func() error {
 		info := db.keyspaces.ByName(name)
 		if info == nil {
 			return fmt.Errorf("%w: %q", keyspace.ErrNotFound, name)
@@ -78,7 +79,7 @@ func (db *DB) Registry() *keyspace.Registry { return db.keyspaces }
 // and takes the name away, in order with other writes: a crash leaves both or
 // neither.
 func (db *DB) DropKeyspace(name string) error {
-	return db.commits.Alone(func() error {
+	return db.commits.Alone(context.Background(), func() error {
 		info := db.keyspaces.ByName(name)
 		if info == nil {
 			return fmt.Errorf("%w: %q", keyspace.ErrNotFound, name)

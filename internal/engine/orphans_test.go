@@ -84,7 +84,7 @@ func TestManifestOlderThanTheLogIsReported(t *testing.T) {
 	old := readFile(t, fs, name)
 	for _, key := range []string{"a", "b"} {
 		must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte("1"), commit.Sync))
-		must(t, db.commits.Alone(db.rotate))
+		must(t, db.commits.Alone(context.Background(), db.rotate))
 		prepared()
 	}
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("c"), []byte("1"), commit.Sync)) // in a segment of later

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -43,11 +44,11 @@ func TestValidationLooksAtItsGroup(t *testing.T) {
 			must(t, behind.Set(nil, []byte("\x00x"), nil))
 
 			answers := make(chan error, 2)
-			must(t, db.commits.Alone(func() error {
+			must(t, db.commits.Alone(context.Background(), func() error {
 				for i, commit := range []func() error{
 					func() error { return db.Commit(&ahead, commit.Async) },
 					func() error {
-						return db.CommitTx(&behind, commit.Async, &view.ReadSet{Since: snap.Seq(), Reads: reads})
+						return db.CommitTx(context.Background(), &behind, commit.Async, &view.ReadSet{Since: snap.Seq(), Reads: reads})
 					},
 				} {
 					go func() { answers <- commit() }()

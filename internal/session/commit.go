@@ -33,7 +33,7 @@ func (tx *Tx) Commit(d Durability) error {
 	if err != nil {
 		return err
 	}
-	return tx.manager.engine.commit(b, d, tx.claim())
+	return tx.manager.engine.commit(tx.options.Context, b, d, tx.claim())
 }
 
 // commitFiles commits a transaction whose writes are in files.

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"context"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
@@ -50,8 +52,8 @@ func (s store) newSpill() *spill.Spill { return s.engine.NewSpill() }
 func (s store) holds(c *view.ReadSet) error { return s.engine.Reads().Validate(c) }
 
 // commit writes a batch if the check, which may be nil, holds then.
-func (s store) commit(b *batch.Batch, d Durability, c *view.ReadSet) error {
-	return s.engine.CommitTx(b, d, c)
+func (s store) commit(ctx context.Context, b *batch.Batch, d Durability, c *view.ReadSet) error {
+	return s.engine.CommitTx(ctx, b, d, c)
 }
 
 // commitIngest makes spilled writes part of the tree, as commit does.

@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -118,7 +119,7 @@ func TestApplyAgainstAModel(t *testing.T) {
 				must(t, m.add(&b))
 				m.apply(rows)
 			}
-			must(t, r.Commit(&b, commit.Async, nil))
+			must(t, r.Commit(context.Background(), &b, commit.Async, nil))
 			for len(r.reads.State().Immutables) > 0 {
 				t.Fatal("the memtable is too small for the test")
 			}
@@ -216,7 +217,7 @@ func TestWritesReachTheHotCache(t *testing.T) {
 	heat("5")
 	large := sized(t, tooLarge)
 	must(t, large.Set(nil, key, []byte("6")))
-	must(t, r.Commit(large, commit.Async, nil))
+	must(t, r.Commit(context.Background(), large, commit.Async, nil))
 	heat("6")
 }
 

@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,12 +19,12 @@ import (
 // A memtable takes groups as long as they fit, and ends where one does not.
 func TestMemtableEndsWhereAGroupDoesNotFit(t *testing.T) {
 	r := newRoom(t)
-	must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil)) // empty: whatever is not large fits
+	must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil)) // empty: whatever is not large fits
 	r.expectParts("M9")
-	must(t, r.Commit(sized(t, 2), commit.Async, nil))
+	must(t, r.Commit(context.Background(), sized(t, 2), commit.Async, nil))
 	r.expectParts("M9")
 	before := r.reads.State().Mem
-	must(t, r.Commit(sized(t, 100), commit.Async, nil))
+	must(t, r.Commit(context.Background(), sized(t, 100), commit.Async, nil))
 	r.expectParts("M9 M9")
 	s := r.reads.State()
 	if s.Immutables[0] != before || before.LastSeq != nearlyFull+2 {
@@ -52,7 +53,7 @@ func TestLargeGroups(t *testing.T) {
 	r := newRoom(t)
 	must(t, r.set("\x00\x00\x00", "before"))
 	large := sized(t, tooLarge)
-	must(t, r.Commit(large, commit.Async, nil))
+	must(t, r.Commit(context.Background(), large, commit.Async, nil))
 	r.expectParts("M0 L9 M1")
 	s := r.reads.State()
 	if s.Immutables[0].LastSeq != tooLarge+1 || s.Immutables[0].FirstLog != s.Mem.FirstLog || r.reads.VisibleSeq() != tooLarge+1 {
@@ -68,7 +69,7 @@ func TestLargeGroups(t *testing.T) {
 	r.forget()
 	r.expectParts("M0")
 	first := r.reads.State().Mem.FirstLog
-	must(t, r.Commit(sized(t, tooLarge), commit.Async, nil)) // the segment is full of the one before
+	must(t, r.Commit(context.Background(), sized(t, tooLarge), commit.Async, nil)) // the segment is full of the one before
 	r.expectParts("M0 L9")
 	if next := r.reads.State().Mem.FirstLog; next == first {
 		t.Error("the segment that large groups have filled is not left")
@@ -81,12 +82,12 @@ func TestCommitsWaitForFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
 		for range maxImmutables + 1 {
-			must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+			must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
 		}
 		r.expectParts("M9 M9 M9")
 		for _, b := range []*batch.Batch{sized(t, nearlyFull), sized(t, tooLarge)} {
 			done := make(chan error, 1)
-			go func() { done <- r.Commit(b, commit.Async, nil) }()
+			go func() { done <- r.Commit(context.Background(), b, commit.Async, nil) }()
 			time.Sleep(time.Second)
 			synctest.Wait()
 			select {
@@ -116,7 +117,7 @@ func TestLargeGroupsWaitForFlushes(t *testing.T) {
 			must(t, r.Rotate(r.LastSeq()))
 		}
 		done := make(chan error, 1)
-		go func() { done <- r.Commit(sized(t, tooLarge), commit.Async, nil) }()
+		go func() { done <- r.Commit(context.Background(), sized(t, tooLarge), commit.Async, nil) }()
 		synctest.Wait()
 		r.expectParts("M0 M1 M1")
 		r.forget()
@@ -156,10 +157,10 @@ func TestWaitsEndWithAReason(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRoom(t)
 			for range maxImmutables + 1 {
-				must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+				must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
 			}
 			done := make(chan error, 1)
-			go func() { done <- r.Commit(sized(t, nearlyFull), commit.Async, nil) }()
+			go func() { done <- r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil) }()
 			synctest.Wait()
 			visible := r.reads.VisibleSeq()
 			c.happens(r)
@@ -174,11 +175,11 @@ func TestWaitsEndWithAReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
 		r.fs.Add(faultfs.Rule{Kinds: vfs.OpCreate, Err: errInjected, Sticky: true})
-		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
-		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil)) // takes the segment that was ready
+		must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
+		must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil)) // takes the segment that was ready
 		r.forget()
 		must(t, r.set("\x00a", "1")) // needs none
-		err := r.Commit(sized(t, nearlyFull), commit.Async, nil)
+		err := r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil)
 		wantErr(t, err, errInjected)
 		if !strings.Contains(err.Error(), "wait for a log segment") {
 			t.Error(err)
@@ -191,7 +192,7 @@ func TestWaitsEndWithAReason(t *testing.T) {
 		r.fs.Reset()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
 	})
 }
 
@@ -257,16 +258,16 @@ func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
 		start := time.Now()
-		must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+		must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
 		if time.Since(start) != 0 || r.StallTime() != 0 {
 			t.Errorf("a pause of %v where nothing is owed", time.Since(start))
 		}
 		for range maxImmutables {
-			must(t, r.Commit(sized(t, nearlyFull), commit.Async, nil))
+			must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
 		}
 		r.Flushed(1<<10, 1<<10*500) // half a microsecond a byte
 		start = time.Now()
-		must(t, r.Commit(sized(t, 2), commit.Async, nil)) // into a memtable that is nearly full
+		must(t, r.Commit(context.Background(), sized(t, 2), commit.Async, nil)) // into a memtable that is nearly full
 		if took := time.Since(start); took < sleepMin || took > 2*sleepMin || r.StallTime() != took {
 			t.Errorf("a pause of %v, of which %v were noted", took, r.StallTime())
 		}
