@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -222,6 +224,7 @@ func TestCommitsNoticeALostLock(t *testing.T) {
 		disk := memfs.New()
 		db := open(t, small(disk))
 		must(t, db.Put([]byte("a"), nil))
+		synctest.Wait() // or the worker that prepares the log meets it
 		must(t, disk.Remove("db/LOCK"))
 		time.Sleep(time.Second)
 		wantErr(t, db.Put([]byte("b"), nil), lightning.ErrLockLost)
@@ -232,6 +235,7 @@ func TestCommitsNoticeALostLock(t *testing.T) {
 		wantErr(t, db.Close(), lightning.ErrLockLost)
 
 		db = open(t, small(disk))
+		synctest.Wait()
 		must(t, disk.Remove("db/LOCK"))
 		wantErr(t, db.Close(), lightning.ErrLockLost)
 	})
@@ -263,5 +267,86 @@ func TestOpenNamesWhatItCannotUse(t *testing.T) {
 	}
 	if _, err := os.Stat("nowhere"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the target of the link was made")
+	}
+}
+
+// A table that is gone beneath an open database is damage, as Open would say, and
+// one that may not be read is not; the metrics have both at once, and what can be
+// read again needs no new Open. It was a plain error that nothing else told of.
+func TestFileBeneathCannotBeOpened(t *testing.T) {
+	for name, injected := range map[string]error{"missing": fs.ErrNotExist, "forbidden": fs.ErrPermission} {
+		t.Run(name, func(t *testing.T) {
+			disk := memfs.New()
+			opts := small(disk)
+			files := faultfs.New(disk)
+			opts.FS = files
+			db := open(t, opts)
+			fill(t, db, 100)
+			must(t, db.Close())
+			db = open(t, opts)
+			rule := files.Add(faultfs.Rule{Kinds: vfs.OpOpen, Name: "*.sst", Sticky: true, Err: injected})
+			for range 2 {
+				_, err := db.Get([]byte("key000001"))
+				wantErr(t, err, injected)
+				h := db.Metrics().Health
+				wantErr(t, h.ReadErr, injected)
+				if h.UnreadableFiles != 1 {
+					t.Errorf("%d files cannot be read", h.UnreadableFiles)
+				}
+				var damage *lightning.CorruptionError
+				switch isDamage := errors.As(err, &damage); {
+				case isDamage != (name == "missing"):
+					t.Errorf("%v: damage %v", err, isDamage)
+				case isDamage && (filepath.Ext(damage.File) != ".sst" || damage.Lo == nil || damage.Hi == nil):
+					t.Errorf("it is in %q, in [%q, %q)", damage.File, damage.Lo, damage.Hi)
+				}
+			}
+			must(t, db.Put([]byte("key000002"), nil)) // which needs no table
+			rule.Disarm()
+			if _, err := db.Get([]byte("key000001")); err != nil {
+				t.Errorf("it can be read again: %v", err)
+			}
+			if h := db.Metrics().Health; h.ReadErr != nil || h.UnreadableFiles != 0 {
+				t.Errorf("it can be read again, and %d cannot: %v", h.UnreadableFiles, h.ReadErr)
+			}
+			must(t, db.Compact(context.Background(), nil, nil))
+		})
+	}
+}
+
+// Permissions that are taken away refuse flushes, and leave nothing refused once
+// they are back.
+func TestPermissionsComeBackBeneath(t *testing.T) {
+	disk := memfs.New()
+	opts := small(disk)
+	files := faultfs.New(disk)
+	opts.FS = files
+	db := open(t, opts)
+	fill(t, db, 100)
+	rule := files.Add(faultfs.Rule{
+		Kinds:  vfs.OpCreate | vfs.OpOpen | vfs.OpOpenReadWrite | vfs.OpRename | vfs.OpRemove,
+		Sticky: true, Err: fs.ErrPermission,
+	})
+	wantErr(t, db.Flush(context.Background()), fs.ErrPermission)
+	must(t, db.Put([]byte("a"), nil))
+	rule.Disarm()
+	must(t, db.Flush(timeout(t)))
+	must(t, db.Put([]byte("b"), nil))
+	must(t, db.Close())
+}
+
+// A flush that fails, and fails again in Close, is what Close returns.
+func TestCloseReportsAFailedFlush(t *testing.T) {
+	for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpWrite, vfs.OpSyncData, vfs.OpClose} {
+		disk := memfs.New()
+		opts := small(disk)
+		files := faultfs.New(disk)
+		opts.FS = files
+		db := open(t, opts)
+		fill(t, db, 100)
+		failure := errors.New("injected")
+		files.Add(faultfs.Rule{Kinds: kind, Name: "*.sst", Sticky: true, Err: failure})
+		wantErr(t, db.Flush(context.Background()), failure)
+		wantErr(t, db.Close(), failure)
 	}
 }

@@ -43,8 +43,8 @@ var (
 	// ErrNoSpace says that the disk is full. Where a write fails with it
 	// before anything was written, it can be tried again.
 	ErrNoSpace = vfs.ErrNoSpace
-	// ErrLeaked is what Close returns, in addition to closing, when iterators
-	// or snapshots were left open.
+	// ErrLeaked is what Close returns, in addition to closing, when iterators,
+	// snapshots or transactions were left open.
 	ErrLeaked = view.ErrLeaked
 
 	// ErrGap matches every *GapError.

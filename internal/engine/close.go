@@ -44,7 +44,7 @@ func (db *DB) Close() error {
 // settle flushes all memory and takes the log segments off the manifest. After a
 // failed write nothing more is written: the log has it.
 func (db *DB) settle() error {
-	if err := errors.Join(db.health.CheckLock(), db.health.Err()); err != nil {
+	if err := db.health.Err(); err != nil {
 		return err
 	}
 	lastSeq := db.commits.LastSeq()
