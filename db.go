@@ -27,6 +27,10 @@ type DB struct {
 // new one, unless Options.MustExist or ReadOnly forbid it. A database has one
 // opener at a time: a second one, in any process, gets ErrLocked at once.
 //
+// The database is in the directory that dir leads to now: it stays there when the
+// working directory changes, the directory is renamed or a link on the way to it
+// changes. Errors go on naming files as dir says.
+//
 // Open recovers what a crash left: every acknowledged synced commit is there,
 // every batch as a whole or not at all. If files are missing or damaged it
 // fails and reports all damage it found: see Corruptions.
@@ -60,9 +64,11 @@ func (db *DB) usable() error {
 // Close writes what is in memory to files, so that the next Open has nothing
 // to recover, and closes the database. It waits for calls in progress, so it
 // must not be called from inside the function given to GetFunc or MultiGet.
-// If iterators or snapshots are still open, Close says so with an error that
-// matches ErrLeaked; the database is closed all the same, and those handles
-// answer ErrClosed. A second Close returns ErrClosed.
+// If iterators, snapshots or transactions are still open, Close says so with an
+// error that matches ErrLeaked; the database is closed all the same, and those
+// handles answer ErrClosed. What could not be written it returns as well: where
+// writes are refused by then, why; see HealthMetrics.WriteErr. A second Close
+// returns ErrClosed.
 func (db *DB) Close() error {
 	if err := db.usable(); err != nil {
 		return err
@@ -270,7 +276,8 @@ func (db *DB) DurableSeq() uint64 {
 // keyspace is an independent range of keys with options of its own; batches
 // and snapshots span keyspaces. Where it exists, nil options accept it as it
 // is, as do options that are zero; those that differ otherwise fail with
-// ErrKeyspaceDiffers.
+// ErrKeyspaceDiffers. In a read-only database a keyspace that does not exist is
+// ErrKeyspaceNotFound, which is ErrReadOnly as well.
 func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	if err := db.usable(); err != nil {
 		return nil, err

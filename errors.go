@@ -28,6 +28,11 @@ var (
 	// ErrLocked says that another opener, in this process or another, has the
 	// database.
 	ErrLocked = base.ErrLocked
+	// ErrLockLost says that the lock file of an open database was removed or
+	// replaced. Somebody may have taken the database for one that is not in use, so
+	// from then on every write is refused with it, and Close returns it; what was
+	// acknowledged is safe. Opened again, the database goes on.
+	ErrLockLost = vfs.ErrLockLost
 	// ErrReadOnly says that the database was opened with Options.ReadOnly.
 	ErrReadOnly = base.ErrReadOnly
 	// ErrNotDatabase says that a directory holds something else, or nothing
@@ -38,8 +43,8 @@ var (
 	// ErrNoSpace says that the disk is full. Where a write fails with it
 	// before anything was written, it can be tried again.
 	ErrNoSpace = vfs.ErrNoSpace
-	// ErrLeaked is what Close returns, in addition to closing, when iterators
-	// or snapshots were left open.
+	// ErrLeaked is what Close returns, in addition to closing, when iterators,
+	// snapshots or transactions were left open.
 	ErrLeaked = view.ErrLeaked
 
 	// ErrGap matches every *GapError.

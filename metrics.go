@@ -118,6 +118,13 @@ type HealthMetrics struct {
 	BackgroundErr error
 	// QuarantinedFiles are damaged files that compactions leave alone.
 	QuarantinedFiles int
+	// UnreadableFiles are tables whose file could not be opened when it was last
+	// needed; ReadErr is what was wrong with one of them. It matches ErrCorrupted
+	// where the file is missing or another one. Each read that needs such a table
+	// tries again, so that what was set right, such as permissions, needs no new
+	// Open.
+	UnreadableFiles int
+	ReadErr         error
 	// StallTime is how long commits waited for flushes and compactions.
 	StallTime time.Duration
 }
@@ -173,12 +180,23 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		},
 		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
 		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
-		Health:       HealthMetrics{e.WriteErr, e.BackgroundErr, e.QuarantinedFiles, e.StallTime},
+		Health:       newHealthMetrics(&e),
 	}
 	for _, l := range e.Levels {
 		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes, l.Expiring})
 	}
 	return m
+}
+
+func newHealthMetrics(e *engine.Metrics) HealthMetrics {
+	return HealthMetrics{
+		WriteErr:         e.WriteErr,
+		BackgroundErr:    e.BackgroundErr,
+		QuarantinedFiles: e.QuarantinedFiles,
+		UnreadableFiles:  e.UnreadableFiles,
+		ReadErr:          e.ReadErr,
+		StallTime:        e.StallTime,
+	}
 }
 
 func cacheMetrics(e *engine.Metrics) CacheMetrics {

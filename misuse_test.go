@@ -3,6 +3,7 @@ package lightning_test
 import (
 	"context"
 	"iter"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,4 +136,55 @@ func TestNilArguments(t *testing.T) {
 		t.Errorf("left open: %+v", h)
 	}
 	wantValue(t, db, "k", "v")
+}
+
+// A transaction says at once that the database was closed, whatever it is asked, and
+// Close calls it a transaction.
+func TestTxAfterClose(t *testing.T) {
+	db, err := lightning.Open("db", small(memfs.New()))
+	must(t, err)
+	tx, err := db.Begin(lightning.TxOptions{})
+	must(t, err)
+	reader, err := db.Begin(lightning.TxOptions{ReadOnly: true})
+	must(t, err)
+	must(t, tx.Put([]byte("own"), nil))
+	if n := db.Metrics().Handles.Snapshots; n != 2 {
+		t.Errorf("%d snapshots are open", n)
+	}
+	err = db.Close()
+	wantErr(t, err, lightning.ErrLeaked)
+	if !strings.Contains(err.Error(), "snapshots: 0, transactions: 2") {
+		t.Errorf("Close says %q", err)
+	}
+	_, getErr := tx.Get([]byte("own"))
+	_, iterErr := tx.Iterator(lightning.IterOptions{})
+	saveErr := tx.RollbackTo(tx.Savepoint())
+	wantAll(t, map[string]error{
+		"put": tx.Put([]byte("k"), nil), "delete": tx.Delete([]byte("k")),
+		"delete range": tx.DeleteRange(nil, nil), "get": getErr, "iterator": iterErr,
+		"lock range": tx.LockRange(nil, nil), "savepoint": saveErr,
+		"put in a reader": reader.Put([]byte("k"), nil), "commit": tx.Commit(),
+	}, lightning.ErrClosed)
+	wantErr(t, tx.Put([]byte("k"), nil), lightning.ErrTxEnded)
+	reader.Rollback()
+}
+
+// A read-only database does not have the keyspaces that nobody has made.
+func TestReadOnlyKeyspaceNotFound(t *testing.T) {
+	disk := memfs.New()
+	db := open(t, small(disk))
+	_, err := db.Keyspace("made", nil)
+	must(t, err)
+	must(t, db.Close())
+	opts := small(disk)
+	opts.ReadOnly = true
+	db = open(t, opts)
+	_, err = db.Keyspace("made", nil)
+	must(t, err)
+	_, err = db.Keyspace("nope", nil)
+	wantErr(t, err, lightning.ErrKeyspaceNotFound)
+	wantErr(t, err, lightning.ErrReadOnly)
+	if !strings.Contains(err.Error(), `"nope"`) {
+		t.Errorf("%v does not name it", err)
+	}
 }

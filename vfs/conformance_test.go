@@ -27,6 +27,14 @@ func eachFS(t *testing.T, run func(t *testing.T, fsys vfs.FS, dir string)) {
 		run(t, fsys, "/some/dir")
 	})
 	t.Run("memfs-relative", func(t *testing.T) { run(t, memfs.New(), ".") })
+	t.Run("held", func(t *testing.T) {
+		dir := t.TempDir()
+		run(t, hold(t, vfs.OS, dir), dir)
+	})
+	t.Run("faultfs-held", func(t *testing.T) {
+		dir := t.TempDir()
+		run(t, hold(t, faultfs.New(vfs.OS), dir), dir)
+	})
 	t.Run("faultfs", func(t *testing.T) { run(t, faultfs.New(vfs.OS), t.TempDir()) })
 }
 

@@ -9,6 +9,9 @@ var (
 	// ErrLocked is matched by the error of FS.Lock when someone, in this
 	// process or another, holds the lock.
 	ErrLocked = errors.New("locked by another opener")
+	// ErrLockLost is matched by the error of Holder.Held when the lock file is not
+	// what its name leads to any more.
+	ErrLockLost = errors.New("lock lost")
 	// ErrNoSpace is matched by every error that means the file system is full
 	// or the user's quota is used up, whatever the platform calls it.
 	ErrNoSpace = errors.New("no space left")

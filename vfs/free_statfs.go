@@ -2,11 +2,15 @@
 
 package vfs
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
 
-func freeBytes(dir string) (uint64, error) {
+	"golang.org/x/sys/unix"
+)
+
+func freeBytes(d *os.File) (uint64, error) {
 	var st unix.Statfs_t
-	err := retryInterrupted(func() error { return unix.Statfs(dir, &st) })
+	err := withFD(d, "statfs", func(fd uintptr) error { return unix.Fstatfs(int(fd), &st) })
 	// Some of these systems go below zero when the reserve for root is in use.
 	return uint64(max(int64(st.Bavail), 0)) * uint64(st.Bsize), err
 }

@@ -2,10 +2,14 @@
 
 package vfs
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
 
-func freeBytes(dir string) (uint64, error) {
+	"golang.org/x/sys/unix"
+)
+
+func freeBytes(d *os.File) (uint64, error) {
 	var st unix.Statvfs_t
-	err := retryInterrupted(func() error { return unix.Statvfs(dir, &st) })
+	err := withFD(d, "statfs", func(fd uintptr) error { return unix.Fstatvfs(int(fd), &st) })
 	return uint64(st.Bavail) * uint64(st.Frsize), err
 }

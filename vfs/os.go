@@ -9,7 +9,7 @@ import (
 
 // The file system of the operating system. It holds no state of its own; what
 // differs between platforms is in the files named after them: openFile,
-// syncFileData, preallocate, SyncDir, freeBytes, lockFile and isNoSpace.
+// syncFileData, preallocate, syncOpenDir, freeBytes, lockFile, lockDir and isNoSpace.
 //
 // Interrupted calls and writes that the system cut short are continued at the
 // offset where they stopped (package os does both); nothing else is retried,
@@ -41,9 +41,14 @@ func open(op, name string, flag int) (File, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
+	file, err := notDirectory(f)
+	return file, named(op, name, err)
+}
+
+func notDirectory(f *os.File) (File, error) {
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
-		err = &fs.PathError{Op: op, Path: name, Err: errIsDirectory}
+		err = errIsDirectory
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -72,14 +77,21 @@ func (osFS) List(dir string) ([]string, error) {
 
 func (osFS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 
-func (osFS) SyncDir(dir string) error { return translate(syncDir(dir)) }
+func (osFS) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return translate(err)
+	}
+	return translate(errors.Join(syncOpenDir(d), d.Close()))
+}
 
 func (osFS) FreeBytes(dir string) (uint64, error) {
-	free, err := freeBytes(dir)
+	d, err := os.Open(dir)
 	if err != nil {
-		return 0, &fs.PathError{Op: "free space", Path: dir, Err: err}
+		return 0, named("free space", dir, err)
 	}
-	return free, nil
+	free, err := freeBytes(d)
+	return free, named("free space", dir, errors.Join(err, d.Close()))
 }
 
 // osFile is an open file; package os makes it safe for concurrent use, Close

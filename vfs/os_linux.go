@@ -21,9 +21,9 @@ func preallocate(f *os.File, have, size int64) error {
 	return err
 }
 
-func freeBytes(dir string) (uint64, error) {
+func freeBytes(d *os.File) (uint64, error) {
 	var st unix.Statfs_t
-	err := retryInterrupted(func() error { return unix.Statfs(dir, &st) })
+	err := withFD(d, "statfs", func(fd uintptr) error { return unix.Fstatfs(int(fd), &st) })
 	return st.Bavail * uint64(st.Frsize), err
 }
 

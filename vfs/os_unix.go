@@ -11,18 +11,40 @@ import (
 
 func openFile(name string, flag int) (*os.File, error) { return os.OpenFile(name, flag, fileMode) }
 
-// syncDir ignores EINVAL: it is how a file system says that its directories
+// syncOpenDir ignores EINVAL: it is how a file system says that its directories
 // cannot be synced, and there is nothing else one could do for them.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
+func syncOpenDir(d *os.File) error {
+	err := d.Sync()
 	if errors.Is(err, unix.EINVAL) {
 		err = nil
 	}
-	return errors.Join(err, d.Close())
+	return err
+}
+
+// lockDir takes a lock on an open directory, exclusive or shared. Some file
+// systems cannot lock one, network file systems above all: there it does nothing.
+func lockDir(d *os.File, exclusive bool) error {
+	how := unix.LOCK_SH
+	if exclusive {
+		how = unix.LOCK_EX
+	}
+	err := withFD(d, "lock", func(fd uintptr) error { return unix.Flock(int(fd), how|unix.LOCK_NB) })
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return ErrLocked
+	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOLCK),
+		errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOTSUP):
+		return nil
+	}
+	return err
+}
+
+// unlockDir gives back what lockDir took.
+func unlockDir(d *os.File) error {
+	return withFD(d, "unlock", func(fd uintptr) error {
+		_ = unix.Flock(int(fd), unix.LOCK_UN) // fails only where there was none to take
+		return nil
+	})
 }
 
 func isNoSpace(err error) bool {

@@ -40,11 +40,17 @@ func syncFileData(f *os.File) error { return f.Sync() }
 // not sparse.
 func preallocate(f *os.File, have, size int64) error { return extend(f, have, size) }
 
-// syncDir does nothing: NTFS journals its directories and offers no call.
-func syncDir(string) error { return nil }
+// syncOpenDir does nothing: NTFS journals its directories and offers no call.
+func syncOpenDir(*os.File) error { return nil }
 
-func freeBytes(dir string) (uint64, error) {
-	path, err := windows.UTF16PtrFromString(dir)
+// lockDir does nothing: there is no lock of a directory here. That the lock file was
+// replaced is noticed by Holder.Held.
+func lockDir(*os.File, bool) error { return nil }
+
+func unlockDir(*os.File) error { return nil }
+
+func freeBytes(d *os.File) (uint64, error) {
+	path, err := windows.UTF16PtrFromString(d.Name())
 	if err != nil {
 		return 0, err
 	}

@@ -36,10 +36,8 @@ func (db *DB) Close() error {
 	if !db.opts.ReadOnly {
 		errs = append(errs, db.settle(), db.segments.Log().Close(), db.versions.close())
 	}
-	errs = append(errs, db.releaseMemory())
-	if db.lock != nil {
-		errs = append(errs, db.lock.Close())
-	}
+	errs = append(errs, db.releaseMemory(), db.lock.Close())
+	endWhenIdle(db)
 	return errors.Join(errs...)
 }
 
@@ -71,11 +69,11 @@ func (db *DB) abandon() {
 	if db.lock != nil {
 		db.lock.Close()
 	}
+	endWhenIdle(db)
 }
 
 // releaseMemory gives up the current read state and waits until everything that
-// nobody else holds is released. It returns what handles are still open; the
-// last of them to be closed releases the rest.
+// nobody else holds is released. It returns what handles are still open.
 func (db *DB) releaseMemory() error {
 	db.reads.GiveUp()
 	if db.archive != nil {
@@ -85,13 +83,23 @@ func (db *DB) releaseMemory() error {
 	if db.hot != nil {
 		db.hot.Free() // the gets that used it have left their epoch
 	}
-	leaks := db.reads.Leaks()
+	return db.reads.Leaks()
+}
+
+// endWhenIdle gives up what open handles still need: the last of them to be closed
+// does it, or this call.
+func endWhenIdle(db *DB) {
 	db.reads.WhenIdle(func() {
 		if leaked := db.cache.Close(); leaked != 0 {
 			db.events.CacheLeaked(leaked)
 		}
+		if db.held == nil {
+			return
+		}
+		if err := db.held.Close(); err != nil {
+			db.events.CleanupFailed(db.dir, err)
+		}
 	})
-	return leaks
 }
 
 func newDBID() base.DBID {

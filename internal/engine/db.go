@@ -35,6 +35,7 @@ import (
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/writer"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // DB is an open database. All methods are safe for concurrent use.
@@ -42,7 +43,8 @@ type DB struct {
 	dir  string
 	opts Options
 	id   base.DBID
-	lock io.Closer // of the directory; nil: none
+	held vfs.Dir   // the directory
+	lock io.Closer // of the directory
 
 	reads   view.Reader
 	commits commit.Pipeline

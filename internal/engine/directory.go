@@ -22,42 +22,68 @@ const lockName = "LOCK"
 // a database was expected.
 var ErrNotDatabase = errors.New("not a database")
 
-// lockDir makes the directory if that is allowed and takes its lock; nil where a
-// reader needs none.
-func lockDir(dir string, opts *Options) (io.Closer, error) {
-	vfsys := opts.FS
-	info, statErr := vfsys.Stat(dir)
-	if statErr == nil && !info.IsDir() {
+// holdDir makes the directory of a database if that is allowed, and holds it: from
+// then on the database is in the directory that was found here, whatever becomes of
+// the path.
+func holdDir(dir string, opts *Options) (held vfs.Dir, err error) {
+	if dir == "" {
+		return nil, fmt.Errorf("%w: the name of the directory is empty", ErrNotDatabase)
+	}
+	info, err := opts.FS.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
 		return nil, fmt.Errorf("%w: %s is a file", ErrNotDatabase, dir)
-	}
-	exists, err := manifest.Exists(vfsys, dir)
-	if err != nil {
+	case err == nil:
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open %s: %w", dir, err)
-	}
-	if !exists {
-		if opts.ReadOnly || opts.MustExist {
-			if statErr != nil {
-				return nil, fmt.Errorf("%w: %w", ErrNotDatabase, statErr)
-			}
-			return nil, fmt.Errorf("%w: %s", ErrNotDatabase, dir)
-		}
-		if err := refuseForeign(vfsys, dir); err != nil {
+	case opts.ReadOnly || opts.MustExist:
+		return nil, fmt.Errorf("%w: %w", ErrNotDatabase, err)
+	default:
+		if err := makeDir(opts.FS, dir); err != nil {
 			return nil, err
 		}
-		if err := makeDir(vfsys, dir); err != nil {
-			return nil, fmt.Errorf("make directory: %w", err)
+	}
+	if held, err = vfs.Hold(opts.FS, dir); err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	if err := checkDir(held, dir, opts, info == nil); err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
+	return held, nil
+}
+
+// checkDir looks whether a directory holds a database or may become one.
+func checkDir(held vfs.Dir, dir string, opts *Options, isNew bool) error {
+	exists, err := manifest.Exists(held, dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("open %s: %w", dir, err)
+	case exists || isNew:
+		return nil
+	case opts.ReadOnly || opts.MustExist:
+		return fmt.Errorf("%w: %s", ErrNotDatabase, dir)
+	}
+	if err := refuseForeign(held, dir); err != nil {
+		return err
+	}
+	return makeDir(opts.FS, dir)
+}
+
+// lockDir takes the lock of a directory.
+func lockDir(held vfs.Dir, dir string, readOnly bool) (lock io.Closer, err error) {
+	name := filepath.Join(dir, lockName)
+	_, err = held.Stat(name)
+	if readOnly && errors.Is(err, fs.ErrNotExist) {
+		lock, err = held.Share() // a writer would have made the file, and a reader makes none
+	} else {
+		lock, err = held.Lock(name)
+		if readOnly && errors.Is(err, vfs.ErrReadOnly) {
+			lock, err = held.Share() // nobody can write to such a medium
 		}
 	}
-	name := filepath.Join(dir, lockName)
-	if _, err := vfsys.Stat(name); opts.ReadOnly && errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // a writer would have made it, and a reader makes no files
-	}
-	lock, err := vfsys.Lock(name)
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
 		return nil, fmt.Errorf("%w: %s", base.ErrLocked, dir)
-	case opts.ReadOnly && errors.Is(err, vfs.ErrReadOnly):
-		return nil, nil // nobody can write to such a medium
 	case err != nil:
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
@@ -85,12 +111,21 @@ func makeDir(vfsys vfs.FS, path string) error {
 		}
 		err = vfsys.SyncDir(filepath.Dir(dir))
 	}
-	if err != nil {
-		for _, dir := range made {
+	if err == nil {
+		return nil
+	}
+	dangling := ""
+	for _, dir := range made {
+		if _, statErr := vfsys.Stat(dir); statErr == nil {
 			_ = vfsys.Remove(dir) // the error that is reported came first
+		} else {
+			dangling = dir // the outermost, if there is something of that name
 		}
 	}
-	return err
+	if errors.Is(err, fs.ErrExist) && dangling != "" {
+		return fmt.Errorf("%w: %s is a symbolic link that leads nowhere", ErrNotDatabase, dangling)
+	}
+	return fmt.Errorf("make directory: %w", err)
 }
 
 // refuseForeign returns an error when a directory without a manifest holds

@@ -3,8 +3,10 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/keyspace"
@@ -19,7 +21,9 @@ func (db *DB) Keyspace(name string, settings keyspace.Settings) (*keyspace.Info,
 	if err := db.keyspaces.CheckOperator(name, settings.Merge); err != nil {
 		return nil, err
 	}
-	if err := db.health.Writable(); err != nil {
+	if err := db.health.Writable(); errors.Is(err, base.ErrReadOnly) {
+		return nil, fmt.Errorf("%w: %q, and the %w", keyspace.ErrNotFound, name, err)
+	} else if err != nil {
 		return nil, err
 	}
 	var info *keyspace.Info

@@ -92,6 +92,8 @@ type Metrics struct {
 	OpenIterators, OpenSnapshots      int
 	OldestHandleAge                   time.Duration
 	QuarantinedFiles                  int
+	UnreadableFiles                   int
+	ReadErr                           error
 	BackgroundErr, WriteErr           error
 	MemoryByOwner                     map[string]int64
 	Archive                           feed.Metrics
@@ -174,6 +176,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.StallTime = db.writer.StallTime()
 	m.OpenIterators, m.OpenSnapshots, m.OldestHandleAge = db.reads.OpenHandles()
 	m.QuarantinedFiles = db.claims.damagedFiles()
+	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()
 	m.BackgroundErr = cmp.Or(db.compactor.outcome.Err(), db.segments.Err(), db.flusher.outcome.Err())
 }

@@ -46,7 +46,6 @@ func (db *opener) open() (err error) {
 	db.health.Config = health.Config{
 		Events: db.events, ReadOnly: db.opts.ReadOnly, Closed: db.reads.Closed, Failed: db.wakeAll,
 	}
-	db.opts.FS = &health.WatchedFS{FS: watchfs.Wrap(db.opts.FS), Health: &db.health}
 	db.janitor = janitor.New()
 	db.cache = framecache.New(framecache.Config{
 		CapacityBytes: db.opts.MemoryBudget, Epochs: &db.reads.Epochs, Memory: &db.memory,
@@ -56,9 +55,14 @@ func (db *opener) open() (err error) {
 			return err
 		}
 	}
-	if db.lock, err = lockDir(db.dir, &db.opts); err != nil {
+	if db.held, err = holdDir(db.dir, &db.opts); err != nil {
 		return err
 	}
+	if db.lock, err = lockDir(db.held, db.dir, db.opts.ReadOnly); err != nil {
+		return err
+	}
+	db.health.Watch(db.lock, db.opts.Clock)
+	db.opts.FS = &health.WatchedFS{FS: watchfs.Wrap(db.held), Health: &db.health}
 	state, err := db.openManifest()
 	if err != nil {
 		return err

@@ -59,6 +59,9 @@ func (v *versions) close() error {
 func (v *versions) edit(e *manifest.Edit, done func(v *manifest.Version)) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if err := v.health.CheckLock(); err != nil {
+		return err
+	}
 	if err := v.health.Err(); err != nil {
 		return err
 	}

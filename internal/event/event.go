@@ -66,6 +66,12 @@ func (s *Sink) TornLog(file string, sizeBytes int64) {
 // OrphanRemoved says that recovery has deleted a file that a crash had left.
 func (s *Sink) OrphanRemoved(file string) { s.log.Info("removed orphan", "file", file) }
 
+// TableUnreadable says that the file of a table cannot be opened. It is tried again
+// whenever somebody needs the table.
+func (s *Sink) TableUnreadable(file string, err error) {
+	s.log.Error("a table cannot be opened", "file", file, "err", err)
+}
+
 // CleanupFailed says that a file could not be closed or deleted. The next open
 // tries again.
 func (s *Sink) CleanupFailed(file string, err error) {

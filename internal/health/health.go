@@ -12,8 +12,8 @@ import (
 )
 
 // Health says whether the database accepts writes. It keeps the first failed
-// write of the log or the manifest, or failed sync of the directory: from then on
-// reads go on and every write gets the same error. After a failed sync nobody
+// write of the log or the manifest, or failed sync of the directory, or the loss of
+// the lock: from then on reads go on and every write gets the same error. After a failed sync nobody
 // knows what is on the disk, so nothing may be built on it.
 //
 // All methods are safe for concurrent use and never wait.
@@ -21,6 +21,7 @@ type Health struct {
 	// Config is set before the first use.
 	Config
 	failure atomic.Pointer[failure]
+	watch   lockWatch
 }
 
 // Config is what a Health works with.
@@ -43,7 +44,12 @@ func (h *Health) Poison(what string, err error) error {
 	if errors.Is(err, base.ErrClosed) {
 		return base.ErrClosed
 	}
-	f := &failure{fmt.Errorf("writes are refused after a failed %s write: %w", what, err)}
+	return h.refuse(what, fmt.Errorf("writes are refused after a failed %s write: %w", what, err))
+}
+
+// refuse makes every write get an error from now on, unless one is there already.
+func (h *Health) refuse(what string, err error) error {
+	f := &failure{err}
 	if h.failure.CompareAndSwap(nil, f) {
 		h.Events.WritesRefused(what, err)
 		h.Failed()

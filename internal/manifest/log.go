@@ -20,7 +20,7 @@ const (
 )
 
 // ErrRefused says that an edit was not written at all, because the file system
-// is full.
+// is full or does not permit it.
 var ErrRefused = errors.New("manifest edit refused")
 
 // Log is the manifest open for writing. Append makes an edit durable; the
@@ -162,10 +162,10 @@ func (l *Log) write(payload []byte) error {
 // proofBytes is the size of a record without payload.
 const proofBytes = recordHeaderBytes
 
-// refused marks an error for lack of space, before which nothing that matters
-// was written.
+// refused marks an error for lack of space or permission, before which nothing that
+// matters was written: both may come back.
 func refused(doing string, err error) error {
-	if errors.Is(err, vfs.ErrNoSpace) {
+	if errors.Is(err, vfs.ErrNoSpace) || errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: %s: %w", ErrRefused, doing, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
@@ -220,7 +220,7 @@ func (l *Log) writeSnapshot(n base.FileNum, state *State) (manifestFile, error) 
 	// What a failed attempt left goes first: a sync of its name or content may
 	// have failed, after which syncing it again proves nothing.
 	if err := l.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return m, fmt.Errorf("remove what is left of %s: %w", name, err)
+		return m, refused("remove what is left of "+name, err)
 	}
 	f, err := l.fs.Create(path)
 	if err != nil {

@@ -121,6 +121,9 @@ func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.Seq
 // Append appends a group. After an error nothing is known about what a crash
 // would leave of it, unless the database goes on accepting writes.
 func (s *Segments) Append(first, last base.SeqNum, payloads [][]byte) error {
+	if err := s.cfg.Health.CheckLockNowAndThen(); err != nil {
+		return err // nothing was written
+	}
 	if _, err := s.log.Append(first, last, payloads...); err != nil {
 		if s.log.Failure() == nil {
 			s.cfg.Archive.MakeSpace(err)

@@ -32,8 +32,11 @@ type (
 // so that the keys that it is asked for can stay on their caller's stack.
 type store struct{ engine *engine.DB }
 
-// snapshot returns a view of the newest state.
-func (s store) snapshot() (*view.Snapshot, error) { return s.engine.Reads().Snapshot() }
+// snapshot returns a view of the newest state, for a transaction.
+func (s store) snapshot() (*view.Snapshot, error) { return s.engine.Reads().SnapshotForTx() }
+
+// closed reports whether the engine was closed.
+func (s store) closed() bool { return s.engine.Reads().Closed() }
 
 // rows returns what a snapshot sees within some bounds.
 func (s store) rows(snap *view.Snapshot, b Bounds) (txn.Rows, error) {

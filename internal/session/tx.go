@@ -46,6 +46,9 @@ func (tx *Tx) Usable() error {
 	if tx.ended {
 		return ErrEnded
 	}
+	if tx.manager.engine.closed() {
+		return base.ErrClosed
+	}
 	if ctx := tx.options.Context; ctx != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -54,10 +57,13 @@ func (tx *Tx) Usable() error {
 
 // Writable is Usable for verbs that write.
 func (tx *Tx) Writable() error {
+	if err := tx.Usable(); err != nil {
+		return err
+	}
 	if tx.options.ReadOnly {
 		return base.ErrReadOnly
 	}
-	return tx.Usable()
+	return nil
 }
 
 // use notes a keyspace, nil for the default one: a transaction does not commit if

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"sync/atomic"
 
@@ -49,10 +50,15 @@ type Store struct {
 
 	mu   ranked.Mutex[ranked.Tables]
 	live map[base.FileNum]*Table // that the manifest names
+	// unreadable are those of them whose file could not be opened when somebody
+	// last needed it, and why.
+	unreadable map[base.FileNum]error
 }
 
 // New returns a store without tables.
-func New(cfg Config) *Store { return &Store{cfg: cfg, live: map[base.FileNum]*Table{}} }
+func New(cfg Config) *Store {
+	return &Store{cfg: cfg, live: map[base.FileNum]*Table{}, unreadable: map[base.FileNum]error{}}
+}
 
 // SkipFileNums makes sure that only numbers from next on are given out.
 func (s *Store) SkipFileNums(next base.FileNum) { s.next.Store(uint64(next)) }
@@ -79,8 +85,37 @@ func (s *Store) GiveUp(gone []manifest.LevelNum) {
 		if t := s.live[f.Num]; t != nil {
 			t.obsolete.Store(true)
 			delete(s.live, f.Num)
+			delete(s.unreadable, f.Num)
 		}
 	}
+}
+
+// opened notes how the opening of a table's file went. It is tried again whenever
+// somebody needs the table.
+func (s *Store) opened(n base.FileNum, err error) {
+	s.mu.Lock()
+	before := s.unreadable[n]
+	if err == nil {
+		delete(s.unreadable, n)
+	} else if s.live[n] != nil {
+		s.unreadable[n] = err
+	}
+	s.mu.Unlock()
+	if err != nil && before == nil {
+		s.cfg.Events.TableUnreadable(TableName(n), err)
+	}
+}
+
+// Unreadable returns how many tables there are whose file could not be opened when
+// somebody last needed it, and what was wrong with the oldest of them.
+func (s *Store) Unreadable() (count int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	oldest := base.FileNum(math.MaxUint64)
+	for n := range s.unreadable {
+		oldest = min(oldest, n)
+	}
+	return len(s.unreadable), s.unreadable[oldest]
 }
 
 // Remove deletes a file of the database.

@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sync/atomic"
 
@@ -59,6 +61,7 @@ func (t *Table) open() (*sstable.Reader, error) {
 		return r, nil
 	}
 	r, err := t.store.openReader(t.Meta)
+	t.store.opened(t.Meta.Num, err)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +72,11 @@ func (t *Table) open() (*sstable.Reader, error) {
 func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
 	name := TableName(meta.Num)
 	f, err := s.cfg.FS.Open(filepath.Join(s.cfg.Dir, name))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &base.CorruptionError{
+			File: name, Offset: -1, Kind: "table", Lo: meta.Lo, Hi: meta.Hi, Err: err,
+		}
+	} else if err != nil {
 		return nil, fmt.Errorf("open table %s: %w", name, err)
 	}
 	return sstable.OpenReader(f, sstable.ReaderOptions{

@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	iteratorKind = "iterator"
-	snapshotKind = "snapshot"
+	iteratorKind    = "iterator"
+	snapshotKind    = "snapshot"
+	transactionKind = "transaction"
 )
 
-// handleRegistry knows the iterators and snapshots that are open, for the
+// handleRegistry knows the iterators, snapshots and transactions that are open, for the
 // metrics and for the report on Close.
 type handleRegistry struct {
 	mu   ranked.Mutex[ranked.Handles]
@@ -23,7 +24,7 @@ type handleRegistry struct {
 	idle func() // run once, when the last handle is closed
 }
 
-// handle is one open iterator or snapshot.
+// handle is one open iterator, snapshot or transaction.
 type handle struct {
 	kind  string
 	since time.Time
@@ -90,19 +91,20 @@ func (h *handleRegistry) leaks() error {
 	if len(counts) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: iterators: %d, snapshots: %d%s",
-		ErrLeaked, counts[iteratorKind], counts[snapshotKind], stacks.String())
+	return fmt.Errorf("%w: iterators: %d, snapshots: %d, transactions: %d%s", ErrLeaked,
+		counts[iteratorKind], counts[snapshotKind], counts[transactionKind], stacks.String())
 }
 
-// count returns the numbers of open handles and the age of the oldest.
+// count returns the numbers of open handles and the age of the oldest. A
+// transaction counts as the snapshot that it has.
 func (h *handleRegistry) count(now time.Time) (iterators, snapshots int, oldest time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range h.live {
-		if n.kind == snapshotKind {
-			snapshots++
-		} else {
+		if n.kind == iteratorKind {
 			iterators++
+		} else {
+			snapshots++
 		}
 		oldest = max(oldest, now.Sub(n.since))
 	}

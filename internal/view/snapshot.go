@@ -99,7 +99,12 @@ type Snapshot struct {
 }
 
 // Snapshot returns a view of what is visible now.
-func (r *Reader) Snapshot() (*Snapshot, error) {
+func (r *Reader) Snapshot() (*Snapshot, error) { return r.snapshot(snapshotKind) }
+
+// SnapshotForTx is Snapshot for a transaction; Close calls it one, if it is open then.
+func (r *Reader) SnapshotForTx() (*Snapshot, error) { return r.snapshot(transactionKind) }
+
+func (r *Reader) snapshot(kind string) (*Snapshot, error) {
 	if r.closed.Load() {
 		return nil, base.ErrClosed
 	}
@@ -113,7 +118,7 @@ func (r *Reader) Snapshot() (*Snapshot, error) {
 	s.at.Seq = base.SeqNum(r.visible.Load())
 	s.elem = r.snapshots.points.PushBack(s.at)
 	r.snapshots.mu.Unlock()
-	s.handle = r.openHandle(snapshotKind)
+	s.handle = r.openHandle(kind)
 	return s, nil
 }
 

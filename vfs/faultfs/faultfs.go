@@ -105,7 +105,13 @@ func (r *Rule) hasEffect() bool { return r.Err != nil || r.Short || r.Ignore }
 // for concurrent use.
 type FS struct {
 	under vfs.FS
-	ops   atomic.Int64
+	*faults
+}
+
+// faults are the rules and counts of a file system, and of the directories that
+// are held in it.
+type faults struct {
+	ops atomic.Int64
 
 	mu     sync.RWMutex
 	counts map[vfs.OpKind]int64
@@ -115,10 +121,32 @@ type FS struct {
 var _ vfs.FS = (*FS)(nil)
 
 // New wraps a file system.
-func New(under vfs.FS) *FS { return &FS{under: under, counts: map[vfs.OpKind]int64{}} }
+func New(under vfs.FS) *FS {
+	return &FS{under: under, faults: &faults{counts: map[vfs.OpKind]int64{}}}
+}
+
+// OpenDir implements vfs.Dirs: the rules hold in the directory as well. Opening it,
+// sharing it and closing it are no operations.
+func (f *FS) OpenDir(dir string) (vfs.Dir, error) {
+	under, err := vfs.Hold(f.under, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &heldDir{FS: &FS{under: under, faults: f.faults}, under: under}, nil
+}
+
+// heldDir is a directory that is held in a file system with faults.
+type heldDir struct {
+	*FS
+	under vfs.Dir
+}
+
+func (d *heldDir) Share() (io.Closer, error) { return d.under.Share() }
+
+func (d *heldDir) Close() error { return d.under.Close() }
 
 // Add puts a rule to work, behind those that are there.
-func (f *FS) Add(r Rule) *Armed {
+func (f *faults) Add(r Rule) *Armed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := &Armed{rule: r}
@@ -127,17 +155,17 @@ func (f *FS) Add(r Rule) *Armed {
 }
 
 // Reset takes all rules away. The counts stay.
-func (f *FS) Reset() {
+func (f *faults) Reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rules = nil
 }
 
 // Ops returns how many operations were begun.
-func (f *FS) Ops() int64 { return f.ops.Load() }
+func (f *faults) Ops() int64 { return f.ops.Load() }
 
 // Count returns how many operations of the given kinds were begun.
-func (f *FS) Count(kinds vfs.OpKind) int64 {
+func (f *faults) Count(kinds vfs.OpKind) int64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	total := int64(0)
@@ -150,7 +178,7 @@ func (f *FS) Count(kinds vfs.OpKind) int64 {
 }
 
 // begin counts the operation and returns the rule that decides about it, or nil.
-func (f *FS) begin(op vfs.Op) *Rule {
+func (f *faults) begin(op vfs.Op) *Rule {
 	op.N = f.ops.Add(1)
 	f.mu.Lock()
 	f.counts[op.Kind]++

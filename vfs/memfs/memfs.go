@@ -367,18 +367,30 @@ func (f *FS) Lock(name string) (io.Closer, error) {
 	if f.locks[path] {
 		return nil, wrap(vfs.OpLock, name, vfs.ErrLocked)
 	}
-	if _, err := f.find(name, true); err != nil {
+	n, err := f.find(name, true)
+	if err != nil {
 		return nil, wrap(vfs.OpLock, name, err)
 	}
 	f.locks[path] = true
-	return &lock{fs: f, path: path}, nil
+	return &lock{fs: f, path: path, node: n}, nil
 }
 
 // lock is a held lock. Closing it a second time does nothing.
 type lock struct {
 	fs   *FS
 	path string
+	node *node
 	once sync.Once
+}
+
+// Held implements vfs.Holder. It is not an operation.
+func (l *lock) Held() error {
+	l.fs.mu.RLock()
+	defer l.fs.mu.RUnlock()
+	if n, err := l.fs.lookup(l.path); err != nil || n != l.node {
+		return wrap(vfs.OpLock, l.path, vfs.ErrLockLost)
+	}
+	return nil
 }
 
 func (l *lock) Close() error {

@@ -13,6 +13,7 @@ var suitesByName = map[string]Suite{
 	// The tests of single rooms.
 	"api":           tests(".", ""),
 	"files":         tests("./vfs", ""),
+	"directories":   tests(".", "DatabaseStays|LockFile|LostLock|OpenNames|Beneath|TxAfterClose"),
 	"logs":          tests("./internal/wal", ""),
 	"manifests":     tests("./internal/manifest", ""),
 	"tables":        tests("./internal/sstable", "", "-short"),

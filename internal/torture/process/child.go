@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning"
@@ -212,7 +213,9 @@ func (c *child) fileSystem() (vfs.FS, error) {
 	}
 	for _, point := range Failpoints() {
 		if point.Name == c.Failpoint {
-			return &trap{FS: fsys, point: point, moment: c.Moment, nth: c.Nth, spring: spring}, nil
+			return &trap{
+				FS: fsys, point: point, moment: c.Moment, nth: c.Nth, spring: spring, passed: new(atomic.Int64),
+			}, nil
 		}
 	}
 	return nil, fmt.Errorf("there is no failpoint %q", c.Failpoint)

@@ -71,10 +71,30 @@ type trap struct {
 	nth    int64
 	spring func()
 
-	passed atomic.Int64
+	passed *atomic.Int64
 }
 
 var _ vfs.FS = (*trap)(nil)
+
+// OpenDir implements vfs.Dirs: the trap is in the directory as well.
+func (t *trap) OpenDir(dir string) (vfs.Dir, error) {
+	held, err := vfs.Hold(t.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	inside := *t
+	inside.FS = held
+	return &trapDir{trap: &inside, held: held}, nil
+}
+
+type trapDir struct {
+	*trap
+	held vfs.Dir
+}
+
+func (d *trapDir) Share() (io.Closer, error) { return d.held.Share() }
+
+func (d *trapDir) Close() error { return d.held.Close() }
 
 // meets counts an operation and says whether the trap springs at it.
 func (t *trap) meets(kind vfs.OpKind, name string) bool {
