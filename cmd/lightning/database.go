@@ -159,6 +159,8 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 	switch {
 	case err == nil:
 		return db, nil
+	case errors.Is(err, lightning.ErrNotDatabase) && dir == "":
+		return nil, plainError{"the name of the database is empty", err}
 	case errors.Is(err, lightning.ErrNotDatabase) && isMissing(dir):
 		return nil, plainError{dir + " does not exist", err}
 	case errors.Is(err, lightning.ErrNotDatabase) || isFile(dir):
