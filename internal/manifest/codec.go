@@ -42,8 +42,10 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		value = binary.AppendUvarint(value[:0], uint64(n))
 		dst = appendField(dst, tagRemoveLog, value)
 	}
-	for _, n := range e.AddLogs {
-		value = binary.AppendUvarint(value[:0], uint64(n))
+	for _, l := range e.AddLogs {
+		value = binary.AppendUvarint(value[:0], uint64(l.Num))
+		value = binary.AppendUvarint(value, uint64(l.SizeBytes))
+		value = binary.LittleEndian.AppendUint32(value, l.Salt)
 		dst = appendField(dst, tagAddLog, value)
 	}
 	for _, f := range e.RemoveFiles {
@@ -207,7 +209,11 @@ func (e *Edit) decodeField(tag byte, in *input) {
 	case tagRemoveLog:
 		e.RemoveLogs = append(e.RemoveLogs, base.FileNum(in.uvarint()))
 	case tagAddLog:
-		e.AddLogs = append(e.AddLogs, base.FileNum(in.uvarint()))
+		l := LogSegment{Num: base.FileNum(in.uvarint()), SizeBytes: int64(in.uvarint())}
+		if salt := in.take(4); salt != nil {
+			l.Salt = binary.LittleEndian.Uint32(salt)
+		}
+		e.AddLogs = append(e.AddLogs, l)
 	case tagRemoveFile:
 		level := int(in.byte())
 		e.RemoveFiles = append(e.RemoveFiles, LevelNum{level, base.FileNum(in.uvarint())})

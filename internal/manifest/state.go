@@ -14,7 +14,7 @@ type State struct {
 	DBID           base.DBID
 	NextFileNum    base.FileNum
 	LastSeq        base.SeqNum
-	Logs           []base.FileNum    // in the order of writing
+	Logs           []LogSegment      // in the order of writing
 	Keyspaces      []Keyspace        // by identifier
 	Dropped        []DroppedKeyspace // by identifier
 	NextKeyspaceID uint64
@@ -62,22 +62,31 @@ func (s *State) applyLogs(e *Edit) error {
 		return nil
 	}
 	logs := slices.Clone(s.Logs)
+	removed := map[base.FileNum]bool{}
 	for _, n := range e.RemoveLogs {
-		i := slices.Index(logs, n)
-		if i < 0 {
+		if indexLog(logs, n) < 0 || removed[n] {
 			return fmt.Errorf("removed log %s is not there", n)
 		}
-		logs = slices.Delete(logs, i, i+1)
+		removed[n] = true
 	}
-	for _, n := range e.AddLogs {
-		if slices.Contains(logs, n) {
-			return fmt.Errorf("log %s is already listed", n)
+	for _, l := range e.AddLogs {
+		switch i := indexLog(logs, l.Num); {
+		case i < 0:
+			logs = append(logs, l)
+		case removed[l.Num]:
+			logs[i] = l
+			delete(removed, l.Num)
+		default:
+			return fmt.Errorf("log %s is already listed", l.Num)
 		}
-		logs = append(logs, n)
-		s.NextFileNum = max(s.NextFileNum, n+1)
+		s.NextFileNum = max(s.NextFileNum, l.Num+1)
 	}
-	s.Logs = logs
+	s.Logs = slices.DeleteFunc(logs, func(l LogSegment) bool { return removed[l.Num] })
 	return nil
+}
+
+func indexLog(logs []LogSegment, n base.FileNum) int {
+	return slices.IndexFunc(logs, func(l LogSegment) bool { return l.Num == n })
 }
 
 func (s *State) applyKeyspaces(e *Edit) error {

@@ -68,7 +68,7 @@ type Segments struct {
 	mu        ranked.Mutex[ranked.LogSegments]
 	live      []base.FileNum // that the manifest names, oldest first
 	free      []base.FileNum // that nobody needs any more, ready for reuse
-	prepared  base.FileNum   // ready to be rotated to; 0: being prepared
+	prepared  wal.Segment    // ready to be rotated to; zero: being prepared
 	nextBytes int64          // size for the next prepared segment
 
 	flushPending atomic.Bool // whether a delayed flush of the log is under way
@@ -101,12 +101,13 @@ func (s *Segments) Err() error { return s.outcome.Err() }
 func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.SeqNum) (base.FileNum, error) {
 	num := s.cfg.Store.NewFileNum()
 	s.nextBytes = firstLogBytes
-	if err := wal.Prepare(s.cfg.WAL, num, s.nextBytes); err != nil {
+	prepared, err := wal.Prepare(s.cfg.WAL, num, s.nextBytes)
+	if err != nil {
 		return 0, err
 	}
-	edit.AddLogs = []base.FileNum{num}
+	edit.AddLogs = []manifest.LogSegment{manifest.LogSegment(prepared)}
 	s.cfg.Archive.Begin(num, end, lastSeq+1)
-	err := s.cfg.Edit(edit, func() {
+	err = s.cfg.Edit(edit, func() {
 		s.live = []base.FileNum{num}
 	})
 	if err != nil {
@@ -114,7 +115,7 @@ func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.Seq
 	}
 	s.cfg.Archive.RetireAtOpen(edit.RemoveLogs)
 	s.start, s.first = end, end
-	s.log, err = wal.NewLog(s.cfg.WAL, num, end)
+	s.log, err = wal.NewLog(s.cfg.WAL, prepared, end)
 	return num, err
 }
 
@@ -173,7 +174,7 @@ func (s *Segments) CurrentBytes() int64 { return int64(s.log.Appended() - s.star
 func (s *Segments) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.prepared != 0
+	return s.prepared.Num != 0
 }
 
 // Rotate goes on in the prepared segment and tells where in the log that begins.
@@ -181,22 +182,22 @@ func (s *Segments) Ready() bool {
 // failed, that goes on as it was. Called by the leader.
 func (s *Segments) Rotate(lastSeq base.SeqNum) (base.FileNum, wal.Position, error) {
 	s.mu.Lock()
-	num := s.prepared
+	prepared := s.prepared
 	s.mu.Unlock()
 	before := s.log.Appended()
-	if err := s.log.Rotate(num); err != nil {
+	if err := s.log.Rotate(prepared); err != nil {
 		if s.log.Failure() == nil {
 			return 0, 0, fmt.Errorf("rotate the log: %w", err)
 		}
 		return 0, 0, s.cfg.Health.Poison("log", err)
 	}
 	s.mu.Lock()
-	s.prepared = 0
+	s.prepared = wal.Segment{}
 	s.nextBytes = min(max(int64(before-s.start), firstLogBytes), s.cfg.MaxBytes)
 	s.mu.Unlock()
 	s.start = before
-	s.cfg.Archive.Begin(num, before, lastSeq+1)
-	return num, before, nil
+	s.cfg.Archive.Begin(prepared.Num, before, lastSeq+1)
+	return prepared.Num, before, nil
 }
 
 // Run is the worker.
@@ -231,20 +232,22 @@ func (s *Segments) noteOutcome(err error) {
 func (s *Segments) prepare() error {
 	num := s.cfg.Store.NewFileNum()
 	old, size := s.takeFree()
+	var prepared wal.Segment
 	var err error
 	if old != 0 {
-		err = wal.Recycle(s.cfg.WAL, old, num, size)
+		prepared, err = wal.Recycle(s.cfg.WAL, old, num, size)
 	} else {
-		err = wal.Prepare(s.cfg.WAL, num, size)
+		prepared, err = wal.Prepare(s.cfg.WAL, num, size)
 	}
 	if err != nil {
 		return err
 	}
-	err = s.cfg.Edit(&manifest.Edit{AddLogs: []base.FileNum{num}}, func() {
+	edit := &manifest.Edit{AddLogs: []manifest.LogSegment{manifest.LogSegment(prepared)}}
+	err = s.cfg.Edit(edit, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.live = append(s.live, num)
-		s.prepared = num
+		s.prepared = prepared
 	})
 	if errors.Is(err, manifest.ErrRefused) {
 		s.remove(num)

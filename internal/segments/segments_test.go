@@ -84,7 +84,9 @@ func (db *database) edit(e *manifest.Edit, done func()) error {
 // named are the segments that the manifest names.
 func (db *database) named() (live []base.FileNum) {
 	for _, e := range db.edits {
-		live = append(live, e.AddLogs...)
+		for _, l := range e.AddLogs {
+			live = append(live, l.Num)
+		}
 		live = slices.DeleteFunc(live, func(n base.FileNum) bool { return slices.Contains(e.RemoveLogs, n) })
 	}
 	return live
@@ -264,7 +266,7 @@ func written(t testing.TB, fs *memfs.FS, name string) (n int) {
 	b := make([]byte, size)
 	_, err = f.ReadAt(b, 0)
 	must(t, err)
-	for _, c := range b[64:] {
+	for _, c := range b[128:] {
 		if c != 0 {
 			n++
 		}
