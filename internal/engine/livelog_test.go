@@ -14,6 +14,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -287,6 +288,31 @@ func TestDamageInALaterSegmentChangesNothing(t *testing.T) {
 		t.Error("not reported")
 	}
 	if err := l.open(t, "whole", l.next, l.files[l.next]); err != nil {
+		t.Errorf("undamaged: %v", err)
+	}
+}
+
+// A segment grows when what was prepared is not enough; the manifest knows its
+// size then soon.
+func TestCutOfAGrownLogIsReported(t *testing.T) {
+	opts := testOptions(memfs.New())
+	opts.MemtableBytes *= 16
+	l := newLiveLogOf(t, opts, memfs.KeepNone, func(db *DB, rows map[string]string) {
+		asyncPuts(t, 6000)(db, rows)
+		must(t, db.changed.Wait(t.Context(), func() bool {
+			logs := db.versions.log.State().Logs
+			info, err := opts.FS.Stat(filepath.Join("db", wal.FileName(logs[0].Num)))
+			return err == nil && info.Size() == logs[0].SizeBytes && info.Size() > 256<<10
+		}))
+	})
+	content := l.files[l.name]
+	for size := 0; size < len(content); size += len(content) / 30 {
+		what := fmt.Sprintf("%s of %d bytes cut to %d", l.name, len(content), size)
+		if l.open(t, what, l.name, content[:size]) == nil {
+			t.Errorf("%s: not reported", what)
+		}
+	}
+	if err := l.open(t, "whole", l.name, content); err != nil {
 		t.Errorf("undamaged: %v", err)
 	}
 }

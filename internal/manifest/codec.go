@@ -26,10 +26,13 @@ const (
 	tagAddDropped     = 12
 	tagClockHighWater = 13
 	tagIngestedSeq    = 14
+	tagGrowLog        = 15
 )
 
 // repeats reports whether a field may stand several times.
-func repeats(tag byte) bool { return tag >= tagRemoveLog && tag <= tagAddDropped }
+func repeats(tag byte) bool {
+	return tag >= tagRemoveLog && tag <= tagAddDropped || tag == tagGrowLog
+}
 
 // appendEdit appends the encoding of e.
 func appendEdit(dst []byte, e *Edit) []byte {
@@ -77,7 +80,13 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		dst = appendField(dst, tagAddDropped, value)
 	}
 	dst = appendNumber(dst, tagClockHighWater, uint64(e.ClockHighWater))
-	return appendNumber(dst, tagIngestedSeq, uint64(e.IngestedSeq))
+	dst = appendNumber(dst, tagIngestedSeq, uint64(e.IngestedSeq))
+	for _, l := range e.GrowLogs {
+		value = binary.AppendUvarint(value[:0], uint64(l.Num))
+		value = binary.AppendUvarint(value, uint64(l.SizeBytes))
+		dst = appendField(dst, tagGrowLog, value)
+	}
+	return dst
 }
 
 // AppendKeyspace appends a keyspace as edits have it.
@@ -234,6 +243,9 @@ func (e *Edit) decodeField(tag byte, in *input) {
 		e.AddDropped = append(e.AddDropped, k)
 	case tagIngestedSeq:
 		e.IngestedSeq = base.SeqNum(in.nonZero())
+	case tagGrowLog:
+		l := LogSize{Num: base.FileNum(in.uvarint()), SizeBytes: int64(in.uvarint())}
+		e.GrowLogs = append(e.GrowLogs, l)
 	default:
 		in.err = errUnknownField
 	}

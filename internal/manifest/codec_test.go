@@ -51,6 +51,18 @@ func TestDataModelEditRoundTrip(t *testing.T) {
 	}
 }
 
+func TestGrownLogsRoundTrip(t *testing.T) {
+	e := &Edit{IngestedSeq: 5, GrowLogs: []LogSize{{Num: 300, SizeBytes: 1 << 18}, {Num: 2, SizeBytes: 1}}}
+	const want = "0e0105" + "0f05" + "ac02" + "808010" + "0f02" + "02" + "01"
+	b := appendEdit(nil, e)
+	if hex.EncodeToString(b) != want {
+		t.Errorf("got  %x\nwant %s", b, want)
+	}
+	if got, err := decodeEdit(b); err != nil || !reflect.DeepEqual(got, e) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 // unloggedEdit has the fields of commits past the log.
 func unloggedEdit() *Edit {
 	plain, expiring := table(200, "a", "b"), table(201, "b", "c")

@@ -81,6 +81,12 @@ type LogSegment struct {
 	Salt      uint32
 }
 
+// LogSize is the size that the file of a log segment is known to have, durably.
+type LogSize struct {
+	Num       base.FileNum
+	SizeBytes int64
+}
+
 // Keyspace is a named part of the key space. Identifiers start at 1 and are
 // never used again; 0 stands for the keyspace that always exists and is not
 // listed.
@@ -125,10 +131,11 @@ type Edit struct {
 	// by this manifest alone.
 	IngestedSeq base.SeqNum
 
-	// AddLogs are in the order of writing. One that is removed and added by the
-	// same edit keeps its place.
-	AddLogs       []LogSegment
-	RemoveLogs    []base.FileNum
+	AddLogs    []LogSegment // in the order of writing
+	RemoveLogs []base.FileNum
+	// GrowLogs are logs that have got larger. One that is not there any more, or
+	// that is larger already, is left as it is.
+	GrowLogs      []LogSize
 	AddFiles      []LevelFile
 	RemoveFiles   []LevelNum
 	AddKeyspaces  []Keyspace
@@ -200,6 +207,11 @@ func (e *Edit) validate() error {
 		if l.Num == 0 || l.Num > maxFileNum {
 			return fmt.Errorf("log number %d is out of range", uint64(l.Num))
 		}
+		if l.SizeBytes <= 0 {
+			return fmt.Errorf("size %d of log %s is out of range", l.SizeBytes, l.Num)
+		}
+	}
+	for _, l := range e.GrowLogs {
 		if l.SizeBytes <= 0 {
 			return fmt.Errorf("size %d of log %s is out of range", l.SizeBytes, l.Num)
 		}

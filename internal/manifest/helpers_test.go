@@ -77,6 +77,9 @@ func (ed *editor) edit(state *State) *Edit {
 	switch ed.rng.IntN(5) {
 	case 0:
 		e.AddLogs = append(e.AddLogs, logs(ed.number())...)
+		if n := len(state.Logs); n > 0 {
+			e.GrowLogs = append(e.GrowLogs, LogSize{Num: state.Logs[n-1].Num, SizeBytes: ed.rng.Int64N(1<<20) + 1})
+		}
 		if len(state.Logs) > 2 {
 			e.RemoveLogs = append(e.RemoveLogs, state.Logs[0].Num)
 		}

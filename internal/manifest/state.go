@@ -58,30 +58,30 @@ func (s *State) apply(e *Edit) (*State, error) {
 }
 
 func (s *State) applyLogs(e *Edit) error {
-	if len(e.AddLogs) == 0 && len(e.RemoveLogs) == 0 {
+	if len(e.AddLogs) == 0 && len(e.RemoveLogs) == 0 && len(e.GrowLogs) == 0 {
 		return nil
 	}
 	logs := slices.Clone(s.Logs)
-	removed := map[base.FileNum]bool{}
 	for _, n := range e.RemoveLogs {
-		if indexLog(logs, n) < 0 || removed[n] {
+		i := indexLog(logs, n)
+		if i < 0 {
 			return fmt.Errorf("removed log %s is not there", n)
 		}
-		removed[n] = true
+		logs = slices.Delete(logs, i, i+1)
 	}
 	for _, l := range e.AddLogs {
-		switch i := indexLog(logs, l.Num); {
-		case i < 0:
-			logs = append(logs, l)
-		case removed[l.Num]:
-			logs[i] = l
-			delete(removed, l.Num)
-		default:
+		if indexLog(logs, l.Num) >= 0 {
 			return fmt.Errorf("log %s is already listed", l.Num)
 		}
+		logs = append(logs, l)
 		s.NextFileNum = max(s.NextFileNum, l.Num+1)
 	}
-	s.Logs = slices.DeleteFunc(logs, func(l LogSegment) bool { return removed[l.Num] })
+	for _, l := range e.GrowLogs {
+		if i := indexLog(logs, l.Num); i >= 0 {
+			logs[i].SizeBytes = max(logs[i].SizeBytes, l.SizeBytes)
+		}
+	}
+	s.Logs = logs
 	return nil
 }
 

@@ -212,7 +212,7 @@ func TestStateRefuses(t *testing.T) {
 		"log of no size":        {AddLogs: []LogSegment{{Num: 3}}},
 		"log of negative size":  {AddLogs: []LogSegment{{Num: 3, SizeBytes: -1}}},
 		"log removed twice":     {RemoveLogs: []base.FileNum{1, 1}},
-		"log renewed twice":     {RemoveLogs: []base.FileNum{1}, AddLogs: logs(1, 1)},
+		"log grown to nothing":  {GrowLogs: []LogSize{{Num: 1}}},
 		"log unknown":           {RemoveLogs: []base.FileNum{3}},
 		"keyspace unknown":      {DropKeyspaces: []uint64{7}},
 		"keyspace listed":       {AddKeyspaces: []Keyspace{{ID: 1, Name: "x"}}},
@@ -260,16 +260,18 @@ func TestStateCountersNeverGoBack(t *testing.T) {
 	}
 }
 
-// A log that an edit removes and adds has another size from then on, and the place
-// that it had.
-func TestLogsKeepTheirPlace(t *testing.T) {
+// A log that has grown keeps its place and its salt, and no edit makes one smaller.
+// One that is gone stays so: who says that it has grown may come too late.
+func TestLogsGrow(t *testing.T) {
 	s, err := newState(testID).apply(&Edit{AddLogs: logs(1, 2, 3)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	larger := LogSegment{Num: 2, SizeBytes: 1 << 30, Salt: 7}
-	next, err := s.apply(&Edit{RemoveLogs: []base.FileNum{2, 1}, AddLogs: []LogSegment{larger, logs(4)[0]}})
-	if want := []LogSegment{larger, logs(3)[0], logs(4)[0]}; err != nil || !slices.Equal(next.Logs, want) {
+	grow := []LogSize{{Num: 2, SizeBytes: 1 << 30}, {Num: 1, SizeBytes: 1 << 30}, {Num: 3, SizeBytes: 5}}
+	next, err := s.apply(&Edit{RemoveLogs: []base.FileNum{1}, GrowLogs: grow})
+	want := logs(2, 3)
+	want[0].SizeBytes = 1 << 30
+	if err != nil || !slices.Equal(next.Logs, want) {
 		t.Errorf("got %v, %v", next.Logs, err)
 	}
 	if !slices.Equal(s.Logs, logs(1, 2, 3)) {

@@ -37,14 +37,14 @@ type database struct {
 	mu     sync.Mutex
 	edits  []manifest.Edit
 	refuse error
-	before func() // called before an edit takes effect
+	before func(e *manifest.Edit) // called before an edit takes effect
 }
 
 // begin starts a log at position 0, in a new directory.
 func begin(t testing.TB) *database {
 	t.Helper()
-	db := &database{fs: memfs.New(), janitor: janitor.New(), before: func() {}}
-	must(t, db.fs.MkdirAll("db"))
+	db := &database{fs: memfs.New(), janitor: janitor.New(), before: func(*manifest.Edit) {}}
+	must(t, errors.Join(db.fs.MkdirAll("db"), db.fs.SyncDir("")))
 	events := event.NewSink(slog.New(slog.DiscardHandler))
 	db.health.Config = health.Config{
 		Events: events, Closed: func() bool { return false }, Failed: db.changed.Notify,
@@ -70,7 +70,7 @@ func begin(t testing.TB) *database {
 }
 
 func (db *database) edit(e *manifest.Edit, done func()) error {
-	db.before()
+	db.before(e)
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.refuse != nil {
@@ -172,7 +172,7 @@ func settle(db *database) {
 // A segment is ready once the manifest names it.
 func TestSegmentIsReadyOnceNamed(t *testing.T) {
 	db := begin(t)
-	db.before = func() {
+	db.before = func(*manifest.Edit) {
 		if db.Ready() || db.Count() != 1 {
 			t.Error("a segment is ready that the manifest does not name")
 		}
@@ -233,6 +233,46 @@ func TestWorker(t *testing.T) {
 	})
 }
 
+// The worker tells the manifest of a segment that has grown, once that is durable;
+// also of one that was rotated away from meanwhile.
+func TestGrowthIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := begin(t)
+		var known []manifest.LogSize
+		db.before = func(e *manifest.Edit) {
+			for _, l := range e.GrowLogs {
+				f, err := db.fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone}).Open(filepath.Join("db", wal.FileName(l.Num)))
+				must(t, err)
+				size, err := f.Size()
+				must(t, errors.Join(err, f.Close()))
+				if size != l.SizeBytes {
+					t.Errorf("%+v, and a power cut leaves %d bytes", l, size)
+				}
+			}
+			known = append(known, e.GrowLogs...)
+		}
+		must(t, db.prepare())
+		first := db.named()[0]
+		large := make([]byte, 300<<10)
+		must(t, db.Append(1, 1, [][]byte{large}))
+		grown := db.Log().SegmentBytes()
+		_, _, err := db.Rotate(1)
+		must(t, err)
+		must(t, db.Append(2, 2, [][]byte{large}))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); db.Run(ctx) }()
+		synctest.Wait()
+		second := db.named()[1]
+		want := []manifest.LogSize{{Num: first, SizeBytes: grown}, {Num: second, SizeBytes: db.Log().SegmentBytes()}}
+		if !slices.Equal(known, want) || db.hasGrown() {
+			t.Errorf("the manifest knows %v, not %v", known, want)
+		}
+		cancel()
+		<-done
+	})
+}
+
 // An Async write reaches the system after its delay, and one timer is enough for
 // all that come before.
 func TestFlushLater(t *testing.T) {
@@ -283,7 +323,7 @@ func TestDropAll(t *testing.T) {
 	must(t, db.Append(2, 2, [][]byte{{1, 0, 0, 0, byte(base.KindDelete), 1, 'k'}}))
 	end := db.Log().Appended()
 	db.edits = append(db.edits, manifest.Edit{RemoveLogs: db.named()[:1]}) // as the flush said
-	db.before = func() {
+	db.before = func(*manifest.Edit) {
 		if n := len(db.files(t)); n < 2 {
 			t.Errorf("%d files are there while the manifest names them", n)
 		}

@@ -111,6 +111,10 @@ func (l *Log) Durable() Position { return Position(l.durable.Load()) }
 // before the first Sync.
 func (l *Log) DurableSeq() base.SeqNum { return base.SeqNum(l.syncSeq.Load()) }
 
+// SegmentBytes returns the size of the current segment's file. It must not run
+// beside Append and Rotate.
+func (l *Log) SegmentBytes() int64 { return l.current.sizeBytes }
+
 // Append adds one group that holds the sequence numbers first to last, with
 // the given pieces as its payload, and returns the position after it. The
 // pieces are copied. When the buffer is full Append writes it out itself. Where
