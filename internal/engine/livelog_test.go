@@ -316,3 +316,19 @@ func TestCutOfAGrownLogIsReported(t *testing.T) {
 		t.Errorf("undamaged: %v", err)
 	}
 }
+
+// A live log under another name is found, and the finding says which file to put
+// back where.
+func TestRenamedLogIsFound(t *testing.T) {
+	l := newLiveLog(t, memfs.KeepAll, syncedPuts(t, 20))
+	for _, name := range []string{l.name, l.next} {
+		disk := l.disk.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+		must(t, disk.Rename(filepath.Join("db", name), filepath.Join("db", "000777.wal")))
+		_, err := Open("db", testOptions(disk))
+		var damage *base.CorruptionError
+		if !errors.As(err, &damage) || damage.File != "000777.wal" ||
+			!strings.Contains(err.Error(), "it holds what belongs into "+name) {
+			t.Errorf("%s renamed: %v", name, err)
+		}
+	}
+}
