@@ -204,3 +204,40 @@ func TestSyncAfterFailureIsNotBelieved(t *testing.T) {
 		}
 	}
 }
+
+// A log that somebody made shorter used to open with what was left of it: of 200
+// synced puts none, 25 or 62 were there, and nothing said that any were missing.
+func TestShortenedLogIsDamage(t *testing.T) {
+	disk := memfs.New()
+	db := open(t, &lightning.Options{FS: disk})
+	for i := range 200 {
+		must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 100)))
+	}
+	killed := disk.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+	must(t, db.Close())
+	names, err := killed.List("db")
+	must(t, err)
+	cut := 0
+	for _, name := range names {
+		if filepath.Ext(name) != ".wal" {
+			continue
+		}
+		for _, size := range []int64{0, 64, 4096, 10_000, 262_143} {
+			disk := killed.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+			f, err := disk.OpenReadWrite(filepath.Join("db", name))
+			must(t, err)
+			must(t, errors.Join(f.Truncate(size), f.Close()))
+			db, err := lightning.Open("db", &lightning.Options{FS: disk})
+			if !errors.Is(err, lightning.ErrCorrupted) {
+				t.Errorf("%s cut to %d bytes: %v", name, size, err)
+			}
+			if err == nil {
+				must(t, db.Close())
+			}
+			cut++
+		}
+	}
+	if cut < 5 {
+		t.Errorf("the log was cut %d times", cut)
+	}
+}

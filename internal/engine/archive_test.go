@@ -234,7 +234,7 @@ func TestHistoryDamaged(t *testing.T) {
 		damaged[at] ^= 0x10
 		judgeDamage(t, fs, name, damaged, want, fmt.Sprint("byte ", at), &reported)
 	}
-	for _, size := range []int{0, 10, 64, 70, 3000, len(content) - 64, len(content) - 1} {
+	for _, size := range []int{0, 10, 64, 70, 127, 128, 3000, len(content) - 64, len(content) - 1} {
 		judgeDamage(t, fs, name, content[:size], want, fmt.Sprint("cut to ", size), &reported)
 	}
 	if reported < 100 {
@@ -344,7 +344,7 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 		return nil
 	})
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("b"), []byte("lost"), commit.Buffered))
-	start := int64(db.segments.Log().Appended()) + 64
+	start := int64(db.segments.Log().Appended()) + 128
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("c"), []byte("lost"), commit.Buffered))
 	must(t, db.commits.Alone(context.Background(), db.rotate))
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("d"), []byte("lost"), commit.Buffered))

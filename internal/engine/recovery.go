@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,12 +48,17 @@ func (r *recovery) run() error {
 	if err := r.checkStrayLogs(); err != nil {
 		return err
 	}
-	logs := slices.Sorted(slices.Values(r.state.Logs))
+	live := r.liveLogs()
+	var logs []base.FileNum
+	for _, s := range live {
+		logs = append(logs, s.Num)
+	}
 	r.segments.Found(logs)
 	if err := r.archive.SyncOld(logs); err != nil {
 		return err
 	}
-	result, err := wal.Replay(r.walConfig(), logs, wal.Position(r.state.LogStart), r.replayGroup)
+	result, err := wal.Replay(
+		r.walConfig(), live, wal.Position(r.state.LogStart), r.state.LastSeq, r.replayGroup)
 	if err != nil {
 		return err
 	}
@@ -64,6 +70,16 @@ func (r *recovery) run() error {
 		return err
 	}
 	return r.finish(logs, result.End)
+}
+
+// liveLogs returns the segments that the manifest names, in the order of writing.
+func (r *recovery) liveLogs() []wal.Segment {
+	live := make([]wal.Segment, len(r.state.Logs))
+	for i, l := range r.state.Logs {
+		live[i] = wal.Segment(l)
+	}
+	slices.SortFunc(live, func(a, b wal.Segment) int { return cmp.Compare(a.Num, b.Num) })
+	return live
 }
 
 // begin installs the first read state: the tables, and an empty memtable.
@@ -140,28 +156,32 @@ func (r *recovery) checkTable(f *manifest.FileMeta) error {
 // one that was begun under a number that the manifest has not given out yet says
 // that the manifest is an old one.
 func (r *recovery) checkStrayLogs() error {
+	live := map[base.FileNum]uint32{}
+	for _, l := range r.state.Logs {
+		live[l.Num] = l.Salt
+	}
 	var damage []error
 	for _, name := range r.names {
 		n, ok := wal.ParseFileName(name)
-		if !ok || slices.Contains(r.state.Logs, n) {
+		if _, named := live[n]; !ok || named {
 			continue
 		}
-		owner, err := wal.Owner(r.walConfig(), n)
+		was, begun, err := wal.Identify(r.walConfig(), n)
 		if err != nil {
 			return err
 		}
 		finding := error(nil)
-		switch {
-		case slices.Contains(r.state.Logs, owner):
-			own, err := wal.Owner(r.walConfig(), owner)
-			if err == nil && own == owner {
+		switch salt, owned := live[was.Num]; {
+		case owned && salt == was.Salt:
+			own, _, err := wal.Identify(r.walConfig(), was.Num)
+			if err == nil && own == was {
 				continue
 			}
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
-			finding = fmt.Errorf("it holds what belongs into %s", wal.FileName(owner))
-		case owner == n && n >= r.state.NextFileNum:
+			finding = fmt.Errorf("it holds what belongs into %s", wal.FileName(was.Num))
+		case begun && was.Num == n && n >= r.state.NextFileNum:
 			finding = errors.New("the manifest is older than this file")
 		default:
 			continue

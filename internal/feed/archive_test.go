@@ -54,10 +54,10 @@ func newRoom(t testing.TB, keep Retention) *room {
 		Events:     event.NewSink(slog.New(slog.NewTextHandler(&r.told, nil))),
 		VisibleSeq: func() base.SeqNum { return r.last },
 	})
-	must(t, wal.Prepare(r.cfg.WAL, r.num, 1<<10))
+	segment, err := wal.Prepare(r.cfg.WAL, r.num, 1<<10)
+	must(t, err)
 	r.Begin(r.num, 0, 1)
-	var err error
-	r.log, err = wal.NewLog(r.cfg.WAL, r.num, 0)
+	r.log, err = wal.NewLog(r.cfg.WAL, segment, 0)
 	must(t, err)
 	t.Cleanup(func() {
 		r.StopTimer()
@@ -82,9 +82,10 @@ func (r *room) rotate() base.FileNum {
 	r.t.Helper()
 	old := r.num
 	r.num++
-	must(r.t, wal.Prepare(r.cfg.WAL, r.num, 1<<10))
+	segment, err := wal.Prepare(r.cfg.WAL, r.num, 1<<10)
+	must(r.t, err)
 	r.Begin(r.num, r.log.Appended(), r.last+1)
-	must(r.t, r.log.Rotate(r.num))
+	must(r.t, r.log.Rotate(segment))
 	must(r.t, r.log.Sync())
 	return old
 }

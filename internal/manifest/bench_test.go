@@ -101,7 +101,7 @@ func BenchmarkAppendInMemory(b *testing.B) {
 	n := base.FileNum(0)
 	for b.Loop() {
 		n++
-		e := &Edit{AddLogs: []base.FileNum{n}, NextFileNum: n + 1, LastSeq: base.SeqNum(n)}
+		e := &Edit{AddLogs: logs(n), NextFileNum: n + 1, LastSeq: base.SeqNum(n)}
 		if n > 1 {
 			e.RemoveLogs = []base.FileNum{n - 1}
 		}

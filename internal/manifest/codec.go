@@ -26,10 +26,13 @@ const (
 	tagAddDropped     = 12
 	tagClockHighWater = 13
 	tagIngestedSeq    = 14
+	tagGrowLog        = 15
 )
 
 // repeats reports whether a field may stand several times.
-func repeats(tag byte) bool { return tag >= tagRemoveLog && tag <= tagAddDropped }
+func repeats(tag byte) bool {
+	return tag >= tagRemoveLog && tag <= tagAddDropped || tag == tagGrowLog
+}
 
 // appendEdit appends the encoding of e.
 func appendEdit(dst []byte, e *Edit) []byte {
@@ -42,8 +45,10 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		value = binary.AppendUvarint(value[:0], uint64(n))
 		dst = appendField(dst, tagRemoveLog, value)
 	}
-	for _, n := range e.AddLogs {
-		value = binary.AppendUvarint(value[:0], uint64(n))
+	for _, l := range e.AddLogs {
+		value = binary.AppendUvarint(value[:0], uint64(l.Num))
+		value = binary.AppendUvarint(value, uint64(l.SizeBytes))
+		value = binary.LittleEndian.AppendUint32(value, l.Salt)
 		dst = appendField(dst, tagAddLog, value)
 	}
 	for _, f := range e.RemoveFiles {
@@ -75,7 +80,13 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		dst = appendField(dst, tagAddDropped, value)
 	}
 	dst = appendNumber(dst, tagClockHighWater, uint64(e.ClockHighWater))
-	return appendNumber(dst, tagIngestedSeq, uint64(e.IngestedSeq))
+	dst = appendNumber(dst, tagIngestedSeq, uint64(e.IngestedSeq))
+	for _, l := range e.GrowLogs {
+		value = binary.AppendUvarint(value[:0], uint64(l.Num))
+		value = binary.AppendUvarint(value, uint64(l.SizeBytes))
+		dst = appendField(dst, tagGrowLog, value)
+	}
+	return dst
 }
 
 // AppendKeyspace appends a keyspace as edits have it.
@@ -207,7 +218,11 @@ func (e *Edit) decodeField(tag byte, in *input) {
 	case tagRemoveLog:
 		e.RemoveLogs = append(e.RemoveLogs, base.FileNum(in.uvarint()))
 	case tagAddLog:
-		e.AddLogs = append(e.AddLogs, base.FileNum(in.uvarint()))
+		l := LogSegment{Num: base.FileNum(in.uvarint()), SizeBytes: int64(in.uvarint())}
+		if salt := in.take(4); salt != nil {
+			l.Salt = binary.LittleEndian.Uint32(salt)
+		}
+		e.AddLogs = append(e.AddLogs, l)
 	case tagRemoveFile:
 		level := int(in.byte())
 		e.RemoveFiles = append(e.RemoveFiles, LevelNum{level, base.FileNum(in.uvarint())})
@@ -228,6 +243,9 @@ func (e *Edit) decodeField(tag byte, in *input) {
 		e.AddDropped = append(e.AddDropped, k)
 	case tagIngestedSeq:
 		e.IngestedSeq = base.SeqNum(in.nonZero())
+	case tagGrowLog:
+		l := LogSize{Num: base.FileNum(in.uvarint()), SizeBytes: int64(in.uvarint())}
+		e.GrowLogs = append(e.GrowLogs, l)
 	default:
 		in.err = errUnknownField
 	}

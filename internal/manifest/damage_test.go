@@ -240,7 +240,7 @@ func TestMissingAndStaleFiles(t *testing.T) {
 	if l, _, err = Open(stale, testDir); err != nil {
 		t.Fatal(err)
 	}
-	mustAppend(t, l, &Edit{AddLogs: []base.FileNum{77}})
+	mustAppend(t, l, &Edit{AddLogs: logs(77)})
 	writeFile(t, stale, CurrentName, s.current)
 	writeFile(t, stale, s.name, s.file)
 	if _, err := Load(stale, testDir); !isDamage(err) {

@@ -73,6 +73,20 @@ type LevelNum struct {
 	Num   base.FileNum
 }
 
+// LogSegment is a segment of the log: what identifies its file, and the size that
+// this is known to have, durably.
+type LogSegment struct {
+	Num       base.FileNum
+	SizeBytes int64
+	Salt      uint32
+}
+
+// LogSize is the size that the file of a log segment is known to have, durably.
+type LogSize struct {
+	Num       base.FileNum
+	SizeBytes int64
+}
+
 // Keyspace is a named part of the key space. Identifiers start at 1 and are
 // never used again; 0 stands for the keyspace that always exists and is not
 // listed.
@@ -117,13 +131,17 @@ type Edit struct {
 	// by this manifest alone.
 	IngestedSeq base.SeqNum
 
-	AddLogs, RemoveLogs []base.FileNum // AddLogs in the order of writing
-	AddFiles            []LevelFile
-	RemoveFiles         []LevelNum
-	AddKeyspaces        []Keyspace
-	DropKeyspaces       []uint64
-	AddDropped          []DroppedKeyspace
-	ForgetDropped       []uint64
+	AddLogs    []LogSegment // in the order of writing
+	RemoveLogs []base.FileNum
+	// GrowLogs are logs that have got larger. One that is not there any more, or
+	// that is larger already, is left as it is.
+	GrowLogs      []LogSize
+	AddFiles      []LevelFile
+	RemoveFiles   []LevelNum
+	AddKeyspaces  []Keyspace
+	DropKeyspaces []uint64
+	AddDropped    []DroppedKeyspace
+	ForgetDropped []uint64
 }
 
 func (m *FileMeta) validate() error {
@@ -185,9 +203,17 @@ func (e *Edit) validate() error {
 	if e.LastSeq > base.SeqNumMax || e.IngestedSeq > base.SeqNumMax {
 		return fmt.Errorf("last sequence number %d is out of range", max(e.LastSeq, e.IngestedSeq))
 	}
-	for _, n := range e.AddLogs {
-		if n == 0 || n > maxFileNum {
-			return fmt.Errorf("log number %d is out of range", uint64(n))
+	for _, l := range e.AddLogs {
+		if l.Num == 0 || l.Num > maxFileNum {
+			return fmt.Errorf("log number %d is out of range", uint64(l.Num))
+		}
+		if l.SizeBytes <= 0 {
+			return fmt.Errorf("size %d of log %s is out of range", l.SizeBytes, l.Num)
+		}
+	}
+	for _, l := range e.GrowLogs {
+		if l.SizeBytes <= 0 {
+			return fmt.Errorf("size %d of log %s is out of range", l.SizeBytes, l.Num)
 		}
 	}
 	for i := range e.AddFiles {

@@ -52,6 +52,15 @@ type editor struct {
 	seq  base.SeqNum
 }
 
+// logs returns log segments, of which each number has its own size and salt.
+func logs(nums ...base.FileNum) []LogSegment {
+	var all []LogSegment
+	for _, n := range nums {
+		all = append(all, LogSegment{Num: n, SizeBytes: int64(n)<<10 + 1, Salt: 0xa0000000 + uint32(n)})
+	}
+	return all
+}
+
 func newEditor(seed uint64) *editor {
 	return &editor{rng: rand.New(rand.NewPCG(seed, 7)), next: 1}
 }
@@ -67,9 +76,12 @@ func (ed *editor) edit(state *State) *Edit {
 	e := &Edit{NextFileNum: ed.next, LastSeq: ed.seq, LogStart: state.LogStart + uint64(ed.rng.IntN(64))*8}
 	switch ed.rng.IntN(5) {
 	case 0:
-		e.AddLogs = append(e.AddLogs, ed.number())
+		e.AddLogs = append(e.AddLogs, logs(ed.number())...)
+		if n := len(state.Logs); n > 0 {
+			e.GrowLogs = append(e.GrowLogs, LogSize{Num: state.Logs[n-1].Num, SizeBytes: ed.rng.Int64N(1<<20) + 1})
+		}
 		if len(state.Logs) > 2 {
-			e.RemoveLogs = append(e.RemoveLogs, state.Logs[0])
+			e.RemoveLogs = append(e.RemoveLogs, state.Logs[0].Num)
 		}
 	case 1:
 		id := state.NextKeyspaceID

@@ -147,15 +147,15 @@ func TestRefusedEditHasNoEffect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustAppend(t, l, &Edit{AddLogs: []base.FileNum{1}})
+	mustAppend(t, l, &Edit{AddLogs: logs(1)})
 	ops, want := fsys.Ops(), fingerprint(l.State())
-	if err := l.Append(&Edit{AddLogs: []base.FileNum{2}, RemoveLogs: []base.FileNum{9}}); err == nil {
+	if err := l.Append(&Edit{AddLogs: logs(2), RemoveLogs: []base.FileNum{9}}); err == nil {
 		t.Fatal("an edit that does not fit was accepted")
 	}
 	if fsys.Ops() != ops || fingerprint(l.State()) != want {
 		t.Error("a refused edit left a trace")
 	}
-	mustAppend(t, l, &Edit{AddLogs: []base.FileNum{2}})
+	mustAppend(t, l, &Edit{AddLogs: logs(2)})
 }
 
 func TestConcurrentAppends(t *testing.T) {
@@ -169,10 +169,10 @@ func TestConcurrentAppends(t *testing.T) {
 		wg.Go(func() {
 			for i := range 50 {
 				n := base.FileNum(1 + g*50 + i)
-				if err := l.Append(&Edit{AddLogs: []base.FileNum{n}}); err != nil {
+				if err := l.Append(&Edit{AddLogs: logs(n)}); err != nil {
 					t.Error(err)
 				}
-				if !slices.Contains(l.State().Logs, n) {
+				if indexLog(l.State().Logs, n) < 0 {
 					t.Errorf("log %d is missing after its edit", n)
 				}
 			}
@@ -297,7 +297,7 @@ func TestCloseProvesTheLastEdit(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := l.sizeBytes
-	mustAppend(t, l, &Edit{AddLogs: []base.FileNum{7}})
+	mustAppend(t, l, &Edit{AddLogs: logs(7)})
 	name, edited := filepath.Join(testDir, FileName(l.num)), l.synced
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ type State struct {
 	DBID           base.DBID
 	NextFileNum    base.FileNum
 	LastSeq        base.SeqNum
-	Logs           []base.FileNum    // in the order of writing
+	Logs           []LogSegment      // in the order of writing
 	Keyspaces      []Keyspace        // by identifier
 	Dropped        []DroppedKeyspace // by identifier
 	NextKeyspaceID uint64
@@ -58,26 +58,35 @@ func (s *State) apply(e *Edit) (*State, error) {
 }
 
 func (s *State) applyLogs(e *Edit) error {
-	if len(e.AddLogs) == 0 && len(e.RemoveLogs) == 0 {
+	if len(e.AddLogs) == 0 && len(e.RemoveLogs) == 0 && len(e.GrowLogs) == 0 {
 		return nil
 	}
 	logs := slices.Clone(s.Logs)
 	for _, n := range e.RemoveLogs {
-		i := slices.Index(logs, n)
+		i := indexLog(logs, n)
 		if i < 0 {
 			return fmt.Errorf("removed log %s is not there", n)
 		}
 		logs = slices.Delete(logs, i, i+1)
 	}
-	for _, n := range e.AddLogs {
-		if slices.Contains(logs, n) {
-			return fmt.Errorf("log %s is already listed", n)
+	for _, l := range e.AddLogs {
+		if indexLog(logs, l.Num) >= 0 {
+			return fmt.Errorf("log %s is already listed", l.Num)
 		}
-		logs = append(logs, n)
-		s.NextFileNum = max(s.NextFileNum, n+1)
+		logs = append(logs, l)
+		s.NextFileNum = max(s.NextFileNum, l.Num+1)
+	}
+	for _, l := range e.GrowLogs {
+		if i := indexLog(logs, l.Num); i >= 0 {
+			logs[i].SizeBytes = max(logs[i].SizeBytes, l.SizeBytes)
+		}
 	}
 	s.Logs = logs
 	return nil
+}
+
+func indexLog(logs []LogSegment, n base.FileNum) int {
+	return slices.IndexFunc(logs, func(l LogSegment) bool { return l.Num == n })
 }
 
 func (s *State) applyKeyspaces(e *Edit) error {

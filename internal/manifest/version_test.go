@@ -195,7 +195,7 @@ func TestOverlapping(t *testing.T) {
 
 func TestStateRefuses(t *testing.T) {
 	start, err := newState(testID).apply(&Edit{
-		AddLogs: []base.FileNum{1, 2}, NextFileNum: 10,
+		AddLogs: logs(1, 2), NextFileNum: 10,
 		AddKeyspaces: []Keyspace{{ID: 1, Name: "a"}, {ID: 2, Name: "b"}},
 	})
 	if err != nil {
@@ -207,8 +207,12 @@ func TestStateRefuses(t *testing.T) {
 	}
 	longName := strings.Repeat("x", MaxKeyspaceNameBytes+1)
 	for name, e := range map[string]*Edit{
-		"log listed":            {AddLogs: []base.FileNum{2}},
-		"log zero":              {AddLogs: []base.FileNum{0}},
+		"log listed":            {AddLogs: logs(2)},
+		"log zero":              {AddLogs: []LogSegment{{SizeBytes: 1}}},
+		"log of no size":        {AddLogs: []LogSegment{{Num: 3}}},
+		"log of negative size":  {AddLogs: []LogSegment{{Num: 3, SizeBytes: -1}}},
+		"log removed twice":     {RemoveLogs: []base.FileNum{1, 1}},
+		"log grown to nothing":  {GrowLogs: []LogSize{{Num: 1}}},
 		"log unknown":           {RemoveLogs: []base.FileNum{3}},
 		"keyspace unknown":      {DropKeyspaces: []uint64{7}},
 		"keyspace listed":       {AddKeyspaces: []Keyspace{{ID: 1, Name: "x"}}},
@@ -239,7 +243,7 @@ func TestStateCountersNeverGoBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err = s.apply(&Edit{
-		NextFileNum: 3, LastSeq: 4, LogStart: 8, NextKeyspaceID: 2, AddLogs: []base.FileNum{15},
+		NextFileNum: 3, LastSeq: 4, LogStart: 8, NextKeyspaceID: 2, AddLogs: logs(15),
 		AddFiles: []LevelFile{{0, table(17, "a", "b")}}, AddKeyspaces: []Keyspace{{ID: 6, Name: "x"}},
 	})
 	if err != nil {
@@ -253,5 +257,24 @@ func TestStateCountersNeverGoBack(t *testing.T) {
 	s, err = s.apply(&Edit{DropKeyspaces: []uint64{6}, AddKeyspaces: []Keyspace{changed}})
 	if err != nil || len(s.Keyspaces) != 1 || s.Keyspaces[0].Name != "y" {
 		t.Errorf("changed keyspace: %v, %v", s.Keyspaces, err)
+	}
+}
+
+// A log that has grown keeps its place and its salt, and no edit makes one smaller.
+// One that is gone stays so: who says that it has grown may come too late.
+func TestLogsGrow(t *testing.T) {
+	s, err := newState(testID).apply(&Edit{AddLogs: logs(1, 2, 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grow := []LogSize{{Num: 2, SizeBytes: 1 << 30}, {Num: 1, SizeBytes: 1 << 30}, {Num: 3, SizeBytes: 5}}
+	next, err := s.apply(&Edit{RemoveLogs: []base.FileNum{1}, GrowLogs: grow})
+	want := logs(2, 3)
+	want[0].SizeBytes = 1 << 30
+	if err != nil || !slices.Equal(next.Logs, want) {
+		t.Errorf("got %v, %v", next.Logs, err)
+	}
+	if !slices.Equal(s.Logs, logs(1, 2, 3)) {
+		t.Errorf("the state before has changed: %v", s.Logs)
 	}
 }

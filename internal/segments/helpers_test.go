@@ -49,7 +49,8 @@ var errInjected = errors.New("injected")
 type room struct {
 	*Segments
 	t       testing.TB
-	fs      *faultfs.FS
+	mem     *memfs.FS
+	fs      *faultfs.FS // above mem
 	janitor *janitor.Janitor
 	archive *feed.Archive
 	health  health.Health
@@ -57,6 +58,7 @@ type room struct {
 
 	mu       sync.Mutex
 	named    []base.FileNum // by the manifest
+	grown    []manifest.LogSize
 	edits    []*manifest.Edit
 	failEdit error
 	log      bytes.Buffer // what was told
@@ -70,8 +72,9 @@ const (
 
 func newRoom(t testing.TB, keep feed.Retention) *room {
 	t.Helper()
-	r := &room{t: t, fs: faultfs.New(memfs.New()), janitor: janitor.New()}
-	must(t, r.fs.MkdirAll("db"))
+	mem := memfs.New()
+	r := &room{t: t, mem: mem, fs: faultfs.New(mem), janitor: janitor.New()}
+	must(t, errors.Join(r.fs.MkdirAll("db"), r.fs.SyncDir("")))
 	events := event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil)))
 	r.health.Config = health.Config{
 		Events: events, Closed: func() bool { return false }, Failed: r.changed.Notify,
@@ -122,12 +125,18 @@ func (r *room) edit(e *manifest.Edit, done func()) error {
 		}
 		r.named = slices.Delete(r.named, i, i+1)
 	}
-	for _, n := range e.AddLogs {
-		if !slices.Contains(r.files(), wal.FileName(n)) {
-			r.t.Errorf("segment %d is named before it is there", n)
+	for _, l := range e.AddLogs {
+		if !slices.Contains(r.files(), wal.FileName(l.Num)) {
+			r.t.Errorf("segment %d is named before it is there", l.Num)
+		}
+		r.named = append(r.named, l.Num)
+	}
+	for _, l := range e.GrowLogs {
+		if size := r.durableSizeOf(l.Num); size != l.SizeBytes {
+			r.t.Errorf("the manifest learns of %+v, and a power cut leaves %d bytes", l, size)
 		}
 	}
-	r.named = append(r.named, e.AddLogs...)
+	r.grown = append(r.grown, e.GrowLogs...)
 	done()
 	return nil
 }
@@ -185,7 +194,15 @@ func (r *room) rotate() (base.FileNum, wal.Position) {
 // that are named.
 func (r *room) replay(from wal.Position) int {
 	r.t.Helper()
-	result, err := wal.Replay(r.cfg.WAL, r.named, from, func(base.SeqNum, []byte) error { return nil })
+	var named []wal.Segment
+	for _, e := range r.edits {
+		for _, l := range e.AddLogs {
+			if slices.Contains(r.named, l.Num) {
+				named = append(named, wal.Segment(l))
+			}
+		}
+	}
+	result, err := wal.Replay(r.cfg.WAL, named, from, 0, func(base.SeqNum, []byte) error { return nil })
 	must(r.t, err)
 	return result.Groups
 }
@@ -193,6 +210,14 @@ func (r *room) replay(from wal.Position) int {
 func (r *room) sizeOf(n base.FileNum) int64 {
 	r.t.Helper()
 	info, err := r.fs.Stat("db/" + wal.FileName(n))
+	must(r.t, err)
+	return info.Size()
+}
+
+// durableSizeOf is the size that a segment has after a power cut.
+func (r *room) durableSizeOf(n base.FileNum) int64 {
+	r.t.Helper()
+	info, err := r.mem.Crash(memfs.CrashOptions{Keep: memfs.KeepNone}).Stat("db/" + wal.FileName(n))
 	must(r.t, err)
 	return info.Size()
 }

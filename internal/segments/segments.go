@@ -52,7 +52,8 @@ type Config struct {
 // Segments are the log of a database and the files that it is in. A worker has
 // the next segment ready before it is needed: one that flushes have freed, or a
 // new one. The manifest names a segment before the first record goes into it, and
-// no longer once everything in it is in tables.
+// no longer once everything in it is in tables. It knows the size of the file too,
+// and the worker has it learn of a larger one.
 //
 // What the leader of the commits may call alone says so; all else is safe for
 // concurrent use. The lock guards the lists, is never held during I/O, and no other
@@ -62,14 +63,21 @@ type Segments struct {
 	outcome health.Outcome // of the worker
 
 	log   *wal.Log     // nil in a read-only database
-	start wal.Position // where the current segment began; of the leader
 	first wal.Position // where the log began at open
+
+	// The segment that is written: its number, where it began and the size of its
+	// file. Of the leader.
+	current   base.FileNum
+	start     wal.Position
+	sizeBytes int64
 
 	mu        ranked.Mutex[ranked.LogSegments]
 	live      []base.FileNum // that the manifest names, oldest first
 	free      []base.FileNum // that nobody needs any more, ready for reuse
-	prepared  base.FileNum   // ready to be rotated to; 0: being prepared
+	prepared  wal.Segment    // ready to be rotated to; zero: being prepared
 	nextBytes int64          // size for the next prepared segment
+
+	grown []manifest.LogSize // what the manifest does not know yet
 
 	flushPending atomic.Bool // whether a delayed flush of the log is under way
 	flushTimer   clock.Timer // of the last one; nil before the first; of the leader
@@ -101,21 +109,30 @@ func (s *Segments) Err() error { return s.outcome.Err() }
 func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.SeqNum) (base.FileNum, error) {
 	num := s.cfg.Store.NewFileNum()
 	s.nextBytes = firstLogBytes
-	if err := wal.Prepare(s.cfg.WAL, num, s.nextBytes); err != nil {
+	prepared, err := wal.Prepare(s.cfg.WAL, num, s.nextBytes)
+	if err != nil {
 		return 0, err
 	}
-	edit.AddLogs = []base.FileNum{num}
+	edit.AddLogs = []manifest.LogSegment{manifest.LogSegment(prepared)}
 	s.cfg.Archive.Begin(num, end, lastSeq+1)
-	err := s.cfg.Edit(edit, func() {
+	err = s.cfg.Edit(edit, func() {
 		s.live = []base.FileNum{num}
 	})
 	if err != nil {
 		return 0, err
 	}
 	s.cfg.Archive.RetireAtOpen(edit.RemoveLogs)
-	s.start, s.first = end, end
-	s.log, err = wal.NewLog(s.cfg.WAL, num, end)
-	return num, err
+	s.first = end
+	if s.log, err = wal.NewLog(s.cfg.WAL, prepared, end); err != nil {
+		return num, err
+	}
+	s.enter(num, end)
+	return num, nil
+}
+
+// enter notes that a segment is written from a position on.
+func (s *Segments) enter(num base.FileNum, start wal.Position) {
+	s.current, s.start, s.sizeBytes = num, start, s.log.SegmentBytes()
 }
 
 // Append appends a group. After an error nothing is known about what a crash
@@ -131,7 +148,22 @@ func (s *Segments) Append(first, last base.SeqNum, payloads [][]byte) error {
 		}
 		return s.cfg.Health.Poison("log", err)
 	}
+	s.noteSize()
 	return nil
+}
+
+// noteSize has the worker tell the manifest of a segment that has grown. The group
+// that it grew for was appended, so that a sync makes the size durable too.
+func (s *Segments) noteSize() {
+	size := s.log.SegmentBytes()
+	if size == s.sizeBytes {
+		return
+	}
+	s.sizeBytes = size
+	s.mu.Lock()
+	s.grown = append(s.grown, manifest.LogSize{Num: s.current, SizeBytes: size})
+	s.mu.Unlock()
+	s.cfg.Changed.Notify()
 }
 
 // Sync makes durable what was appended.
@@ -176,7 +208,7 @@ func (s *Segments) CurrentBytes() int64 { return int64(s.log.Appended() - s.star
 func (s *Segments) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.prepared != 0
+	return s.prepared.Num != 0
 }
 
 // Rotate goes on in the prepared segment and tells where in the log that begins.
@@ -184,36 +216,44 @@ func (s *Segments) Ready() bool {
 // failed, that goes on as it was. Called by the leader.
 func (s *Segments) Rotate(lastSeq base.SeqNum) (base.FileNum, wal.Position, error) {
 	s.mu.Lock()
-	num := s.prepared
+	prepared := s.prepared
 	s.mu.Unlock()
 	before := s.log.Appended()
-	if err := s.log.Rotate(num); err != nil {
+	if err := s.log.Rotate(prepared); err != nil {
 		if s.log.Failure() == nil {
 			return 0, 0, fmt.Errorf("rotate the log: %w", err)
 		}
 		return 0, 0, s.cfg.Health.Poison("log", err)
 	}
 	s.mu.Lock()
-	s.prepared = 0
+	s.prepared = wal.Segment{}
 	s.nextBytes = min(max(int64(before-s.start), firstLogBytes), s.cfg.MaxBytes)
 	s.mu.Unlock()
-	s.start = before
-	s.cfg.Archive.Begin(num, before, lastSeq+1)
-	return num, before, nil
+	s.enter(prepared.Num, before)
+	s.cfg.Archive.Begin(prepared.Num, before, lastSeq+1)
+	return prepared.Num, before, nil
 }
 
 // Run is the worker.
 func (s *Segments) Run(ctx context.Context) {
-	for rotated := false; ; rotated = true {
-		if s.cfg.Changed.Wait(ctx, func() bool { return !s.Ready() }) != nil {
+	rotated := false
+	for {
+		if s.cfg.Changed.Wait(ctx, func() bool { return !s.Ready() || s.hasGrown() }) != nil {
 			return
 		}
-		err := s.prepare()
-		if err == nil && rotated {
-			// What the last rotation left behind is made durable here: its file
-			// can be closed then, and commits that never sync still lose little
-			// in a power cut.
-			err = s.Sync()
+		var err error
+		if !s.Ready() {
+			err = s.prepare()
+			if err == nil && rotated {
+				// What the last rotation left behind is made durable here: its file
+				// can be closed then, and commits that never sync still lose little
+				// in a power cut.
+				err = s.Sync()
+			}
+			rotated = true
+		}
+		if err == nil {
+			err = s.saveGrowth()
 		}
 		s.noteOutcome(err)
 		if err != nil && (s.cfg.Health.Err() != nil || !signal.Sleep(ctx, s.cfg.Clock, s.cfg.RetryDelay)) {
@@ -231,23 +271,53 @@ func (s *Segments) noteOutcome(err error) {
 	s.cfg.Changed.Notify()
 }
 
+func (s *Segments) hasGrown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.grown) > 0
+}
+
+// saveGrowth brings the sizes of segments that have grown into the manifest, once
+// they are durable: a shorter file is damage then.
+func (s *Segments) saveGrowth() error {
+	s.mu.Lock()
+	grown := s.grown
+	s.grown = nil
+	s.mu.Unlock()
+	if len(grown) == 0 {
+		return nil
+	}
+	err := s.Sync()
+	if err == nil {
+		err = s.cfg.Edit(&manifest.Edit{GrowLogs: grown}, func() {})
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.grown = slices.Concat(grown, s.grown)
+		s.mu.Unlock()
+	}
+	return err
+}
+
 func (s *Segments) prepare() error {
 	num := s.cfg.Store.NewFileNum()
 	old, size := s.takeFree()
+	var prepared wal.Segment
 	var err error
 	if old != 0 {
-		err = wal.Recycle(s.cfg.WAL, old, num, size)
+		prepared, err = wal.Recycle(s.cfg.WAL, old, num, size)
 	} else {
-		err = wal.Prepare(s.cfg.WAL, num, size)
+		prepared, err = wal.Prepare(s.cfg.WAL, num, size)
 	}
 	if err != nil {
 		return err
 	}
-	err = s.cfg.Edit(&manifest.Edit{AddLogs: []base.FileNum{num}}, func() {
+	edit := &manifest.Edit{AddLogs: []manifest.LogSegment{manifest.LogSegment(prepared)}}
+	err = s.cfg.Edit(edit, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.live = append(s.live, num)
-		s.prepared = num
+		s.prepared = prepared
 	})
 	if errors.Is(err, manifest.ErrRefused) {
 		s.remove(num)

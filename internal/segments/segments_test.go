@@ -34,7 +34,7 @@ func TestBegin(t *testing.T) {
 	}, 1000, 41)
 	must(t, err)
 	e := r.edits[0]
-	if !slices.Equal(e.AddLogs, []base.FileNum{num}) || !slices.Equal(e.RemoveLogs, []base.FileNum{first, second}) ||
+	if len(e.AddLogs) != 1 || e.AddLogs[0].Num != num || !slices.Equal(e.RemoveLogs, []base.FileNum{first, second}) ||
 		e.LogStart != 1000 || !slices.Equal(e.ForgetDropped, []uint64{7}) {
 		t.Errorf("the edit is %+v", e)
 	}
@@ -99,6 +99,29 @@ func TestWorkerPreparesAhead(t *testing.T) {
 		}
 		if r.replay(0) != 5 {
 			t.Errorf("%d groups can be read", r.replay(0))
+		}
+	})
+}
+
+// The worker tells the manifest of a segment that has grown, once that is durable;
+// also of one that was rotated away from meanwhile.
+func TestGrowthIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, feed.Retention{})
+		first := r.begin()
+		must(t, r.prepare())
+		must(t, r.append(300<<10))
+		grown := r.Log().SegmentBytes()
+		second, _, err := r.Rotate(r.last)
+		must(t, err)
+		must(t, r.append(300<<10))
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go r.Run(ctx)
+		synctest.Wait()
+		want := []manifest.LogSize{{Num: first, SizeBytes: grown}, {Num: second, SizeBytes: r.Log().SegmentBytes()}}
+		if !slices.Equal(r.grown, want) || r.hasGrown() {
+			t.Errorf("the manifest knows %v, not %v", r.grown, want)
 		}
 	})
 }

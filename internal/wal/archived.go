@@ -114,15 +114,15 @@ func addFooter(cfg Config, n base.FileNum, e Extent, at time.Time) (size int64, 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var header [segmentHeaderBytes]byte
+	var header [preparedHeaderBytes]byte
 	if _, err := f.ReadAt(header[:], 0); err != nil {
 		return 0, err
 	}
-	h, err := decodeSegmentHeader(FileName(n), header[:])
+	_, s, err := decodePrepared(FileName(n), header[:])
 	if err != nil {
 		return 0, err
 	}
-	t := footer{number: n, salt: h.salt, extent: e, at: at}
+	t := footer{number: n, salt: s.Salt, extent: e, at: at}
 	offset := segmentHeaderBytes + int64(e.End-e.Start)
 	if _, err := f.WriteAt(t.encode(), offset); err != nil {
 		return 0, err

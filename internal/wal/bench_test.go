@@ -26,7 +26,7 @@ func (nowhereFS) OpenReadWrite(string) (vfs.File, error) { return nowhere{}, nil
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range []int{20, 140, 1000, 16 << 10, 128 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			l, err := NewLog(Config{FS: nowhereFS{}}, 1, 0)
+			l, err := NewLog(Config{FS: nowhereFS{}}, Segment{Num: 1}, 0)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -53,13 +53,13 @@ func realConfig(b *testing.B) Config {
 // is the time of a synced group, of 200 bytes or of a whole page.
 func BenchmarkSyncedGroups(b *testing.B) {
 	const segmentBytes = 16 << 20
-	ways := map[string]func(cfg Config) error{
-		"growing":    func(cfg Config) error { return makeFile(cfg, 0) },
-		"fallocated": func(cfg Config) error { return makeFile(cfg, segmentBytes) },
-		"prepared":   func(cfg Config) error { return Prepare(cfg, 2, segmentBytes) },
-		"recycled": func(cfg Config) error {
-			if err := Prepare(cfg, 1, segmentBytes); err != nil {
-				return err
+	ways := map[string]func(cfg Config) (Segment, error){
+		"growing":    func(cfg Config) (Segment, error) { return makeFile(cfg, 0) },
+		"fallocated": func(cfg Config) (Segment, error) { return makeFile(cfg, segmentBytes) },
+		"prepared":   func(cfg Config) (Segment, error) { return Prepare(cfg, 2, segmentBytes) },
+		"recycled": func(cfg Config) (Segment, error) {
+			if s, err := Prepare(cfg, 1, segmentBytes); err != nil {
+				return s, err
 			}
 			return Recycle(cfg, 1, 2, segmentBytes)
 		},
@@ -68,10 +68,11 @@ func BenchmarkSyncedGroups(b *testing.B) {
 		for _, size := range []int{160, 4056} {
 			b.Run(fmt.Sprint(way, "/", size), func(b *testing.B) {
 				cfg := realConfig(b)
-				if err := ways[way](cfg); err != nil {
+				s, err := ways[way](cfg)
+				if err != nil {
 					b.Fatal(err)
 				}
-				l, err := NewLog(cfg, 2, 0)
+				l, err := NewLog(cfg, s, 0)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -99,23 +100,24 @@ func syncGroups(b *testing.B, l *Log, payload []byte) {
 	}
 }
 
-func makeFile(cfg Config, sizeBytes int64) error {
+func makeFile(cfg Config, sizeBytes int64) (Segment, error) {
+	s := newSegment(2, sizeBytes)
 	f, err := cfg.FS.Create(filepath.Join(cfg.Dir, FileName(2)))
 	if err != nil {
-		return err
+		return s, err
 	}
 	if sizeBytes > 0 {
 		if err := f.Preallocate(sizeBytes); err != nil {
-			return err
+			return s, err
 		}
 	}
 	if err := f.Sync(); err != nil {
-		return err
+		return s, err
 	}
 	if err := f.Close(); err != nil {
-		return err
+		return s, err
 	}
-	return cfg.FS.SyncDir(cfg.Dir)
+	return s, cfg.FS.SyncDir(cfg.Dir)
 }
 
 func BenchmarkPrepare(b *testing.B) {
@@ -125,7 +127,7 @@ func BenchmarkPrepare(b *testing.B) {
 	n := base.FileNum(0)
 	for b.Loop() {
 		n++
-		if err := Prepare(cfg, n, 64<<20); err != nil {
+		if _, err := Prepare(cfg, n, 64<<20); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -138,10 +140,11 @@ func BenchmarkReplay(b *testing.B) {
 	for name, used := range map[string]int{"full": segmentBytes - 1<<20, "empty": 0} {
 		b.Run(name, func(b *testing.B) {
 			cfg := Config{FS: memfs.New(), DBID: testID}
-			if err := Prepare(cfg, 1, segmentBytes); err != nil {
+			s, err := Prepare(cfg, 1, segmentBytes)
+			if err != nil {
 				b.Fatal(err)
 			}
-			l, err := NewLog(cfg, 1, 0)
+			l, err := NewLog(cfg, s, 0)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -157,7 +160,7 @@ func BenchmarkReplay(b *testing.B) {
 			b.SetBytes(segmentBytes)
 			b.ReportAllocs()
 			for b.Loop() {
-				got, err := Replay(cfg, []base.FileNum{1}, 0,
+				got, err := Replay(cfg, []Segment{s}, 0, 0,
 					func(base.SeqNum, []byte) error { return nil })
 				if err != nil || got.End != l.Appended() {
 					b.Fatal(got, err)

@@ -22,17 +22,19 @@ type story struct {
 	cfg      Config
 	w        *writer
 	synced   Position
-	segments []base.FileNum
+	segments []Segment
+	recycled Segment
 	from     Position
 }
 
 // run plays the story and stops at the first failure.
 func (s *story) run() error {
-	if err := Prepare(s.cfg, 1, scriptSegmentBytes); err != nil {
+	first, err := Prepare(s.cfg, 1, scriptSegmentBytes)
+	if err != nil {
 		return err
 	}
-	s.segments = []base.FileNum{1}
-	l, err := NewLog(s.cfg, 1, 0)
+	s.segments = []Segment{first}
+	l, err := NewLog(s.cfg, first, 0)
 	if err != nil {
 		return err
 	}
@@ -75,22 +77,25 @@ func (s *story) sync() error {
 // rotate prepares the segment, unless it is recycled, lists it, and goes on in it.
 func (s *story) rotate(n base.FileNum) func() error {
 	return func() error {
-		if n != 3 {
-			if err := Prepare(s.cfg, n, scriptSegmentBytes); err != nil {
+		next := s.recycled
+		if n != next.Num {
+			var err error
+			if next, err = Prepare(s.cfg, n, scriptSegmentBytes); err != nil {
 				return err
 			}
 		}
-		s.segments = append(slices.Clip(s.segments), n)
-		return s.w.l.Rotate(n)
+		s.segments = append(slices.Clip(s.segments), next)
+		return s.w.l.Rotate(next)
 	}
 }
 
 // recycle pretends that everything in segment n has gone to tables.
 func (s *story) recycle(n, to base.FileNum) func() error {
-	return func() error {
-		s.segments = slices.DeleteFunc(slices.Clone(s.segments), func(m base.FileNum) bool { return m == n })
+	return func() (err error) {
+		s.segments = slices.DeleteFunc(slices.Clone(s.segments), func(s Segment) bool { return s.Num == n })
 		s.from = s.w.l.current.start
-		return Recycle(s.cfg, n, to, scriptSegmentBytes)
+		s.recycled, err = Recycle(s.cfg, n, to, scriptSegmentBytes)
+		return err
 	}
 }
 
@@ -121,10 +126,11 @@ func (s *story) verify(crashed vfs.FS) error {
 }
 
 func (s *story) goOn(cfg Config, before []group, r Result) error {
-	if err := Prepare(cfg, 10, scriptSegmentBytes); err != nil {
+	next, err := Prepare(cfg, 10, scriptSegmentBytes)
+	if err != nil {
 		return err
 	}
-	l, err := NewLog(cfg, 10, r.End)
+	l, err := NewLog(cfg, next, r.End)
 	if err != nil {
 		return err
 	}
@@ -140,11 +146,11 @@ func (s *story) goOn(cfg Config, before []group, r Result) error {
 	}
 	for name, run := range map[string]struct {
 		from     Position
-		segments []base.FileNum
+		segments []Segment
 		want     int
 	}{
-		"alone":          {r.End, []base.FileNum{10}, 3},
-		"behind the old": {s.from, append(slices.Clip(s.segments), 10), len(before) + 3},
+		"alone":          {r.End, []Segment{next}, 3},
+		"behind the old": {s.from, append(slices.Clip(s.segments), next), len(before) + 3},
 	} {
 		got, again, err := replayAll(cfg, run.from, run.segments...)
 		if err != nil || len(got) != run.want || again.End != l.Appended() {
@@ -222,7 +228,7 @@ func TestFailureOfEveryOperation(t *testing.T) {
 func (s *story) preparing(op vfs.Op) bool {
 	num := func(n base.FileNum) string { return testDir + "/" + FileName(n) }
 	return op.Name == num(1) && s.from > 0 ||
-		!slices.ContainsFunc(s.segments, func(n base.FileNum) bool { return op.Name == num(n) })
+		!slices.ContainsFunc(s.segments, func(s Segment) bool { return op.Name == num(s.Num) })
 }
 
 func (s *story) checkPoison(t *testing.T, faulty *faultfs.FS, failed vfs.Op, first error) {
@@ -234,7 +240,7 @@ func (s *story) checkPoison(t *testing.T, faulty *faultfs.FS, failed vfs.Op, fir
 	}
 	_, appendErr := l.Append(s.w.seq+1, s.w.seq+1, []byte("late"))
 	for name, err := range map[string]error{
-		"append": appendErr, "flush": l.Flush(), "sync": l.Sync(), "rotate": l.Rotate(2),
+		"append": appendErr, "flush": l.Flush(), "sync": l.Sync(), "rotate": l.Rotate(Segment{Num: 2}),
 	} {
 		if err == nil || err.Error() != first.Error() {
 			t.Fatalf("%v failed; then %s: %v", failed, name, err)

@@ -46,34 +46,69 @@ func openCursor(cfg Config, name string, n base.FileNum) (*Cursor, error) {
 	return c, nil
 }
 
-// identify learns salt and start from the header, or, where that is damaged,
-// from the footer. It reads no more than the header: behind the last group the
-// file may be cut at any time, see Archive.
+// identify learns salt and start from the headers, or, where one is damaged, from
+// the footer, or the start from the first group. It reads no more than that:
+// behind the last group the file may be cut at any time, see Archive.
 func (c *Cursor) identify(cfg Config, n base.FileNum) error {
 	size := c.in.size
 	c.in.size = min(size, segmentHeaderBytes)
 	b, err := c.in.read(0, segmentHeaderBytes)
-	c.in.size = size
 	if err != nil {
 		return err
 	}
-	h, err := decodeSegmentHeader(c.in.name, b)
+	id, s, err := decodePrepared(c.in.name, b)
 	if _, newer := errors.AsType[*base.FormatError](err); newer {
 		return err
 	}
-	if err == nil && (h.id != cfg.DBID || h.num != n) {
+	if err == nil && (id != cfg.DBID || s.Num != n) {
 		err = errors.New("segment of another place")
 	}
+	offset := int64(0)
 	if err == nil {
-		c.in.salt, c.in.start = h.salt, h.start
-		return nil
+		offset = preparedHeaderBytes
+		if h, ok := decodeBegin(b[min(preparedHeaderBytes, len(b)):]); ok && h.begins(s) {
+			c.in.salt, c.in.start = s.Salt, h.start
+			c.in.size = size
+			return nil
+		}
+		err = errNoHeader
 	}
-	if t, footerErr := c.in.footer(n); footerErr == nil && errors.Is(err, errNotBegun) {
+	c.in.size = size
+	if !errors.Is(err, errNoHeader) {
+		return c.damaged(offset, err)
+	}
+	if t, footerErr := c.in.footer(n); footerErr == nil {
 		c.in.salt, c.in.start = t.salt, t.extent.Start
 		return nil
 	}
+	if offset > 0 {
+		found, err := c.firstGroup(s.Salt)
+		if found || err != nil {
+			return err
+		}
+	}
+	return c.damaged(offset, err)
+}
+
+// firstGroup learns the start from a group that is right behind the headers.
+func (c *Cursor) firstGroup(salt uint32) (found bool, err error) {
+	size := c.in.size
+	defer func() { c.in.size = size }()
+	c.in.size = min(size, segmentHeaderBytes+groupHeaderBytes)
+	b, err := c.in.read(segmentHeaderBytes, groupHeaderBytes)
+	if err != nil || len(b) < groupHeaderBytes {
+		return false, err
+	}
+	h, _ := decodeGroupHeader(b)
+	c.in.size = min(size, segmentHeaderBytes+int64(h.sizeBytes()))
+	c.in.salt, c.in.start = salt, h.position
+	_, _, found, err = c.in.group(segmentHeaderBytes)
+	return found, err
+}
+
+func (c *Cursor) damaged(offset int64, err error) error {
 	return &base.CorruptionError{
-		File: c.in.name, Length: segmentHeaderBytes, Kind: "wal segment header", Err: err,
+		File: c.in.name, Offset: offset, Length: preparedHeaderBytes, Kind: "wal segment header", Err: err,
 	}
 }
 

@@ -39,9 +39,7 @@ func readAll(t *testing.T, c *Cursor, limit Position, want []group) {
 // file is first looked at.
 func TestCursorFollowsTheLog(t *testing.T) {
 	cfg, _ := newConfig(t)
-	must(t, Prepare(cfg, 1, 1<<20))
-	l, err := NewLog(cfg, 1, 0)
-	must(t, err)
+	l := mustLog(t, cfg, mustPrepare(t, cfg, 1<<20, 1)[0], 0)
 	w := newWriter(l, 1)
 	c, err := OpenCursor(cfg, 1)
 	must(t, err)
@@ -65,7 +63,7 @@ func TestCursorFollowsTheLog(t *testing.T) {
 	if _, err := OpenCursor(cfg, 2); err == nil {
 		t.Error("a segment that does not exist was opened")
 	}
-	must(t, Prepare(cfg, 2, 1<<10))
+	mustPrepare(t, cfg, 1<<10, 2)
 	if _, err := OpenCursor(cfg, 2); !errors.Is(err, base.ErrCorrupted) {
 		t.Errorf("a segment that was not begun: %v", err)
 	}
@@ -74,9 +72,7 @@ func TestCursorFollowsTheLog(t *testing.T) {
 // sealedSegment makes a closed log of n groups in segment 1.
 func sealedSegment(t *testing.T, cfg Config, n int) (*writer, Extent) {
 	t.Helper()
-	must(t, Prepare(cfg, 1, 1<<16))
-	l, err := NewLog(cfg, 1, 800)
-	must(t, err)
+	l := mustLog(t, cfg, mustPrepare(t, cfg, 1<<16, 1)[0], 800)
 	w := newWriter(l, 2)
 	for range n {
 		must(t, w.append(100))
@@ -183,7 +179,7 @@ func TestCursorSkipsDamage(t *testing.T) {
 		must(t, c.Close())
 		flip(offset)
 	}
-	for what, offset := range map[string]int64{"header": 40, "footer": size - 20} {
+	for what, offset := range map[string]int64{"header": 40, "second header": 70, "footer": size - 20} {
 		flip(offset)
 		h, err := ReadArchived(cfg, 1)
 		if err != nil || h.Extent.Start != e.Start || h.Extent.First != 1 || h.Extent.Last != w.seq ||
@@ -196,8 +192,14 @@ func TestCursorSkipsDamage(t *testing.T) {
 		must(t, c.Close())
 		flip(offset)
 	}
-	flip(40)
+	flip(70)
 	flip(size - 20)
+	if h, err := ReadArchived(cfg, 1); err != nil || h.Damage == nil || h.Extent.Start != e.Start ||
+		h.Extent.First != 1 || h.Extent.Last != w.seq {
+		t.Errorf("neither second header nor footer: %+v, %v", h, err)
+	}
+	flip(70)
+	flip(40)
 	if _, err := ReadArchived(cfg, 1); !errors.Is(err, base.ErrCorrupted) {
 		t.Errorf("neither header nor footer: %v", err)
 	}

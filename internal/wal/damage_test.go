@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,8 @@ type sample struct {
 	groups []group
 	ends   []Position // where the segments end
 	synced Position
+
+	segments []Segment
 }
 
 const sampleSegmentBytes = 2 << 10
@@ -27,14 +30,14 @@ const sampleSegmentBytes = 2 << 10
 func newSample(t testing.TB, closed bool) *sample {
 	t.Helper()
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, sampleSegmentBytes, 1, 2, 3)
-	l := mustLog(t, cfg, 1, 0)
+	segments := mustPrepare(t, cfg, sampleSegmentBytes, 1, 2, 3)
+	l := mustLog(t, cfg, segments[0], 0)
 	w := newWriter(l, 4)
-	s := &sample{cfg: cfg, m: m}
+	s := &sample{cfg: cfg, m: m, segments: segments}
 	for i := range 11 {
 		if i == 4 || i == 7 {
 			s.ends = append(s.ends, l.Appended())
-			must(t, l.Rotate(base.FileNum(2+len(s.ends)-1)))
+			must(t, l.Rotate(segments[len(s.ends)]))
 		}
 		must(t, w.append(50+13*i))
 		if i < 9 {
@@ -84,17 +87,24 @@ func TestEveryBitFlip(t *testing.T) {
 					}
 					b := slices.Clone(file)
 					b[i] ^= 1 << bit
-					got, r, err := replayAll(s.with(t, n, b), 0, 1, 2, 3)
+					got, r, err := replayAll(s.with(t, n, b), 0, s.segments...)
 					at := start + Position(max(0, i-segmentHeaderBytes))
+					begin := i >= preparedHeaderBytes && i < segmentHeaderBytes
 					switch {
 					case err != nil && !isDamage(err):
 						t.Fatalf("segment %d byte %d: %v is not typed as damage", n, i, err)
 					case err != nil && damages(err)[0].File != FileName(n):
 						t.Fatalf("segment %d byte %d: blamed on %v", n, i, err)
-					case err == nil && i < used && at < s.proved(closed):
+					case err != nil && begin:
+						t.Fatalf("segment %d byte %d: all groups are there: %v", n, i, err)
+					case err == nil && i < used && at < s.proved(closed) && !begin:
 						t.Fatalf("closed %v, segment %d byte %d bit %d: not found: %+v", closed, n, i, bit, r)
 					case err == nil:
-						if err := check(s.groups, got, r, min(s.proved(closed), s.synced)); err != nil {
+						proved := min(s.proved(closed), s.synced)
+						if begin {
+							proved = s.synced
+						}
+						if err := check(s.groups, got, r, proved); err != nil {
 							t.Fatalf("segment %d byte %d: %v", n, i, err)
 						}
 					default: // what was handed out before is right in any case
@@ -119,17 +129,22 @@ func TestEveryTruncation(t *testing.T) {
 			n := base.FileNum(seg + 1)
 			file := readSegment(t, s.m, n)
 			for size := range file {
-				got, r, err := replayAll(s.with(t, n, file[:size]), 0, 1, 2, 3)
-				lost := size < segmentHeaderBytes+int(min(end, s.proved(closed))-start) && start < s.proved(closed)
-				switch {
-				case err != nil && !isDamage(err):
-					t.Fatalf("segment %d cut to %d: %v is not typed as damage", n, size, err)
-				case lost && seg < 2 && err == nil:
-					t.Fatalf("segment %d cut to %d: not found", n, size)
-				case err == nil:
-					if err := check(s.groups, got, r, 0); err != nil {
-						t.Fatalf("segment %d cut to %d: %v", n, size, err)
-					}
+				got, _, err := replayAll(s.with(t, n, file[:size]), 0, s.segments...)
+				all := damages(err)
+				if !isDamage(err) || len(all) != 1 || all[0].File != FileName(n) || all[0].Offset != int64(size) {
+					t.Fatalf("segment %d cut to %d: %v", n, size, err)
+				}
+				intact := 0
+				for intact < len(s.groups) && s.groups[intact].end <= min(end, start+Position(max(0, size-segmentHeaderBytes))) {
+					intact++
+				}
+				newest := base.SeqNum(0)
+				if intact > 0 {
+					newest = s.groups[intact-1].last
+				}
+				if want := fmt.Sprintf("commits after number %d may be lost", newest); len(got) != 0 ||
+					!strings.HasSuffix(all[0].Err.Error(), want) {
+					t.Fatalf("segment %d cut to %d: %d groups, %v, want %q", n, size, len(got), err, want)
 				}
 			}
 			start = end
@@ -145,7 +160,8 @@ func TestZeroedSectorsAreFound(t *testing.T) {
 		for at := 0; at < segmentHeaderBytes+200; at += 64 {
 			b := slices.Clone(file)
 			clear(b[at : at+64])
-			if _, r, err := replayAll(s.with(t, n, b), 0, 1, 2, 3); !isDamage(err) {
+			got, r, err := replayAll(s.with(t, n, b), 0, s.segments...)
+			if begin := at == preparedHeaderBytes; begin && (err != nil || len(got) != len(s.groups)) || !begin && !isDamage(err) {
 				t.Errorf("segment %d, zeroes at %d: %v, %+v", n, at, err, r)
 			}
 		}
@@ -157,51 +173,65 @@ func TestMissingAndForeignSegments(t *testing.T) {
 	for n := base.FileNum(1); n <= 3; n++ {
 		c := s.m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 		must(t, c.Remove(testDir+"/"+FileName(n)))
-		got, _, err := replayAll(on(s.cfg, c), 0, 1, 2, 3)
-		if left := []int{0, 4, 7}[n-1]; len(got) != left { // what is behind it is no beginning of the log
-			t.Errorf("segment %d removed: %d groups instead of %d", n, len(got), left)
+		got, _, err := replayAll(on(s.cfg, c), 0, s.segments...)
+		if len(got) != 0 { // it is known before anything is handed out
+			t.Errorf("segment %d removed: %d groups", n, len(got))
 		}
 		if all := damages(err); len(all) != 1 || all[0].Kind != "missing file" || all[0].File != FileName(n) {
 			t.Errorf("segment %d removed: %v", n, err)
 		}
 	}
 	one, two := readSegment(t, s.m, 1), readSegment(t, s.m, 2)
-	if _, _, err := replayAll(s.with(t, 1, two), 0, 1, 2, 3); !isDamage(err) {
+	if _, _, err := replayAll(s.with(t, 1, two), 0, s.segments...); !isDamage(err) {
 		t.Errorf("segment 2 in the place of 1: %v", err)
 	}
-	if _, _, err := replayAll(s.with(t, 2, one), 0, 1, 2, 3); !isDamage(err) {
+	if _, _, err := replayAll(s.with(t, 2, one), 0, s.segments...); !isDamage(err) {
 		t.Errorf("segment 1 in the place of 2: %v", err)
 	}
-	if _, _, err := replayAll(s.with(t, 2, one), 0, 1, 2); !isDamage(err) {
+	if _, _, err := replayAll(s.with(t, 2, one), 0, s.segments[:2]...); !isDamage(err) {
 		t.Errorf("segment 1 in the place of 2, which is the last: %v", err)
 	}
-	if _, _, err := replayAll(s.cfg, 0, 1, 3, 2); !isDamage(err) {
+	if _, _, err := replayAll(s.cfg, 0, s.segments[0], s.segments[2], s.segments[1]); !isDamage(err) {
 		t.Errorf("segments out of order: %v", err)
 	}
-	if _, _, err := replayAll(s.cfg, 0, 1, 3); !isDamage(err) {
+	if _, _, err := replayAll(s.cfg, 0, s.segments[0], s.segments[2]); !isDamage(err) {
 		t.Errorf("a segment not listed: %v", err)
 	}
 	// A newer segment in the place of the only one must not pass as unused.
-	if _, _, err := replayAll(s.with(t, 1, two), 0, 1); !isDamage(err) {
+	if _, _, err := replayAll(s.with(t, 1, two), 0, s.segments[0]); !isDamage(err) {
 		t.Errorf("segment 2 in the place of 1, alone: %v", err)
 	}
 	// Nor when nothing of the log was ever synced, so that no header says so.
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
-	l := mustLog(t, cfg, 1, 0)
-	must(t, newWriter(l, 1).append(100), l.Rotate(2))
+	segments := mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
+	l := mustLog(t, cfg, segments[0], 0)
+	must(t, newWriter(l, 1).append(100), l.Rotate(segments[1]))
 	writeSegment(t, m, 1, readSegment(t, m, 2))
-	if _, _, err := replayAll(cfg, 0, 1); !isDamage(err) {
+	if _, _, err := replayAll(cfg, 0, segments[0]); !isDamage(err) {
 		t.Errorf("segment 2 in the place of 1, nothing synced: %v", err)
+	}
+	for what, header := range map[string][]byte{
+		"of another database": encodePrepared(base.DBID{9}, s.segments[0]),
+		"number":              encodePrepared(testID, Segment{2, sampleSegmentBytes, s.segments[0].Salt}),
+		"salt":                encodePrepared(testID, Segment{1, sampleSegmentBytes, s.segments[0].Salt + 1}),
+		"size":                encodePrepared(testID, Segment{1, sampleSegmentBytes + 8, s.segments[0].Salt}),
+		"missing":             make([]byte, preparedHeaderBytes),
+	} {
+		b := slices.Concat(header, one[preparedHeaderBytes:])
+		got, _, err := replayAll(s.with(t, 1, b), 0, s.segments...)
+		if all := damages(err); len(got) != 0 || len(all) != 1 || all[0].Kind != "wal segment header" ||
+			!strings.HasSuffix(all[0].Error(), "commits after number 0 may be lost") {
+			t.Errorf("header of segment 1, %s: %d groups, %v", what, len(got), err)
+		}
 	}
 	foreign := s.cfg
 	foreign.DBID = base.DBID{9}
-	if _, _, err := replayAll(foreign, 0, 1, 2, 3); len(damages(err)) != 3 {
+	if _, _, err := replayAll(foreign, 0, s.segments...); len(damages(err)) != 3 {
 		t.Errorf("log of another database: %v", err)
 	}
 	other := newSample(t, true) // same numbers and positions, other salts
 	mixed := slices.Concat(one[:segmentHeaderBytes], readSegment(t, other.m, 1)[segmentHeaderBytes:])
-	if got, _, err := replayAll(s.with(t, 1, mixed), 0, 1, 2, 3); !isDamage(err) || len(got) != 0 {
+	if got, _, err := replayAll(s.with(t, 1, mixed), 0, s.segments...); !isDamage(err) || len(got) != 0 {
 		t.Errorf("groups of another incarnation: %d of them, %v", len(got), err)
 	}
 }
@@ -209,14 +239,14 @@ func TestMissingAndForeignSegments(t *testing.T) {
 // The header of a segment that has no groups yet vouches for the one before.
 func TestEmptySegmentProvesTheOneBefore(t *testing.T) {
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
-	l := mustLog(t, cfg, 1, 0)
+	segments := mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
+	l := mustLog(t, cfg, segments[0], 0)
 	w := newWriter(l, 1)
-	must(t, w.append(100), w.append(100), l.Sync(), l.Rotate(2))
+	must(t, w.append(100), w.append(100), l.Sync(), l.Rotate(segments[1]))
 	s := &sample{cfg: cfg, m: m}
 	b := readSegment(t, m, 1)
 	b[w.groups[0].end+segmentHeaderBytes+groupHeaderBytes] ^= 1
-	if _, r, err := replayAll(s.with(t, 1, b), 0, 1, 2); !isDamage(err) {
+	if _, r, err := replayAll(s.with(t, 1, b), 0, segments...); !isDamage(err) {
 		t.Errorf("rot at the end of the segment before: %v, %+v", err, r)
 	}
 }
@@ -230,7 +260,7 @@ func TestMisplacedGroups(t *testing.T) {
 		h, _ := decodeGroupHeader(b[segmentHeaderBytes:])
 		group := b[segmentHeaderBytes:][:h.sizeBytes()]
 		binary.LittleEndian.PutUint32(group, checksum.CRC(0, group[4:]))
-		if got, _, err := replayAll(s.with(t, 1, b), 0, 1, 2, 3); !isDamage(err) || len(got) != 0 {
+		if got, _, err := replayAll(s.with(t, 1, b), 0, s.segments...); !isDamage(err) || len(got) != 0 {
 			t.Errorf("field at %d: %d groups, %v", field, len(got), err)
 		}
 	}
@@ -239,12 +269,12 @@ func TestMisplacedGroups(t *testing.T) {
 // A group that is larger than what a replay reads at once.
 func TestDamageInHugeGroup(t *testing.T) {
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, 64<<10, 1)
-	l := mustLog(t, cfg, 1, 0)
+	segments := mustPrepare(t, cfg, 64<<10, 1)
+	l := mustLog(t, cfg, segments[0], 0)
 	w := newWriter(l, 1)
 	must(t, w.append(50), w.append(2*windowBytes+100), w.append(windowBytes), w.append(60), l.Close())
 	s := &sample{cfg: cfg, m: m}
-	got, r, err := replayAll(cfg, 0, 1)
+	got, r, err := replayAll(cfg, 0, segments...)
 	if err == nil {
 		err = check(w.groups, got, r, w.groups[3].end)
 	}
@@ -252,7 +282,7 @@ func TestDamageInHugeGroup(t *testing.T) {
 	for _, at := range []int{30, windowBytes, windowBytes + 7, 2 * windowBytes} {
 		b := readSegment(t, m, 1)
 		b[segmentHeaderBytes+int(w.groups[0].end)+groupHeaderBytes+at] ^= 4
-		got, _, err := replayAll(s.with(t, 1, b), 0, 1)
+		got, _, err := replayAll(s.with(t, 1, b), 0, segments...)
 		if all := damages(err); len(got) != 1 || len(all) != 1 ||
 			all[0].Offset != segmentHeaderBytes+int64(w.groups[0].end) ||
 			all[0].Length != int64(w.groups[1].end-w.groups[0].end) {
@@ -263,8 +293,7 @@ func TestDamageInHugeGroup(t *testing.T) {
 
 func TestPaddingIsZero(t *testing.T) {
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, 64<<10, 1)
-	l := mustLog(t, cfg, 1, 0)
+	l := mustLog(t, cfg, mustPrepare(t, cfg, 64<<10, 1)[0], 0)
 	w := newWriter(l, 1)
 	for i := range 60 {
 		must(t, w.append(200+i))
@@ -292,7 +321,7 @@ func TestAllDamageIsListed(t *testing.T) {
 	three[3] ^= 1
 	writeSegment(t, c, 3, three)
 	must(t, c.Remove(testDir+"/"+FileName(2)))
-	_, _, err := replayAll(on(s.cfg, c), 0, 1, 2, 3)
+	_, _, err := replayAll(on(s.cfg, c), 0, s.segments...)
 	found := map[string]int{}
 	for _, d := range damages(err) {
 		found[d.File+" "+d.Kind]++
@@ -308,7 +337,7 @@ func TestTornEndIsReported(t *testing.T) {
 	three := readSegment(t, s.m, 3)
 	at := segmentHeaderBytes + int(s.groups[9].end-s.ends[1]) // group 10, never synced
 	three[at+groupHeaderBytes] ^= 1
-	got, r, err := replayAll(s.with(t, 3, three), 0, 1, 2, 3)
+	got, r, err := replayAll(s.with(t, 3, three), 0, s.segments...)
 	if err != nil || len(got) != 10 || r.TornFile != FileName(3) || r.End != s.groups[9].end ||
 		r.TornBytes != int64(s.groups[10].end-s.groups[9].end) {
 		t.Errorf("last group torn: %d groups, %+v, %v", len(got), r, err)
@@ -317,7 +346,7 @@ func TestTornEndIsReported(t *testing.T) {
 	at = segmentHeaderBytes + int(s.groups[8].end-s.ends[1])
 	three[at+groupHeaderBytes] ^= 1
 	three[segmentHeaderBytes+int(s.groups[9].end-s.ends[1])+groupHeaderBytes] ^= 1
-	got, r, err = replayAll(s.with(t, 3, three), 0, 1, 2, 3)
+	got, r, err = replayAll(s.with(t, 3, three), 0, s.segments...)
 	if err != nil || len(got) != 9 || r.End != s.groups[8].end ||
 		r.TornBytes != int64(s.groups[10].end-s.groups[8].end) {
 		t.Errorf("out of order: %d groups, %+v, %v", len(got), r, err)
@@ -329,7 +358,7 @@ func TestNewerFormatIsNamed(t *testing.T) {
 	b := readSegment(t, s.m, 2)
 	binary.LittleEndian.PutUint32(b[8:], 7)
 	reseal(b)
-	_, _, err := replayAll(s.with(t, 2, b), 0, 1, 2, 3)
+	_, _, err := replayAll(s.with(t, 2, b), 0, s.segments...)
 	if err == nil || isDamage(err) || !strings.Contains(err.Error(), "format version 7") {
 		t.Errorf("format 7: %v", err)
 	}
@@ -337,11 +366,11 @@ func TestNewerFormatIsNamed(t *testing.T) {
 
 func TestReservedBytesAreRefused(t *testing.T) {
 	s := newSample(t, true)
-	for _, off := range []int{12, 44, 48} {
+	for _, off := range []int{12, 47, 52, 59} {
 		b := readSegment(t, s.m, 2)
 		b[off] |= 1
 		reseal(b)
-		if _, _, err := replayAll(s.with(t, 2, b), 0, 1, 2, 3); !isDamage(err) {
+		if _, _, err := replayAll(s.with(t, 2, b), 0, s.segments...); !isDamage(err) {
 			t.Errorf("byte %d: %v", off, err)
 		}
 	}
@@ -352,8 +381,8 @@ func TestReservedBytesAreRefused(t *testing.T) {
 func TestSealProvesTheLastGroup(t *testing.T) {
 	for _, synced := range []bool{false, true} {
 		cfg, m := newConfig(t)
-		mustPrepare(t, cfg, sampleSegmentBytes, 1)
-		l := mustLog(t, cfg, 1, 0)
+		segments := mustPrepare(t, cfg, sampleSegmentBytes, 1)
+		l := mustLog(t, cfg, segments[0], 0)
 		w := newWriter(l, 3)
 		must(t, w.append(100))
 		must(t, w.append(100))
@@ -365,7 +394,7 @@ func TestSealProvesTheLastGroup(t *testing.T) {
 		b := readSegment(t, crashed, 1)
 		b[segmentHeaderBytes+int(w.groups[1].end)-8] ^= 1
 		writeSegment(t, crashed, 1, b)
-		if got, r, err := replayAll(on(cfg, crashed), 0, 1); !isDamage(err) {
+		if got, r, err := replayAll(on(cfg, crashed), 0, segments...); !isDamage(err) {
 			t.Errorf("synced before %v: rot in the last group: %d groups, %+v, %v", synced, len(got), r, err)
 		}
 	}
@@ -374,13 +403,13 @@ func TestSealProvesTheLastGroup(t *testing.T) {
 // A segment that begins inside the one before it belongs to another history.
 func TestOverlappingSegments(t *testing.T) {
 	cfg, _ := newConfig(t)
-	mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
-	l := mustLog(t, cfg, 1, 0)
+	segments := mustPrepare(t, cfg, sampleSegmentBytes, 1, 2)
+	l := mustLog(t, cfg, segments[0], 0)
 	w := newWriter(l, 2)
 	must(t, w.append(100), w.append(100), w.append(100), l.Close())
-	l = mustLog(t, cfg, 2, w.groups[1].end)
+	l = mustLog(t, cfg, segments[1], w.groups[1].end)
 	must(t, newWriter(l, 3).append(100), l.Close())
-	if got, _, err := replayAll(cfg, 0, 1, 2); !isDamage(err) || len(got) > len(w.groups) {
+	if got, _, err := replayAll(cfg, 0, segments...); !isDamage(err) || len(got) > len(w.groups) {
 		t.Errorf("segments that overlap: %d groups, %v", len(got), err)
 	}
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -9,17 +10,20 @@ import (
 	"github.com/lightningdb/lightning/internal/checksum"
 )
 
-// The layouts of the segment header and of a group, which docs/format/wal.md
-// describes byte for byte.
+// The layouts of the two headers of a segment and of a group, which
+// docs/format/wal.md describes byte for byte.
 
 const (
 	fileSuffix    = ".wal"
 	segmentMagic  = "LTNGWLOG"
+	beginMagic    = "LTNGWBEG"
 	formatVersion = 1
 
-	segmentHeaderBytes = 64
-	groupHeaderBytes   = 40
-	alignBytes         = 8
+	preparedHeaderBytes = 64
+	beginHeaderBytes    = 64
+	segmentHeaderBytes  = preparedHeaderBytes + beginHeaderBytes
+	groupHeaderBytes    = 40
+	alignBytes          = 8
 
 	// flagSeal marks the empty group that a clean Close leaves at the end. It
 	// sits in the byte above the 56 bits of the first sequence number.
@@ -32,53 +36,107 @@ func FileName(n base.FileNum) string { return base.FileName(n, fileSuffix) }
 // ParseFileName returns the number in a name that FileName made.
 func ParseFileName(name string) (base.FileNum, bool) { return base.ParseFileName(name, fileSuffix) }
 
-// segmentHeader is the start of a segment that was begun.
-type segmentHeader struct {
-	id      base.DBID
-	num     base.FileNum
-	salt    uint32   // random for each time a file is begun
-	start   Position // of the first group
-	durable Position // what was durable when the segment was begun
+// Segment is the identity of a segment, which together with the id of the
+// database is decided when the file is prepared, and the size that it had then:
+// the manifest knows both before anything goes into it.
+type Segment struct {
+	Num base.FileNum
+	// SizeBytes is what the file was known to have, durably. It may have more.
+	SizeBytes int64
+	Salt      uint32 // random for each time a file is prepared
 }
 
-func (h *segmentHeader) encode() []byte {
-	b := make([]byte, segmentHeaderBytes)
+// newSegment decides the identity of segment n.
+func newSegment(n base.FileNum, sizeBytes int64) Segment {
+	var salt [4]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	return Segment{
+		Num: n, SizeBytes: max(sizeBytes, segmentHeaderBytes), Salt: binary.LittleEndian.Uint32(salt[:]),
+	}
+}
+
+// encodePrepared returns the header that a segment is prepared with, which is
+// durable before the manifest names it and never written again.
+func encodePrepared(id base.DBID, s Segment) []byte {
+	b := make([]byte, preparedHeaderBytes)
 	copy(b, segmentMagic)
 	binary.LittleEndian.PutUint32(b[8:], formatVersion)
-	copy(b[16:], h.id[:])
-	binary.LittleEndian.PutUint64(b[32:], uint64(h.num))
-	binary.LittleEndian.PutUint32(b[40:], h.salt)
-	binary.LittleEndian.PutUint64(b[48:], uint64(h.start))
-	binary.LittleEndian.PutUint32(b[56:], behind(h.start, h.durable))
+	copy(b[16:], id[:])
+	binary.LittleEndian.PutUint64(b[32:], uint64(s.Num))
+	binary.LittleEndian.PutUint64(b[40:], uint64(s.SizeBytes))
+	binary.LittleEndian.PutUint32(b[48:], s.Salt)
 	binary.LittleEndian.PutUint32(b[60:], checksum.CRC(0, b[:60]))
 	return b
 }
 
-// errNotBegun says that there is no segment header: the file was prepared or
-// recycled, and never written to, or its header did not reach the disk.
-var errNotBegun = errors.New("segment header is missing")
+// errNoHeader says that there is no intact header.
+var errNoHeader = errors.New("segment header is missing or damaged")
 
-// decodeSegmentHeader returns errNotBegun for anything but an intact header.
-func decodeSegmentHeader(name string, b []byte) (segmentHeader, error) {
-	var h segmentHeader
-	if len(b) < segmentHeaderBytes || string(b[:8]) != segmentMagic ||
+// decodePrepared returns errNoHeader for anything but an intact header.
+func decodePrepared(name string, b []byte) (id base.DBID, s Segment, err error) {
+	if len(b) < preparedHeaderBytes || string(b[:8]) != segmentMagic ||
 		checksum.CRC(0, b[:60]) != binary.LittleEndian.Uint32(b[60:]) {
-		return h, errNotBegun
+		return id, s, errNoHeader
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != formatVersion {
-		return h, &base.FormatError{File: name, Version: v, Known: formatVersion}
+		return id, s, &base.FormatError{File: name, Version: v, Known: formatVersion}
 	}
-	copy(h.id[:], b[16:])
-	h.num = base.FileNum(binary.LittleEndian.Uint64(b[32:]))
-	h.salt = binary.LittleEndian.Uint32(b[40:])
-	h.start = Position(binary.LittleEndian.Uint64(b[48:]))
-	h.durable = ahead(h.start, binary.LittleEndian.Uint32(b[56:]))
-	if h.start%alignBytes != 0 || binary.LittleEndian.Uint32(b[12:]) != 0 ||
-		binary.LittleEndian.Uint32(b[44:]) != 0 {
-		return h, errors.New("segment header is malformed")
+	copy(id[:], b[16:])
+	s = Segment{
+		Num:       base.FileNum(binary.LittleEndian.Uint64(b[32:])),
+		SizeBytes: int64(binary.LittleEndian.Uint64(b[40:])),
+		Salt:      binary.LittleEndian.Uint32(b[48:]),
 	}
-	return h, nil
+	if s.SizeBytes < segmentHeaderBytes || binary.LittleEndian.Uint32(b[12:]) != 0 ||
+		binary.LittleEndian.Uint64(b[52:]) != 0 {
+		return id, s, errors.New("segment header is malformed")
+	}
+	return id, s, nil
 }
+
+// beginHeader says where in the log a segment that was begun starts.
+type beginHeader struct {
+	number  uint32 // low half of the file number
+	salt    uint32
+	start   Position // of the first group
+	durable Position // what was durable when the segment was begun
+}
+
+func (h *beginHeader) encode() []byte {
+	b := make([]byte, beginHeaderBytes)
+	copy(b, beginMagic)
+	binary.LittleEndian.PutUint32(b[8:], h.number)
+	binary.LittleEndian.PutUint32(b[12:], h.salt)
+	binary.LittleEndian.PutUint64(b[16:], uint64(h.start))
+	binary.LittleEndian.PutUint32(b[24:], behind(h.start, h.durable))
+	binary.LittleEndian.PutUint32(b[60:], checksum.CRC(0, b[:60]))
+	return b
+}
+
+// decodeBegin returns false for anything but an intact header: the segment was
+// never begun, or its header did not reach the disk, or rotted.
+func decodeBegin(b []byte) (h beginHeader, ok bool) {
+	if len(b) < beginHeaderBytes || string(b[:8]) != beginMagic ||
+		checksum.CRC(0, b[:60]) != binary.LittleEndian.Uint32(b[60:]) {
+		return h, false
+	}
+	h = beginHeader{
+		number: binary.LittleEndian.Uint32(b[8:]),
+		salt:   binary.LittleEndian.Uint32(b[12:]),
+		start:  Position(binary.LittleEndian.Uint64(b[16:])),
+	}
+	h.durable = ahead(h.start, binary.LittleEndian.Uint32(b[24:]))
+	for _, reserved := range b[28:60] {
+		if reserved != 0 {
+			return h, false
+		}
+	}
+	return h, h.start%alignBytes == 0
+}
+
+// begins reports whether the header is that of a segment: what an older use of
+// the file left has another number and another salt.
+func (h *beginHeader) begins(s Segment) bool { return h.number == uint32(s.Num) && h.salt == s.Salt }
 
 // groupHeader is the start of a group. number and salt say which incarnation
 // of which segment it belongs to, and position where in the log: a group in

@@ -10,13 +10,23 @@ import (
 
 // The layouts are frozen: this is what version 1 of the format looks like.
 func TestLayoutsAreFrozen(t *testing.T) {
-	segment := segmentHeader{
-		id: testID, num: 0x1122, salt: 0xa1b2c3d4, start: 0x10000, durable: 0x10000 - 0x50,
+	segment := Segment{Num: 0x1122, SizeBytes: 0x40000, Salt: 0xa1b2c3d4}
+	const wantPrepared = "4c544e47574c4f47" + "01000000" + "00000000" + "01020304000000000000000000000000" +
+		"2211000000000000" + "0000040000000000" + "d4c3b2a1" + "0000000000000000"
+	if got := hex.EncodeToString(encodePrepared(testID, segment)[:60]); got != wantPrepared {
+		t.Errorf("prepared header\ngot  %s\nwant %s", got, wantPrepared)
 	}
-	const wantSegment = "4c544e47574c4f47" + "01000000" + "00000000" + "01020304000000000000000000000000" +
-		"2211000000000000" + "d4c3b2a1" + "00000000" + "0000010000000000" + "0a000000"
-	if got := hex.EncodeToString(segment.encode()[:60]); got != wantSegment {
-		t.Errorf("segment header\ngot  %s\nwant %s", got, wantSegment)
+	if id, back, err := decodePrepared("x", encodePrepared(testID, segment)); err != nil || id != testID || back != segment {
+		t.Errorf("%+v came back as %+v, %v", segment, back, err)
+	}
+	begin := beginHeader{number: 0x1122, salt: 0xa1b2c3d4, start: 0x10000, durable: 0x10000 - 0x50}
+	const wantBegin = "4c544e4757424547" + "22110000" + "d4c3b2a1" + "0000010000000000" + "0a000000" +
+		"0000000000000000000000000000000000000000000000000000000000000000"
+	if got := hex.EncodeToString(begin.encode()[:60]); got != wantBegin {
+		t.Errorf("begin header\ngot  %s\nwant %s", got, wantBegin)
+	}
+	if back, ok := decodeBegin(begin.encode()); !ok || back != begin {
+		t.Errorf("%+v came back as %+v", begin, back)
 	}
 	h := groupHeader{
 		length: 5, number: 0x1122, salt: 0xa1b2c3d4, position: 0x10040, first: 0x77, count: 3,

@@ -20,9 +20,11 @@ import (
 func FuzzReplay(f *testing.F) {
 	s := newSample(f, true)
 	f.Add(uint8(0), uint16(64), []byte{1, 2, 3}, false)
+	f.Add(uint8(0), uint16(128), []byte{1, 2, 3}, false)
 	f.Add(uint8(1), uint16(0), make([]byte, 64), false)
-	f.Add(uint8(2), uint16(64+24), []byte{9, 0, 0, 0, 0, 0, 0, 1}, true)
-	f.Add(uint8(1), uint16(64+32), []byte{9, 0, 0, 0, 9, 0, 0, 0}, true)
+	f.Add(uint8(1), uint16(40), make([]byte, 60), true)
+	f.Add(uint8(2), uint16(128+24), []byte{9, 0, 0, 0, 0, 0, 0, 1}, true)
+	f.Add(uint8(1), uint16(128+32), []byte{9, 0, 0, 0, 9, 0, 0, 0}, true)
 	f.Fuzz(func(t *testing.T, seg uint8, at uint16, piece []byte, repair bool) {
 		n := base.FileNum(seg%3 + 1)
 		b := readSegment(t, s.m, n)
@@ -30,7 +32,7 @@ func FuzzReplay(f *testing.F) {
 		if repair {
 			repairSegment(b)
 		}
-		got, r, err := replayAll(s.with(t, n, b), 0, 1, 2, 3)
+		got, r, err := replayAll(s.with(t, n, b), 0, s.segments...)
 		if err != nil && !isDamage(err) {
 			if repair { // the format version may be another
 				return
@@ -65,20 +67,25 @@ func repairSegment(b []byte) {
 	}
 }
 
-func FuzzDecodeSegmentHeader(f *testing.F) {
-	h := segmentHeader{id: testID, num: 4, salt: 7, start: 800, durable: 640}
-	f.Add(h.encode())
+func FuzzDecodeSegmentHeaders(f *testing.F) {
+	s := Segment{Num: 4, SizeBytes: 1 << 18, Salt: 7}
+	h := beginHeader{number: 4, salt: 7, start: 800, durable: 640}
+	f.Add(slices.Concat(encodePrepared(testID, s), h.encode()))
+	f.Add(slices.Concat(encodePrepared(testID, Segment{SizeBytes: -1}), h.encode()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= segmentHeaderBytes {
 			reseal(b)
 		}
-		h, err := decodeSegmentHeader("x", b)
-		if err != nil {
-			return
+		if id, s, err := decodePrepared("x", b); err == nil {
+			if again := encodePrepared(id, s); !bytes.Equal(again, b[:preparedHeaderBytes]) {
+				t.Fatalf("%x of %+v came back as %x", b[:preparedHeaderBytes], s, again)
+			}
 		}
-		again, err := decodeSegmentHeader("x", h.encode())
-		if err != nil || again != h {
-			t.Fatalf("%+v came back as %+v, %v", h, again, err)
+		b = b[min(len(b), preparedHeaderBytes):]
+		if h, ok := decodeBegin(b); ok {
+			if again, ok := decodeBegin(h.encode()); !ok || again != h {
+				t.Fatalf("%+v came back as %+v, %v", h, again, ok)
+			}
 		}
 	})
 }
@@ -87,8 +94,7 @@ func FuzzDecodeSegmentHeader(f *testing.F) {
 // of what was written, in order, unless it was forged with checksums and all.
 func FuzzHistory(f *testing.F) {
 	cfg, m := newConfig(f)
-	mustPrepare(f, cfg, 1<<14, 1)
-	l := mustLog(f, cfg, 1, 0)
+	l := mustLog(f, cfg, mustPrepare(f, cfg, 1<<14, 1)[0], 0)
 	w := newWriter(l, 3)
 	for range 12 {
 		must(f, w.append(60))
@@ -98,7 +104,7 @@ func FuzzHistory(f *testing.F) {
 	size, err := Archive(cfg, 1, e, time.Unix(5, 0))
 	must(f, err)
 	f.Add(uint16(0), []byte{1, 2, 3})
-	f.Add(uint16(64+4), []byte{0xff, 0xff, 0xff, 0xff})
+	f.Add(uint16(128+4), []byte{0xff, 0xff, 0xff, 0xff})
 	f.Add(uint16(size-footerBytes), make([]byte, footerBytes))
 	f.Fuzz(func(t *testing.T, at uint16, piece []byte) {
 		cfg := on(cfg, m.Crash(memfs.CrashOptions{Keep: memfs.KeepAll}))

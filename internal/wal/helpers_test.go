@@ -113,27 +113,31 @@ func check(groups []group, got []group, r Result, synced Position) error {
 	return nil
 }
 
-func replayAll(cfg Config, from Position, segments ...base.FileNum) ([]group, Result, error) {
+func replayAll(cfg Config, from Position, segments ...Segment) ([]group, Result, error) {
 	var got []group
-	r, err := Replay(cfg, segments, from, func(first base.SeqNum, payload []byte) error {
+	r, err := Replay(cfg, segments, from, 0, func(first base.SeqNum, payload []byte) error {
 		got = append(got, group{first: first, payload: bytes.Clone(payload)})
 		return nil
 	})
 	return got, r, err
 }
 
-func mustPrepare(t testing.TB, cfg Config, sizeBytes int64, segments ...base.FileNum) {
+// mustPrepare prepares segments; what it returns is what a manifest would know.
+func mustPrepare(t testing.TB, cfg Config, sizeBytes int64, nums ...base.FileNum) (all []Segment) {
 	t.Helper()
-	for _, n := range segments {
-		if err := Prepare(cfg, n, sizeBytes); err != nil {
+	for _, n := range nums {
+		s, err := Prepare(cfg, n, sizeBytes)
+		if err != nil {
 			t.Fatal(err)
 		}
+		all = append(all, s)
 	}
+	return all
 }
 
-func mustLog(t testing.TB, cfg Config, n base.FileNum, start Position) *Log {
+func mustLog(t testing.TB, cfg Config, s Segment, start Position) *Log {
 	t.Helper()
-	l, err := NewLog(cfg, n, start)
+	l, err := NewLog(cfg, s, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +195,12 @@ func damages(err error) (all []*base.CorruptionError) {
 	return all
 }
 
-// reseal makes the checksum of a segment header right again.
+// reseal makes the checksums of both segment headers right again.
 func reseal(b []byte) {
-	binary.LittleEndian.PutUint32(b[60:], checksum.CRC(0, b[:60]))
+	for range 2 {
+		binary.LittleEndian.PutUint32(b[60:], checksum.CRC(0, b[:60]))
+		if b = b[preparedHeaderBytes:]; len(b) < beginHeaderBytes {
+			return
+		}
+	}
 }

@@ -69,17 +69,17 @@ type Log struct {
 	unsynced []*segment // rotated away from, in order
 }
 
-// NewLog begins to write at position start, in the prepared segment n. All
-// groups before start are taken to be durable elsewhere.
-func NewLog(cfg Config, n base.FileNum, start Position) (*Log, error) {
+// NewLog begins to write at position start, in a prepared segment. All groups
+// before start are taken to be durable elsewhere.
+func NewLog(cfg Config, prepared Segment, start Position) (*Log, error) {
 	if start%alignBytes != 0 {
 		return nil, fmt.Errorf("log position %d is not a multiple of %d", start, alignBytes)
 	}
-	s, err := openSegment(cfg, n, start)
+	s, err := openSegment(cfg, prepared, start)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.begin(cfg.DBID, start); err != nil {
+	if err := s.begin(start); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	size := cfg.BufferBytes
@@ -91,7 +91,7 @@ func NewLog(cfg Config, n base.FileNum, start Position) (*Log, error) {
 		cfg:     cfg,
 		ring:    make([]byte, size),
 		mask:    Position(size - 1),
-		number:  uint32(n),
+		number:  uint32(s.num),
 		salt:    s.salt,
 		current: s,
 	}
@@ -110,6 +110,10 @@ func (l *Log) Durable() Position { return Position(l.durable.Load()) }
 // DurableSeq returns the last sequence number that this log made durable; zero
 // before the first Sync.
 func (l *Log) DurableSeq() base.SeqNum { return base.SeqNum(l.syncSeq.Load()) }
+
+// SegmentBytes returns the size of the current segment's file. It must not run
+// beside Append and Rotate.
+func (l *Log) SegmentBytes() int64 { return l.current.sizeBytes }
 
 // Append adds one group that holds the sequence numbers first to last, with
 // the given pieces as its payload, and returns the position after it. The
@@ -284,19 +288,19 @@ func (l *Log) Sync() error {
 	return nil
 }
 
-// Rotate makes the Appends that follow go to the prepared segment n. What the
-// old segment holds is handed to the operating system; it becomes durable with
-// the next Sync, which closes the file. If n cannot be opened, the log goes on
-// as it was.
-func (l *Log) Rotate(n base.FileNum) error {
+// Rotate makes the Appends that follow go to a prepared segment. What the old
+// segment holds is handed to the operating system; it becomes durable with the
+// next Sync, which closes the file. If the new one cannot be opened, the log goes
+// on as it was.
+func (l *Log) Rotate(prepared Segment) error {
 	if err := l.failed(); err != nil {
 		return err
 	}
-	s, err := openSegment(l.cfg, n, l.Appended())
+	s, err := openSegment(l.cfg, prepared, l.Appended())
 	if err != nil {
 		return err
 	}
-	if err := s.begin(l.cfg.DBID, l.Durable()); err != nil {
+	if err := s.begin(l.Durable()); err != nil {
 		return l.fail(errors.Join(err, s.close()))
 	}
 	l.writeMu.Lock()
@@ -306,7 +310,7 @@ func (l *Log) Rotate(n base.FileNum) error {
 		return err
 	}
 	l.unsynced = append(l.unsynced, l.current)
-	l.current, l.number, l.salt = s, uint32(n), s.salt
+	l.current, l.number, l.salt = s, uint32(s.num), s.salt
 	return nil
 }
 

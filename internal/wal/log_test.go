@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -17,10 +18,9 @@ import (
 func TestRoundTrip(t *testing.T) {
 	for seed := range uint64(30) {
 		cfg, m := newConfig(t)
-		mustPrepare(t, cfg, 8<<10, 1)
-		l := mustLog(t, cfg, 1, 0)
+		segments := mustPrepare(t, cfg, 8<<10, 1)
+		l := mustLog(t, cfg, segments[0], 0)
 		w := newWriter(l, seed)
-		segments := []base.FileNum{1}
 		synced := Position(0)
 		for range 100 {
 			must(t, w.append(w.size()))
@@ -34,10 +34,9 @@ func TestRoundTrip(t *testing.T) {
 						l.DurableSeq(), w.seq)
 				}
 			case 2:
-				next := segments[len(segments)-1] + 1
-				mustPrepare(t, cfg, 8<<10, next)
-				must(t, l.Rotate(next))
-				segments = append(segments, next)
+				next := mustPrepare(t, cfg, 8<<10, base.FileNum(len(segments)+1))
+				must(t, l.Rotate(next[0]))
+				segments = append(segments, next...)
 			}
 		}
 		// What was only flushed is there for other readers, and not after a crash.
@@ -71,18 +70,18 @@ func TestRoundTrip(t *testing.T) {
 
 func TestReplayFrom(t *testing.T) {
 	cfg, _ := newConfig(t)
-	mustPrepare(t, cfg, 8<<10, 1, 2, 3)
-	l := mustLog(t, cfg, 1, 800)
+	all := mustPrepare(t, cfg, 8<<10, 1, 2, 3)
+	l := mustLog(t, cfg, all[0], 800)
 	w := newWriter(l, 1)
 	for i := range 30 {
 		if i == 10 || i == 20 {
-			must(t, l.Rotate(base.FileNum(1+i/10)))
+			must(t, l.Rotate(all[i/10]))
 		}
 		must(t, w.append(100))
 	}
 	must(t, l.Close())
 	for i, g := range w.groups {
-		segments := []base.FileNum{1, 2, 3}
+		segments := all
 		for range 3 { // segments that are not needed may be left out
 			got, r, err := replayAll(cfg, g.end, segments...)
 			want := w.groups[i+1:]
@@ -95,7 +94,7 @@ func TestReplayFrom(t *testing.T) {
 			if len(segments) == 1 || g.end < Position(800)+w.groups[9].end-800 {
 				break
 			}
-			if base.FileNum(i/10) < segments[0] || i%10 == 9 && base.FileNum(i/10) == segments[0] {
+			if first := segments[0].Num; base.FileNum(i/10) < first || i%10 == 9 && base.FileNum(i/10) == first {
 				break
 			}
 			segments = segments[1:]
@@ -103,11 +102,11 @@ func TestReplayFrom(t *testing.T) {
 	}
 	// Beyond the end: what is needed begins with what comes next.
 	beyond := l.Appended() + 800
-	if got, r, err := replayAll(cfg, beyond, 3); err != nil || len(got) != 0 || r.End != beyond {
+	if got, r, err := replayAll(cfg, beyond, all[2]); err != nil || len(got) != 0 || r.End != beyond {
 		t.Errorf("from beyond the end: %+v, %v", r, err)
 	}
 	// The segments do not reach back far enough.
-	if _, _, err := replayAll(cfg, 800, 2, 3); !isDamage(err) {
+	if _, _, err := replayAll(cfg, 800, all[1:]...); !isDamage(err) {
 		t.Errorf("the first segment left out: %v", err)
 	}
 	if _, r, err := replayAll(cfg, 16); err != nil || r.End != 16 {
@@ -117,8 +116,8 @@ func TestReplayFrom(t *testing.T) {
 
 func TestReplayStopsAtErrorOfCallback(t *testing.T) {
 	cfg, _ := newConfig(t)
-	mustPrepare(t, cfg, 8<<10, 1)
-	l := mustLog(t, cfg, 1, 0)
+	segments := mustPrepare(t, cfg, 8<<10, 1)
+	l := mustLog(t, cfg, segments[0], 0)
 	w := newWriter(l, 1)
 	for range 5 {
 		must(t, w.append(10))
@@ -126,7 +125,7 @@ func TestReplayStopsAtErrorOfCallback(t *testing.T) {
 	must(t, l.Close())
 	stop := errors.New("stop")
 	calls := 0
-	_, err := Replay(cfg, []base.FileNum{1}, 0, func(base.SeqNum, []byte) error {
+	_, err := Replay(cfg, segments, 0, 0, func(base.SeqNum, []byte) error {
 		calls++
 		if calls == 3 {
 			return stop
@@ -140,17 +139,17 @@ func TestReplayStopsAtErrorOfCallback(t *testing.T) {
 
 func TestMisuse(t *testing.T) {
 	cfg, _ := newConfig(t)
-	mustPrepare(t, cfg, 4<<10, 1)
-	if _, err := NewLog(cfg, 1, 3); err == nil {
+	s := mustPrepare(t, cfg, 4<<10, 1)[0]
+	if _, err := NewLog(cfg, s, 3); err == nil {
 		t.Error("a start that is not aligned was accepted")
 	}
-	if _, err := NewLog(cfg, 9, 0); err == nil {
+	if _, err := NewLog(cfg, Segment{Num: 9}, 0); err == nil {
 		t.Error("a segment that does not exist was begun")
 	}
-	if err := Recycle(cfg, 1, 1, 4<<10); err == nil {
+	if _, err := Recycle(cfg, 1, 1, 4<<10); err == nil {
 		t.Error("recycled a segment under its own number")
 	}
-	l := mustLog(t, cfg, 1, 0)
+	l := mustLog(t, cfg, s, 0)
 	for _, bad := range []struct{ first, last base.SeqNum }{
 		{2, 1}, {base.SeqNumMax, base.SeqNumMax + 1}, {0, math.MaxUint32 + 1},
 	} {
@@ -158,7 +157,7 @@ func TestMisuse(t *testing.T) {
 			t.Errorf("%d..%d was accepted", bad.first, bad.last)
 		}
 	}
-	if err := l.Rotate(7); err == nil {
+	if err := l.Rotate(Segment{Num: 7}); err == nil {
 		t.Error("rotated to a segment that does not exist")
 	}
 	if _, err := l.Append(base.SeqNumMax, base.SeqNumMax, []byte("x")); err != nil {
@@ -167,7 +166,7 @@ func TestMisuse(t *testing.T) {
 	must(t, l.Close())
 	_, appendErr := l.Append(1, 1, nil)
 	for name, err := range map[string]error{
-		"append": appendErr, "flush": l.Flush(), "sync": l.Sync(), "rotate": l.Rotate(2),
+		"append": appendErr, "flush": l.Flush(), "sync": l.Sync(), "rotate": l.Rotate(Segment{Num: 2}),
 	} {
 		if !errors.Is(err, base.ErrClosed) {
 			t.Errorf("%s after Close: %v", name, err)
@@ -179,10 +178,10 @@ func TestMisuse(t *testing.T) {
 // nor a sync the rotation.
 func TestAppendBesideSlowDisk(t *testing.T) {
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, 8<<10, 1, 2)
+	segments := mustPrepare(t, cfg, 8<<10, 1, 2)
 	for _, kind := range []vfs.OpKind{vfs.OpWrite, vfs.OpSyncData} {
 		faulty := faultfs.New(m)
-		l := mustLog(t, on(cfg, faulty), 1, 0)
+		l := mustLog(t, on(cfg, faulty), segments[0], 0)
 		w := newWriter(l, 1)
 		must(t, w.append(100))
 		entered, release := make(chan bool), make(chan bool)
@@ -194,7 +193,7 @@ func TestAppendBesideSlowDisk(t *testing.T) {
 			must(t, w.append(200))
 		}
 		if kind == vfs.OpSyncData {
-			must(t, l.Rotate(2), w.append(200), l.Flush())
+			must(t, l.Rotate(segments[1]), w.append(200), l.Flush())
 		}
 		if l.Durable() != 0 {
 			t.Errorf("%v: durable before the sync is over", kind)
@@ -210,9 +209,9 @@ func TestAppendBesideSlowDisk(t *testing.T) {
 
 func TestWaitersShareSyncs(t *testing.T) {
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, 64<<10, 1)
+	s := mustPrepare(t, cfg, 64<<10, 1)[0]
 	faulty := faultfs.New(m)
-	l := mustLog(t, on(cfg, faulty), 1, 0)
+	l := mustLog(t, on(cfg, faulty), s, 0)
 	w := newWriter(l, 1)
 	must(t, w.append(10))
 	entered, release := make(chan bool), make(chan bool)
@@ -242,10 +241,9 @@ func TestWaitersShareSyncs(t *testing.T) {
 // Everything at once; the race detector and the final replay judge.
 func TestConcurrentUse(t *testing.T) {
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, 8<<10, 1)
-	l := mustLog(t, cfg, 1, 0)
+	segments := mustPrepare(t, cfg, 8<<10, 1)
+	l := mustLog(t, cfg, segments[0], 0)
 	w := newWriter(l, 9)
-	segments := []base.FileNum{1}
 	var wg sync.WaitGroup
 	stop := make(chan bool)
 	for g := range 3 {
@@ -271,10 +269,9 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 600 {
 		must(t, w.append(w.size()))
 		if i%50 == 49 {
-			next := segments[len(segments)-1] + 1
-			mustPrepare(t, cfg, 8<<10, next)
-			must(t, l.Rotate(next))
-			segments = append(segments, next)
+			next := mustPrepare(t, cfg, 8<<10, base.FileNum(len(segments)+1))
+			must(t, l.Rotate(next[0]))
+			segments = append(segments, next...)
 		}
 	}
 	close(stop)
@@ -289,37 +286,72 @@ func TestConcurrentUse(t *testing.T) {
 
 func TestPrepareAndRecycle(t *testing.T) {
 	cfg, m := newConfig(t)
-	mustPrepare(t, cfg, 20<<10, 3)
-	for _, size := range []int64{20 << 10, 8 << 10, 40 << 10} {
-		l := mustLog(t, cfg, 3, 0)
+	for i, size := range []int64{20 << 10, 8 << 10, 40 << 10} {
+		from := base.FileNum(2*i + 1)
+		s := mustPrepare(t, cfg, 20<<10, from)[0]
+		l := mustLog(t, cfg, s, 0)
 		w := newWriter(l, 1)
 		for range 40 {
 			must(t, w.append(300))
 		}
-		must(t, l.Close(), Recycle(cfg, 3, 5, size))
+		must(t, l.Close())
+		again, err := Recycle(cfg, from, from+1, size)
+		must(t, err)
+		if again.Num != from+1 || again.SizeBytes != size || again.Salt == s.Salt {
+			t.Errorf("%+v became %+v", s, again)
+		}
 		crashed := on(cfg, m.Crash(memfs.CrashOptions{}))
-		b := readSegment(t, crashed.FS, 5)
+		b := readSegment(t, crashed.FS, again.Num)
 		if int64(len(b)) != size {
 			t.Errorf("recycled with %d bytes, want %d", len(b), size)
 		}
 		// The old groups are in the file, and nobody takes them for new ones.
-		if got, r, err := replayAll(crashed, 0, 5); err != nil || len(got) != 0 || r.TornBytes != 0 {
+		if got, r, err := replayAll(crashed, 0, again); err != nil || len(got) != 0 || r.TornBytes != 0 {
 			t.Errorf("recycled and not begun: %d groups, %+v, %v", len(got), r, err)
 		}
-		l = mustLog(t, cfg, 5, 0)
+		if was, begun, err := Identify(crashed, again.Num); was != again || begun || err != nil {
+			t.Errorf("recycled and not begun: identified as %+v, %v, %v", was, begun, err)
+		}
+		l = mustLog(t, cfg, again, 0)
 		v := newWriter(l, 2)
 		must(t, v.append(300), v.append(300), l.Sync())
-		if got, r, err := replayAll(cfg, 0, 5); err != nil || len(got) != 2 || r.TornBytes != 0 {
+		if got, r, err := replayAll(cfg, 0, again); err != nil || len(got) != 2 || r.TornBytes != 0 {
 			t.Errorf("recycled and begun: %d groups, %+v, %v", len(got), r, err)
 		}
-		must(t, l.Close(), m.Rename(testDir+"/"+FileName(5), testDir+"/"+FileName(3)))
+		if was, begun, err := Identify(cfg, again.Num); was != again || !begun || err != nil {
+			t.Errorf("recycled and begun: identified as %+v, %v, %v", was, begun, err)
+		}
+		must(t, l.Close())
+	}
+}
+
+// A segment that cannot be recycled is gone under both names.
+func TestRecycleLeavesNothingBehindOnFailure(t *testing.T) {
+	for nth := int64(1); ; nth++ {
+		cfg, m := newConfig(t)
+		mustPrepare(t, cfg, 4<<10, 1)
+		faulty := faultfs.New(m)
+		rule := faulty.Add(faultfs.Rule{Kinds: vfs.OpMutations, Nth: nth, Err: syscall.EIO})
+		_, err := Recycle(on(cfg, faulty), 1, 2, 8<<10)
+		if rule.Fired() == 0 {
+			must(t, err)
+			if nth < 5 {
+				t.Errorf("only %d operations", nth)
+			}
+			return
+		}
+		names, listErr := m.List(testDir)
+		must(t, listErr)
+		if !errors.Is(err, syscall.EIO) || len(names) > 0 {
+			t.Errorf("operation %d: %v, left behind: %v", nth, err, names)
+		}
 	}
 }
 
 func TestPrepareLeavesNothingBehindOnFailure(t *testing.T) {
 	cfg, m := newConfig(t)
 	m.SetCapacity(64 << 10)
-	if err := Prepare(cfg, 1, 1<<20); !errors.Is(err, vfs.ErrNoSpace) {
+	if _, err := Prepare(cfg, 1, 1<<20); !errors.Is(err, vfs.ErrNoSpace) {
 		t.Fatalf("on a full disk: %v", err)
 	}
 	if names, err := m.List(testDir); err != nil || len(names) != 0 {

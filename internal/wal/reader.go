@@ -60,6 +60,9 @@ func (r *reader) position(offset int64) Position {
 // valid until the next call; n is at most windowBytes.
 func (r *reader) read(offset int64, n int) ([]byte, error) {
 	n = int(min(int64(n), max(0, r.size-offset)))
+	if n == 0 {
+		return nil, nil
+	}
 	if offset >= r.at && offset+int64(n) <= r.at+int64(len(r.window)) {
 		return r.window[offset-r.at:][:n], nil
 	}
@@ -170,12 +173,23 @@ func (r *reader) scan(offset int64) (int64, error) {
 	return r.size, nil
 }
 
-// findLost looks for groups in a segment that has no header. Their own headers
-// tell the salt and the start of the segment, which r takes over.
-func (r *reader) findLost() (found bool, err error) {
-	for offset := int64(segmentHeaderBytes); offset+groupHeaderBytes <= r.size; offset += alignBytes {
+// begun reads where the segment starts, if that is in its header.
+func (r *reader) begun(s Segment) (h beginHeader, ok bool, err error) {
+	b, err := r.read(preparedHeaderBytes, beginHeaderBytes)
+	if err != nil {
+		return h, false, err
+	}
+	h, ok = decodeBegin(b)
+	return h, ok && h.begins(s), nil
+}
+
+// findStart learns from the first group at or behind an offset where the segment
+// starts, which has no header that says so; its salt is known.
+func (r *reader) findStart(offset int64) (found bool, err error) {
+	for ; offset+groupHeaderBytes <= r.size; offset += alignBytes {
 		next, err := r.scanHeaders(offset, func(b []byte, at int64) bool {
-			return binary.LittleEndian.Uint64(b[16:]) >= uint64(at-segmentHeaderBytes)
+			return binary.LittleEndian.Uint32(b[12:]) == r.salt &&
+				binary.LittleEndian.Uint64(b[16:]) >= uint64(at-segmentHeaderBytes)
 		})
 		if err != nil || next == r.size {
 			return false, err
@@ -186,7 +200,7 @@ func (r *reader) findLost() (found bool, err error) {
 			return false, err
 		}
 		h, _ := decodeGroupHeader(b)
-		r.salt, r.start = h.salt, h.position-Position(offset-segmentHeaderBytes)
+		r.start = h.position - Position(offset-segmentHeaderBytes)
 		if _, _, ok, err := r.group(offset); ok || err != nil {
 			return ok, err
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
 )
@@ -24,19 +23,30 @@ type Result struct {
 // Replay reads the segments, in the order they were written, and hands the
 // payload of each group at or behind position from to fn; the payload is valid
 // during the call. from is where the log is needed from, and the segments must
-// reach back to it.
+// reach back to it; inTables is the newest sequence number that is in tables.
+//
+// Each segment must be there, as the one that was prepared, and not shorter than
+// it was then; fn is called for nothing where one is not. These findings say
+// which commits may be lost.
 //
 // The log counts up to the first bad place. If anything behind it, in any
 // segment, says that it was durable once, that is damage; all damage found is
 // returned, joined, as *base.CorruptionError, and what fn got by then is an
 // intact beginning of the log. Otherwise the log was cut short there and the
 // rest, later segments included, is dropped. A segment that was never begun is
-// empty; one that is missing is damage. An error of fn ends the replay.
-func Replay(cfg Config, segments []base.FileNum, from Position,
+// empty. An error of fn ends the replay.
+func Replay(cfg Config, segments []Segment, from Position, inTables base.SeqNum,
 	fn func(first base.SeqNum, payload []byte) error) (Result, error) {
-	r := replayer{cfg: cfg, live: segments, from: from, expect: from, fn: fn}
-	for _, n := range segments {
-		if err := r.segment(n); err != nil {
+	r := replayer{cfg: cfg, from: from, expect: from, intact: inTables, fn: fn}
+	for _, s := range segments {
+		ok, err := r.sound(s)
+		if err != nil {
+			return r.result, err
+		}
+		r.refused = r.refused || !ok
+	}
+	for _, s := range segments {
+		if err := r.segment(s); err != nil {
 			return r.result, errors.Join(append(r.damage, err)...)
 		}
 	}
@@ -44,23 +54,24 @@ func Replay(cfg Config, segments []base.FileNum, from Position,
 	return r.result, errors.Join(r.damage...)
 }
 
-// Owner returns the number of the segment that the content of file n was begun
-// as, which is another one where n was recycled and not begun again; 0 where
-// there is no intact header of this database.
-func Owner(cfg Config, n base.FileNum) (base.FileNum, error) {
+// Identify returns which segment file n was prepared as, and whether it was begun;
+// a zero Segment where there is no intact header of this database.
+func Identify(cfg Config, n base.FileNum) (s Segment, begun bool, err error) {
 	var in reader
 	if err := in.open(cfg, FileName(n), n); err != nil {
-		return 0, err
+		return s, false, err
 	}
+	defer func() { err = errors.Join(err, in.f.Close()) }()
 	b, err := in.read(0, segmentHeaderBytes)
-	if err = errors.Join(err, in.f.Close()); err != nil {
-		return 0, err
+	if err != nil {
+		return s, false, err
 	}
-	h, err := decodeSegmentHeader(in.name, b)
-	if err != nil || h.id != cfg.DBID {
-		return 0, nil // nothing that could be ours
+	id, s, err := decodePrepared(in.name, b)
+	if err != nil || id != cfg.DBID {
+		return Segment{}, false, nil // nothing that could be ours
 	}
-	return h.num, nil
+	_, begun, err = in.begun(s)
+	return s, begun, err
 }
 
 // replayer walks the log once. It hands out groups until the first gap, and
@@ -68,11 +79,14 @@ func Owner(cfg Config, n base.FileNum) (base.FileNum, error) {
 // highest position that anything says was durable, decides it in the end.
 type replayer struct {
 	cfg    Config
-	live   []base.FileNum
 	from   Position
 	fn     func(base.SeqNum, []byte) error
 	in     reader
 	result Result
+
+	// refused says that a segment is not what it was: nothing is handed out.
+	refused bool
+	intact  base.SeqNum // the newest of which nothing before it is lost
 
 	expect  Position // where the next group must be
 	claimed Position
@@ -83,7 +97,7 @@ type replayer struct {
 	// The last segment that has groups, and how much of it behind the last of
 	// them looks like the beginning of another one.
 	last    tail
-	missing bool // a segment was missing since then
+	missing bool // a segment, or the end of one, was missing since then
 }
 
 // gap is a place where groups are missing, or may be.
@@ -107,68 +121,98 @@ func (r *replayer) claim(p Position) {
 	}
 }
 
-func (r *replayer) segment(n base.FileNum) error {
-	err := r.in.open(r.cfg, FileName(n), n)
+// sound reports whether a segment is there, is the one that was prepared, and has
+// at least the size that it had then.
+func (r *replayer) sound(s Segment) (bool, error) {
+	err := r.in.open(r.cfg, FileName(s.Num), s.Num)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.report(gap{file: FileName(n), offset: -1, kind: "missing file"}, err)
-		r.missing = true
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	strange, err := r.stranger(s)
+	return strange == nil && r.in.size >= s.SizeBytes, errors.Join(err, r.in.f.Close())
+}
+
+// stranger returns in which way the open file is not the segment that was prepared,
+// or nil.
+func (r *replayer) stranger(s Segment) (strange, err error) {
+	b, err := r.in.read(0, preparedHeaderBytes)
+	if err != nil {
+		return nil, err
+	}
+	id, was, finding := decodePrepared(r.in.name, b)
+	if _, newer := errors.AsType[*base.FormatError](finding); newer {
+		return nil, finding
+	}
+	switch {
+	case finding != nil:
+		return finding, nil
+	case id != r.cfg.DBID:
+		return errors.New("segment of another database"), nil
+	case was.Num != s.Num || was.Salt != s.Salt || was.SizeBytes > s.SizeBytes:
+		return fmt.Errorf("segment of another place: it was prepared as %s", FileName(was.Num)), nil
+	}
+	return nil, nil
+}
+
+func (r *replayer) segment(s Segment) error {
+	err := r.in.open(r.cfg, FileName(s.Num), s.Num)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.lost(gap{file: FileName(s.Num), offset: -1, kind: "missing file"}, err)
 		return nil
 	} else if err != nil {
 		return err
 	}
-	err = r.contents(n)
+	err = r.contents(s)
 	if closeErr := r.in.f.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("close %s: %w", r.in.name, closeErr)
 	}
 	return err
 }
 
-func (r *replayer) contents(n base.FileNum) error {
-	if r.in.size < segmentHeaderBytes {
-		// Its size was durable before anyone counted on it.
-		r.report(gap{file: r.in.name, kind: "wal segment"}, fmt.Errorf("it has only %d bytes", r.in.size))
-		r.missing = true
-		return nil
-	}
-	b, err := r.in.read(0, segmentHeaderBytes)
+func (r *replayer) contents(s Segment) error {
+	strange, err := r.stranger(s)
 	if err != nil {
 		return err
 	}
-	h, err := decodeSegmentHeader(r.in.name, b)
-	if _, newer := errors.AsType[*base.FormatError](err); newer {
-		return err
+	if strange == nil {
+		err = r.begun(s)
 	}
-	// A recycled segment may have the header of an older use, but never that of
-	// a segment that is still in use.
-	if err == nil && (h.id != r.cfg.DBID || h.num > n || h.num < n && slices.Contains(r.live, h.num)) {
-		err = errors.New("segment of another place")
+	if r.in.size < s.SizeBytes {
+		// Its size was durable before anyone counted on it.
+		finding := fmt.Errorf("it has %d bytes, %d were reserved", r.in.size, s.SizeBytes)
+		if strange != nil {
+			finding = fmt.Errorf("%w, and its %w", finding, strange)
+		}
+		r.lost(gap{
+			file: r.in.name, offset: r.in.size, length: s.SizeBytes - r.in.size, kind: "wal segment",
+		}, finding)
+	} else if strange != nil {
+		r.lost(gap{file: r.in.name, length: preparedHeaderBytes, kind: "wal segment header"}, strange)
 	}
-	switch {
-	case errors.Is(err, errNotBegun), err == nil && h.num < n:
-		return r.withoutHeader()
-	case err != nil:
-		r.report(gap{file: r.in.name, length: segmentHeaderBytes, kind: "wal segment header"}, err)
-		r.missing = true
-		return nil
-	}
-	r.in.salt, r.in.start = h.salt, h.start
-	r.arrive()
-	r.claim(h.durable)
-	return r.groups()
+	return err
 }
 
-// withoutHeader reads a segment that has no header of its own: nothing was
-// written to it, or it was cut short before its header was durable, or the
-// header rotted.
-func (r *replayer) withoutHeader() error {
-	found, err := r.in.findLost()
-	if err != nil || !found {
+// begun reads the groups of a segment. Where the header that says where it starts
+// was not written, did not reach the disk or has rotted, the groups themselves
+// tell; a segment without either was never begun, or nothing of it was ever
+// durable.
+func (r *replayer) begun(s Segment) error {
+	r.in.salt = s.Salt
+	h, ok, err := r.in.begun(s)
+	if err != nil {
+		return err
+	}
+	if ok {
+		r.in.start = h.start
+	} else if found, err := r.in.findStart(segmentHeaderBytes); err != nil || !found {
 		return err
 	}
 	r.arrive()
-	r.gaps = append(r.gaps, gap{
-		at: r.in.start, file: r.in.name, length: segmentHeaderBytes, kind: "wal segment header",
-	})
+	if ok {
+		r.claim(h.durable)
+	}
 	return r.groups()
 }
 
@@ -185,7 +229,9 @@ func (r *replayer) arrive() {
 	case start > r.expect && !r.missing:
 		r.gaps = append(r.gaps, r.gapBefore(start))
 	case start < r.expect:
-		r.report(gap{file: r.in.name, length: segmentHeaderBytes, kind: "wal segment header"},
+		r.report(gap{
+			file: r.in.name, offset: preparedHeaderBytes, length: beginHeaderBytes, kind: "wal segment header",
+		},
 			fmt.Errorf("segment starts at %d, inside the one before it, which ends at %d",
 				start, r.expect))
 	}
@@ -234,14 +280,29 @@ func (r *replayer) groups() error {
 			r.last = tail{file: r.in.name, offset: offset}
 			return nil
 		}
-		if len(r.gaps) == 0 && len(r.damage) == 0 && h.position >= r.from {
-			if err := r.fn(h.first, payload); err != nil {
-				return err
-			}
-			r.result.Groups++
-			r.result.LastSeq = h.first + base.SeqNum(h.count)
+		if err := r.deliver(h, payload); err != nil {
+			return err
 		}
 	}
+}
+
+// deliver hands out a group unless something before it is missing.
+func (r *replayer) deliver(h groupHeader, payload []byte) error {
+	whole := len(r.gaps) == 0 && len(r.damage) == 0
+	if !whole {
+		return nil
+	}
+	last := h.first + base.SeqNum(h.count)
+	r.intact = max(r.intact, last)
+	if r.refused || h.position < r.from {
+		return nil
+	}
+	if err := r.fn(h.first, payload); err != nil {
+		return err
+	}
+	r.result.Groups++
+	r.result.LastSeq = last
+	return nil
 }
 
 // leave ends a segment whose last group ends at offset.
@@ -277,6 +338,12 @@ func (r *replayer) finish() {
 		r.result.TornFile = first.file
 		r.result.TornBytes = int64(end-min(end, first.at)) + r.last.torn
 	}
+}
+
+// lost reports that a segment, or the end of one, is not there.
+func (r *replayer) lost(g gap, err error) {
+	r.report(g, fmt.Errorf("%w: commits after number %d may be lost", err, r.intact))
+	r.missing = true
 }
 
 func (r *replayer) report(g gap, err error) {

@@ -1,8 +1,6 @@
 package wal
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -27,76 +25,89 @@ type Config struct {
 	BufferBytes int
 }
 
-// Prepare makes segment n: sizeBytes of zeroes, durable together with its
-// name. Writing over zeroes that are on the disk changes no metadata, which
-// makes each later sync about twice as fast as on a growing or merely
+// Prepare makes segment n: its header and zeroes up to sizeBytes, durable together
+// with its name. Writing over zeroes that are on the disk changes no metadata,
+// which makes each later sync about twice as fast as on a growing or merely
 // allocated file. On failure what was made is removed.
-func Prepare(cfg Config, n base.FileNum, sizeBytes int64) error {
+func Prepare(cfg Config, n base.FileNum, sizeBytes int64) (Segment, error) {
 	path := filepath.Join(cfg.Dir, FileName(n))
 	f, err := cfg.FS.Create(path)
 	if err != nil {
-		return fmt.Errorf("prepare %s: %w", FileName(n), err)
+		return Segment{}, fmt.Errorf("prepare %s: %w", FileName(n), err)
 	}
-	err = fillAndClose(f, 0, sizeBytes)
+	s := newSegment(n, sizeBytes)
+	err = fillAndClose(f, 0, cfg.DBID, s)
 	if err == nil {
 		err = cfg.FS.SyncDir(cfg.Dir)
 	}
 	if err != nil {
 		_ = cfg.FS.Remove(path)
-		return fmt.Errorf("prepare %s: %w", FileName(n), err)
+		return Segment{}, fmt.Errorf("prepare %s: %w", FileName(n), err)
 	}
-	return nil
+	return s, nil
 }
 
 // Recycle turns segment from, which nobody needs any more, into the prepared
-// segment to. Its old content stays on the disk until it is written over; no
-// reader takes it for groups of the new segment. On failure it is removed, under
-// whichever name it has then: the caller takes a new one, which may need the
-// space.
-func Recycle(cfg Config, from, to base.FileNum, sizeBytes int64) error {
+// segment to, by a new header. Its old content stays on the disk until it is
+// written over; no reader takes it for groups of the new segment, whose salt is
+// another one. On failure it is removed, under whichever name it has then: the
+// caller takes a new one, which may need the space.
+func Recycle(cfg Config, from, to base.FileNum, sizeBytes int64) (Segment, error) {
 	if from >= to {
-		return fmt.Errorf("recycle %s: its new number %s is not higher", FileName(from), to)
+		return Segment{}, fmt.Errorf("recycle %s: its new number %s is not higher", FileName(from), to)
 	}
-	err := resize(cfg, from, sizeBytes)
-	if err == nil {
-		err = cfg.FS.Rename(filepath.Join(cfg.Dir, FileName(from)), filepath.Join(cfg.Dir, FileName(to)))
-	}
-	if err == nil {
-		err = cfg.FS.SyncDir(cfg.Dir)
-	}
+	s := newSegment(to, sizeBytes)
+	err := rename(cfg, from, s)
 	if err != nil {
 		_ = cfg.FS.Remove(filepath.Join(cfg.Dir, FileName(from)))
 		_ = cfg.FS.Remove(filepath.Join(cfg.Dir, FileName(to)))
-		return fmt.Errorf("recycle %s as %s: %w", FileName(from), FileName(to), err)
+		return Segment{}, fmt.Errorf("recycle %s as %s: %w", FileName(from), FileName(to), err)
 	}
-	return nil
+	return s, nil
 }
 
-// resize gives a segment the size of a prepared one: a huge group may have
-// made it larger, and the size asked for may have changed.
-func resize(cfg Config, n base.FileNum, sizeBytes int64) error {
+// rename gives a file its new header and then its new name, under which nobody
+// ever finds the old header.
+func rename(cfg Config, from base.FileNum, s Segment) error {
+	if err := renew(cfg, from, s); err != nil {
+		return err
+	}
+	err := cfg.FS.Rename(filepath.Join(cfg.Dir, FileName(from)), filepath.Join(cfg.Dir, FileName(s.Num)))
+	if err != nil {
+		return err
+	}
+	return cfg.FS.SyncDir(cfg.Dir)
+}
+
+// renew gives a file the header and the size of a prepared segment: a huge group
+// may have made it larger, and the size asked for may have changed.
+func renew(cfg Config, n base.FileNum, s Segment) error {
 	f, err := cfg.FS.OpenReadWrite(filepath.Join(cfg.Dir, FileName(n)))
 	if err != nil {
 		return err
 	}
 	size, err := f.Size()
-	switch {
-	case err != nil:
-	case size > sizeBytes:
-		if err = f.Truncate(sizeBytes); err == nil {
-			err = f.Sync()
-		}
-	case size < sizeBytes:
-		return fillAndClose(f, size, sizeBytes)
+	if err == nil && size > s.SizeBytes {
+		size, err = s.SizeBytes, f.Truncate(s.SizeBytes)
 	}
-	return errors.Join(err, f.Close())
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return fillAndClose(f, size, cfg.DBID, s)
 }
 
-// fillAndClose writes zeroes to [from, to), syncs and closes f.
-func fillAndClose(f vfs.File, from, to int64) error {
-	err := f.Preallocate(to)
-	for at := from; at < to && err == nil; at += zeroChunkBytes {
-		_, err = f.WriteAt(zeroes[:min(zeroChunkBytes, to-at)], at)
+// fillAndClose writes zeroes from an offset up to the size of the segment and then
+// its header, syncs and closes f.
+func fillAndClose(f vfs.File, from int64, id base.DBID, s Segment) error {
+	var err error
+	if from < s.SizeBytes {
+		err = f.Preallocate(s.SizeBytes)
+	}
+	for at := from; at < s.SizeBytes && err == nil; at += zeroChunkBytes {
+		_, err = f.WriteAt(zeroes[:min(zeroChunkBytes, s.SizeBytes-at)], at)
+	}
+	if err == nil {
+		_, err = f.WriteAt(encodePrepared(id, s), 0)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -114,21 +125,18 @@ type segment struct {
 	sizeBytes int64
 }
 
-// openSegment opens the prepared segment n, to be begun at position start.
-func openSegment(cfg Config, n base.FileNum, start Position) (*segment, error) {
-	f, err := cfg.FS.OpenReadWrite(filepath.Join(cfg.Dir, FileName(n)))
+// openSegment opens a prepared segment, to be begun at position start.
+func openSegment(cfg Config, s Segment, start Position) (*segment, error) {
+	name := FileName(s.Num)
+	f, err := cfg.FS.OpenReadWrite(filepath.Join(cfg.Dir, name))
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", FileName(n), err)
+		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	size, err := f.Size()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("size of %s: %w", FileName(n), err), f.Close())
+		return nil, errors.Join(fmt.Errorf("size of %s: %w", name, err), f.Close())
 	}
-	var salt [4]byte
-	_, _ = rand.Read(salt[:]) // never fails
-	return &segment{
-		f: f, num: n, salt: binary.LittleEndian.Uint32(salt[:]), start: start, sizeBytes: size,
-	}, nil
+	return &segment{f: f, num: s.Num, salt: s.Salt, start: start, sizeBytes: size}, nil
 }
 
 // reserve makes the file large enough for groups up to end, and by a quarter
@@ -151,10 +159,10 @@ func (s *segment) reserve(end Position) error {
 	return nil
 }
 
-// begin writes the header.
-func (s *segment) begin(id base.DBID, durable Position) error {
-	h := segmentHeader{id: id, num: s.num, salt: s.salt, start: s.start, durable: durable}
-	if _, err := s.f.WriteAt(h.encode(), 0); err != nil {
+// begin writes the second header, which goes to the disk with the first group.
+func (s *segment) begin(durable Position) error {
+	h := beginHeader{number: uint32(s.num), salt: s.salt, start: s.start, durable: durable}
+	if _, err := s.f.WriteAt(h.encode(), preparedHeaderBytes); err != nil {
 		return fmt.Errorf("begin %s: %w", FileName(s.num), err)
 	}
 	return nil

@@ -164,6 +164,15 @@ func (s *specimen) lone(file string) []stray {
 			s.line("twice, in itself", s.image.with(file, slices.Concat(b, b))),
 		)
 	}
+	if k == kindLog {
+		noise := newContentSource(uint64(len(file))).noise
+		lines = append(lines,
+			s.line("noise", s.image.with(file, noise(len(b)))),
+			s.line("with noise over its first 64 bytes", s.image.with(file, slices.Concat(noise(64), b[64:]))),
+			s.line("with noise over its first 128 bytes", s.image.with(file, slices.Concat(noise(128), b[128:]))),
+			s.line("without its last 512 bytes", s.image.with(file, b[:len(b)-512])),
+		)
+	}
 	for i := range lines[1:] {
 		lines[i+1].shortens = true
 	}
@@ -211,8 +220,13 @@ func (s *specimen) paired(file string) []stray {
 			continue
 		}
 		if kind(other) == k || len(lines) == 0 { // one of another kind will do
-			// A log segment without content of its own counts as not begun.
 			line := s.line("is a copy of "+other, s.image.with(file, o))
+			line.shortens = true
+			lines = append(lines, line)
+		}
+		if k == kindLog { // which is known by its size too
+			long := slices.Concat(o, make([]byte, max(0, len(b)-len(o))))
+			line := s.line("is a copy of "+other+", made as long", s.image.with(file, long))
 			line.shortens = true
 			lines = append(lines, line)
 		}

@@ -415,3 +415,11 @@ func (s *contentSource) text(sizeBytes int) string {
 	}
 	return string(b)
 }
+
+func (s *contentSource) noise(sizeBytes int) []byte {
+	b := make([]byte, sizeBytes)
+	for i := range b {
+		b[i] = byte(s.Uint32())
+	}
+	return b
+}

@@ -12,7 +12,8 @@
 // damaged byte anywhere else takes nothing; a lost sector at the very end can
 // take all the groups that it touches. Every inspection works out from the bytes
 // which group is the newest intact one, accepts the state up to there besides
-// the truth, and no other.
+// the truth, and no other; and where the log file is shorter than it was, or does
+// not begin with the header that it was prepared with, only the truth.
 //
 // Directories where files should be are refused in the words of the file system.
 package damage

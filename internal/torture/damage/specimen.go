@@ -58,22 +58,34 @@ func (s *specimen) truth() answers { return s.states[len(s.states)-1] }
 // allowed returns what a database may show whose log files are those of the
 // image. The log is good up to the newest group that is intact, for that one
 // says that the groups before it were durable: if one of those is damaged, the
-// only right answer is to say so. A log file that has not even room for a header
-// says by that that it is damaged.
+// only right answer is to say so. A log file that is shorter than it was, or does
+// not begin with the header that it was prepared with, says by that that it is
+// damaged.
 func (s *specimen) allowed(m image) []answers {
 	k := len(s.groups)
 	for k > 0 && !s.intact(m, s.groups[k-1]) {
 		k--
 	}
-	short := slices.ContainsFunc(s.groups, func(g group) bool { return len(m[g.file]) < logHeaderBytes })
-	if k == len(s.groups) || short {
+	lost := slices.ContainsFunc(s.groups, func(g group) bool { return !s.identical(m, g.file) })
+	if k == len(s.groups) || lost {
 		return []answers{s.truth()}
 	}
 	return []answers{s.truth(), s.states[k]}
 }
 
-// logHeaderBytes is the size of the header of a log segment.
-const logHeaderBytes = 64
+// A log segment has two headers: that which it was prepared with, by which the
+// manifest knows it, and that which says where it begins, which the groups say too.
+const (
+	preparedHeaderBytes = 64
+	logHeaderBytes      = 128
+)
+
+// identical reports whether a log file is the one that the manifest names, and is
+// not shorter.
+func (s *specimen) identical(m image, file string) bool {
+	is, was := m[file], s.image[file]
+	return len(is) >= len(was) && bytes.Equal(is[:preparedHeaderBytes], was[:preparedHeaderBytes])
+}
 
 func (s *specimen) intact(m image, g group) bool {
 	b := m[g.file]

@@ -200,8 +200,9 @@ func (c *child) run() error {
 func (c *child) fileSystem() (vfs.FS, error) {
 	fsys := vfs.OS
 	if c.Lie == lieLogSync {
+		// Not the syncs of preparation: a segment that lacks its header is damage.
 		lying := faultfs.New(fsys)
-		lying.Add(faultfs.Rule{Kinds: vfs.OpSync | vfs.OpSyncData, Name: "*.wal", Sticky: true, Ignore: true})
+		lying.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Sticky: true, Ignore: true})
 		fsys = lying
 	}
 	if c.Failpoint == "" {
