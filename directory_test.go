@@ -227,6 +227,7 @@ func TestCommitsNoticeALostLock(t *testing.T) {
 		synctest.Wait() // or the worker that prepares the log meets it
 		must(t, disk.Remove("db/LOCK"))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		wantErr(t, db.Put([]byte("b"), nil), lightning.ErrLockLost)
 		if _, err := db.Get([]byte("b")); !errors.Is(err, lightning.ErrNotFound) {
 			t.Errorf("what was refused is there: %v", err)

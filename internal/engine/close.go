@@ -19,6 +19,7 @@ func (db *DB) Close() error {
 			return base.ErrClosed
 		}
 		db.segments.StopTimer()
+		db.health.StopWatch()
 		db.timeline.Stop()
 		return nil
 	})

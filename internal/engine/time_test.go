@@ -105,8 +105,8 @@ func TestIdleDatabaseDoesNothing(t *testing.T) {
 		db := openTest(t, opts)
 		fillFile(t, db, "a", 100)
 		db.setString(t, "b", "1", commit.Async)
-		if n := timers.running.Load(); n != 1 {
-			t.Errorf("%d timers wait for the delay of an commit.Async commit, want 1", n)
+		if n := timers.running.Load(); n != 2 {
+			t.Errorf("%d timers wait, want one for the delay of an Async commit and one for the next look at the lock", n)
 		}
 		time.Sleep(opts.AsyncDelay)
 		synctest.Wait()

@@ -12,12 +12,12 @@ import (
 )
 
 // lockWatch looks whether the database still has its lock. Nothing may be written
-// without: somebody else may have the database by then. It is safe for concurrent
-// use.
+// without: somebody else may have the database by then.
 type lockWatch struct {
-	lock  vfs.Holder // nil: it cannot tell
-	clock clock.Clock
-	next  atomic.Int64 // when to look again, in nanoseconds since 1970
+	lock   vfs.Holder // nil: it cannot tell
+	clock  clock.Clock
+	looked atomic.Bool // not long ago
+	pause  clock.Timer // ends that; of the commits' leader
 }
 
 // lockCheckPause is how often commits look. An idle database does not: nothing of
@@ -28,12 +28,19 @@ const lockCheckPause = time.Second
 func (h *Health) Watch(lock io.Closer, c clock.Clock) {
 	h.watch.clock = c
 	h.watch.lock, _ = lock.(vfs.Holder)
-	h.watch.next.Store(c.Now().Add(lockCheckPause).UnixNano())
+}
+
+// StopWatch ends the timer of CheckLockNowAndThen, after the last commit.
+func (h *Health) StopWatch() {
+	if h.watch.pause != nil {
+		h.watch.pause.Stop()
+	}
 }
 
 // CheckLock looks whether the lock file is still there under its name. If not,
 // writes are refused from then on with an error that matches vfs.ErrLockLost, which
-// it returns. Where it cannot be told, nothing is said: another time it will.
+// it returns. Where it cannot be told, nothing is said: another time it will. It is
+// safe for concurrent use.
 func (h *Health) CheckLock() error {
 	if h.watch.lock == nil {
 		return nil
@@ -45,14 +52,14 @@ func (h *Health) CheckLock() error {
 	return h.refuse("lock", fmt.Errorf("writes are refused: %w", err))
 }
 
-// CheckLockNowAndThen is CheckLock for those who come often.
+// CheckLockNowAndThen is CheckLock for the leader of commits, who comes often: to ask
+// what time it is would take longer than the rest of what a commit does with the log.
 func (h *Health) CheckLockNowAndThen() error {
-	if h.watch.lock == nil {
+	w := &h.watch
+	if w.lock == nil || w.looked.Load() {
 		return nil
 	}
-	now, next := h.watch.clock.Now(), h.watch.next.Load()
-	if now.UnixNano() < next || !h.watch.next.CompareAndSwap(next, now.Add(lockCheckPause).UnixNano()) {
-		return nil
-	}
+	w.looked.Store(true)
+	w.pause = w.clock.AfterFunc(lockCheckPause, func() { w.looked.Store(false) })
 	return h.CheckLock()
 }

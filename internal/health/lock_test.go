@@ -69,8 +69,10 @@ func TestLockIsCheckedNowAndThen(t *testing.T) {
 		}
 		lock.err = vfs.ErrLockLost
 		time.Sleep(lockCheckPause)
+		synctest.Wait()
 		if err := h.CheckLockNowAndThen(); !errors.Is(err, vfs.ErrLockLost) {
 			t.Error(err)
 		}
+		h.StopWatch()
 	})
 }

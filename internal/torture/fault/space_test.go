@@ -168,8 +168,10 @@ func TestReadOnlyReplayFillsMemtables(t *testing.T) {
 // that it fills up at some time in each file, and then takes the limit away.
 func TestFullDiskIsOverWhenSpaceIsBack(t *testing.T) {
 	var life script.Script
-	for i := range 10 { // nothing but the manifest grows
-		life = append(life, script.Op{Kind: script.CreateSpace, Space: strings.Repeat("s", 900) + fmt.Sprint(i)})
+	for i := range 10 { // the manifest, which knows the bounds of each table, grows with each
+		long := strings.Repeat("k", 1000)
+		life = append(life, *put("a"+long+fmt.Sprint(i), 1, lightning.DurabilityAsync),
+			*put("z"+long+fmt.Sprint(i), 1, lightning.DurabilityAsync), script.Op{Kind: script.Flush})
 	}
 	life = append(life, parse(t, compactionScript)...)
 	for pages := range int64(60) {
