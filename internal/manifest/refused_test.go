@@ -2,7 +2,9 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/lightningdb/lightning/vfs"
@@ -49,6 +51,41 @@ func TestForbiddenRollIsPutOff(t *testing.T) {
 		}
 		if err := refused("x", fs.ErrExist); errors.Is(err, ErrRefused) {
 			t.Error("every error is taken for one that goes away")
+		}
+	}
+}
+
+// An edit for which the disk has no space is refused before anything of it is
+// written: the manifest goes on, with the next edit and once there is space.
+func TestFullDiskRefusesAnEdit(t *testing.T) {
+	for _, pages := range []int64{0, 1} { // of the three or so that the large edit needs
+		disk := memfs.New()
+		if err := disk.MkdirAll(testDir); err != nil {
+			t.Fatal(err)
+		}
+		l, _, err := Create(disk, testDir, testID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.SetCapacity(disk.UsedBytes() + pages*4096)
+		large := &Edit{}
+		for id := range uint64(10) {
+			large.AddKeyspaces = append(large.AddKeyspaces, Keyspace{ID: id + 1, Name: strings.Repeat("s", 1000) + fmt.Sprint(id)})
+		}
+		for range 2 {
+			if err := l.Append(large); !errors.Is(err, ErrRefused) || !errors.Is(err, vfs.ErrNoSpace) {
+				t.Errorf("%d pages: %v", pages, err)
+			}
+		}
+		mustAppend(t, l, &Edit{LastSeq: 7})
+		disk.SetCapacity(0)
+		mustAppend(t, l, large)
+		want := fingerprint(l.State())
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := Load(disk, testDir); err != nil || fingerprint(state) != want || len(state.Keyspaces) != 10 {
+			t.Errorf("it reads as another state: %v", err)
 		}
 	}
 }
