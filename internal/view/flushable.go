@@ -30,7 +30,8 @@ type Flushable struct {
 	capBytes int64 // of the table's arena
 
 	// Acts are those on keyspaces that were committed beside the records, the oldest
-	// first.
+	// first. Readers do not look at them; they are the leader's, and the flush's once
+	// the part is full.
 	Acts []keyspace.Act
 
 	// FirstLog is the oldest log segment with a record of this part.
@@ -84,10 +85,14 @@ func (m *Flushable) NewIter() base.Iterator {
 	return &largeBatchIter{batch: m.large, pos: -1}
 }
 
-// Empty reports whether nothing is here.
+// Empty reports whether nothing is here. Called by the leader of the commits, whose
+// the acts are.
 func (m *Flushable) Empty() bool {
 	return m.Table != nil && m.Table.Len()+m.Table.RangeDeleteCount()+len(m.Acts) == 0
 }
+
+// hasRecords reports whether there are point records; for readers.
+func (m *Flushable) hasRecords() bool { return m.Table == nil || m.Table.Len() > 0 }
 
 // IsLarge reports whether this is a large batch.
 func (m *Flushable) IsLarge() bool { return m.large != nil }

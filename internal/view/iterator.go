@@ -171,7 +171,7 @@ func (c *iteratorCore) addFlushable(m *Flushable) {
 	if list := m.RangeDeletes(); !list.Empty() {
 		c.lists = append(c.lists, list)
 	}
-	if m.Empty() {
+	if !m.hasRecords() {
 		// A record added later is newer than what this iterator sees.
 		return
 	}
