@@ -133,7 +133,7 @@ func TestOutside(t *testing.T) {
 	var mu, other Mutex[State]
 	mu.Lock()
 	expect(t, func() {
-		Outside(func() { other.Lock(); AssertIO("write", "a file"); other.Unlock() })
+		Outside(func() { AssertIO("write", "a file"); other.Lock(); other.Unlock() })
 	})
 	expect(t, func() { Outside(func() { invariantBroken() }) }, "broken")
 	expect(t, other.Lock, "wanted under that of the state")
