@@ -60,7 +60,7 @@ func TestCloseOvertakes(t *testing.T) {
 	}
 }
 
-// A sync of the log, or the delayed flush of an commit.Async commit, that finds the
+// A sync of the log, or the delayed flush of an Async commit, that finds the
 // log closed must not count as a failed write. It poisoned the database in the
 // middle of Close, which then failed and left the log behind.
 func TestLateSyncDoesNotFailClose(t *testing.T) {

@@ -62,7 +62,7 @@ func TestOpenRemovesItsOrphansOnly(t *testing.T) {
 }
 
 // A log segment that was begun under a number which the manifest has not given
-// out yet says that the manifest is an old copy. To take it for a orphan would
+// out yet says that the manifest is an old copy. To take it for an orphan would
 // delete what was acknowledged since.
 func TestManifestOlderThanTheLogIsReported(t *testing.T) {
 	fs := memfs.New()

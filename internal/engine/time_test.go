@@ -126,7 +126,7 @@ func TestIdleDatabaseDoesNothing(t *testing.T) {
 	})
 }
 
-// Close stops the timer of an commit.Async commit. It ran on after Close, up to
+// Close stops the timer of an Async commit. It ran on after Close, up to
 // AsyncDelay, and held the closed database in memory.
 func TestCloseEndsTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -445,6 +445,6 @@ func TestIsOrphan(t *testing.T) {
 		}
 	}
 	if IsOrphan(f, other, testFile) || IsOrphan(f, testID, testFile+1) {
-		t.Error("a foreign table is taken for a orphan")
+		t.Error("a foreign table is taken for an orphan")
 	}
 }

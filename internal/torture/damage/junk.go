@@ -30,7 +30,7 @@ func (s *specimen) junk() []stray {
 		"CURRENT.tmp": noise, "000777.wal": noise, "000778.wal": nil, "000777.manifest": noise,
 		"000778.manifest": nil, "000778.sst": nil,
 	} {
-		lines = append(lines, s.line("a orphan "+name, s.image.with(name, content)))
+		lines = append(lines, s.line("an orphan "+name, s.image.with(name, content)))
 	}
 	for _, name := range []string{
 		"000888.sst", "000888.wal", "000888.manifest", "000000.sst", "archive", "lost+found", "CURRENT.tmp",
