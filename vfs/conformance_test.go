@@ -240,6 +240,40 @@ func TestRename(t *testing.T) {
 	})
 }
 
+func TestLink(t *testing.T) {
+	eachFS(t, func(t *testing.T, fsys vfs.FS, dir string) {
+		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		wantError(t, fsys.Link(a, b), fs.ErrNotExist)
+		fa := create(t, fsys, a, "first")
+		must(t, fsys.Link(a, b))
+		must(t, fsys.SyncDir(dir))
+		_, err := fa.WriteAt([]byte("F"), 0)
+		must(t, err)
+		if got := readFile(t, fsys, b); got != "First" {
+			t.Fatalf("through its second name the file has %q", got)
+		}
+		if got := linkCount(t, fsys, a); got != 2 && got != 0 {
+			t.Fatalf("a file of two names has %d", got)
+		}
+		wantError(t, fsys.Link(a, b), fs.ErrExist)
+		wantError(t, fsys.Link(a, filepath.Join(dir, "missing", "b")), fs.ErrNotExist)
+		must(t, fsys.Remove(a))
+		if got := readFile(t, fsys, b); got != "First" {
+			t.Fatalf("without its first name the file has %q", got)
+		}
+		if got := linkCount(t, fsys, b); got != 1 && got != 0 {
+			t.Fatalf("a file of one name has %d", got)
+		}
+	})
+}
+
+func linkCount(t testing.TB, fsys vfs.FS, name string) int {
+	t.Helper()
+	info, err := fsys.Stat(name)
+	must(t, err)
+	return vfs.LinkCount(info)
+}
+
 func TestRenameDirectories(t *testing.T) {
 	eachFS(t, func(t *testing.T, fsys vfs.FS, dir string) {
 		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")

@@ -14,6 +14,7 @@ const (
 	OpOpen
 	OpOpenReadWrite
 	OpRename
+	OpLink
 	OpRemove
 	OpMkdirAll
 	OpList
@@ -38,7 +39,7 @@ const (
 	OpAnySync = OpSync | OpSyncData | OpSyncDir
 	// OpMutations is the set of the kinds that change files or promise
 	// durability. Crashing before one of the others shows nothing new.
-	OpMutations = OpCreate | OpRename | OpRemove | OpMkdirAll | OpLock | OpWrite | OpTruncate |
+	OpMutations = OpCreate | OpRename | OpLink | OpRemove | OpMkdirAll | OpLock | OpWrite | OpTruncate |
 		OpPreallocate | OpAnySync
 )
 
@@ -51,7 +52,7 @@ func (k OpKind) String() string {
 		return fmt.Sprintf("ops(%#x)", uint32(k))
 	}
 	return [...]string{
-		"create", "open", "open-read-write", "rename", "remove", "mkdir-all", "list", "stat",
+		"create", "open", "open-read-write", "rename", "link", "remove", "mkdir-all", "list", "stat",
 		"sync-dir", "lock", "free-bytes", "read", "write", "truncate", "sync", "sync-data",
 		"preallocate", "close",
 	}[bits.TrailingZeros32(uint32(k))]
@@ -62,15 +63,15 @@ type Op struct {
 	N       int64  // counts from 1 in the order the operations began
 	Kind    OpKind // one kind
 	Name    string // as given by the caller; for files the name they were opened by
-	NewName string // the target of a rename
+	NewName string // the target of a rename, the second name of a link
 	Offset  int64  // of a read or write
 	Length  int64  // bytes of a read or write; the size asked for in truncate and preallocate
 }
 
 func (op Op) String() string {
 	switch op.Kind {
-	case OpRename:
-		return fmt.Sprintf("#%d rename %s %s", op.N, op.Name, op.NewName)
+	case OpRename, OpLink:
+		return fmt.Sprintf("#%d %s %s %s", op.N, op.Kind, op.Name, op.NewName)
 	case OpRead, OpWrite:
 		return fmt.Sprintf("#%d %s %s [%d,%d)", op.N, op.Kind, op.Name, op.Offset,
 			op.Offset+op.Length)

@@ -16,7 +16,7 @@ func TestOpKinds(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	if len(seen) != 18 || !seen["close"] {
+	if len(seen) != 19 || !seen["close"] {
 		t.Errorf("there are %d kinds", len(seen))
 	}
 	if vfs.OpMutations.Has(vfs.OpRead) || !vfs.OpMutations.Has(vfs.OpAnySync|vfs.OpWrite) {

@@ -58,6 +58,8 @@ func notDirectory(f *os.File) (File, error) {
 
 func (osFS) Rename(oldName, newName string) error { return translate(os.Rename(oldName, newName)) }
 
+func (osFS) Link(oldName, newName string) error { return translate(os.Link(oldName, newName)) }
+
 func (osFS) Remove(name string) error { return translate(os.Remove(name)) }
 
 func (osFS) MkdirAll(dir string) error { return translate(os.MkdirAll(dir, dirMode)) }

@@ -110,17 +110,26 @@ func (d *osDir) Open(name string) (File, error) { return d.open("open", name, os
 func (d *osDir) OpenReadWrite(name string) (File, error) { return d.open("open", name, os.O_RDWR) }
 
 func (d *osDir) Rename(oldName, newName string) error {
-	oldRel, err := d.rel("rename", oldName)
+	return d.inBoth("rename", oldName, newName, d.root.Rename)
+}
+
+func (d *osDir) Link(oldName, newName string) error {
+	return d.inBoth("link", oldName, newName, d.root.Link)
+}
+
+// inBoth is in for what takes two names.
+func (d *osDir) inBoth(op, oldName, newName string, do func(oldRel, newRel string) error) error {
+	oldRel, err := d.rel(op, oldName)
 	if err != nil {
 		return err
 	}
-	newRel, err := d.rel("rename", newName)
+	newRel, err := d.rel(op, newName)
 	if err != nil {
 		return err
 	}
-	err = d.root.Rename(oldRel, newRel)
+	err = do(oldRel, newRel)
 	if e, ok := err.(*os.LinkError); ok {
-		err = &os.LinkError{Op: "rename", Old: oldName, New: newName, Err: e.Err}
+		err = &os.LinkError{Op: op, Old: oldName, New: newName, Err: e.Err}
 	}
 	return translate(err)
 }

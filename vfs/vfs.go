@@ -26,13 +26,19 @@ type FS interface {
 	// Rename replaces newName, which is no directory, by oldName atomically;
 	// durable after SyncDir.
 	Rename(oldName, newName string) error
+	// Link gives a file a second name, newName, which must not exist; durable
+	// after SyncDir. What is written through one name is seen through all of
+	// them. File systems without links fail with an error that matches
+	// errors.ErrUnsupported.
+	Link(oldName, newName string) error
 	// Remove deletes a file or an empty directory; durable after SyncDir.
 	Remove(name string) error
 	// MkdirAll makes a directory and its missing parents.
 	MkdirAll(dir string) error
 	// List returns the base names in a directory, sorted.
 	List(dir string) ([]string, error)
-	// Stat describes a file or directory.
+	// Stat describes a file or directory. LinkCount reads the names of a file
+	// from it.
 	Stat(name string) (fs.FileInfo, error)
 	// SyncDir makes the entries of a directory durable: files created in,
 	// renamed into or removed from it. On Windows it does nothing.

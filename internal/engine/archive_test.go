@@ -443,3 +443,48 @@ func TestHistoryBetweenTwoNames(t *testing.T) {
 	}
 	must(t, db.Close())
 }
+
+// A segment that a backup holds by a second name is archived as a copy. Whenever a
+// crash ends that, one of the two is taken for the segment, and it is whole.
+func TestHistoryOfALinkedSegment(t *testing.T) {
+	inBubble(t, "", func(t *testing.T) {
+		fs := memfs.New()
+		db := openTest(t, historyTestOptions(fs))
+		fill(t, db, "a", 100)
+		must(t, db.SyncLog())
+		must(t, fs.MkdirAll("backup"))
+		for _, name := range fileNames(t, fs, ".wal") {
+			must(t, fs.Link(filepath.Join("db", name), filepath.Join("backup", name)))
+		}
+		var crashes []*memfs.FS
+		fs.SetHook(func(op vfs.Op) error {
+			if strings.HasSuffix(op.Name, ".archive") || op.Kind == vfs.OpRemove {
+				for seed := range uint64(20) {
+					o := memfs.CrashOptions{Keep: memfs.Policy(min(seed, 2)), Seed: seed}
+					crashes = append(crashes, fs.Crash(o))
+				}
+			}
+			return nil
+		})
+		want := mustReadFeed(t, db, 1)
+		must(t, db.commits.Alone(context.Background(), db.rotate))
+		must(t, db.changed.Wait(t.Context(), func() bool { return len(db.reads.State().Immutables) == 0 }))
+		settleHistory(db)
+		fs.SetHook(nil)
+		if names := fileNames(t, fs, ".archive"); len(names) != 1 || len(crashes) < 100 {
+			t.Fatalf("archived %v, %d crashes", names, len(crashes))
+		}
+		must(t, db.Close())
+		for _, fs := range append(crashes, fs) {
+			db := openTest(t, historyTestOptions(fs))
+			if lines := mustReadFeed(t, db, 1); !slices.Equal(lines, want) {
+				t.Errorf("%d commits, want %d", len(lines), len(want))
+			}
+			settleHistory(db)
+			if lines := mustReadFeed(t, db, 1); !slices.Equal(lines, want) {
+				t.Errorf("archived again, %d commits, want %d", len(lines), len(want))
+			}
+			must(t, db.Close())
+		}
+	})
+}

@@ -114,6 +114,9 @@ func (a *Archive) load(names []string, live []base.FileNum, end wal.Position) er
 	var found []segmentInfo
 	for _, name := range names {
 		if n, ok := wal.ParseArchivedFileName(name); ok {
+			if slices.Contains(names, wal.FileName(n)) {
+				continue // a copy that a crash may have cut short: see wal.Archive
+			}
 			found = append(found, segmentInfo{num: n, archived: true, obsolete: true})
 		} else if n, ok := wal.ParseFileName(name); ok {
 			found = append(found, segmentInfo{num: n, obsolete: !slices.Contains(live, n)})

@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/checksum"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // A archived segment is a log segment that the database needs no more and keeps
@@ -94,11 +96,17 @@ func decodeFooter(n base.FileNum, b []byte, offset int64) (footer, error) {
 // Archive turns log segment n, which no manifest names any more, into a
 // archived segment and returns its size. A crash or an error leaves it as one or
 // the other, and it can be called again then: so the directory is not synced.
+//
+// A file that has further names is not written to. What is archived is a copy of
+// it, and a crash may leave both, of which the log segment counts.
 func Archive(cfg Config, n base.FileNum, e Extent, at time.Time) (sizeBytes int64, err error) {
-	name := filepath.Join(cfg.Dir, FileName(n))
-	sizeBytes, err = addFooter(cfg, n, e, at)
-	if err == nil {
-		err = cfg.FS.Rename(name, filepath.Join(cfg.Dir, ArchivedFileName(n)))
+	linked, err := isLinked(cfg, n)
+	switch {
+	case err != nil:
+	case linked:
+		sizeBytes, err = archiveCopy(cfg, n, e, at)
+	default:
+		sizeBytes, err = archiveInPlace(cfg, n, e, at)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("archive %s: %w", FileName(n), err)
@@ -106,10 +114,48 @@ func Archive(cfg Config, n base.FileNum, e Extent, at time.Time) (sizeBytes int6
 	return sizeBytes, nil
 }
 
-// addFooter puts the footer behind the last group, where the file mostly has
-// space already, and cuts the rest off.
-func addFooter(cfg Config, n base.FileNum, e Extent, at time.Time) (size int64, err error) {
-	f, err := cfg.FS.OpenReadWrite(filepath.Join(cfg.Dir, FileName(n)))
+func archiveInPlace(cfg Config, n base.FileNum, e Extent, at time.Time) (sizeBytes int64, err error) {
+	name := filepath.Join(cfg.Dir, FileName(n))
+	if sizeBytes, err = addFooter(cfg, name, n, e, at); err != nil {
+		return 0, err
+	}
+	return sizeBytes, cfg.FS.Rename(name, filepath.Join(cfg.Dir, ArchivedFileName(n)))
+}
+
+func archiveCopy(cfg Config, n base.FileNum, e Extent, at time.Time) (sizeBytes int64, err error) {
+	from, to := filepath.Join(cfg.Dir, FileName(n)), filepath.Join(cfg.Dir, ArchivedFileName(n))
+	err = copyFile(cfg.FS, from, to, segmentHeaderBytes+int64(e.End-e.Start))
+	if err == nil {
+		sizeBytes, err = addFooter(cfg, to, n, e, at)
+	}
+	if err == nil {
+		err = cfg.FS.SyncDir(cfg.Dir) // the copy is there before the other goes
+	}
+	if err != nil {
+		_ = cfg.FS.Remove(to)
+		return 0, err
+	}
+	return sizeBytes, cfg.FS.Remove(from)
+}
+
+// copyFile copies the first sizeBytes of a file.
+func copyFile(fsys vfs.FS, from, to string, sizeBytes int64) error {
+	in, err := fsys.Open(from)
+	if err != nil {
+		return err
+	}
+	out, err := fsys.Create(to)
+	if err != nil {
+		return errors.Join(err, in.Close())
+	}
+	_, err = io.Copy(io.NewOffsetWriter(out, 0), io.NewSectionReader(in, 0, sizeBytes))
+	return errors.Join(err, out.Close(), in.Close())
+}
+
+// addFooter puts the footer behind the last group of segment n, where the file
+// mostly has space already, and cuts the rest off.
+func addFooter(cfg Config, name string, n base.FileNum, e Extent, at time.Time) (size int64, err error) {
+	f, err := cfg.FS.OpenReadWrite(name)
 	if err != nil {
 		return 0, err
 	}

@@ -1,13 +1,16 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/vfs"
@@ -322,6 +325,39 @@ func TestPrepareAndRecycle(t *testing.T) {
 			t.Errorf("recycled and begun: identified as %+v, %v, %v", was, begun, err)
 		}
 		must(t, l.Close())
+	}
+}
+
+// What has a second name is not written over: recycled, it is a new file, and its
+// groups can be read under the other name.
+func TestLinkedSegmentIsNotOverwritten(t *testing.T) {
+	for what, use := range map[string]func(cfg Config, e Extent) error{
+		"recycled": func(cfg Config, _ Extent) error {
+			_, err := Recycle(cfg, 1, 2, 8<<10)
+			return err
+		},
+		"archived": func(cfg Config, e Extent) error {
+			_, err := Archive(cfg, 1, e, time.Unix(1, 0))
+			return err
+		},
+	} {
+		cfg, m := newConfig(t)
+		_, e := sealedSegment(t, cfg, 20)
+		before := readSegment(t, m, 1)
+		must(t, m.Link(testDir+"/"+FileName(1), testDir+"/"+FileName(99)))
+		must(t, use(cfg, e))
+		if !bytes.Equal(readSegment(t, m, 99), before) {
+			t.Errorf("%s: the file changed under its second name", what)
+		}
+		if _, err := m.Stat(testDir + "/" + FileName(1)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: it is still there under its first name: %v", what, err)
+		}
+		if what == "archived" {
+			h, err := ReadArchived(cfg, 1)
+			if must(t, err); h.Extent != e {
+				t.Errorf("the copy holds %+v, want %+v", h.Extent, e)
+			}
+		}
 	}
 }
 

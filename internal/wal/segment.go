@@ -50,20 +50,38 @@ func Prepare(cfg Config, n base.FileNum, sizeBytes int64) (Segment, error) {
 // Recycle turns segment from, which nobody needs any more, into the prepared
 // segment to, by a new header. Its old content stays on the disk until it is
 // written over; no reader takes it for groups of the new segment, whose salt is
-// another one. On failure it is removed, under whichever name it has then: the
-// caller takes a new one, which may need the space.
+// another one. A file that has further names, as those that a backup made of hard
+// links has, is not written over: it loses its name here, and the segment is a new
+// file. On failure it is removed, under whichever name it has then: the caller
+// takes a new one, which may need the space.
 func Recycle(cfg Config, from, to base.FileNum, sizeBytes int64) (Segment, error) {
 	if from >= to {
 		return Segment{}, fmt.Errorf("recycle %s: its new number %s is not higher", FileName(from), to)
 	}
+	linked, err := isLinked(cfg, from)
+	if linked {
+		err = cfg.FS.Remove(filepath.Join(cfg.Dir, FileName(from)))
+		if err == nil {
+			return Prepare(cfg, to, sizeBytes)
+		}
+	}
 	s := newSegment(to, sizeBytes)
-	err := rename(cfg, from, s)
+	if err == nil {
+		err = rename(cfg, from, s)
+	}
 	if err != nil {
 		_ = cfg.FS.Remove(filepath.Join(cfg.Dir, FileName(from)))
 		_ = cfg.FS.Remove(filepath.Join(cfg.Dir, FileName(to)))
 		return Segment{}, fmt.Errorf("recycle %s as %s: %w", FileName(from), FileName(to), err)
 	}
 	return s, nil
+}
+
+// isLinked reports whether segment n has names besides its own, which means that
+// its content belongs to others too.
+func isLinked(cfg Config, n base.FileNum) (bool, error) {
+	info, err := cfg.FS.Stat(filepath.Join(cfg.Dir, FileName(n)))
+	return err == nil && vfs.LinkCount(info) > 1, err
 }
 
 // rename gives a file its new header and then its new name, under which nobody

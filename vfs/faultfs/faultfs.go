@@ -29,7 +29,7 @@ type Rule struct {
 	// Kinds is the set of operations to match; 0 means every kind.
 	Kinds vfs.OpKind
 	// Name is a pattern of path/filepath.Match for the base name of the file;
-	// a rename matches with either of its names. Empty matches every name, and
+	// a rename or link matches with either of its names. Empty matches every name, and
 	// a malformed pattern none.
 	Name string
 	// Nth is which of the matching operations the rule fires at, counted from
@@ -91,7 +91,7 @@ func (r *Rule) matches(op vfs.Op) bool {
 		return false
 	}
 	return r.Name == "" || matchName(r.Name, op.Name) ||
-		op.Kind == vfs.OpRename && matchName(r.Name, op.NewName)
+		op.NewName != "" && matchName(r.Name, op.NewName)
 }
 
 func matchName(pattern, name string) bool {
@@ -274,6 +274,12 @@ func (f *FS) OpenReadWrite(name string) (vfs.File, error) {
 func (f *FS) Rename(oldName, newName string) error {
 	return f.run(vfs.Op{Kind: vfs.OpRename, Name: oldName, NewName: newName},
 		func() error { return f.under.Rename(oldName, newName) }, nil)
+}
+
+// Link implements vfs.FS.
+func (f *FS) Link(oldName, newName string) error {
+	return f.run(vfs.Op{Kind: vfs.OpLink, Name: oldName, NewName: newName},
+		func() error { return f.under.Link(oldName, newName) }, nil)
 }
 
 // Remove implements vfs.FS.

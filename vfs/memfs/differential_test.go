@@ -70,13 +70,15 @@ func (p *pair) open() {
 func (p *pair) namespace() {
 	name, at := p.name("name")
 	to, toAt := p.name("to")
-	how := property.IntRange(0, 2).Draw(p.t, "how")
+	how := property.IntRange(0, 3).Draw(p.t, "how")
 	both(p, fmt.Sprint("namespace ", how, name, to), func(i int) (any, error) {
 		switch how {
 		case 0:
 			return nil, p.fsys[i].Remove(at(i))
 		case 1:
 			return nil, p.fsys[i].MkdirAll(at(i))
+		case 2:
+			return nil, p.fsys[i].Link(at(i), toAt(i))
 		}
 		return nil, p.fsys[i].Rename(at(i), toAt(i))
 	})

@@ -122,6 +122,7 @@ func allStates(t fataler, fsys *memfs.FS) []string {
 //	cut:f=512 truncates                          grow:f=1024 preallocates
 //	sync:f    sync data                          dir:d  syncs a directory
 //	mk:d      makes directories                  mv:a,b  renames          rm:a  removes
+//	ln:a,b links
 func script(t fataler, fsys vfs.FS, words string) {
 	t.Helper()
 	for _, word := range strings.Fields(words) {
@@ -141,6 +142,9 @@ func step(fsys vfs.FS, word string) error {
 		return fsys.MkdirAll(name)
 	case "rm":
 		return fsys.Remove(name)
+	case "ln":
+		from, to, _ := strings.Cut(name, ",")
+		return fsys.Link(from, to)
 	case "mv":
 		from, to, _ := strings.Cut(name, ",")
 		return fsys.Rename(from, to)

@@ -7,8 +7,8 @@
 //   - The length of a file is as independent of its data as the sectors are of
 //     each other. Space without data reads as zeroes, or as old bytes where
 //     CrashOptions.Stale is set and the length was not synced.
-//   - Syncing a file does not make its name durable. Creations, renames and
-//     removals are atomic each, and any subset of them survives until SyncDir.
+//   - Syncing a file does not make its name durable. Creations, links,
+//     renames and removals are atomic each, and any subset of them survives until SyncDir.
 //     This includes the directories made by MkdirAll.
 //   - After a failed sync the new bytes either stay in the cache marked as
 //     clean or are rolled back, see SyncFailure; the next sync succeeds and
@@ -226,6 +226,34 @@ func (f *FS) rename(oldName, newName string) error {
 		return errNotDirectory
 	}
 	f.apply(entryOp{dir: dir, name: name, node: n, fromDir: fromDir, fromName: fromName})
+	return nil
+}
+
+// Link implements vfs.FS.
+func (f *FS) Link(oldName, newName string) error {
+	if err := f.begin(vfs.Op{Kind: vfs.OpLink, Name: oldName, NewName: newName}); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return wrap(vfs.OpLink, oldName, f.link(oldName, newName))
+}
+
+func (f *FS) link(oldName, newName string) error {
+	n, err := f.lookup(cleanPath(oldName))
+	if err != nil {
+		return err
+	}
+	dir, name, err := f.lookupParent(newName)
+	switch {
+	case err != nil:
+		return err
+	case dir.entries[name] != nil:
+		return fs.ErrExist
+	case n.isDir:
+		return errIsDirectory
+	}
+	f.apply(entryOp{dir: dir, name: name, node: n})
 	return nil
 }
 

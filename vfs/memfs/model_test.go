@@ -193,7 +193,7 @@ func TestEntriesAgainstModel(t *testing.T) {
 		for range property.Times(t, 1, 12) {
 			from, to := names.Draw(t, "name"), names.Draw(t, "to")
 			id, exists := live[from]
-			switch what := property.IntRange(0, 6).Draw(t, "step"); {
+			switch what := property.IntRange(0, 7).Draw(t, "step"); {
 			case what < 3 && !exists:
 				id := string(next)
 				next++
@@ -202,7 +202,7 @@ func TestEntriesAgainstModel(t *testing.T) {
 			case what == 3 && exists:
 				script(t, fsys, "rm:"+from)
 				do(func(tree map[string]string) { delete(tree, from) })
-			case what < 6 && exists && from != to:
+			case what < 6 && exists && live[to] != id:
 				script(t, fsys, "mv:"+from+","+to)
 				do(func(tree map[string]string) {
 					tree[to] = id
@@ -210,6 +210,9 @@ func TestEntriesAgainstModel(t *testing.T) {
 						delete(tree, from)
 					}
 				})
+			case what == 7 && exists && live[to] == "":
+				script(t, fsys, "ln:"+from+","+to)
+				do(func(tree map[string]string) { tree[to] = id })
 			case what == 6:
 				script(t, fsys, "dir:/")
 				m.disk, m.pending = map[string]string{}, nil

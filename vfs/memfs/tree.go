@@ -228,10 +228,11 @@ type info struct {
 	name  string
 	size  int64
 	isDir bool
+	names int
 }
 
 func (n *node) info(name string) info {
-	return info{name: filepath.Base(name), size: n.live.size, isDir: n.isDir}
+	return info{name: filepath.Base(name), size: n.live.size, isDir: n.isDir, names: n.names}
 }
 
 func (i info) Name() string       { return i.name }
@@ -239,6 +240,7 @@ func (i info) Size() int64        { return i.size }
 func (i info) ModTime() time.Time { return time.Time{} }
 func (i info) IsDir() bool        { return i.isDir }
 func (i info) Sys() any           { return nil }
+func (i info) LinkCount() int     { return i.names } // for vfs.LinkCount
 
 func (i info) Mode() fs.FileMode {
 	if i.isDir {

@@ -61,6 +61,11 @@ func (w *watched) Rename(oldName, newName string) error {
 	return w.under.Rename(oldName, newName)
 }
 
+func (w *watched) Link(oldName, newName string) error {
+	w.before(vfs.OpLink, oldName)
+	return w.under.Link(oldName, newName)
+}
+
 func (w *watched) Remove(name string) error {
 	w.before(vfs.OpRemove, name)
 	return w.under.Remove(name)

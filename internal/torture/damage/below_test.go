@@ -19,6 +19,7 @@ func (b below) at(name string) string                    { return filepath.Join(
 func (b below) Create(name string) (vfs.File, error)     { return b.FS.Create(b.at(name)) }
 func (b below) Open(name string) (vfs.File, error)       { return b.FS.Open(b.at(name)) }
 func (b below) Rename(from, to string) error             { return b.FS.Rename(b.at(from), b.at(to)) }
+func (b below) Link(from, to string) error               { return b.FS.Link(b.at(from), b.at(to)) }
 func (b below) Remove(name string) error                 { return b.FS.Remove(b.at(name)) }
 func (b below) MkdirAll(name string) error               { return b.FS.MkdirAll(b.at(name)) }
 func (b below) List(name string) ([]string, error)       { return b.FS.List(b.at(name)) }

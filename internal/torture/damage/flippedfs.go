@@ -85,6 +85,7 @@ func (f *flippedFS) Lock(string) (io.Closer, error) { return &flippedFile{}, nil
 func (f *flippedFS) Create(name string) (vfs.File, error)        { return nil, refused("create", name) }
 func (f *flippedFS) OpenReadWrite(name string) (vfs.File, error) { return nil, refused("open", name) }
 func (f *flippedFS) Rename(name, _ string) error                 { return refused("rename", name) }
+func (f *flippedFS) Link(name, _ string) error                   { return refused("link", name) }
 func (f *flippedFS) Remove(name string) error                    { return refused("remove", name) }
 func (f *flippedFS) MkdirAll(name string) error                  { return refused("mkdir", name) }
 func (f *flippedFS) SyncDir(name string) error                   { return refused("sync", name) }

@@ -141,6 +141,10 @@ func (t *trap) Rename(oldName, newName string) error {
 	return t.around(vfs.OpRename, newName, func() error { return t.FS.Rename(oldName, newName) })
 }
 
+func (t *trap) Link(oldName, newName string) error {
+	return t.around(vfs.OpLink, newName, func() error { return t.FS.Link(oldName, newName) })
+}
+
 func (t *trap) Remove(name string) error {
 	return t.around(vfs.OpRemove, name, func() error { return t.FS.Remove(name) })
 }
