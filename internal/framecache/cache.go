@@ -41,6 +41,7 @@ package framecache
 
 import (
 	"math"
+	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -97,7 +98,8 @@ type Cache struct {
 }
 
 type counts struct {
-	allocs, refusals, evictions, promotions, ghostHits uint64
+	allocs                                     atomic.Uint64 // read without the lock
+	refusals, evictions, promotions, ghostHits uint64
 }
 
 // Metrics is a consistent picture of a cache. Hits are not counted: it would
@@ -157,7 +159,7 @@ func (c *Cache) attachedBytes() int64 { return c.used - c.queues[queueLimbo].byt
 func (c *Cache) Alloc(sizeBytes int) (Handle, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.counts.allocs++
+	c.counts.allocs.Add(1)
 	f := c.alloc(sizeBytes)
 	if f == nil {
 		c.counts.refusals++
@@ -278,6 +280,10 @@ func (c *Cache) free(f *frame) {
 	c.putFrame(f)
 }
 
+// Misses is how many blocks were asked for that were not in the cache, since New.
+// It takes no lock.
+func (c *Cache) Misses() uint64 { return c.counts.allocs.Load() }
+
 // Metrics returns the present state and the counts since New.
 func (c *Cache) Metrics() Metrics {
 	c.mu.Lock()
@@ -287,7 +293,7 @@ func (c *Cache) Metrics() Metrics {
 		UsedBytes:     c.used,
 		LimboBytes:    c.queues[queueLimbo].bytes + c.queues[queueHeld].bytes,
 		Frames:        c.queues[queueSmall].count + c.queues[queueMain].count,
-		Misses:        c.counts.allocs,
+		Misses:        c.counts.allocs.Load(),
 		Refusals:      c.counts.refusals,
 		Evictions:     c.counts.evictions,
 		Promotions:    c.counts.promotions,

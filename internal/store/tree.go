@@ -110,6 +110,34 @@ func (t *Tree) Get(key []byte, hash uint64, seq base.SeqNum) (
 	return 0, nil, false, nil
 }
 
+// Prefetch puts the blocks on a list that Get is likely to read from files for the
+// same key.
+func (t *Tree) Prefetch(list *sstable.Prefetch, key []byte, hash uint64, seq base.SeqNum) error {
+	for level, tables := range t.Levels {
+		first, end := 0, len(tables)
+		if level > 0 {
+			first = FirstEndingAfter(tables, key)
+			end = min(first+1, end)
+		}
+		for _, tab := range tables[first:end] {
+			if bytes.Compare(key, tab.Meta.Lo) < 0 || bytes.Compare(key, tab.Meta.Hi) >= 0 {
+				continue
+			}
+			r, err := tab.Reader()
+			if err != nil {
+				return err
+			}
+			if may, err := list.Want(r, key, hash, seq); may || err != nil {
+				return err // it is there, but for one key in a hundred
+			}
+		}
+	}
+	return nil
+}
+
+// CacheMisses counts the blocks that reads of tables did not find in the cache.
+func (t *Tree) CacheMisses() uint64 { return t.store.cfg.Cache.Misses() }
+
 // Find returns the tables of a level that belong to files.
 func (t *Tree) Find(level int, files []*manifest.FileMeta) []*Table {
 	wanted := make(map[base.FileNum]bool, len(files))
