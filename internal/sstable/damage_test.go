@@ -311,8 +311,8 @@ func TestSwappedBlocks(t *testing.T) {
 		t.Fatal("the test needs blocks of the same length")
 	}
 	data := bytes.Clone(f.data)
-	copy(data[a.offset:], f.data[b.offset:b.end()])
-	copy(data[b.offset:], f.data[a.offset:a.end()])
+	copy(data[a.offset:], f.data[b.offset:newest.end(b)])
+	copy(data[b.offset:], f.data[a.offset:newest.end(a)])
 	r := open(t, &memFile{data: data}, 1<<20)
 	if !m.readAll(t, "swapped blocks", r, nil) {
 		t.Fatal("swapped blocks are not noticed")
@@ -340,7 +340,7 @@ func TestBlocksOfOtherTable(t *testing.T) {
 	}
 	for _, b := range allBlocks(t, open(t, f, 0)) {
 		data := bytes.Clone(f.data)
-		copy(data[b.ref.offset:b.ref.end()], other.data[b.ref.offset:])
+		copy(data[b.ref.offset:newest.end(b.ref)], other.data[b.ref.offset:])
 		if _, err := verifyAll(data); !errors.Is(err, base.ErrCorrupted) {
 			t.Errorf("%v at %d of another table: %v", b.kind, b.ref.offset, err)
 		}

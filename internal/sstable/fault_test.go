@@ -113,7 +113,7 @@ func TestFaultBehindTheBlock(t *testing.T) {
 	bad := blocks[6].ref
 	file := &memFile{data: f.data}
 	fault := func(offset int64, n int) error {
-		if offset < bad.end() && offset+int64(n) > bad.offset {
+		if offset < newest.end(bad) && offset+int64(n) > bad.offset {
 			return errDisk
 		}
 		return nil

@@ -21,17 +21,32 @@ import (
 // of a block, and references to blocks. Encoding and decoding are pure
 // functions; decoders accept any bytes.
 
-// formatVersion is written to new files. The header says which version a file
-// has; its first 64 bytes mean the same in every version.
-const formatVersion = 1
+// layout is what a format version decides about where things are in a file. The
+// header says which version a file has; its 64 bytes, and the footer's, mean the same
+// in every version.
+type layout struct {
+	version uint32
+	// trailerBytes is the length of what stands behind the payload of a block.
+	trailerBytes int
+}
+
+// newest is the layout of new files.
+var newest = layout{version: 1, trailerBytes: 10}
+
+// layoutOf returns the layout of a version that this program can read.
+func layoutOf(version uint32) (l layout, known bool) {
+	if version == newest.version {
+		return newest, true
+	}
+	return layout{}, false
+}
 
 const (
 	headerMagic = "LTNGsst\n"
 	footerMagic = "\ntssGNTL"
 
-	headerBytes  = 64
-	footerBytes  = 96
-	trailerBytes = 10
+	headerBytes = 64
+	footerBytes = 96
 	// alignBytes is what every block begins at a multiple of, so that a block
 	// inside a large aligned read can be used where it lies.
 	alignBytes = 8
@@ -115,17 +130,17 @@ type blockRef struct {
 // only where it saves space, so the lengths tell.
 func (b blockRef) compressed() bool { return b.diskBytes != b.rawBytes }
 
-// storedBytes is the length of payload and trailer.
-func (b blockRef) storedBytes() int64 { return int64(b.diskBytes) + trailerBytes }
+// storedBytes is the length of a block's payload and trailer.
+func (l layout) storedBytes(b blockRef) int64 { return int64(b.diskBytes) + int64(l.trailerBytes) }
 
-// end is where the next block begins.
-func (b blockRef) end() int64 { return alignUp(b.offset + b.storedBytes()) }
+// end is where the block behind b begins.
+func (l layout) end(b blockRef) int64 { return alignUp(b.offset + l.storedBytes(b)) }
 
-// within reports whether the block lies in [begin, end) of the file, is
-// aligned, and has lengths that go together.
-func (b blockRef) within(begin, end int64) bool {
+// holds reports whether a block lies in [begin, end) of the file, is aligned, and
+// has lengths that go together.
+func (l layout) holds(b blockRef, begin, end int64) bool {
 	return b.offset >= begin && b.offset%alignBytes == 0 && b.offset <= end &&
-		b.storedBytes() <= end-b.offset && b.diskBytes <= b.rawBytes && b.rawBytes > 0
+		l.storedBytes(b) <= end-b.offset && b.diskBytes <= b.rawBytes && b.rawBytes > 0
 }
 
 func alignUp(offset int64) int64 { return (offset + alignBytes - 1) &^ (alignBytes - 1) }
@@ -157,7 +172,7 @@ func takeRef(src []byte) (b blockRef, rest []byte, ok bool) {
 
 // appendTrailer appends what stands behind a payload: the trailer, and zeroes
 // up to the next aligned offset. payload may be the end of dst.
-func appendTrailer(dst []byte, file base.FileNum, kind blockKind, codec compress.Codec,
+func (l layout) appendTrailer(dst []byte, file base.FileNum, kind blockKind, codec compress.Codec,
 	ref blockRef, payload []byte) []byte {
 	sum := checksum.Block(file, ref.offset, byte(kind), payload)
 	start := len(dst)
@@ -166,7 +181,7 @@ func appendTrailer(dst []byte, file base.FileNum, kind blockKind, codec compress
 	sum = checksum.CRC(sum, dst[start:])
 	dst = append(dst, byte(kind))
 	dst = binary.LittleEndian.AppendUint32(dst, sum)
-	for end := ref.offset + ref.storedBytes(); end < ref.end(); end++ {
+	for end := ref.offset + l.storedBytes(ref); end < l.end(ref); end++ {
 		dst = append(dst, 0)
 	}
 	return dst
@@ -174,8 +189,8 @@ func appendTrailer(dst []byte, file base.FileNum, kind blockKind, codec compress
 
 // checkStored verifies payload and trailer of a block as read from the file,
 // and returns the payload's codec.
-func checkStored(stored []byte, file base.FileNum, kind blockKind, ref blockRef) (compress.Codec, error) {
-	payloadEnd := len(stored) - trailerBytes
+func (l layout) checkStored(stored []byte, file base.FileNum, kind blockKind, ref blockRef) (compress.Codec, error) {
+	payloadEnd := len(stored) - l.trailerBytes
 	trailer := stored[payloadEnd:]
 	covered := stored[:payloadEnd+5]
 	if binary.LittleEndian.Uint32(trailer[6:]) != checksum.Block(file, ref.offset, byte(kind), covered) {
@@ -199,7 +214,7 @@ func checkStored(stored []byte, file base.FileNum, kind blockKind, ref blockRef)
 func appendHeader(dst []byte, db base.DBID, file base.FileNum) []byte {
 	start := len(dst)
 	dst = append(dst, headerMagic...)
-	dst = binary.LittleEndian.AppendUint32(dst, formatVersion)
+	dst = binary.LittleEndian.AppendUint32(dst, newest.version)
 	dst = binary.LittleEndian.AppendUint32(dst, 0) // key-id: not encrypted
 	dst = append(dst, db[:]...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(file))
@@ -208,10 +223,11 @@ func appendHeader(dst []byte, db base.DBID, file base.FileNum) []byte {
 	return binary.LittleEndian.AppendUint32(dst, sum)
 }
 
-// checkHeader verifies that h is the header of this file of this database.
-func checkHeader(h []byte, name string, db base.DBID, file base.FileNum) error {
-	damaged := func(err error) error {
-		return &base.CorruptionError{
+// checkHeader verifies that h is the header of this file of this database, and
+// returns the file's layout.
+func checkHeader(h []byte, name string, db base.DBID, file base.FileNum) (layout, error) {
+	damaged := func(err error) (layout, error) {
+		return layout{}, &base.CorruptionError{
 			File: name, Length: headerBytes, Kind: kindHeader.String(), Err: err,
 		}
 	}
@@ -224,8 +240,9 @@ func checkHeader(h []byte, name string, db base.DBID, file base.FileNum) error {
 		return damaged(errChecksum)
 	}
 	version, keyID := binary.LittleEndian.Uint32(h[8:]), binary.LittleEndian.Uint32(h[12:])
-	if version != formatVersion || keyID != 0 {
-		return &base.FormatError{File: name, Version: version, Known: formatVersion, KeyID: keyID}
+	l, known := layoutOf(version)
+	if !known || keyID != 0 {
+		return layout{}, &base.FormatError{File: name, Version: version, Known: newest.version, KeyID: keyID}
 	}
 	if owner := base.DBID(h[16:32]); owner != db {
 		return damaged(fmt.Errorf("file belongs to database %s, not to %s", owner, db))
@@ -238,7 +255,7 @@ func checkHeader(h []byte, name string, db base.DBID, file base.FileNum) error {
 			return damaged(errReserved)
 		}
 	}
-	return nil
+	return l, nil
 }
 
 // footer is the fixed end of a file. A section that does not exist has a zero
@@ -269,7 +286,7 @@ func (f *footer) appendTo(dst []byte, file base.FileNum, offset int64) []byte {
 }
 
 // decodeFooter reads the footer b of a file of sizeBytes.
-func decodeFooter(b []byte, file base.FileNum, sizeBytes int64) (footer, error) {
+func (l layout) decodeFooter(b []byte, file base.FileNum, sizeBytes int64) (footer, error) {
 	if string(b[88:]) != footerMagic {
 		return footer{}, errMagic
 	}
@@ -290,12 +307,12 @@ func decodeFooter(b []byte, file base.FileNum, sizeBytes int64) (footer, error) 
 	if binary.LittleEndian.Uint32(b[80:]) != 0 {
 		return footer{}, errReserved
 	}
-	return f, f.check(sizeBytes)
+	return f, f.check(l, sizeBytes)
 }
 
 // check verifies that the sections follow each other up to the footer and that
 // the counts fit the file.
-func (f *footer) check(sizeBytes int64) error {
+func (f *footer) check(l layout, sizeBytes int64) error {
 	if f.sizeBytes != sizeBytes {
 		return fmt.Errorf("file was written with %d bytes and has %d", f.sizeBytes, sizeBytes)
 	}
@@ -305,20 +322,20 @@ func (f *footer) check(sizeBytes int64) error {
 		if ref == (blockRef{}) {
 			continue
 		}
-		if !ref.within(headerBytes, end) || ref.compressed() || ref.rawBytes > maxRawBytes {
+		if !l.holds(ref, headerBytes, end) || ref.compressed() || ref.rawBytes > maxRawBytes {
 			return errReference
 		}
 		if next >= 0 && ref.offset != next {
 			return errOutOfPlace
 		}
-		next = ref.end()
+		next = l.end(ref)
 	}
 	if next != end || f.properties == (blockRef{}) {
 		return errOutOfPlace
 	}
 	hasTop := f.topIndex != (blockRef{})
 	// Each block takes more than its trailer, which bounds the counts.
-	most := uint64(sizeBytes / trailerBytes)
+	most := uint64(sizeBytes / int64(l.trailerBytes))
 	if hasTop != (f.blockCount > 0) || hasTop != (f.partitionCount > 0) ||
 		uint64(f.blockCount)+uint64(f.partitionCount) > most || f.partitionCount > f.blockCount {
 		return fmt.Errorf("%d data blocks and %d index blocks do not go together",

@@ -81,7 +81,7 @@ func TestRoomIsNeverTooOptimistic(t *testing.T) {
 		var last []byte
 		for _, e := range m {
 			if b.Len() > 0 && !r.take(&b, sharedPrefix(last, e.key), len(e.key), len(e.value)) {
-				if n := b.Len(); n > 1 && len(b.Finish()) > limit-trailerBytes {
+				if n := b.Len(); n > 1 && len(b.Finish()) > limit-newest.trailerBytes {
 					t.Fatalf("%d records take %d bytes", n, len(b.Finish()))
 				}
 				b.Reset()

@@ -19,7 +19,7 @@ func (r *Reader) MayContain(hash uint64) (bool, error) {
 			return filter.MayContain(*f, hash), nil
 		}
 	} else if b := r.table.Get(r.filterSlot()); b != nil {
-		return filter.MayContain(b[:len(b)-trailerBytes], hash), nil
+		return filter.MayContain(b[:len(b)-r.layout.trailerBytes], hash), nil
 	}
 	return r.loadAndAsk(hash), nil
 }
@@ -118,7 +118,7 @@ func (r *Reader) RangeDeletes() (*rangedel.List, error) {
 		return r.deletes, nil
 	}
 	ref := r.footer.rangeDeletes
-	memory := make([]byte, ref.storedBytes())
+	memory := make([]byte, r.layout.storedBytes(ref))
 	err := r.fill(memory, kindRangeDelete, ref, nil)
 	if err == nil {
 		r.deletes, err = decodeRangeDeletes(memory[:ref.diskBytes], nil)

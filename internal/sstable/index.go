@@ -112,7 +112,7 @@ func (b *indexBuilder) cut(lastKey []byte, lastTrailer base.Trailer) {
 		firstBlock: b.firstBlock,
 	}
 	b.finished = append(b.finished, p)
-	b.sizeBytes += int64(len(p.payload)) + trailerBytes
+	b.sizeBytes += int64(len(p.payload) + newest.trailerBytes)
 	b.current.Reset()
 }
 
@@ -139,14 +139,14 @@ type partitionRef struct {
 // decodeTop reads the entries of the top index. The partitions lie side by
 // side up to end, the first at or behind the header; together they stand for
 // blockCount data blocks.
-func decodeTop(top *block.View, f *footer, end int64) ([]partitionRef, error) {
+func (l layout) decodeTop(top *block.View, f *footer, end int64) ([]partitionRef, error) {
 	if top.Len() != int(f.partitionCount) {
 		return nil, fmt.Errorf("index has %d partitions, not %d", top.Len(), f.partitionCount)
 	}
 	parts := make([]partitionRef, top.Len())
 	for i := range parts {
 		ref, rest, ok := takeRef(top.Value(i))
-		if !ok || !ref.within(headerBytes, end) || ref.rawBytes > maxRawIndexBytes {
+		if !ok || !l.holds(ref, headerBytes, end) || ref.rawBytes > maxRawIndexBytes {
 			return nil, errReference
 		}
 		first, n := binary.Uvarint(rest)
@@ -161,12 +161,12 @@ func decodeTop(top *block.View, f *footer, end int64) ([]partitionRef, error) {
 			continue
 		}
 		before := &parts[i-1]
-		if ref.offset != before.ref.end() || int(first) <= before.firstBlock {
+		if ref.offset != l.end(before.ref) || int(first) <= before.firstBlock {
 			return nil, errOutOfPlace
 		}
 		before.endBlock = int(first)
 	}
-	if parts[len(parts)-1].ref.end() != end {
+	if l.end(parts[len(parts)-1].ref) != end {
 		return nil, errOutOfPlace
 	}
 	return parts, nil
@@ -183,13 +183,13 @@ func (r *Reader) checkPartition(v *block.View, p int) error {
 	next := int64(-1)
 	for i := range v.Len() {
 		ref, rest, ok := takeRef(v.Value(i))
-		if !ok || len(rest) > 0 || !ref.within(headerBytes, r.dataEnd()) || ref.rawBytes > maxRawBytes {
+		if !ok || len(rest) > 0 || !r.layout.holds(ref, headerBytes, r.dataEnd()) || ref.rawBytes > maxRawBytes {
 			return errReference
 		}
 		if next >= 0 && ref.offset != next {
 			return errOutOfPlace
 		}
-		next = ref.end()
+		next = r.layout.end(ref)
 	}
 	if part.firstBlock == 0 {
 		if first, _, _ := takeRef(v.Value(0)); first.offset != headerBytes {

@@ -281,7 +281,8 @@ func (r *Reader) pin(slot int) (frame, bool) {
 	if !ok {
 		return frame{}, false
 	}
-	return frame{handle: h, cached: true, memory: h.Bytes()}, true
+	memory := h.Bytes()
+	return frame{handle: h, cached: true, memory: memory, payloadBytes: len(memory) - r.layout.trailerBytes}, true
 }
 
 // loadShared gets data block b from the cache or brings it in there. A scan
@@ -309,13 +310,13 @@ func (it *Iter) readAhead(b int, ref blockRef, onward bool) ([]byte, error) {
 	sequential := onward && it.nextMiss == b
 	it.nextMiss = b + 1
 	if !sequential {
-		it.aheadSize = ref.storedBytes()
+		it.aheadSize = it.r.layout.storedBytes(ref)
 		return nil, nil
 	}
-	if stored := it.window.find(ref); stored != nil {
+	if stored := it.window.find(it.r.layout, ref); stored != nil {
 		return stored, nil
 	}
-	it.aheadSize = min(2*max(it.aheadSize, ref.storedBytes()), aheadMaxBytes)
+	it.aheadSize = min(2*max(it.aheadSize, it.r.layout.storedBytes(ref)), aheadMaxBytes)
 	return it.window.read(it.r, ref, it.aheadSize, it.r.dataEnd())
 }
 
@@ -340,7 +341,7 @@ func (it *Iter) loadPrivate(b int) (err error) {
 // unpack verifies a stored block and returns its payload, in place or, where
 // it is compressed, in *raw.
 func (r *Reader) unpack(kind blockKind, ref blockRef, stored []byte, raw *[]byte) ([]byte, error) {
-	codec, err := checkStored(stored, r.o.FileNum, kind, ref)
+	codec, err := r.layout.checkStored(stored, r.o.FileNum, kind, ref)
 	if err != nil || codec == compress.None {
 		return stored[:ref.diskBytes], err
 	}
@@ -388,7 +389,7 @@ func (it *Iter) loadPartition(p int) error {
 // readPartition reads index partition p past the cache, into *memory.
 func (r *Reader) readPartition(p int, memory *[]byte) (block.View, error) {
 	ref := r.parts[p].ref
-	stored := make([]byte, ref.storedBytes())
+	stored := make([]byte, r.layout.storedBytes(ref))
 	if err := r.readAt(stored, ref.offset); err != nil {
 		return block.View{}, err
 	}

@@ -10,7 +10,7 @@ import (
 // This file brings blocks from the file into memory: read, verify, decompress,
 // check the structure, and only then show them to others.
 //
-// A frame holds the raw block and behind it trailerBytes bytes that mean
+// A frame holds the raw block and behind it the bytes of a trailer, which mean
 // nothing any more: uncompressed blocks are read into place in one piece,
 // trailer included.
 
@@ -22,10 +22,12 @@ type frame struct {
 	handle framecache.Handle
 	cached bool // handle is a frame
 	memory []byte
+	// payloadBytes is the length of the raw block, which memory begins with.
+	payloadBytes int
 }
 
 // payload is the raw block.
-func (f *frame) payload() []byte { return f.memory[:len(f.memory)-trailerBytes] }
+func (f *frame) payload() []byte { return f.memory[:f.payloadBytes] }
 
 // release unpins the frame. Its bytes stay valid until the end of the caller's
 // epoch guard, if it is inside one.
@@ -38,13 +40,13 @@ func (f *frame) release() {
 
 // allocate returns private memory for a block of rawBytes.
 func (r *Reader) allocate(rawBytes uint32) frame {
-	n := int(rawBytes) + trailerBytes
+	n := int(rawBytes) + r.layout.trailerBytes
 	if r.table != nil {
 		if h, ok := r.o.Cache.Alloc(n); ok {
-			return frame{handle: h, cached: true, memory: h.Bytes()}
+			return frame{handle: h, cached: true, memory: h.Bytes(), payloadBytes: int(rawBytes)}
 		}
 	}
-	return frame{memory: make([]byte, n)}
+	return frame{memory: make([]byte, n), payloadBytes: int(rawBytes)}
 }
 
 // load brings a data block or index partition in and publishes it in slot. stored is the block with
@@ -82,7 +84,7 @@ func (r *Reader) fill(dst []byte, kind blockKind, ref blockRef, stored []byte) e
 	} else if err := r.readAt(dst, ref.offset); err != nil {
 		return err
 	}
-	_, err := checkStored(dst, r.o.FileNum, kind, ref)
+	_, err := r.layout.checkStored(dst, r.o.FileNum, kind, ref)
 	return err
 }
 
@@ -90,14 +92,14 @@ func (r *Reader) fill(dst []byte, kind blockKind, ref blockRef, stored []byte) e
 // have proved to be those that were written.
 func (r *Reader) fetchCompressed(kind blockKind, ref blockRef, stored []byte) (frame, error) {
 	if stored == nil {
-		scratch := r.takeScratch(int(ref.storedBytes()))
+		scratch := r.takeScratch(int(r.layout.storedBytes(ref)))
 		defer r.returnScratch(scratch)
 		stored = *scratch
 		if err := r.readAt(stored, ref.offset); err != nil {
 			return frame{}, err
 		}
 	}
-	codec, err := checkStored(stored, r.o.FileNum, kind, ref)
+	codec, err := r.layout.checkStored(stored, r.o.FileNum, kind, ref)
 	if err != nil {
 		return frame{}, err
 	}
@@ -140,7 +142,7 @@ func (r *Reader) checkBlock(kind blockKind, slot int, payload []byte) error {
 func (r *Reader) cached(slot int) []byte {
 	if r.table != nil {
 		if b := r.table.Get(slot); b != nil {
-			return b[:len(b)-trailerBytes]
+			return b[:len(b)-r.layout.trailerBytes]
 		}
 	}
 	return nil

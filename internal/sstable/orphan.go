@@ -23,5 +23,6 @@ func IsOrphan(f vfs.File, db base.DBID, file base.FileNum) bool {
 	if _, err := f.ReadAt(h, 0); err != nil {
 		return false
 	}
-	return checkHeader(h, "", db, file) == nil || bytes.Count(h, []byte{0}) == len(h)
+	_, headerErr := checkHeader(h, "", db, file)
+	return headerErr == nil || bytes.Count(h, []byte{0}) == len(h)
 }

@@ -41,7 +41,7 @@ func (p *Prefetch) Want(r *Reader, key []byte, hash uint64, seq base.SeqNum) (ma
 	}
 	slot := r.parts[at.partition].firstBlock + at.entry
 	ref := dataRef(&at.index, at.entry)
-	if r.cached(slot) == nil && ref.storedBytes() <= prefetchMaxBytes && !p.has(r, slot) {
+	if r.cached(slot) == nil && r.layout.storedBytes(ref) <= prefetchMaxBytes && !p.has(r, slot) {
 		p.wanted = append(p.wanted, wantedBlock{reader: r, slot: slot, ref: ref})
 	}
 	return may, nil
@@ -64,7 +64,7 @@ func (p *Prefetch) Run() {
 	for i := range p.wanted {
 		w := &p.wanted[i]
 		p.reads = append(p.reads, vfs.Read{
-			File: w.reader.file, P: make([]byte, w.ref.storedBytes()), Offset: w.ref.offset,
+			File: w.reader.file, P: make([]byte, w.reader.layout.storedBytes(w.ref)), Offset: w.ref.offset,
 		})
 	}
 	vfs.ReadBatch(p.reads)

@@ -51,6 +51,7 @@ type Reader struct {
 	name   string
 	o      ReaderOptions
 	table  *framecache.Table // nil without a cache
+	layout layout
 	footer footer
 	top    block.View // over Go memory
 	parts  []partitionRef
@@ -134,7 +135,9 @@ func (r *Reader) readHeader(size int64) error {
 	if err := r.readAt(header, 0); err != nil {
 		return r.blame(err, kindHeader, blockRef{diskBytes: headerBytes}, nil, nil)
 	}
-	return checkHeader(header, r.name, r.o.DBID, r.o.FileNum)
+	l, err := checkHeader(header, r.name, r.o.DBID, r.o.FileNum)
+	r.layout = l
+	return err
 }
 
 // readTail reads and decodes the footer, and returns the end of the file from
@@ -146,7 +149,7 @@ func (r *Reader) readTail(size int64) ([]byte, error) {
 		return nil, r.blame(err, kindFooter, place, nil, nil)
 	}
 	var err error
-	r.footer, err = decodeFooter(tail[len(tail)-footerBytes:], r.o.FileNum, size)
+	r.footer, err = r.layout.decodeFooter(tail[len(tail)-footerBytes:], r.o.FileNum, size)
 	if err != nil {
 		return nil, r.blame(err, kindFooter, place, nil, nil)
 	}
@@ -163,8 +166,8 @@ func (r *Reader) readTail(size int64) ([]byte, error) {
 // tail of the file.
 func (r *Reader) section(kind blockKind, ref blockRef, tail []byte, size int64) ([]byte, error) {
 	begin := ref.offset - (size - int64(len(tail)))
-	stored := tail[begin : begin+ref.storedBytes()]
-	_, err := checkStored(stored, r.o.FileNum, kind, ref)
+	stored := tail[begin : begin+r.layout.storedBytes(ref)]
+	_, err := r.layout.checkStored(stored, r.o.FileNum, kind, ref)
 	return stored[:ref.diskBytes], err
 }
 
@@ -182,7 +185,7 @@ func (r *Reader) openTop(tail []byte, size int64) error {
 		r.top, err = block.Parse(append([]byte(nil), payload...))
 	}
 	if err == nil {
-		r.parts, err = decodeTop(&r.top, &r.footer, r.footer.sectionsBegin())
+		r.parts, err = r.layout.decodeTop(&r.top, &r.footer, r.footer.sectionsBegin())
 	}
 	if err != nil {
 		return r.blame(err, kindTopIndex, ref, r.props.Lo, r.props.Hi)

@@ -87,8 +87,8 @@ func TestSeeksDoNotReadAhead(t *testing.T) {
 			t.Fatal(rec, it.Err())
 		}
 	}
-	partitions := len(r.parts) * (indexBlockBytes + trailerBytes)
-	if most := partitions + (len(m)/997+1)*(1024+trailerBytes); total > most {
+	partitions := len(r.parts) * (indexBlockBytes + newest.trailerBytes)
+	if most := partitions + (len(m)/997+1)*(1024+newest.trailerBytes); total > most {
 		t.Errorf("%d bytes read, want at most %d", total, most)
 	}
 }

@@ -28,7 +28,7 @@ type room struct {
 // begin starts a block of at most blockBytes, trailer included, with its first
 // record, which always fits.
 func (r *room) begin(blockBytes, keyLen, valueLen int) {
-	r.limitBytes = blockBytes - trailerBytes
+	r.limitBytes = blockBytes - newest.trailerBytes
 	r.leftBytes = r.limitBytes - keyLen - valueLen - entryOverheadBytes
 	r.prefixLen = keyLen
 }

@@ -114,8 +114,8 @@ func (v *verifier) stored(kind blockKind, ref blockRef, end int64, raw *[]byte) 
 	if err != nil {
 		return nil, err
 	}
-	v.summary.BytesRead += ref.end() - ref.offset
-	for _, b := range stored[len(stored) : ref.end()-ref.offset] {
+	v.summary.BytesRead += v.r.layout.end(ref) - ref.offset
+	for _, b := range stored[len(stored) : v.r.layout.end(ref)-ref.offset] {
 		if b != 0 {
 			return nil, errPadding
 		}
@@ -154,7 +154,7 @@ func (v *verifier) sections() error {
 }
 
 func (v *verifier) useFilter(payload []byte) error {
-	v.tally.FilterBytes = uint64(v.r.footer.filter.end() - v.r.footer.filter.offset)
+	v.tally.FilterBytes = uint64(v.r.layout.end(v.r.footer.filter) - v.r.footer.filter.offset)
 	if err := filter.Check(payload); err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (v *verifier) partition(ctx context.Context, p int) error {
 		v.hasLast, v.hasEntry = false, false
 		return v.found(v.r.blamePartition(err, p))
 	}
-	v.tally.IndexBytes += uint64(part.ref.end() - part.ref.offset)
+	v.tally.IndexBytes += uint64(v.r.layout.end(part.ref) - part.ref.offset)
 	v.summary.IndexPartitions++
 	for entry := range index.Len() {
 		if entry%32 == 0 && ctx.Err() != nil {
@@ -203,7 +203,7 @@ func (v *verifier) partition(ctx context.Context, p int) error {
 func (v *verifier) index(p int) (block.View, error) {
 	at := v.window
 	v.window = window{}
-	payload, err := v.stored(kindIndex, v.r.parts[p].ref, v.r.parts[p].ref.end(), &v.rawIndex)
+	payload, err := v.stored(kindIndex, v.r.parts[p].ref, v.r.layout.end(v.r.parts[p].ref), &v.rawIndex)
 	v.window = at
 	if err != nil {
 		return block.View{}, err
@@ -226,7 +226,7 @@ func (v *verifier) block(index *block.View, entry int) error {
 	if err != nil {
 		return err
 	}
-	v.tally.DataBytes += uint64(ref.end() - ref.offset)
+	v.tally.DataBytes += uint64(v.r.layout.end(ref) - ref.offset)
 	v.tally.BlockCount++
 	v.data.Init(view)
 	slot := 0

@@ -19,29 +19,29 @@ type window struct {
 
 // find returns the stored bytes of a block, nil if the window has not all of
 // them.
-func (w *window) find(ref blockRef) []byte {
-	begin, end := ref.offset-w.offset, ref.end()-w.offset
+func (w *window) find(l layout, ref blockRef) []byte {
+	begin, end := ref.offset-w.offset, l.end(ref)-w.offset
 	if begin < 0 || end > int64(len(w.memory)) {
 		return nil
 	}
-	return w.memory[begin:end][:ref.storedBytes()]
+	return w.memory[begin:end][:l.storedBytes(ref)]
 }
 
 // read returns the stored bytes of a block, with its padding behind them,
 // moving the window there if need be. It then reads aheadBytes, but not beyond
 // end, the end of an aligned block, and no less than the block.
 func (w *window) read(r *Reader, ref blockRef, aheadBytes, end int64) ([]byte, error) {
-	if stored := w.find(ref); stored != nil {
+	if stored := w.find(r.layout, ref); stored != nil {
 		return stored, nil
 	}
-	least := ref.end() - ref.offset
+	least := r.layout.end(ref) - ref.offset
 	length := min(max(aheadBytes, least), end-ref.offset)
 	err := w.move(r, ref.offset, length)
 	if err != nil && length > least {
 		// What cannot be read may lie behind this block.
 		err = w.move(r, ref.offset, least)
 	}
-	return w.find(ref), err
+	return w.find(r.layout, ref), err
 }
 
 func (w *window) move(r *Reader, offset, length int64) error {

@@ -220,7 +220,7 @@ func (w *Writer) store(kind blockKind, codec compress.Codec, payload []byte) (bl
 	var used compress.Codec
 	w.buffer, used = compress.Append(w.buffer, codec, payload)
 	ref.diskBytes = uint32(len(w.buffer) - start)
-	w.buffer = appendTrailer(w.buffer, w.o.FileNum, kind, used, ref, w.buffer[start:])
+	w.buffer = newest.appendTrailer(w.buffer, w.o.FileNum, kind, used, ref, w.buffer[start:])
 	if len(w.buffer) >= writeBytes {
 		return ref, w.flush()
 	}
@@ -236,7 +236,7 @@ func (w *Writer) storeDirect(ref blockRef, kind blockKind, payload []byte) error
 		return w.fail("write", err)
 	}
 	w.written += int64(len(payload))
-	w.buffer = appendTrailer(w.buffer, w.o.FileNum, kind, compress.None, ref, payload)
+	w.buffer = newest.appendTrailer(w.buffer, w.o.FileNum, kind, compress.None, ref, payload)
 	return nil
 }
 
