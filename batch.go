@@ -1,6 +1,7 @@
 package lightning
 
 import (
+	"context"
 	"iter"
 	"time"
 
@@ -154,19 +155,34 @@ func (b *Batch) SizeBytes() int { return b.inner.SizeBytes() }
 func (b *Batch) Reset() { b.inner.Reset() }
 
 // Commit writes the batch with the database's durability.
-func (b *Batch) Commit() error { return b.commit(b.space.durability) }
+func (b *Batch) Commit() error { return b.commit(context.Background(), b.space.durability) }
 
 // CommitWith writes the batch with a durability of its own.
 func (b *Batch) CommitWith(d Durability) error {
+	return b.CommitContext(context.Background(), d)
+}
+
+// CommitContext is CommitWith for those who do not want to wait for as long as the
+// disk or other commits make them. If ctx is done before the commit has begun,
+// nothing is written, and the error is the cause of ctx; from then on the outcome
+// is waited for. Plain writes that should do the same go through a batch, and
+// transactions have TxOptions.Context.
+func (b *Batch) CommitContext(ctx context.Context, d Durability) error {
 	if d > DurabilityAsync {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "DurabilitySync, DurabilityBuffered or DurabilityAsync"}
 	}
-	return b.commit(d.engine())
+	if ctx == nil {
+		return errNilContext
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return b.commit(ctx, d.engine())
 }
 
-func (b *Batch) commit(d commit.Durability) error {
+func (b *Batch) commit(ctx context.Context, d commit.Durability) error {
 	if b.space.engine == nil { // that of a database that was never opened
 		return ErrClosed
 	}
-	return b.space.engine.Commit(b.inner, d)
+	return b.space.engine.Commit(ctx, b.inner, d)
 }

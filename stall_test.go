@@ -147,3 +147,52 @@ func readWhileStalled(db *DB) error {
 	db.Keyspaces()
 	return errors.Join(errs...)
 }
+
+// TestCommitContext lets a commit wait behind one that the disk keeps, and gives up.
+// What was given up was not written.
+func TestCommitContext(t *testing.T) {
+	disk := faultfs.New(memfs.New())
+	db, err := Open("db", &Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reached, release := make(chan struct{}), make(chan struct{})
+	disk.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Before: func(vfs.Op) {
+		close(reached)
+		<-release
+	}})
+	first := make(chan error, 1)
+	go func() { first <- db.Put([]byte("first"), nil) }()
+	<-reached
+	tired := errors.New("waited long enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	given := make(chan error, 1)
+	b := db.NewBatch()
+	go func() { given <- errors.Join(b.Put([]byte("given up"), nil), b.CommitContext(ctx, DurabilitySync)) }()
+	cancel(tired)
+	if err := <-given; !errors.Is(err, tired) {
+		t.Errorf("given up: %v", err)
+	}
+	if err := b.CommitContext(ctx, DurabilitySync); !errors.Is(err, tired) {
+		t.Errorf("given up before it began: %v", err)
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if has, err := db.Has([]byte("given up")); has || err != nil {
+		t.Errorf("what was given up is there: %v, %v", has, err)
+	}
+	if err := b.CommitContext(t.Context(), DurabilityAsync); err != nil {
+		t.Error(err)
+	}
+	if has, err := db.Has([]byte("given up")); !has || err != nil {
+		t.Errorf("what was committed later is not there: %v", err)
+	}
+	if err := b.CommitContext(nil, DurabilityAsync); !errors.Is(err, ErrNilArgument) {
+		t.Errorf("without a context: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}

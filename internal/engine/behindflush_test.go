@@ -122,7 +122,7 @@ func TestReadsBesideFlush(t *testing.T) {
 	set("e", "2")
 	middle, err := db.Reads().Snapshot()
 	must(t, err)
-	must(t, db.Commit(b, commit.Async)) // rotates
+	must(t, db.Commit(t.Context(), b, commit.Async)) // rotates
 	<-reached
 	rows["b"], rows["d"], rows["e"] = string(bytes.Repeat([]byte("b"), 100<<10)), "2", "2"
 	expectRows(t, "a large batch waits", db.Reads().AppendGet, rows)

@@ -72,7 +72,7 @@ func TestBatchBehindDropIsRefused(t *testing.T) {
 	must(t, b.Set(prefix, []byte("a"), []byte("1")))
 	b.Touch(info)
 	must(t, db.DropKeyspace("k"))
-	if err := db.Commit(b, commit.Async); !errors.Is(err, keyspace.ErrDropped) {
+	if err := db.Commit(t.Context(), b, commit.Async); !errors.Is(err, keyspace.ErrDropped) {
 		t.Errorf("commit behind the drop: %v", err)
 	}
 	if _, err := db.Reads().AppendGet(nil, append(prefix, 'a')); !errors.Is(err, base.ErrNotFound) {
@@ -174,7 +174,7 @@ func TestReadersSeeWholeBatches(t *testing.T) {
 		for i := range keys {
 			must(t, b.Set(nil, key(i), fmt.Appendf(nil, "%07d", n)))
 		}
-		must(t, db.Commit(b, commit.Async))
+		must(t, db.Commit(t.Context(), b, commit.Async))
 	}
 	commit(0)
 	var acknowledged atomic.Int64

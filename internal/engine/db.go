@@ -83,12 +83,13 @@ func (db *DB) Reads() *view.Reader { return &db.reads }
 // Commits takes single writes; see Commit for batches.
 func (db *DB) Commits() *commit.Pipeline { return &db.commits }
 
-// Commit writes a batch atomically. The batch can be read and reset afterwards.
-func (db *DB) Commit(b *batch.Batch, d commit.Durability) error {
+// Commit writes a batch atomically. The batch can be read and reset afterwards. ctx
+// ends its waiting in line.
+func (db *DB) Commit(ctx context.Context, b *batch.Batch, d commit.Durability) error {
 	if b.Len() == 0 {
 		return db.health.Writable()
 	}
-	return db.commits.Commit(context.Background(), b, d, nil)
+	return db.commits.Commit(ctx, b, d, nil)
 }
 
 // CommitTx is Commit for a transaction, whose batch is written only if what it has

@@ -114,7 +114,7 @@ func (w *crashWriter) step() {
 		for range 300 {
 			must(w.t, b.Set([]byte{0}, key, make([]byte, 300)))
 		}
-		must(w.t, w.db.Commit(&b, d))
+		must(w.t, w.db.Commit(w.t.Context(), &b, d))
 	case 3:
 		must(w.t, w.db.SyncLog())
 	default:
@@ -122,7 +122,7 @@ func (w *crashWriter) step() {
 		for i := range 1 + w.rng.IntN(3) {
 			must(w.t, b.Set([]byte{0}, key, make([]byte, 10+w.rng.IntN(2000)*i)))
 		}
-		must(w.t, w.db.Commit(&b, d))
+		must(w.t, w.db.Commit(w.t.Context(), &b, d))
 	}
 	w.delivered = append(w.delivered, mustReadFeed(w.t, w.db, feedEnd(w.delivered)+1)...)
 }

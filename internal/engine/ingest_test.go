@@ -136,7 +136,7 @@ func TestReplayPassesWhatIsInTables(t *testing.T) {
 	db := openTest(t, testOptions(fs))
 	b := new(batch.Batch)
 	must(t, b.Set([]byte{0}, []byte("k"), bytes.Repeat([]byte("old"), 50<<10))) // more than a memtable
-	must(t, db.Commit(b, commit.Sync))
+	must(t, db.Commit(t.Context(), b, commit.Sync))
 	must(t, db.Flush(t.Context()))
 	commitPastLog(t, db, func(w *txn.Writes) { w.Put([]byte("\x00k"), []byte("new")) })
 	want := db.reads.VisibleSeq()

@@ -197,7 +197,7 @@ func TestPauseTakesWhatIsOwed(t *testing.T) {
 		start := time.Now()
 		for range 50 {
 			db.writer.Installed(rs)
-			must(t, db.Commit(&b, commit.Async))
+			must(t, db.Commit(t.Context(), &b, commit.Async))
 			if gathered += owed; gathered >= sleepMin {
 				want += gathered
 				gathered = 0

@@ -46,7 +46,7 @@ func TestValidationLooksAtItsGroup(t *testing.T) {
 			answers := make(chan error, 2)
 			must(t, db.commits.Alone(context.Background(), func() error {
 				for i, commit := range []func() error{
-					func() error { return db.Commit(&ahead, commit.Async) },
+					func() error { return db.Commit(t.Context(), &ahead, commit.Async) },
 					func() error {
 						return db.CommitTx(context.Background(), &behind, commit.Async, &view.ReadSet{Since: snap.Seq(), Reads: reads})
 					},
