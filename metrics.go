@@ -21,6 +21,7 @@ type Metrics struct {
 	Compactions  CompactionMetrics
 	Transactions TransactionMetrics
 	Handles      HandleMetrics
+	Files        FileMetrics
 	Health       HealthMetrics
 }
 
@@ -48,6 +49,12 @@ type CacheMetrics struct {
 	Blocks                   int
 	Misses, Evictions        uint64
 	Uncached                 uint64 // misses whose block found no room
+}
+
+// FileMetrics describes the tables that are open: see TreeOptions.OpenFiles.
+type FileMetrics struct {
+	Open int
+	Max  int // fewer than the option says since the process could open no more
 }
 
 // LogMetrics describes the write-ahead log.
@@ -180,6 +187,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		},
 		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
 		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
+		Files:        FileMetrics{Open: e.OpenFiles, Max: e.OpenFilesMax},
 		Health:       newHealthMetrics(&e),
 	}
 	for _, l := range e.Levels {

@@ -152,6 +152,11 @@ type TreeOptions struct {
 	// L0Files is the number of files in level 0 that makes a compaction due,
 	// 1 to 64. Default 4.
 	L0Files int
+	// OpenFiles is how many tables are kept open, at least 4; those that are read
+	// are. Default a quarter of what the process may open, at least 8 and at most
+	// 4096. Where the process cannot open that many, fewer are. A few files beside
+	// the tables are open at all times.
+	OpenFiles int
 }
 
 // DebugOptions are aids for finding mistakes.
@@ -169,6 +174,8 @@ const (
 	minMemoryBudget     = 4 << 20
 	maxMemtableBytes    = 64 << 20
 	minMemtableBytes    = 64 << 10
+	minOpenFiles        = 8
+	maxOpenFiles        = 4096
 )
 
 // withDefaults returns a copy of o with the defaults filled in, or an error
@@ -186,6 +193,7 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&c.Tree.FilterBitsPerKey, 12)
 	setDefault(&c.Tree.FileBytes, int64(max(c.Tree.MemtableBytes, 2<<20)))
 	setDefault(&c.Tree.L0Files, 4)
+	setDefault(&c.Tree.OpenFiles, defaultOpenFiles())
 	if c.FS == nil {
 		c.FS = vfs.OS
 	}
@@ -193,6 +201,15 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, c.validate()
+}
+
+// defaultOpenFiles leaves most of what the process may open to others.
+func defaultOpenFiles() int {
+	limit := vfs.OpenFilesMax()
+	if limit == 0 {
+		return maxOpenFiles
+	}
+	return min(max(limit/4, minOpenFiles), maxOpenFiles)
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -225,6 +242,7 @@ func (o *Options) validate() error {
 		{t.FilterBitsPerKey < 0 || t.FilterBitsPerKey >= 4 && t.FilterBitsPerKey <= 32,
 			"Tree.FilterBitsPerKey", t.FilterBitsPerKey, "4 to 32, or negative"},
 		{t.FileBytes >= 4<<10, "Tree.FileBytes", t.FileBytes, "at least 4 KiB"},
+		{t.OpenFiles >= 4, "Tree.OpenFiles", t.OpenFiles, "at least 4"},
 		{t.L0Files >= 1 && t.L0Files <= 64, "Tree.L0Files", t.L0Files, "1 to 64"},
 	}
 	for _, c := range checks {
@@ -272,6 +290,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		FilterBits:    max(o.Tree.FilterBitsPerKey, 0),
 		FileBytes:     o.Tree.FileBytes,
 		L0Files:       o.Tree.L0Files,
+		OpenFiles:     o.Tree.OpenFiles,
 		AsyncDelay:    o.Log.AsyncDelay,
 		Keyspaces: keyspace.Config{
 			Codec:     codecPolicy(o.Compression),

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"io"
 	"sync"
 	"sync/atomic"
 )
@@ -10,9 +11,9 @@ import (
 const batchDepth = 32
 
 // Read is one read of a batch: P is filled from File at Offset. N and Err are what
-// File.ReadAt returned.
+// ReadAt returned.
 type Read struct {
-	File   File
+	File   io.ReaderAt
 	P      []byte
 	Offset int64
 

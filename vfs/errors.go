@@ -15,6 +15,9 @@ var (
 	// ErrNoSpace is matched by every error that means the file system is full
 	// or the user's quota is used up, whatever the platform calls it.
 	ErrNoSpace = errors.New("no space left")
+	// ErrTooManyFiles is matched by every error that means that the process, or the
+	// system, can open no more files.
+	ErrTooManyFiles = errors.New("too many open files")
 	// ErrReadOnly is matched by every error that means that the file system
 	// is mounted read-only.
 	ErrReadOnly = errors.New("read-only file system")
@@ -35,6 +38,8 @@ func translate(err error) error {
 	case err == nil:
 	case isNoSpace(err):
 		return &platformError{err, ErrNoSpace}
+	case isTooManyFiles(err):
+		return &platformError{err, ErrTooManyFiles}
 	case isReadOnly(err):
 		return &platformError{err, ErrReadOnly}
 	}

@@ -9,7 +9,8 @@ import (
 
 // The file system of the operating system. It holds no state of its own; what
 // differs between platforms is in the files named after them: openFile,
-// syncFileData, preallocate, syncOpenDir, freeBytes, lockFile, lockDir and isNoSpace.
+// syncFileData, preallocate, syncOpenDir, freeBytes, lockFile, lockDir, openFilesMax,
+// isTooManyFiles and isNoSpace.
 //
 // Interrupted calls and writes that the system cut short are continued at the
 // offset where they stopped (package os does both); nothing else is retried,
@@ -19,6 +20,10 @@ import (
 var OS FS = osFS{}
 
 type osFS struct{}
+
+// OpenFilesMax returns how many files this process may have open at once, 0 where
+// that is not known.
+func OpenFilesMax() int { return openFilesMax() }
 
 var errIsDirectory = errors.New("is a directory")
 

@@ -51,6 +51,20 @@ func isNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
+func isTooManyFiles(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+// openFilesMax returns how many files the process may have open, 0 where that is not
+// known.
+func openFilesMax() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(uint64(limit.Cur), 1<<30))
+}
+
 // withFD runs call on the descriptor of f, again while it is interrupted, and
 // names the operation in its error.
 func withFD(f *os.File, op string, call func(fd uintptr) error) error {

@@ -53,13 +53,18 @@ type FS interface {
 	FreeBytes(dir string) (uint64, error)
 }
 
-// File is an open file, addressed by offset only.
-type File interface {
+// ReadFile is what readers need of an open file.
+type ReadFile interface {
 	io.ReaderAt
-	io.WriterAt
 	io.Closer
 	// Size returns the current length in bytes.
 	Size() (int64, error)
+}
+
+// File is an open file, addressed by offset only.
+type File interface {
+	ReadFile
+	io.WriterAt
 	// Truncate sets the length.
 	Truncate(size int64) error
 	// Sync makes data and metadata durable.

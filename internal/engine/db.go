@@ -22,6 +22,7 @@ import (
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/hotcache"
@@ -40,11 +41,12 @@ import (
 
 // DB is an open database. All methods are safe for concurrent use.
 type DB struct {
-	dir  string
-	opts Options
-	id   base.DBID
-	held vfs.Dir   // the directory
-	lock io.Closer // of the directory
+	dir   string
+	opts  Options
+	id    base.DBID
+	held  vfs.Dir // the directory
+	files *filepool.Pool
+	lock  io.Closer // of the directory
 
 	reads   view.Reader
 	commits commit.Pipeline

@@ -90,6 +90,7 @@ type Metrics struct {
 	StallTime                         time.Duration
 	TxCommits, TxConflicts            int64
 	OpenIterators, OpenSnapshots      int
+	OpenFiles, OpenFilesMax           int
 	OldestHandleAge                   time.Duration
 	QuarantinedFiles                  int
 	UnreadableFiles                   int
@@ -175,6 +176,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.LogBytes = db.segments.WrittenBytes()
 	m.StallTime = db.writer.StallTime()
 	m.OpenIterators, m.OpenSnapshots, m.OldestHandleAge = db.reads.OpenHandles()
+	m.OpenFiles, m.OpenFilesMax = db.files.Count(), db.files.Limit()
 	m.QuarantinedFiles = db.claims.damagedFiles()
 	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()

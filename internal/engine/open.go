@@ -7,6 +7,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/hotcache"
@@ -62,7 +63,9 @@ func (db *opener) open() (err error) {
 		return err
 	}
 	db.health.Watch(db.lock, db.opts.Clock)
-	db.opts.FS = &health.WatchedFS{FS: watchfs.Wrap(db.held), Health: &db.health}
+	watched := watchfs.Wrap(db.held)
+	db.files = filepool.New(watched, db.opts.OpenFiles)
+	db.opts.FS = &health.WatchedFS{FS: &filepool.FS{FS: watched, Pool: db.files}, Health: &db.health}
 	state, err := db.openManifest()
 	if err != nil {
 		return err
@@ -116,7 +119,7 @@ func (db *opener) wire(state *manifest.State) {
 	o := &db.opts
 	db.keyspaces = keyspace.NewRegistry(o.Keyspaces)
 	db.store = store.New(store.Config{
-		FS: o.FS, Dir: db.dir, DBID: db.id, Cache: db.cache, Epochs: &db.reads.Epochs,
+		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, Cache: db.cache, Epochs: &db.reads.Epochs,
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
 	})
 	db.versions.store = db.store

@@ -24,6 +24,7 @@ type Options struct {
 	FilterBits    int
 	FileBytes     int64
 	L0Files       int
+	OpenFiles     int // tables
 	AsyncDelay    time.Duration
 	// Keyspaces say what keyspaces may ask for.
 	Keyspaces keyspace.Config

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/leak"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -79,7 +80,7 @@ func newRoom(t testing.TB, keep feed.Retention) *room {
 	r.health.Config = health.Config{
 		Events: events, Closed: func() bool { return false }, Failed: r.changed.Notify,
 	}
-	tables := store.New(store.Config{FS: r.fs, Dir: "db", Events: events})
+	tables := store.New(store.Config{FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 8), Events: events})
 	tables.SkipFileNums(1)
 	walConfig := wal.Config{FS: r.fs, Dir: "db", DBID: base.DBID{1}, BufferBytes: 64 << 10}
 	r.archive = feed.NewArchive(feed.Config{

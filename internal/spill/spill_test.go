@@ -12,6 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/offheap"
@@ -33,7 +34,7 @@ func newSpills(t testing.TB, fs *memfs.FS) *Spills {
 		}
 	})
 	tables := store.New(store.Config{
-		FS: fs, Dir: "db", Cache: cache, Epochs: epochs, BlockBytes: 512, FilterBits: 12,
+		FS: fs, Dir: "db", Files: filepool.New(fs, 8), Cache: cache, Epochs: epochs, BlockBytes: 512, FilterBits: 12,
 		Keyspaces: keyspace.NewRegistry(keyspace.Config{
 			Codec: func(int, bool) compress.Codec { return compress.None },
 		}),

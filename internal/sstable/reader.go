@@ -47,7 +47,7 @@ type ReaderOptions struct {
 // as a *base.CorruptionError by the call that needed it; other parts of the
 // file stay readable.
 type Reader struct {
-	file   vfs.File
+	file   vfs.ReadFile
 	name   string
 	o      ReaderOptions
 	table  *framecache.Table // nil without a cache
@@ -84,7 +84,7 @@ func (e *readError) Error() string {
 func (e *readError) Unwrap() error { return e.err }
 
 // OpenReader opens a table. It takes f over, and closes it if it fails.
-func OpenReader(f vfs.File, o ReaderOptions) (*Reader, error) {
+func OpenReader(f vfs.ReadFile, o ReaderOptions) (*Reader, error) {
 	r := &Reader{file: f, name: o.Name, o: o, scratch: new(sync.Pool), iters: new(sync.Pool)}
 	if err := r.open(); err != nil {
 		// Nothing was written: a failed close adds nothing to err.

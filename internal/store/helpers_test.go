@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/leak"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -67,7 +68,7 @@ func newRoom(t testing.TB) *room {
 	})
 	must(t, keyspaces.Apply(keyspace.Act{ID: compressed, Keyspace: &manifest.Keyspace{ID: compressed, Name: "compressed", Compression: 1}}))
 	r.Store = New(Config{
-		FS: r.fs, Dir: "db", DBID: base.DBID{1}, Cache: cache, Epochs: &r.epochs, BlockBytes: 256, FilterBits: 10,
+		FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 8), DBID: base.DBID{1}, Cache: cache, Epochs: &r.epochs, BlockBytes: 256, FilterBits: 10,
 		Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil))),
 	})
 	r.SkipFileNums(1)

@@ -18,6 +18,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -30,6 +31,7 @@ import (
 type Config struct {
 	FS        vfs.FS
 	Dir       string
+	Files     *filepool.Pool // has the tables open
 	DBID      base.DBID
 	Cache     *framecache.Cache
 	Epochs    *epoch.Domain

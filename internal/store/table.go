@@ -71,7 +71,7 @@ func (t *Table) open() (*sstable.Reader, error) {
 
 func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
 	name := TableName(meta.Num)
-	f, err := s.cfg.FS.Open(filepath.Join(s.cfg.Dir, name))
+	f, err := s.cfg.Files.Open(filepath.Join(s.cfg.Dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &base.CorruptionError{
 			File: name, Offset: -1, Kind: "table", Lo: meta.Lo, Hi: meta.Hi, Err: err,

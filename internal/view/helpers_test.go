@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/leak"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -99,7 +100,7 @@ func newRoom(t testing.TB, hotBytes int64) *room {
 	})
 	must(t, keyspaces.Apply(keyspace.Act{ID: 1, Keyspace: &manifest.Keyspace{ID: 1, Name: "merging", Merge: merge.Append}}))
 	r.store = store.New(store.Config{
-		FS: r.fs, Dir: "db", Cache: cache, Epochs: &r.Epochs, BlockBytes: 256, FilterBits: 10,
+		FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 100), Cache: cache, Epochs: &r.Epochs, BlockBytes: 256, FilterBits: 10,
 		Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.DiscardHandler)),
 	})
 	r.store.SkipFileNums(1)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/leak"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -109,7 +110,7 @@ func newRoom(t testing.TB) *room {
 	r.health.Config = health.Config{Events: events, Closed: r.reads.Closed, Failed: r.changed.Notify}
 	r.timeline = timeline.New(clock.System, nil)
 	r.timeline.Start(0)
-	tables := store.New(store.Config{FS: r.fs, Dir: "db", Cache: cache, Epochs: &r.reads.Epochs, Keyspaces: keyspaces, Events: events})
+	tables := store.New(store.Config{FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 8), Cache: cache, Epochs: &r.reads.Epochs, Keyspaces: keyspaces, Events: events})
 	tables.SkipFileNums(1)
 	if r.hot, err = hotcache.New(&r.memory, 64<<10); err != nil {
 		t.Fatal(err)

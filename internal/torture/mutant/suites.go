@@ -27,6 +27,7 @@ var suitesByName = map[string]Suite{
 	"memtables":     tests("./internal/memtable", ""),
 	"hotRecords":    tests("./internal/hotcache", ""),
 	"frames":        tests("./internal/framecache", ""),
+	"openFiles":     tests("./internal/filepool", "", "-timeout=60s"),
 	"epochs":        tests("./internal/epoch", ""),
 
 	"views":            tests("./internal/view", ""),

@@ -1,0 +1,252 @@
+// Package filepool bounds how many files a database has open for reading.
+//
+// A File stands for a file that is there for as long as its user wants it, and is
+// open only while it has a place in the pool: a read that finds it closed opens it
+// again, for which the file that was not read for the longest time is closed. A read
+// takes the lock of the pool for a moment before and after; what is in a cache above
+// the pool needs neither lock nor open file.
+//
+// # Invariants
+//
+//   - No more than the limit are open or being opened. Where all of them are being
+//     read just then, further reads wait for one of those to end.
+//   - A file that is being read is not closed.
+//   - Files are opened, read and closed without the lock.
+//
+// # Thread-safety
+//
+// All methods are safe for concurrent use, but Close of a File, which must not be
+// used any more.
+package filepool
+
+import (
+	"container/list"
+	"io/fs"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/ranked"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// Pool holds the open files.
+type Pool struct {
+	fs vfs.FS
+
+	mu       ranked.Mutex[ranked.OpenFiles]
+	released sync.Cond // a file has become idle or was closed
+	limit    int
+	open     int       // files that are open, or being opened
+	reading  int       // of them, those that are being read
+	idle     list.List // of *File: open and not being read, the next to be closed first
+}
+
+// New returns a pool of at most limit open files, one at least, of a file system.
+func New(fsys vfs.FS, limit int) *Pool {
+	p := &Pool{fs: fsys, limit: max(limit, 1)}
+	p.released.L = &p.mu
+	return p
+}
+
+// Count returns how many files are open, or being opened.
+func (p *Pool) Count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open
+}
+
+// Limit returns how many files may be open: what New was told, or less since the
+// process ran out of them.
+func (p *Pool) Limit() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limit
+}
+
+// Open opens a file for reading.
+func (p *Pool) Open(name string) (*File, error) {
+	f := &File{pool: p, name: name}
+	if _, err := f.pin(); err != nil {
+		return nil, err
+	}
+	f.unpin()
+	return f, nil
+}
+
+// GiveUp closes a file that is not being read, for one that somebody else is to
+// open, and takes its place from the pool: the process may open no more files. It
+// returns false where there is none.
+func (p *Pool) GiveUp() bool {
+	p.mu.Lock()
+	under := p.takeIdle()
+	if under != nil {
+		p.limit = max(min(p.limit, p.open), 1)
+	}
+	p.mu.Unlock()
+	if under == nil {
+		return false
+	}
+	closeRead(under)
+	return true
+}
+
+// takeIdle takes the file out of the pool that was not read for the longest time;
+// nil if all are being read. The caller has the lock.
+func (p *Pool) takeIdle() vfs.File {
+	first := p.idle.Front()
+	if first == nil {
+		return nil
+	}
+	f := p.idle.Remove(first).(*File)
+	under := f.under
+	f.under, f.place = nil, nil
+	p.open--
+	return under
+}
+
+// closeRead closes a file that was only read: if that fails nothing is lost, and the
+// descriptor is gone all the same.
+func closeRead(f vfs.File) { _ = f.Close() }
+
+// File is a file that is opened when it is read.
+type File struct {
+	pool *Pool
+	name string
+
+	// Under the lock of the pool.
+	under   vfs.File      // nil while it is not open
+	pins    int           // reads that are under way
+	place   *list.Element // in the idle list; nil while it is being read, or closed
+	opening bool
+	closed  bool
+}
+
+var _ vfs.ReadFile = (*File)(nil)
+
+// pin returns the open file, which stays open until unpin.
+func (f *File) pin() (vfs.File, error) {
+	p := f.pool
+	p.mu.Lock()
+	for {
+		switch {
+		case f.closed:
+			p.mu.Unlock()
+			return nil, &fs.PathError{Op: "read", Path: f.name, Err: fs.ErrClosed}
+		case f.under != nil:
+			f.take()
+			under := f.under
+			p.mu.Unlock()
+			return under, nil
+		case f.opening:
+		case p.open < p.limit:
+			p.open++
+			f.opening = true
+			p.mu.Unlock()
+			return f.reopen()
+		default:
+			if old := p.takeIdle(); old != nil {
+				p.open++
+				f.opening = true
+				p.mu.Unlock()
+				closeRead(old)
+				return f.reopen()
+			}
+		}
+		p.released.Wait()
+	}
+}
+
+// take counts a read. The caller has the lock.
+func (f *File) take() {
+	if f.pins++; f.pins == 1 {
+		f.pool.reading++
+	}
+	if f.place != nil {
+		f.pool.idle.Remove(f.place)
+		f.place = nil
+	}
+}
+
+// reopen opens the file, which has a place already, and pins it.
+func (f *File) reopen() (vfs.File, error) {
+	p := f.pool
+	under, err := retry(p, func() (vfs.File, error) { return p.fs.Open(f.name) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.opening = false
+	if err != nil {
+		p.open--
+		p.released.Broadcast()
+		return nil, err
+	}
+	f.under = under
+	f.take()
+	p.released.Broadcast() // others may wait for this very file
+	return under, nil
+}
+
+// waitForOthers waits until a file that is being read becomes idle. It returns false
+// where the pool has none open: others than the database have them all.
+func (p *Pool) waitForOthers() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reading == 0 {
+		return false
+	}
+	for p.idle.Len() == 0 && p.reading > 0 {
+		p.released.Wait()
+	}
+	return true
+}
+
+// unpin ends a read.
+func (f *File) unpin() {
+	p := f.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f.pins--; f.pins == 0 {
+		p.reading--
+		f.place = p.idle.PushBack(f)
+		p.released.Broadcast()
+	}
+}
+
+// ReadAt is vfs.ReadFile.ReadAt.
+func (f *File) ReadAt(b []byte, offset int64) (int, error) {
+	under, err := f.pin()
+	if err != nil {
+		return 0, err
+	}
+	defer f.unpin()
+	return under.ReadAt(b, offset)
+}
+
+// Size is vfs.ReadFile.Size.
+func (f *File) Size() (int64, error) {
+	under, err := f.pin()
+	if err != nil {
+		return 0, err
+	}
+	defer f.unpin()
+	return under.Size()
+}
+
+// Close closes the file, if it is open. Reads fail from then on.
+func (f *File) Close() error {
+	p := f.pool
+	p.mu.Lock()
+	under := f.under
+	f.under, f.closed = nil, true
+	if under != nil {
+		p.open--
+		if f.place != nil {
+			p.idle.Remove(f.place)
+			f.place = nil
+		}
+		p.released.Broadcast()
+	}
+	p.mu.Unlock()
+	if under == nil {
+		return nil
+	}
+	return under.Close()
+}
