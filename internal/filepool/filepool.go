@@ -20,7 +20,6 @@
 package filepool
 
 import (
-	"container/list"
 	"io/fs"
 	"sync"
 
@@ -35,15 +34,16 @@ type Pool struct {
 	mu       ranked.Mutex[ranked.OpenFiles]
 	released sync.Cond // a file has become idle or was closed
 	limit    int
-	open     int       // files that are open, or being opened
-	reading  int       // of them, those that are being read
-	idle     list.List // of *File: open and not being read, the next to be closed first
+	open     int  // files that are open, or being opened
+	reading  int  // of them, those that are being read
+	idle     File // the ring of files that are open and not being read, oldest first
 }
 
 // New returns a pool of at most limit open files, one at least, of a file system.
 func New(fsys vfs.FS, limit int) *Pool {
 	p := &Pool{fs: fsys, limit: max(limit, 1)}
 	p.released.L = &p.mu
+	p.idle.newer, p.idle.older = &p.idle, &p.idle
 	return p
 }
 
@@ -92,13 +92,13 @@ func (p *Pool) GiveUp() bool {
 // takeIdle takes the file out of the pool that was not read for the longest time;
 // nil if all are being read. The caller has the lock.
 func (p *Pool) takeIdle() vfs.File {
-	first := p.idle.Front()
-	if first == nil {
+	f := p.idle.newer
+	if f == &p.idle {
 		return nil
 	}
-	f := p.idle.Remove(first).(*File)
+	f.leaveIdle()
 	under := f.under
-	f.under, f.place = nil, nil
+	f.under = nil
 	p.open--
 	return under
 }
@@ -113,11 +113,11 @@ type File struct {
 	name string
 
 	// Under the lock of the pool.
-	under   vfs.File      // nil while it is not open
-	pins    int           // reads that are under way
-	place   *list.Element // in the idle list; nil while it is being read, or closed
-	opening bool
-	closed  bool
+	under        vfs.File // nil while it is not open
+	pins         int      // reads that are under way
+	opening      bool
+	closed       bool
+	newer, older *File // in the ring of idle files; nil while it is not there
 }
 
 var _ vfs.ReadFile = (*File)(nil)
@@ -160,9 +160,21 @@ func (f *File) take() {
 	if f.pins++; f.pins == 1 {
 		f.pool.reading++
 	}
-	if f.place != nil {
-		f.pool.idle.Remove(f.place)
-		f.place = nil
+	f.leaveIdle()
+}
+
+// joinIdle makes the file the newest of those that may be closed.
+func (f *File) joinIdle() {
+	ring := &f.pool.idle
+	f.older, f.newer = ring.older, ring
+	f.older.newer, ring.older = f, f
+}
+
+// leaveIdle takes the file out of those that may be closed, if it is one.
+func (f *File) leaveIdle() {
+	if f.newer != nil {
+		f.older.newer, f.newer.older = f.newer, f.older
+		f.newer, f.older = nil, nil
 	}
 }
 
@@ -192,7 +204,7 @@ func (p *Pool) waitForOthers() bool {
 	if p.reading == 0 {
 		return false
 	}
-	for p.idle.Len() == 0 && p.reading > 0 {
+	for p.idle.newer == &p.idle && p.reading > 0 {
 		p.released.Wait()
 	}
 	return true
@@ -205,7 +217,7 @@ func (f *File) unpin() {
 	defer p.mu.Unlock()
 	if f.pins--; f.pins == 0 {
 		p.reading--
-		f.place = p.idle.PushBack(f)
+		f.joinIdle()
 		p.released.Broadcast()
 	}
 }
@@ -238,10 +250,7 @@ func (f *File) Close() error {
 	f.under, f.closed = nil, true
 	if under != nil {
 		p.open--
-		if f.place != nil {
-			p.idle.Remove(f.place)
-			f.place = nil
-		}
+		f.leaveIdle()
 		p.released.Broadcast()
 	}
 	p.mu.Unlock()
