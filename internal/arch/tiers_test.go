@@ -38,6 +38,7 @@ func tiers() map[string]int {
 		"internal/block":          2,
 		"internal/rangedel":       2,
 		"internal/framecache":     2,
+		"internal/deadrange":      2,
 		"internal/filepool":       2,
 		"internal/hotcache":       2,
 		"internal/merge":          2,

@@ -65,14 +65,15 @@ type DB struct {
 	segments *segments.Segments
 	writer   *writer.Writer
 
-	changed   signal.Changes
-	health    health.Health
-	versions  versions
-	claims    claims
-	flusher   flusher
-	compactor compactor
-	counters  counters
-	recovered recovered
+	changed    signal.Changes
+	health     health.Health
+	versions   versions
+	claims     claims
+	flusher    flusher
+	compactor  compactor
+	deadRanges deadRanges
+	counters   counters
+	recovered  recovered
 
 	workers sync.WaitGroup
 	stopped context.Context

@@ -125,6 +125,7 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		return commit.ErrSeqNumsUsedUp
 	}
 	edit.LastSeq, edit.IngestedSeq = last, last
+	db.reads.Dead.Clear()
 	if db.hot != nil {
 		db.hot.BeginAll()
 		defer db.hot.EndAll()

@@ -149,6 +149,7 @@ func (db *opener) wire(state *manifest.State) {
 		archive: db.archive, keyspaces: db.keyspaces, claims: &db.claims, health: &db.health,
 		writer: db.writer, counters: &db.counters, events: db.events, clock: o.Clock, changed: &db.changed,
 	}
+	db.deadRanges = deadRanges{reads: &db.reads, commits: &db.commits}
 	db.compactor = compactor{
 		reads: &db.reads, store: db.store, versions: &db.versions, archive: db.archive, keyspaces: db.keyspaces,
 		timeline: db.timeline, claims: &db.claims, health: &db.health, counters: &db.counters,
@@ -200,7 +201,7 @@ func (db *DB) installed(s *view.State) {
 }
 
 func (db *DB) startWorkers() {
-	for _, worker := range []func(context.Context){db.segments.Run, db.flusher.run, db.compactor.run} {
+	for _, worker := range []func(context.Context){db.segments.Run, db.flusher.run, db.compactor.run, db.deadRanges.run} {
 		db.workers.Go(func() { worker(db.stopped) })
 	}
 }

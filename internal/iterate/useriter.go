@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/rangedel"
@@ -40,6 +41,8 @@ type Options struct {
 	// may be nil, is told of those that have.
 	At      base.Instant
 	Expired interface{ Observe(expiry base.Instant) }
+	// Dead, which may be nil, knows where there are no rows.
+	Dead *deadrange.Map
 	// Operators tells the merge operator for a key. It may be nil where there
 	// are no operands.
 	Operators merge.Operators
@@ -86,6 +89,7 @@ type UserIter struct {
 	at       base.Instant
 	expired  interface{ Observe(expiry base.Instant) }
 	merger   merger
+	dead     deadRunner
 	err      error
 }
 
@@ -123,7 +127,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	v.seq, v.newest = o.Seq, min(o.Seq, m.maxSeq())
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.mask.init(o.RangeDeletes, o.Seq)
-	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
+	v.at, v.expired, v.merger.operators, v.dead.ranges = o.At, o.Expired, o.Operators, o.Dead
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
@@ -132,7 +136,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 // Forget lets go of what Init was given, for a UserIter that waits for the next
 // Init in a pool. The sources are the caller's to close.
 func (v *UserIter) Forget() {
-	v.expired, v.merger.operators = nil, nil
+	v.expired, v.merger.operators, v.dead.ranges = nil, nil, nil
 	v.mask.init(nil, 0)
 	v.stop(atStart)
 }
@@ -310,6 +314,7 @@ func (v *UserIter) holdRow(rec *base.Record) {
 // findForward goes forward from rec, at which the source stands, to a row.
 func (v *UserIter) findForward(rec *base.Record) bool {
 	stale, hidden := 0, 0
+	v.dead.begin()
 	for rec != nil {
 		seq := rec.Trailer.Seq()
 		switch {
@@ -320,6 +325,7 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 				rec = v.source.Next()
 			}
 		case v.upper.key != nil && v.upper.above(rec.Key):
+			v.dead.endForward(v.upper.key)
 			return v.stop(atEnd)
 		case seq > v.seq:
 			rec = v.source.Next()
@@ -327,16 +333,20 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 			hidden++
 			rec = v.passForward(hidden)
 		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
+			v.dead.endForward(rec.Key)
 			v.setRow(rec)
 			return true
 		case rec.Trailer.Kind() == base.KindMerge:
+			v.dead.endForward(rec.Key)
 			return v.mergeFrom(rec)
 		case v.err != nil:
 			return v.stop(failed)
 		default:
-			v.hold(rec)
-			rec = v.source.Next()
+			rec = v.passDeadForward(rec)
 		}
+	}
+	if v.source.Err() == nil {
+		v.dead.endForward(v.upper.key)
 	}
 	return v.runOut(atEnd)
 }
@@ -397,13 +407,16 @@ func (v *UserIter) passBackward(count int) *base.Record {
 func (v *UserIter) findBackward(rec *base.Record) bool {
 	holding := false // held is the row unless a newer visible version follows
 	versions, hidden := 0, 0
+	v.dead.begin()
 	for rec != nil {
 		seq := rec.Trailer.Seq()
 		switch {
 		case holding && (seq > v.seq || rec.Trailer <= v.held.Trailer ||
 			!bytes.Equal(rec.Key, v.held.Key)):
+			v.dead.endBackward(v.held.Key, false)
 			return v.takeHeld(rec)
 		case v.lower.key != nil && !v.lower.above(rec.Key):
+			v.dead.endBackward(v.lower.key, true)
 			return v.stop(atStart)
 		case seq > v.seq:
 			rec = v.source.Prev()
@@ -425,8 +438,9 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 				return v.stop(failed)
 			}
 			holding = false
-			rec = v.source.Prev()
+			rec = v.passDeadBackward(rec)
 		case seq >= v.newest:
+			v.dead.endBackward(rec.Key, false)
 			v.setRow(rec)
 			return true
 		default:
@@ -447,6 +461,9 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 		}
 	}
 	if !holding || v.source.Err() != nil {
+		if v.source.Err() == nil {
+			v.dead.endBackward(v.lower.key, true)
+		}
 		return v.runOut(atStart)
 	}
 	return v.takeHeld(nil)

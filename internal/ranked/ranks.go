@@ -55,6 +55,7 @@ func Order() []Lock {
 		{LogSegments{}, "log segments", "which segments are named, free and prepared", false, false},
 		{ManualQueue{}, "manual compactions", "the requests that wait", false, false},
 		{Purging{}, "TTL compactions", "when the next one may begin", false, false},
+		{DeadRanges{}, "dead ranges", "where scans have found nothing but deleted records", false, true},
 		{OpenFiles{}, "open files", "which files of tables are open, and being read", false, true},
 		{Cache{}, "block cache", "queues, tables and sizes of the cache", false, true},
 		{SlabClass{}, "class of a slab", "chunks of one block size", false, true},
@@ -96,6 +97,7 @@ type (
 	LogSegments   struct{ rank }
 	ManualQueue   struct{ rank }
 	Purging       struct{ rank }
+	DeadRanges    struct{ rank }
 	OpenFiles     struct{ rank }
 	Cache         struct{ rank }
 	SlabClass     struct{ rank }

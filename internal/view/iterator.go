@@ -20,6 +20,7 @@ import (
 type Iterator struct {
 	reader *Reader
 	core   *iteratorCore // nil once closed
+	at     ReadPoint
 	prefix int           // bytes of the keyspace prefix in each key
 	handle *handle
 	err    error
@@ -92,8 +93,10 @@ func (r *Reader) newIterator(s *State, at ReadPoint, h *handle, o IterOptions) (
 		At:           at.Time,
 		Expired:      r.cfg.Timeline,
 		Operators:    s.operators,
+		Dead:         r.Dead,
 	})
 	return &Iterator{
+		at:     at,
 		reader: r,
 		core:   core,
 		prefix: o.PrefixBytes,
@@ -201,6 +204,9 @@ func (c *iteratorCore) free(r *Reader) error {
 
 // Sources returns how many sorted sources the iterator merges.
 func (it *Iterator) Sources() int { return len(it.core.sources) }
+
+// At is what the iterator sees.
+func (it *Iterator) At() ReadPoint { return it.at }
 
 // usable reports whether the iterator can be positioned, and notes why not.
 func (it *Iterator) usable() bool {

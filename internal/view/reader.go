@@ -10,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -43,6 +44,8 @@ type Reader struct {
 	// Epochs are the guards of point reads. What they may see is freed only
 	// after all of them have ended.
 	Epochs epoch.Domain
+	// Dead knows where iterators have found nothing. Writers tell it.
+	Dead *deadrange.Map
 
 	states
 	cfg       Config
@@ -60,7 +63,7 @@ type Reader struct {
 
 // Init makes the reader ready. The first state must be installed before reads.
 func (r *Reader) Init(cfg Config) {
-	r.cfg, r.hot = cfg, cfg.Hot
+	r.cfg, r.hot, r.Dead = cfg, cfg.Hot, deadrange.New()
 	r.states.cfg, r.states.epochs = &r.cfg, &r.Epochs
 }
 

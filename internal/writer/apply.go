@@ -68,10 +68,15 @@ func (a *applier) applyBatches(payload []byte, seq base.SeqNum) (base.SeqNum, er
 		case base.KindRangeDelete:
 			a.beginHotWrite(&r)
 			err = mem.AddRangeDelete(r.Key, r.Value, seq)
+		case base.KindDelete:
+			a.beginHotWrite(&r)
+			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
 		case base.KindMerge:
+			a.reads.Dead.Wrote(r.Key)
 			a.beginHotWrite(&r)
 			err = a.addOperand(mem, r.Key, r.Value, seq)
 		default:
+			a.reads.Dead.Wrote(r.Key)
 			a.beginHotWrite(&r)
 			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
 		}
@@ -113,6 +118,7 @@ func (a *applier) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
 			return err
 		}
 	}
+	a.reads.Dead.Clear()
 	if a.hot != nil {
 		a.hot.BeginAll()
 		defer a.hot.EndAll()

@@ -27,6 +27,8 @@ var suitesByName = map[string]Suite{
 	"memtables":     tests("./internal/memtable", ""),
 	"hotRecords":    tests("./internal/hotcache", ""),
 	"frames":        tests("./internal/framecache", ""),
+	"deadRanges":    tests("./internal/deadrange", ""),
+	"deadScans":     tests("./internal/engine", "Dead|DeletedRuns"),
 	"openFiles":     tests("./internal/filepool", "", "-timeout=60s"),
 	"epochs":        tests("./internal/epoch", ""),
 

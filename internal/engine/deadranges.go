@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// deadRanges is the worker that proves what scans have noted: that there is no row
+// in a range. See package deadrange.
+type deadRanges struct {
+	reads   *view.Reader
+	commits *commit.Pipeline
+}
+
+func (d *deadRanges) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.reads.Dead.Noted():
+		}
+		if d.prove(ctx) != nil {
+			d.reads.Dead.Abandon() // and whoever scans there meets the error himself
+		}
+	}
+}
+
+// prove scans what was noted. The turn among the commits comes between: what was
+// written before it is visible to the scan, and what is written after it has seen the
+// range, and cuts it.
+func (d *deadRanges) prove(ctx context.Context) error {
+	lo, hi, ok := d.reads.Dead.Begin()
+	if !ok {
+		return nil
+	}
+	if err := d.commits.Alone(ctx, func() error { return nil }); err != nil {
+		return err
+	}
+	it, err := d.reads.NewIterator(view.IterOptions{Lower: lo, Upper: hi})
+	if err != nil {
+		return err
+	}
+	end, at := hi, it.At()
+	if it.First() {
+		end = it.Key()
+	}
+	if err = it.Err(); err == nil {
+		d.reads.Dead.Settle(end, at.Seq, at.Time)
+	}
+	if closeErr := it.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

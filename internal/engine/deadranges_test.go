@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/deadrange"
+	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs/memfs"
+)
+
+// firstKey returns the first key of a prefix, empty if there is none.
+func firstKey(t testing.TB, db *DB, prefix string) string {
+	t.Helper()
+	it, err := db.reads.NewIterator(view.IterOptions{Lower: []byte(prefix), Upper: []byte(prefix + "\xff")})
+	must(t, err)
+	defer func() { must(t, it.Close()) }()
+	if !it.First() {
+		must(t, it.Err())
+		return ""
+	}
+	return string(it.Key())
+}
+
+// Whoever scans over many deleted records leaves a note, and what is proved of it is
+// known: scans pass it, until something is written there.
+func TestDeletedRunsArePassed(t *testing.T) {
+	db := openTest(t, testOptions(memfs.New()))
+	const n, left = 3000, 100
+	key := func(i int) []byte { return fmt.Appendf(nil, "\x00%06d", i) }
+	for i := range n {
+		must(t, db.Commits().Set(nil, nil, key(i), []byte("x"), commit.Async))
+	}
+	for i := range n - left {
+		must(t, db.Commits().Delete(nil, nil, key(i), commit.Async))
+	}
+	var r *deadrange.Range
+	for tries := 0; r == nil; tries++ { // the worker is about to prove it
+		if got, want := firstKey(t, db, "\x00"), string(key(n-left)); got != want || tries > 1000 {
+			t.Fatalf("the first key is %q, want %q, after %d tries", got, want, tries)
+		}
+		must(t, db.commits.Alone(t.Context(), func() error { return nil }))
+		r = db.reads.Dead.Find(key(5), base.SeqNumMax, base.InstantMax)
+	}
+	if string(r.Lo) != string(key(0)) || string(r.Hi) != string(key(n-left)) {
+		t.Errorf("dead is %q-%q", r.Lo, r.Hi)
+	}
+	must(t, db.Commits().Set(nil, nil, key(7), []byte("again"), commit.Async))
+	if got := firstKey(t, db, "\x00"); got != string(key(7)) {
+		t.Errorf("the first key is %q after %q was written", got, key(7))
+	}
+	must(t, db.Close())
+}
+
+// Goroutines delete and write in ranges of their own and look at once what comes
+// first and last; what is dead for one is of no concern for the others, and what one
+// has written it sees.
+func TestDeadRangesBesideWriters(t *testing.T) {
+	opts := testOptions(memfs.New())
+	opts.MemtableBytes = 64 << 10
+	db := openTest(t, opts)
+	rounds := 2000
+	if testing.Short() || invariant.Enabled {
+		rounds = 300
+	}
+	var wg sync.WaitGroup
+	for g := range 3 {
+		wg.Go(func() { scanAndWrite(t, db, fmt.Sprintf("\x00%d", g), uint64(g), rounds) })
+	}
+	wg.Wait()
+	must(t, db.Close())
+}
+
+func scanAndWrite(t *testing.T, db *DB, prefix string, seed uint64, rounds int) {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	const n = 600
+	key := func(i int) string { return fmt.Sprintf("%s%06d", prefix, i) }
+	var there []string // sorted
+	write := func(i int) error {
+		k := key(i)
+		if at, found := slices.BinarySearch(there, k); !found {
+			there = slices.Insert(there, at, k)
+		}
+		return db.Commits().Set(nil, nil, []byte(k), []byte("x"), commit.Async)
+	}
+	drop := func(at int) error {
+		k := there[at]
+		there = slices.Delete(there, at, at+1)
+		return db.Commits().Delete(nil, nil, []byte(k), commit.Async)
+	}
+	for i := range n {
+		if err := write(i); err != nil {
+			t.Error(err)
+			return
+		}
+	}
+	for range rounds {
+		var err error
+		switch {
+		case len(there) > 5 && rng.IntN(30) > 0: // from one end
+			err = drop([]int{0, len(there) - 1}[rng.IntN(2)])
+		case rng.IntN(4) == 0:
+			for i := 0; i < n && err == nil; i++ {
+				err = write(i)
+			}
+		default:
+			err = write(rng.IntN(n))
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if !slices.Equal(ends(t, db, prefix), []string{there[0], there[len(there)-1]}) {
+			t.Errorf("%q are the ends, want %q and %q", ends(t, db, prefix), there[0], there[len(there)-1])
+			return
+		}
+	}
+}
+
+// ends returns the first and the last key of a prefix.
+func ends(t *testing.T, db *DB, prefix string) []string {
+	it, err := db.reads.NewIterator(view.IterOptions{Lower: []byte(prefix), Upper: []byte(prefix + "\xff")})
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	defer it.Close()
+	var keys []string
+	if it.First() {
+		keys = append(keys, string(it.Key()))
+	}
+	if it.Last() {
+		keys = append(keys, string(it.Key()))
+	}
+	return keys
+}

@@ -1,0 +1,86 @@
+package iterate
+
+import (
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/deadrange"
+	"github.com/lightningdb/lightning/internal/invariant"
+)
+
+// This file is about long runs of records that are no rows: deleted and expired
+// ones. What is known of them is in a deadrange.Map, which a scan asks now and then,
+// and which it tells of a run that was long all the same.
+
+// deadRun is how many of them are passed one by one before the map is asked.
+const deadRun = 8
+
+// noteRun is how many there must be in a row to be worth noting. The checks want
+// what is rare to happen often.
+func noteRun() int {
+	if invariant.Enabled {
+		return 2 * deadRun
+	}
+	return 16 * deadRun
+}
+
+// deadRunner counts the records in a row that were no rows.
+type deadRunner struct {
+	ranges *deadrange.Map // nil: none
+	count  int
+	first  []byte // the key of the first of them
+}
+
+// begin starts anew: the search begins, or there was a row.
+func (d *deadRunner) begin() { d.count = 0 }
+
+// pass counts a record, and returns the range that holds it, if it is time to look
+// for one.
+func (d *deadRunner) pass(key []byte, seq base.SeqNum, at base.Instant) *deadrange.Range {
+	if d.ranges == nil {
+		return nil
+	}
+	if d.count++; d.count == 1 {
+		d.first = append(d.first[:0], key...)
+	}
+	if d.count%deadRun != 0 {
+		return nil
+	}
+	return d.ranges.Find(key, seq, at)
+}
+
+// endForward notes the run from its first key up to the row at hi.
+func (d *deadRunner) endForward(hi []byte) {
+	if d.count >= noteRun() && hi != nil {
+		d.ranges.Note(d.first, hi)
+	}
+}
+
+// endBackward notes the run from behind the row at lo up to its first key.
+func (d *deadRunner) endBackward(lo []byte, inclusive bool) {
+	if d.count < noteRun() || lo == nil {
+		return
+	}
+	if !inclusive {
+		lo = base.Successor(nil, lo)
+	}
+	d.ranges.Note(lo, base.Successor(nil, d.first))
+}
+
+// passDeadForward goes on behind a record that is no row, or behind the dead range
+// that it lies in.
+func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
+	v.hold(rec)
+	r := v.dead.pass(rec.Key, v.seq, v.at)
+	if r == nil {
+		return v.source.Next()
+	}
+	v.held.Trailer = 0 // nothing is known of the keys there
+	return v.source.SeekGE(r.Hi)
+}
+
+// passDeadBackward is passDeadForward in the other direction.
+func (v *UserIter) passDeadBackward(rec *base.Record) *base.Record {
+	if r := v.dead.pass(rec.Key, v.seq, v.at); r != nil {
+		return v.source.SeekLT(r.Lo)
+	}
+	return v.source.Prev()
+}
