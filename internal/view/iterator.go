@@ -21,7 +21,7 @@ type Iterator struct {
 	reader *Reader
 	core   *iteratorCore // nil once closed
 	at     ReadPoint
-	prefix int           // bytes of the keyspace prefix in each key
+	prefix int // bytes of the keyspace prefix in each key
 	handle *handle
 	err    error
 }
