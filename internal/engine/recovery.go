@@ -99,7 +99,7 @@ func (r *recovery) begin() error {
 
 // finish makes the database ready for writes.
 func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
-	if err := r.versions.begin(); err != nil {
+	if err := r.versions.begin(r.state); err != nil {
 		return err
 	}
 	if err := r.flushReplayed(); err != nil {
@@ -242,7 +242,7 @@ func (r *recovery) flushReplayed() error {
 	if len(r.reads.State().Immutables) == 0 || r.opts.ReadOnly {
 		return nil
 	}
-	if err := r.versions.begin(); err != nil {
+	if err := r.versions.begin(r.state); err != nil {
 		return err
 	}
 	return r.flusher.flush(context.Background())

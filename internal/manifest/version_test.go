@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
 )
 
 func add(level int, files ...*FileMeta) *Edit {
@@ -276,5 +278,72 @@ func TestLogsGrow(t *testing.T) {
 	}
 	if !slices.Equal(s.Logs, logs(1, 2, 3)) {
 		t.Errorf("the state before has changed: %v", s.Logs)
+	}
+}
+
+// useMany makes, changes, drops and forgets so many keyspaces, each in one edit. It
+// returns how long that took.
+func useMany(t *testing.T, n int) time.Duration {
+	var made, dropped Edit
+	for i := range uint64(n) {
+		k := Keyspace{ID: i + 1, Name: fmt.Sprint(i)}
+		made.AddKeyspaces = append(made.AddKeyspaces, k)
+		dropped.DropKeyspaces = append(dropped.DropKeyspaces, k.ID)
+		dropped.AddDropped = append(dropped.AddDropped, DroppedKeyspace{ID: k.ID, Name: k.Name})
+	}
+	changed := Edit{DropKeyspaces: dropped.DropKeyspaces, AddKeyspaces: made.AddKeyspaces}
+	forgotten := Edit{ForgetDropped: dropped.DropKeyspaces}
+	start := clock.System.Now()
+	s := newState(testID)
+	for _, e := range []*Edit{&made, &changed, &dropped, &forgotten} {
+		var err error
+		if s, err = s.apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took := clock.System.Now().Sub(start)
+	if len(s.Keyspaces) != 0 || len(s.Dropped) != 0 || s.NextKeyspaceID != uint64(n)+1 {
+		t.Errorf("left are %d and %d", len(s.Keyspaces), len(s.Dropped))
+	}
+	return took
+}
+
+// An edit costs time in proportion to the keyspaces that there are and those that it
+// names. Dropping many in one edit took the square of that.
+func TestManyKeyspacesCostLinearTime(t *testing.T) {
+	const few, many = 5000, 50000
+	best := func(n int) time.Duration {
+		fastest := useMany(t, n)
+		for range 4 {
+			fastest = min(fastest, useMany(t, n))
+		}
+		return fastest
+	}
+	small, large := best(few), best(many)
+	t.Logf("%v for %d, %v for %d", small, few, large, many)
+	// Ten times as many take ten times as long, or a hundred times with the square.
+	if large > 50*small {
+		t.Errorf("%v for %d, and %v for %d", small, few, large, many)
+	}
+}
+
+// The order in which an edit names keyspaces does not matter.
+func TestKeyspacesInAnyOrder(t *testing.T) {
+	s, err := newState(testID).apply(&Edit{AddKeyspaces: []Keyspace{{ID: 7, Name: "g"}, {ID: 2, Name: "b"}, {ID: 5, Name: "e"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = s.apply(&Edit{
+		DropKeyspaces: []uint64{7, 2, 5},
+		AddKeyspaces:  []Keyspace{{ID: 9, Name: "i"}, {ID: 5, Name: "changed"}},
+		AddDropped:    []DroppedKeyspace{{ID: 7, Name: "g"}, {ID: 2, Name: "b"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := []Keyspace{{ID: 5, Name: "changed"}, {ID: 9, Name: "i"}}
+	dropped := []DroppedKeyspace{{ID: 2, Name: "b"}, {ID: 7, Name: "g"}}
+	if !slices.Equal(s.Keyspaces, live) || !slices.Equal(s.Dropped, dropped) {
+		t.Errorf("got %v and %v", s.Keyspaces, s.Dropped)
 	}
 }
