@@ -67,9 +67,13 @@ func TestSortedBatches(t *testing.T) {
 			rng := rand.New(rand.NewPCG(7, uint64(len(name))))
 			c := sortedCase{nextSeq: 10}
 			var err error
-			c.sorter, err = NewSorter(&c.memory, 4<<20, 0)
+			count := 5000
+			if name == "random" {
+				count = 2 * parallelMin
+			}
+			c.sorter, err = NewSorter(&c.memory, 1<<10*count, 0)
 			must(t, err)
-			c.fill(t, rng, 5000, shape)
+			c.fill(t, rng, count, shape)
 			part, err := c.sorter.Flushable()
 			must(t, err)
 			slices.SortFunc(c.records, func(a, b base.Record) int { return base.Compare(a.Key, a.Trailer, b.Key, b.Trailer) })
@@ -106,7 +110,7 @@ func (c *sortedCase) checkWalk(t *testing.T, part *Flushable) {
 }
 
 func (c *sortedCase) checkGets(t *testing.T, part *Flushable, rng *rand.Rand) {
-	for range 300 {
+	for range 1_000_000 / len(c.records) {
 		key, seq := c.records[rng.IntN(len(c.records))].Key, base.SeqNum(rng.Uint64N(uint64(c.nextSeq)))
 		want := base.Trailer(0)
 		for _, rec := range c.records {

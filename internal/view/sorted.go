@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
@@ -231,13 +232,33 @@ func (b *sortedBatches) record(e *sortedEntry) (key, value []byte) {
 
 // sort brings the entries into internal order.
 func (b *sortedBatches) sort() {
-	for i := range b.entries {
-		e := &b.entries[i]
-		key, _ := b.record(e)
-		e.head = base.Head(key[len(b.prefix):])
-	}
+	half := len(b.entries) / 2
+	inParallel(len(b.entries), func() { b.setHeads(b.entries[:half]) }, func() { b.setHeads(b.entries[half:]) })
 	if !slices.IsSortedFunc(b.entries, b.compare) {
 		b.sortByHead(b.entries, 64-radixBits)
+	}
+}
+
+// parallelMin is for how many entries it is worth while to ask for a second processor.
+const parallelMin = 1 << 16
+
+// inParallel calls two functions that do something to entries, at once if there are
+// many.
+func inParallel(entries int, first, second func()) {
+	var other sync.WaitGroup
+	if entries < parallelMin {
+		second()
+	} else {
+		other.Go(second)
+	}
+	first()
+	other.Wait()
+}
+
+func (b *sortedBatches) setHeads(entries []sortedEntry) {
+	for i := range entries {
+		key, _ := b.record(&entries[i])
+		entries[i].head = base.Head(key[len(b.prefix):])
 	}
 }
 
@@ -264,19 +285,37 @@ func (b *sortedBatches) sortByHead(entries []sortedEntry, shift int) {
 		slices.SortFunc(entries, b.compare)
 		return
 	}
+	ends := distribute(entries, shift)
+	sortFrom := func(from, to int) {
+		begin := 0
+		if from > 0 {
+			begin = ends[from-1]
+		}
+		for _, end := range ends[from:to] {
+			b.sortByHead(entries[begin:end], shift-radixBits)
+			begin = end
+		}
+	}
+	middle, _ := slices.BinarySearch(ends[:], len(entries)/2)
+	inParallel(len(entries), func() { sortFrom(0, middle) }, func() { sortFrom(middle, len(ends)) })
+}
+
+// distribute orders entries by the digit of their heads at shift, and returns where
+// those with each digit end.
+func distribute(entries []sortedEntry, shift int) (ends [1 << radixBits]int) {
 	digit := func(e *sortedEntry) uint8 { return uint8(e.head >> shift) }
-	var next, end [1 << radixBits]int
 	for i := range entries {
-		end[digit(&entries[i])]++
+		ends[digit(&entries[i])]++
 	}
+	var next [1 << radixBits]int // the place of the next entry with a digit
 	sum := 0
-	for d := range end {
+	for d, count := range ends {
 		next[d] = sum
-		sum += end[d]
-		end[d] = sum
+		sum += count
+		ends[d] = sum
 	}
-	for d := range end {
-		for next[d] < end[d] {
+	for d, end := range ends {
+		for next[d] < end {
 			e := &entries[next[d]]
 			to := digit(e)
 			other := &entries[next[to]]
@@ -284,11 +323,7 @@ func (b *sortedBatches) sortByHead(entries []sortedEntry, shift int) {
 			next[to]++
 		}
 	}
-	begin := 0
-	for d := range end {
-		b.sortByHead(entries[begin:end[d]], shift-radixBits)
-		begin = end[d]
-	}
+	return ends
 }
 
 // seekGE returns the index of the first entry whose key is >= key.
