@@ -1,6 +1,8 @@
 package lightning_test
 
 import (
+	"fmt"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -97,4 +99,93 @@ func TestFailedDropKeyspace(t *testing.T) {
 		t.Errorf("after a failed drop: %q, %v", v, err)
 	}
 	wantErr(t, db.Close(), syscall.EIO)
+}
+
+// makeKeyspaces makes a closed database with so many keyspaces, of which the manifest
+// knows if they were flushed, and else the log.
+func makeKeyspaces(t testing.TB, count int, flushed bool) *lightning.Options {
+	t.Helper()
+	fs := memfs.New()
+	opts := &lightning.Options{FS: fs, MemoryBudget: 64 << 20}
+	db := open(t, opts)
+	for i := range count {
+		_, err := db.Keyspace(fmt.Sprintf("tenant-%06d", i), nil)
+		must(t, err)
+	}
+	if flushed {
+		must(t, db.Close())
+		return opts
+	}
+	return &lightning.Options{
+		FS: fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone}), MemoryBudget: opts.MemoryBudget,
+	}
+}
+
+// heapBytes is what is in use of Go's heap.
+func heapBytes() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what finalizers and pools held is gone now
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A keyspace takes at most a kibibyte of memory, its handle included, whether the
+// manifest or the log knows of it.
+func TestKeyspacesTakeLittleMemory(t *testing.T) {
+	const count, bytesMax = 10_000, 1 << 10
+	for _, flushed := range []bool{true, false} {
+		few := heapOf(t, 0, flushed)
+		each := (heapOf(t, count, flushed) - few) / count
+		t.Logf("flushed: %v, each takes %d B", flushed, each)
+		if each > bytesMax {
+			t.Errorf("flushed: %v, each takes %d B", flushed, each)
+		}
+	}
+}
+
+// heapOf returns what an open database with so many keyspaces and a handle to each
+// takes.
+func heapOf(t *testing.T, count int, flushed bool) int64 {
+	opts := makeKeyspaces(t, count, flushed)
+	before := heapBytes()
+	db, err := lightning.Open("db", opts)
+	must(t, err)
+	handles := make([]*lightning.Keyspace, count)
+	for i := range handles {
+		handles[i], err = db.Keyspace(fmt.Sprintf("tenant-%06d", i), nil)
+		must(t, err)
+	}
+	taken := heapBytes() - before
+	if names := db.Keyspaces(); len(names) != len(handles) {
+		t.Errorf("%d keyspaces of %d", len(names), count)
+	}
+	runtime.KeepAlive(handles)
+	must(t, db.Close())
+	return taken
+}
+
+// BenchmarkOpenKeyspaces is the time until a database with many keyspaces is open:
+// after it was closed, and after it was killed before any of them was flushed.
+func BenchmarkOpenKeyspaces(b *testing.B) {
+	for _, ended := range []string{"closed", "killed"} {
+		for _, count := range []int{1_000, 100_000} {
+			b.Run(fmt.Sprint(ended, "/", count), func(b *testing.B) {
+				opts := makeKeyspaces(b, count, ended == "closed")
+				fs := opts.FS.(*memfs.FS)
+				b.ReportAllocs()
+				for b.Loop() {
+					b.StopTimer()
+					again := *opts
+					again.FS = fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+					b.StartTimer()
+					db, err := lightning.Open("db", &again)
+					b.StopTimer()
+					must(b, err)
+					must(b, db.Close())
+					b.StartTimer()
+				}
+			})
+		}
+	}
 }

@@ -180,6 +180,7 @@ func (b *Batch) appendValue(value []byte) {
 type Reader struct {
 	rest []byte
 	left uint32 // records of the current batch that are not read yet
+	tail int    // bytes of the input from behind the current record's kind on
 
 	// The current record.
 	Kind       base.Kind
@@ -191,6 +192,10 @@ func NewReader(encoded []byte) Reader { return Reader{rest: encoded} }
 
 // Rest returns what was not read yet.
 func (r *Reader) Rest() []byte { return r.rest }
+
+// TailBytes returns how much of the input there is from the key of the current
+// record on: that is where Record reads it again.
+func (r *Reader) TailBytes() int { return r.tail }
 
 // Left returns how many records of the current batch were not read yet.
 func (r *Reader) Left() int { return int(r.left) }
@@ -220,6 +225,7 @@ func (r *Reader) Next() (bool, error) {
 		return false, fmt.Errorf("%w: %v", ErrEncoding, r.Kind)
 	}
 	r.rest = r.rest[1:]
+	r.tail = len(r.rest)
 	var ok bool
 	if r.Key, ok = r.take(); !ok || len(r.Key) == 0 {
 		return false, fmt.Errorf("%w: bad key", ErrEncoding)
@@ -241,6 +247,17 @@ func (r *Reader) Next() (bool, error) {
 	}
 	r.left--
 	return true, nil
+}
+
+// Record decodes key and value of a record of some kind that a Reader has read, and
+// that begins where TailBytes said. The slices alias the input.
+func Record(encoded []byte, kind base.Kind) (key, value []byte) {
+	r := Reader{rest: encoded}
+	key, _ = r.take()
+	if kind != base.KindDelete {
+		value, _ = r.take()
+	}
+	return key, value
 }
 
 // take reads a length and that many bytes.

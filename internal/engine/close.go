@@ -52,7 +52,7 @@ func (db *DB) settle() error {
 	if err := db.writer.SealInPlace(lastSeq); err != nil {
 		return err
 	}
-	if err := db.flusher.flush(context.Background()); err != nil {
+	if err := db.flusher.flush(context.Background(), 1); err != nil {
 		return err
 	}
 	return db.segments.DropAll(lastSeq)
@@ -66,6 +66,9 @@ func (db *DB) abandon() {
 		db.segments.Log().Close()
 	}
 	db.versions.close()
+	if db.writer != nil {
+		db.writer.DropReplayed()
+	}
 	db.releaseMemory()
 	if db.lock != nil {
 		db.lock.Close()

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -53,7 +56,7 @@ func (f *flusher) run(ctx context.Context) {
 		if f.changed.Wait(ctx, waiting) != nil {
 			return
 		}
-		err := f.flush(ctx)
+		err := f.flush(ctx, 1)
 		if err != nil {
 			f.events.BackgroundFailed("flush", err)
 		}
@@ -67,8 +70,8 @@ func (f *flusher) run(ctx context.Context) {
 }
 
 // flush writes the immutable memtables that exist now to level 0 and installs the
-// result.
-func (f *flusher) flush(ctx context.Context) error {
+// result. So many write at once, where there is enough to write.
+func (f *flusher) flush(ctx context.Context, writers int) error {
 	start := f.clock.Now()
 	s := f.reads.Pin()
 	defer f.reads.Release(s)
@@ -76,7 +79,7 @@ func (f *flusher) flush(ctx context.Context) error {
 	if len(imms) == 0 {
 		return nil
 	}
-	outputs, err := f.writeTables(ctx, imms)
+	outputs, err := f.writeTables(ctx, imms, bordersOf(imms, writers))
 	if err != nil {
 		return err
 	}
@@ -142,24 +145,85 @@ func (f *flusher) syncArchived(last base.SeqNum) error {
 	return f.segments.Sync()
 }
 
-// writeTables writes flushables, newest first, to new tables.
-func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable) ([]*manifest.FileMeta, error) {
+// parallelMinBytes is how much each of several writers has to write at least, or
+// there would be many small tables.
+const parallelMinBytes = 4 << 20
+
+// bordersOf returns the keys that divide what is to be flushed among some writers.
+func bordersOf(imms []*view.Flushable, writers int) [][]byte {
+	largest := slices.MaxFunc(imms, func(a, b *view.Flushable) int {
+		return cmp.Compare(a.ReservedBytes(), b.ReservedBytes())
+	})
+	return largest.Borders(min(writers, int(largest.ReservedBytes()/parallelMinBytes)))
+}
+
+// writeTables writes flushables, newest first, to new tables: one writer for each
+// span between two borders. On an error no table is left.
+func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
+	[]*manifest.FileMeta, error) {
+	outputs, errs := make([][]*manifest.FileMeta, len(borders)+1), make([]error, len(borders)+1)
+	deletes := rangeDeletesOf(imms)
+	var writers sync.WaitGroup
+	for i := range outputs {
+		s := span{}
+		if i > 0 {
+			s.lo = borders[i-1]
+		}
+		if i < len(borders) {
+			s.hi = borders[i]
+		}
+		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, deletes.Truncate(s.lo, s.hi), s) })
+	}
+	writers.Wait()
+	all := slices.Concat(outputs...)
+	if err := errors.Join(errs...); err != nil {
+		f.store.RemoveOutputs(all)
+		return nil, err
+	}
+	return all, nil
+}
+
+// writeSpan writes the part of the flushables that lies in a span.
+func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, deletes *rangedel.List, s span) (
+	[]*manifest.FileMeta, error) {
 	sources := make([]iterate.Source, len(imms))
 	for i, m := range imms {
 		sources[i] = iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax}
 	}
-	merged := iterate.NewMerging(sources)
-	defer merged.Close()
+	s.Merging = iterate.NewMerging(sources)
+	defer s.Close()
 	pinned := f.reads.Pinned()
-	outputs, stats, err := f.store.Write(ctx, merged, store.Output{Level: 0}, compact.Config{
+	outputs, stats, err := f.store.Write(ctx, &s, store.Output{Level: 0}, compact.Config{
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,
-		RangeDeletes: rangeDeletesOf(imms),
+		RangeDeletes: deletes,
 	})
 	if err == nil {
 		f.counters.merged(stats)
 	}
 	return outputs, err
+}
+
+// span is the records of an iterator in [lo, hi); nil: no bound.
+type span struct {
+	*iterate.Merging
+	lo, hi []byte
+}
+
+func (s *span) First() *base.Record {
+	if s.lo == nil {
+		return s.within(s.Merging.First())
+	}
+	return s.within(s.SeekGE(s.lo))
+}
+
+func (s *span) Next() *base.Record { return s.within(s.Merging.Next()) }
+
+func (s *span) within(rec *base.Record) *base.Record {
+	if rec != nil && s.hi != nil && bytes.Compare(rec.Key, s.hi) >= 0 {
+		return nil
+	}
+	return rec
 }
 
 func rangeDeletesOf(imms []*view.Flushable) *rangedel.List {

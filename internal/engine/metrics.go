@@ -146,9 +146,7 @@ func (c *counters) metrics() Metrics {
 func (m *Metrics) addState(s *view.State) {
 	m.MemtablesWaiting = int64(len(s.Immutables))
 	for _, part := range s.Immutables {
-		if part.IsLarge() {
-			m.MemtableBytes += part.ReservedBytes()
-		}
+		m.MemtableBytes += part.HeapBytes()
 	}
 	for level, files := range s.Tree.Version.Levels {
 		for _, f := range files {

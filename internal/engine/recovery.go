@@ -11,7 +11,6 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
-	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
@@ -62,6 +61,9 @@ func (r *recovery) run() error {
 	if err != nil {
 		return err
 	}
+	if err := r.writer.SealReplayed(); err != nil {
+		return err
+	}
 	if r.recovered.tornBytes = result.TornBytes; result.TornBytes > 0 {
 		r.events.TornLog(result.TornFile, result.TornBytes)
 	}
@@ -99,7 +101,7 @@ func (r *recovery) begin() error {
 
 // finish makes the database ready for writes.
 func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
-	if err := r.versions.begin(); err != nil {
+	if err := r.versions.begin(r.state); err != nil {
 		return err
 	}
 	if err := r.flushReplayed(); err != nil {
@@ -193,59 +195,49 @@ func (r *recovery) checkStrayLogs() error {
 	return errors.Join(damage...)
 }
 
-// replayGroup applies one group of the log to the memtable, writing tables
-// when it is full.
+// replayGroup takes up one group of the log, writing tables when there is no more
+// room.
 func (r *recovery) replayGroup(first base.SeqNum, payload []byte) error {
-	g, err := r.measure(first, payload)
-	if err != nil || g.Last <= r.reads.FlushedSeq() {
-		return err // else in a table since before the crash
-	}
-	// A large batch is flushed as soon as something follows it. What a read-only
-	// database replays stays in memory, and fills one memtable after the other.
-	if len(r.reads.State().Immutables) > 0 && !r.opts.ReadOnly {
-		if err := r.flushReplayed(); err != nil {
-			return err
+	if first <= r.reads.FlushedSeq() {
+		last, err := lastOf(first, payload)
+		if err != nil || last <= r.reads.FlushedSeq() {
+			return err // else in a table since before the crash
 		}
 	}
-	return r.writer.Replay(&g, r.flushReplayed)
+	return r.writer.Replay(first, payload, r.flushReplayed)
 }
 
-// measure returns the group that begins with sequence number first.
-func (r *recovery) measure(first base.SeqNum, payload []byte) (commit.Group, error) {
-	g := commit.Group{
-		First: first, Last: first, Payloads: [][]byte{payload}, SizeBytes: int64(len(payload)),
-	}
+// lastOf returns the sequence number of the last record of a group.
+func lastOf(first base.SeqNum, payload []byte) (last base.SeqNum, err error) {
 	b := batch.NewReader(payload)
-	for seq := first; ; seq++ {
+	for last = first - 1; ; last++ {
 		ok, err := b.Next()
 		if err != nil {
-			return g, &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
+			return last, &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
 		}
 		if !ok {
-			return g, nil
-		}
-		g.Last = seq
-		g.Records++
-		g.MemtableBytes += b.MemtableBytes()
-		if b.Kind == base.KindSetExpiring {
-			r.timeline.Use()
+			return last, nil
 		}
 	}
 }
+
+// replayWriters is how many write what was replayed to tables, each a span of keys:
+// nobody else needs the processors yet.
+const replayWriters = 2
 
 // flushReplayed writes what was replayed so far to level 0. A read-only
 // database keeps it in memory instead.
 func (r *recovery) flushReplayed() error {
-	if err := r.writer.SealInPlace(r.reads.VisibleSeq()); err != nil {
+	if err := r.writer.SealReplayed(); err != nil {
 		return err
 	}
 	if len(r.reads.State().Immutables) == 0 || r.opts.ReadOnly {
 		return nil
 	}
-	if err := r.versions.begin(); err != nil {
+	if err := r.versions.begin(r.state); err != nil {
 		return err
 	}
-	return r.flusher.flush(context.Background())
+	return r.flusher.flush(context.Background(), replayWriters)
 }
 
 // nextFileNum returns a number above all that the manifest gave out or a file

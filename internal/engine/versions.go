@@ -33,10 +33,12 @@ func (v *versions) create() (state *manifest.State, err error) {
 	return state, err
 }
 
-// begin goes on in a new manifest file, before the first edit.
-func (v *versions) begin() (err error) {
+// begin goes on with what was loaded in a new manifest file, before the first edit.
+func (v *versions) begin(loaded *manifest.State) (err error) {
 	if v.log == nil {
-		v.log, _, err = manifest.Open(v.fs, v.dir)
+		if err = v.health.CheckLock(); err == nil {
+			v.log, err = manifest.Open(v.fs, v.dir, loaded)
+		}
 	}
 	return err
 }

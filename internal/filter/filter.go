@@ -37,6 +37,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 const (
@@ -63,6 +64,10 @@ type Builder struct {
 func (b *Builder) Add(hash uint64) {
 	if n := len(b.hashes); n > 0 && b.hashes[n-1] == hash {
 		return
+	}
+	if len(b.hashes) == cap(b.hashes) {
+		// Twice as many: append grows long slices by less, and copies them often.
+		b.hashes = slices.Grow(b.hashes, max(64, len(b.hashes)))
 	}
 	b.hashes = append(b.hashes, hash)
 }

@@ -2,7 +2,6 @@ package keyspace
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +29,7 @@ type Config struct {
 
 // Registry knows the keyspaces of a database by name and number, and those that
 // were dropped but that changes may still mention. It changes by acts, in the order
-// of commits. The manifest follows at flushes: saved is what it has.
+// of commits. The manifest follows at flushes: unsaved is what it does not have yet.
 //
 // All methods are safe for concurrent use. Its lock is never held during I/O,
 // and no other is taken under it.
@@ -41,8 +40,9 @@ type Registry struct {
 	byName  map[string]*Info
 	byID    map[uint64]*Info
 	dropped map[uint64]manifest.DroppedKeyspace
-	saved   map[uint64]bool // the keyspaces that the manifest names
+	unsaved map[uint64]bool // keyspaces that the manifest has never named
 	nextID  uint64
+	latest  *Settings // that a keyspace was given; many have the same
 
 	// operators has those of all keyspaces, also of dropped ones: their records
 	// go later. It is apart from the others because readers ask it.
@@ -57,7 +57,7 @@ func NewRegistry(cfg Config) *Registry {
 		byName:  map[string]*Info{},
 		byID:    map[uint64]*Info{},
 		dropped: map[uint64]manifest.DroppedKeyspace{},
-		saved:   map[uint64]bool{},
+		unsaved: map[uint64]bool{},
 		nextID:  1,
 	}
 }
@@ -65,17 +65,42 @@ func NewRegistry(cfg Config) *Registry {
 // Load takes up the keyspaces of a manifest. It reports every one whose merge
 // operator is not known.
 func (r *Registry) Load(state *manifest.State) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, k := range state.Dropped {
 		r.dropped[k.ID] = k
 	}
 	r.nextID = max(r.nextID, state.NextKeyspaceID)
+	count := len(state.Keyspaces)
+	r.byName, r.byID = make(map[string]*Info, count), make(map[uint64]*Info, count)
+	infos := make([]Info, count)
 	var missing []error
-	for i := range state.Keyspaces {
+	for i := range infos {
 		k := &state.Keyspaces[i]
-		r.saved[k.ID] = true
-		missing = append(missing, r.Apply(Act{ID: k.ID, Keyspace: k}))
+		if err := r.applyOperator(k); err != nil {
+			missing = append(missing, err)
+			continue
+		}
+		r.list(&infos[i], k)
 	}
 	return errors.Join(missing...)
+}
+
+// list takes up a keyspace that was not there before.
+func (r *Registry) list(info *Info, k *manifest.Keyspace) {
+	info.ID, info.Name = k.ID, k.Name
+	r.byName[info.Name], r.byID[info.ID] = info, info
+	r.set(info, k)
+}
+
+// set gives a keyspace its settings.
+func (r *Registry) set(info *Info, k *manifest.Keyspace) {
+	s := Settings{k.Compression, time.Duration(k.TTLNS), k.Merge}
+	if r.latest == nil || *r.latest != s {
+		r.latest = new(Settings)
+		*r.latest = s
+	}
+	info.settings.Store(r.latest)
 }
 
 // CheckOperator returns an error if a keyspace cannot have a merge operator
@@ -87,16 +112,27 @@ func (r *Registry) CheckOperator(name, operator string) error {
 	return nil
 }
 
+// applyOperator notes the merge operator that a keyspace has.
+func (r *Registry) applyOperator(k *manifest.Keyspace) error {
+	if k.Merge == "" {
+		return nil
+	}
+	if err := r.CheckOperator(k.Name, k.Merge); err != nil {
+		return err
+	}
+	r.operators.Store(k.ID, r.cfg.Operators[k.Merge])
+	r.merging.Store(true)
+	return nil
+}
+
 // Apply has an act take effect: a keyspace is made, changed or dropped. The error
 // says that its merge operator is not known. Acts come in order, from one goroutine
 // at a time.
 func (r *Registry) Apply(a Act) error {
-	if k := a.Keyspace; k != nil && k.Merge != "" {
-		if err := r.CheckOperator(k.Name, k.Merge); err != nil {
+	if a.Keyspace != nil {
+		if err := r.applyOperator(a.Keyspace); err != nil {
 			return err
 		}
-		r.operators.Store(k.ID, r.cfg.Operators[k.Merge])
-		r.merging.Store(true)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,14 +144,11 @@ func (r *Registry) Apply(a Act) error {
 		delete(r.byName, info.Name)
 		delete(r.byID, a.ID)
 		r.dropped[a.ID] = manifest.DroppedKeyspace{ID: a.ID, Name: info.Name, LastSeq: a.Seq}
+	case a.Keyspace != nil && info == nil:
+		r.unsaved[a.ID] = true
+		r.list(new(Info), a.Keyspace)
 	case a.Keyspace != nil:
-		if info == nil {
-			info = &Info{ID: a.ID, Name: a.Keyspace.Name}
-			r.byName[info.Name], r.byID[info.ID] = info, info
-		}
-		info.settings.Store(&Settings{
-			a.Keyspace.Compression, time.Duration(a.Keyspace.TTLNS), a.Keyspace.Merge,
-		})
+		r.set(info, a.Keyspace)
 	}
 	return nil
 }
@@ -131,8 +164,8 @@ func (r *Registry) NextID() uint64 {
 func (r *Registry) AddTo(e *manifest.Edit, acts []Act) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := map[uint64]Act{}
-	var order []uint64
+	last := make(map[uint64]Act, len(acts))
+	order := make([]uint64, 0, len(acts))
 	for _, a := range acts {
 		if _, again := last[a.ID]; !again {
 			order = append(order, a.ID)
@@ -141,7 +174,7 @@ func (r *Registry) AddTo(e *manifest.Edit, acts []Act) {
 		e.NextKeyspaceID = max(e.NextKeyspaceID, a.ID+1)
 	}
 	for _, id := range order {
-		if r.saved[id] {
+		if !r.unsaved[id] {
 			e.DropKeyspaces = append(e.DropKeyspaces, id)
 		}
 		if k := last[id].Keyspace; k != nil {
@@ -156,11 +189,11 @@ func (r *Registry) AddTo(e *manifest.Edit, acts []Act) {
 func (r *Registry) Saved(e *manifest.Edit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range e.DropKeyspaces {
-		delete(r.saved, id)
+	for i := range e.AddKeyspaces {
+		delete(r.unsaved, e.AddKeyspaces[i].ID)
 	}
-	for _, k := range e.AddKeyspaces {
-		r.saved[k.ID] = true
+	for _, k := range e.AddDropped {
+		delete(r.unsaved, k.ID)
 	}
 	for _, id := range e.ForgetDropped {
 		delete(r.dropped, id)
@@ -172,9 +205,12 @@ func (r *Registry) Saved(e *manifest.Edit) {
 func (r *Registry) AddForgotten(e *manifest.Edit, oldest base.SeqNum) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	justAdded := make(map[uint64]bool, len(e.AddDropped))
+	for _, k := range e.AddDropped {
+		justAdded[k.ID] = true
+	}
 	for id, k := range r.dropped {
-		justAdded := slices.ContainsFunc(e.AddDropped, func(d manifest.DroppedKeyspace) bool { return d.ID == id })
-		if k.LastSeq < oldest && !justAdded {
+		if k.LastSeq < oldest && !justAdded[id] {
 			e.ForgetDropped = append(e.ForgetDropped, id)
 		}
 	}

@@ -206,7 +206,11 @@ func useMany(t testing.TB, n int) time.Duration {
 		}
 	}
 	r.AddTo(&e, acts)
+	r.AddForgotten(&e, 2)
 	r.Saved(&e)
+	if len(e.ForgetDropped) != 0 {
+		t.Error("what is just dropped is forgotten")
+	}
 	if len(r.All()) != 0 || len(e.DropKeyspaces) != n || len(e.AddDropped) != n {
 		t.Error("some are left")
 	}

@@ -176,6 +176,9 @@ func appendBytes(dst, b []byte) []byte {
 // small factor.
 func decodeEdit(b []byte) (*Edit, error) {
 	e := new(Edit)
+	if n := countFields(b, tagAddKeyspace); n > 0 {
+		e.AddKeyspaces = make([]Keyspace, 0, n)
+	}
 	in := input{rest: b}
 	last := byte(0)
 	for len(in.rest) > 0 && in.err == nil {
@@ -203,6 +206,16 @@ func decodeEdit(b []byte) (*Edit, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// countFields returns how many fields of an encoded edit have a tag.
+func countFields(b []byte, tag byte) (n int) {
+	for in := (input{rest: b}); len(in.rest) > 0; in.bytes() {
+		if in.byte() == tag {
+			n++
+		}
+	}
+	return n
 }
 
 func (e *Edit) decodeField(tag byte, in *input) {

@@ -55,7 +55,7 @@ func script(fsys vfs.FS, h *history) (*Log, error) {
 			if err := l.Close(); err != nil {
 				return nil, err
 			}
-			if l, state, err = Open(fsys, testDir); err != nil {
+			if l, state, err = reopen(fsys); err != nil {
 				return nil, err
 			}
 			if fingerprint(state) != h.acked[len(h.acked)-1] {
@@ -99,7 +99,7 @@ func recoverFrom(crashed *memfs.FS, h *history) error {
 		if !h.allows(fingerprint(loaded)) {
 			return errors.New("recovered a state that was never acknowledged or attempted")
 		}
-		if l, state, err = Open(crashed, testDir); err != nil {
+		if l, state, err = reopen(crashed); err != nil {
 			return fmt.Errorf("open: %w", err)
 		}
 		if fingerprint(state) != fingerprint(loaded) {
@@ -159,7 +159,7 @@ func TestCrashInRecovery(t *testing.T) {
 			switch {
 			case err != nil:
 			case ok:
-				_, _, err = Open(again, testDir)
+				_, _, err = reopen(again)
 			default:
 				_, _, err = Create(again, testDir, testID)
 			}
@@ -323,7 +323,7 @@ func TestNewManifestShowsOldContent(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l, state, err := Open(fsys, testDir)
+	l, state, err := reopen(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -216,7 +216,7 @@ func TestMissingAndStaleFiles(t *testing.T) {
 	}
 	// Reopened and closed without an edit, the manifest is a snapshot only.
 	reopened := s.fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
-	l, _, err := Open(reopened, testDir)
+	l, _, err := reopen(reopened)
 	if err == nil {
 		err = errors.Join(l.Close(), reopened.Remove(testDir+"/"+CurrentName))
 	}
@@ -237,7 +237,7 @@ func TestMissingAndStaleFiles(t *testing.T) {
 
 	// CURRENT and its manifest put back after the database had gone on.
 	stale := s.fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
-	if l, _, err = Open(stale, testDir); err != nil {
+	if l, _, err = reopen(stale); err != nil {
 		t.Fatal(err)
 	}
 	mustAppend(t, l, &Edit{AddLogs: logs(77)})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/leak"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -146,4 +147,14 @@ func checkVersion(t *testing.T, v *Version) {
 			t.Fatalf("level %d has %d bytes, LevelBytes says %d", level, sum, v.LevelBytes(level))
 		}
 	}
+}
+
+// reopen loads the database in testDir and goes on with it.
+func reopen(fsys vfs.FS) (*Log, *State, error) {
+	state, err := Load(fsys, testDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := Open(fsys, testDir, state)
+	return l, state, err
 }

@@ -48,34 +48,30 @@ func Exists(fsys vfs.FS, dir string) (bool, error) {
 // returned as *base.CorruptionError, all of it joined; a last record that was
 // cut short before it was durable is no damage, and not part of the state.
 func Load(fsys vfs.FS, dir string) (*State, error) {
-	state, _, err := load(fsys, dir)
-	return state, err
-}
-
-func load(fsys vfs.FS, dir string) (*State, pointer, error) {
 	p, err := readCurrent(fsys, dir)
 	if err != nil {
-		return nil, p, err
+		return nil, err
 	}
 	name := FileName(p.num)
 	b, err := readFile(fsys, dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, p, missing(name, err)
+		return nil, missing(name, err)
 	} else if err != nil {
-		return nil, p, err
+		return nil, err
 	}
 	h, err := decodeFileHeader(name, b)
 	if err == nil && (h.id != p.id || h.num != p.num || h.salt != p.salt) {
 		err = errors.New("not the file that CURRENT names")
 	}
 	if err != nil {
-		return nil, p, damage(name, "manifest header", 0, headerBytes, err)
+		return nil, damage(name, "manifest header", 0, headerBytes, err)
 	}
 	state, err := replay(name, p, b)
 	if err != nil {
-		return nil, p, err
+		return nil, err
 	}
-	return state, p, checkNewest(fsys, dir, p)
+	state.num = p.num
+	return state, checkNewest(fsys, dir, p)
 }
 
 // checkNewest refuses a CURRENT that is older than a manifest of the same

@@ -68,31 +68,34 @@ func Create(fsys vfs.FS, dir string, id base.DBID) (*Log, *State, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("create the manifest: %w", err)
 	}
-	return start(fsys, dir, 1, newState(id))
-}
-
-// Open loads the state of the database in dir and goes on in a new manifest
-// file, so that nothing is ever appended to a file whose end may be torn.
-func Open(fsys vfs.FS, dir string) (*Log, *State, error) {
-	state, p, err := load(fsys, dir)
+	state := newState(id)
+	l, err := start(fsys, dir, state)
 	if err != nil {
 		return nil, nil, err
 	}
-	l, state, err := start(fsys, dir, p.num+1, state)
+	return l, state, nil
+}
+
+// Open goes on with a state that Load has just returned, in a new manifest file, so
+// that nothing is ever appended to a file whose end may be torn. Nobody else may
+// have opened the database since it was loaded.
+func Open(fsys vfs.FS, dir string, loaded *State) (*Log, error) {
+	l, err := start(fsys, dir, loaded)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	l.removeOlder()
-	return l, state, nil
+	return l, nil
 }
 
-func start(fsys vfs.FS, dir string, n base.FileNum, state *State) (*Log, *State, error) {
+// start makes the manifest that follows the one a state was loaded from.
+func start(fsys vfs.FS, dir string, state *State) (*Log, error) {
 	l := &Log{fs: fsys, dir: dir, rollBytes: defaultRollBytes}
-	if err := l.switchTo(n, state); err != nil {
-		return nil, nil, err
+	if err := l.switchTo(state.num+1, state); err != nil {
+		return nil, err
 	}
 	l.state.Store(state)
-	return l, state, nil
+	return l, nil
 }
 
 // State returns the state after the last Append that succeeded.

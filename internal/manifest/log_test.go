@@ -94,7 +94,7 @@ func TestLogLifeCycle(t *testing.T) {
 		if err := l.Append(&Edit{}); !errors.Is(err, base.ErrClosed) {
 			t.Fatalf("Append after Close: %v", err)
 		}
-		if l, state, err = Open(fsys, testDir); err != nil || fingerprint(state) != want {
+		if l, state, err = reopen(fsys); err != nil || fingerprint(state) != want {
 			t.Fatalf("round %d: Open: %v", round, err)
 		}
 		if got := manifests(t, fsys); !slices.Equal(got, []base.FileNum{base.FileNum(round + 2)}) {
@@ -195,7 +195,7 @@ func TestOnlyOwnManifestsAreRemoved(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if l, _, err = Open(fsys, testDir); err != nil {
+		if l, _, err = reopen(fsys); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,7 +207,7 @@ func TestOnlyOwnManifestsAreRemoved(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l, _, err = Open(fsys, testDir); err != nil {
+	if l, _, err = reopen(fsys); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(manifests(t, fsys)); got != "[000001 000003 000005]" {
@@ -276,7 +276,7 @@ func TestKeyspaceNumbersOutliveTheirKeyspaces(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if l, _, err = Open(fsys, testDir); err != nil {
+		if l, _, err = reopen(fsys); err != nil {
 			t.Fatal(err)
 		}
 		if next := l.State().NextKeyspaceID; next != 3 {

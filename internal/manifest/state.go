@@ -22,6 +22,8 @@ type State struct {
 	ClockHighWater base.Instant
 	IngestedSeq    base.SeqNum
 	Version        *Version
+
+	num base.FileNum // of the manifest that this was loaded from, see Open
 }
 
 // newState returns the state that every database starts from.
@@ -95,34 +97,39 @@ func (s *State) applyKeyspaces(e *Edit) error {
 	if len(e.AddKeyspaces) == 0 && len(e.DropKeyspaces) == 0 {
 		return nil
 	}
-	gone := make(map[uint64]bool, len(e.DropKeyspaces))
-	for _, id := range e.DropKeyspaces {
-		gone[id] = true
-	}
-	all := make([]Keyspace, 0, len(s.Keyspaces)+len(e.AddKeyspaces))
-	names, ids := map[string]bool{}, map[uint64]bool{}
-	for _, k := range s.Keyspaces {
-		if !gone[k.ID] {
-			all = append(all, k)
-			names[k.Name], ids[k.ID] = true, true
-		}
-	}
-	if len(s.Keyspaces)-len(all) != len(e.DropKeyspaces) {
-		return fmt.Errorf("of the dropped keyspaces %v one is not there", e.DropKeyspaces)
-	}
-	for _, k := range e.AddKeyspaces {
-		if k.ID < fresh && !gone[k.ID] {
+	gone := ascending(e.DropKeyspaces)
+	for i := range e.AddKeyspaces {
+		k := &e.AddKeyspaces[i]
+		if _, changed := slices.BinarySearch(gone, k.ID); k.ID < fresh && !changed {
 			return fmt.Errorf("keyspace identifier %d was used before", k.ID)
 		}
-		if names[k.Name] || ids[k.ID] {
-			return fmt.Errorf("keyspace %d %q is already listed", k.ID, k.Name)
-		}
-		all = append(all, k)
-		names[k.Name], ids[k.ID] = true, true
 		s.NextKeyspaceID = max(s.NextKeyspaceID, k.ID+1)
 	}
-	slices.SortFunc(all, func(a, b Keyspace) int { return cmp.Compare(a.ID, b.ID) })
+	all, err := edited(s.Keyspaces, gone, e.AddKeyspaces)
+	if err == nil {
+		err = checkNames(all, e.AddKeyspaces)
+	}
+	if err != nil {
+		return err
+	}
 	s.Keyspaces = all
+	return nil
+}
+
+// checkNames looks whether a keyspace that was added has its name to itself.
+func checkNames(all, added []Keyspace) error {
+	ids := make(map[string]uint64, len(added))
+	for i := range added {
+		ids[added[i].Name] = added[i].ID
+	}
+	if len(ids) == len(all) {
+		return nil
+	}
+	for i := range all {
+		if id, again := ids[all[i].Name]; again && id != all[i].ID {
+			return fmt.Errorf("keyspaces %d and %d have the name %q", all[i].ID, id, all[i].Name)
+		}
+	}
 	return nil
 }
 
@@ -130,25 +137,64 @@ func (s *State) applyDropped(e *Edit) error {
 	if len(e.AddDropped) == 0 && len(e.ForgetDropped) == 0 {
 		return nil
 	}
-	all := slices.Clone(s.Dropped)
-	for _, id := range e.ForgetDropped {
-		i := slices.IndexFunc(all, func(k DroppedKeyspace) bool { return k.ID == id })
-		if i < 0 {
-			return fmt.Errorf("forgotten keyspace %d is not there", id)
-		}
-		all = slices.Delete(all, i, i+1)
-	}
-	for _, k := range e.AddDropped {
-		live := slices.ContainsFunc(s.Keyspaces, func(o Keyspace) bool { return o.ID == k.ID })
-		twice := slices.ContainsFunc(all, func(o DroppedKeyspace) bool { return o.ID == k.ID })
-		if live || twice || k.ID >= s.NextKeyspaceID {
+	for i := range e.AddDropped {
+		k := &e.AddDropped[i]
+		if _, live := slices.BinarySearchFunc(s.Keyspaces, k.ID, compareID); live || k.ID >= s.NextKeyspaceID {
 			return fmt.Errorf("keyspace %d %q was not dropped just now", k.ID, k.Name)
+		}
+	}
+	all, err := edited(s.Dropped, ascending(e.ForgetDropped), e.AddDropped)
+	if err != nil {
+		return fmt.Errorf("dropped keyspaces: %w", err)
+	}
+	s.Dropped = all
+	return nil
+}
+
+// numbered is what has an identifier.
+type numbered interface{ id() uint64 }
+
+func (k Keyspace) id() uint64        { return k.ID }
+func (k DroppedKeyspace) id() uint64 { return k.ID }
+
+func compareID[T numbered](a T, id uint64) int { return cmp.Compare(a.id(), id) }
+
+// edited returns a list that is in the order of identifiers without those of gone,
+// which are in order, and with what was added, in linear time if that is in order.
+func edited[T numbered](list []T, gone []uint64, added []T) ([]T, error) {
+	byID := func(a, b T) int { return cmp.Compare(a.id(), b.id()) }
+	if !slices.IsSortedFunc(added, byID) {
+		added = slices.SortedFunc(slices.Values(added), byID)
+	}
+	all := make([]T, 0, len(list)+len(added))
+	for _, k := range list {
+		if len(gone) > 0 && gone[0] == k.id() {
+			gone = gone[1:]
+			continue
+		}
+		for len(added) > 0 && added[0].id() < k.id() {
+			all, added = append(all, added[0]), added[1:]
 		}
 		all = append(all, k)
 	}
-	slices.SortFunc(all, func(a, b DroppedKeyspace) int { return cmp.Compare(a.ID, b.ID) })
-	s.Dropped = all
-	return nil
+	all = append(all, added...)
+	if len(gone) > 0 {
+		return nil, fmt.Errorf("keyspace %d that goes is not there", gone[0])
+	}
+	for i := 1; i < len(all); i++ {
+		if all[i-1].id() == all[i].id() {
+			return nil, fmt.Errorf("keyspace %d is already listed", all[i].id())
+		}
+	}
+	return all, nil
+}
+
+// ascending returns identifiers in their order.
+func ascending(ids []uint64) []uint64 {
+	if slices.IsSorted(ids) {
+		return ids
+	}
+	return slices.Sorted(slices.Values(ids))
 }
 
 // snapshot returns the edit that makes s of a new state.

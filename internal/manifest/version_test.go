@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
 )
 
 func add(level int, files ...*FileMeta) *Edit {
@@ -276,5 +278,79 @@ func TestLogsGrow(t *testing.T) {
 	}
 	if !slices.Equal(s.Logs, logs(1, 2, 3)) {
 		t.Errorf("the state before has changed: %v", s.Logs)
+	}
+}
+
+// useMany makes, changes, drops and forgets so many keyspaces, each in one edit. It
+// returns how long that took.
+func useMany(t *testing.T, n int) time.Duration {
+	var made, dropped Edit
+	for i := range uint64(n) {
+		k := Keyspace{ID: i + 1, Name: fmt.Sprint(i)}
+		made.AddKeyspaces = append(made.AddKeyspaces, k)
+		dropped.DropKeyspaces = append(dropped.DropKeyspaces, k.ID)
+		dropped.AddDropped = append(dropped.AddDropped, DroppedKeyspace{ID: k.ID, Name: k.Name})
+	}
+	changed := Edit{DropKeyspaces: dropped.DropKeyspaces, AddKeyspaces: made.AddKeyspaces}
+	forgotten := Edit{ForgetDropped: dropped.DropKeyspaces}
+	start := clock.System.Now()
+	s := newState(testID)
+	for _, e := range []*Edit{&made, &changed, &dropped, &forgotten} {
+		var err error
+		if s, err = s.apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took := clock.System.Now().Sub(start)
+	if len(s.Keyspaces) != 0 || len(s.Dropped) != 0 || s.NextKeyspaceID != uint64(n)+1 {
+		t.Errorf("left are %d and %d", len(s.Keyspaces), len(s.Dropped))
+	}
+	return took
+}
+
+// nameMany makes so many names and a map of them, which is what the time of other
+// things can be compared with on a machine that is busy.
+func nameMany(n int) time.Duration {
+	start := clock.System.Now()
+	names := map[string]int{}
+	for i := range n {
+		names[fmt.Sprint("name ", i)] = i
+	}
+	return clock.System.Now().Sub(start)
+}
+
+// An edit costs time in proportion to the keyspaces that there are and those that it
+// names: about what it takes to make their names. Dropping many in one edit took the
+// square of that, a hundred times as long for this number of them.
+func TestManyKeyspacesCostLinearTime(t *testing.T) {
+	const count = 50_000
+	names, edits := nameMany(count), useMany(t, count)
+	for range 4 {
+		names, edits = min(names, nameMany(count)), min(edits, useMany(t, count))
+	}
+	t.Logf("%v for the names of %d, %v for edits", names, count, edits)
+	if edits > 20*names {
+		t.Errorf("%v for the names of %d, and %v for edits", names, count, edits)
+	}
+}
+
+// The order in which an edit names keyspaces does not matter.
+func TestKeyspacesInAnyOrder(t *testing.T) {
+	s, err := newState(testID).apply(&Edit{AddKeyspaces: []Keyspace{{ID: 7, Name: "g"}, {ID: 2, Name: "b"}, {ID: 5, Name: "e"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err = s.apply(&Edit{
+		DropKeyspaces: []uint64{7, 2, 5},
+		AddKeyspaces:  []Keyspace{{ID: 9, Name: "i"}, {ID: 5, Name: "changed"}},
+		AddDropped:    []DroppedKeyspace{{ID: 7, Name: "g"}, {ID: 2, Name: "b"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := []Keyspace{{ID: 5, Name: "changed"}, {ID: 9, Name: "i"}}
+	dropped := []DroppedKeyspace{{ID: 2, Name: "b"}, {ID: 7, Name: "g"}}
+	if !slices.Equal(s.Keyspaces, live) || !slices.Equal(s.Dropped, dropped) {
+		t.Errorf("got %v and %v", s.Keyspaces, s.Dropped)
 	}
 }

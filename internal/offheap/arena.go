@@ -108,6 +108,30 @@ func (a *Arena) grow(end uint64) bool {
 	return true
 }
 
+// SliceBytes returns what count values take of an arena, each list of them for itself.
+func SliceBytes[T any](count int) int { return count * int(unsafe.Sizeof(*new(T))) }
+
+// Slice hands out count zero values, of a type without pointers; nil, with nothing
+// changed, when they do not fit. They are valid until Free.
+func Slice[T any](a *Arena, count int) []T {
+	sizeBytes := SliceBytes[T](count)
+	if int64(sizeBytes) > math.MaxUint32 {
+		return nil
+	}
+	offset, ok := a.Alloc(uint32(sizeBytes), baseAlignBytes)
+	if !ok {
+		return nil
+	}
+	// Sound: the bytes were handed out for this alone, and are aligned for any type.
+	return unsafe.Slice((*T)(unsafe.Add(a.base, offset)), count)
+}
+
+// Bytes returns sizeBytes bytes of the arena from an offset on, all of which must
+// have been handed out. They are valid until Free.
+func (a *Arena) Bytes(offset, sizeBytes uint32) []byte {
+	return a.usable[offset:][:sizeBytes:sizeBytes]
+}
+
 // Base returns where offset 0 is.
 func (a *Arena) Base() unsafe.Pointer { return a.base }
 

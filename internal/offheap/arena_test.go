@@ -102,3 +102,34 @@ func BenchmarkArenaAlloc(b *testing.B) {
 		}
 	}
 }
+
+// A slice is zero, aligned, and nobody else's.
+func TestSlices(t *testing.T) {
+	type pair struct {
+		a uint64
+		b byte
+	}
+	a, err := NewArena(&Accountant{}, OwnerMemtable, 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Free()
+	if _, ok := a.Alloc(3, 1); !ok {
+		t.Fatal("no three bytes")
+	}
+	list := Slice[pair](a, 100)
+	after, _ := a.Alloc(1, 1)
+	before := a.Used()
+	if len(list) != 100 || SliceBytes[pair](100) != 1600 || Slice[pair](a, 1<<12) != nil || a.Used() != before {
+		t.Errorf("%d values, %d bytes, used %d", len(list), SliceBytes[pair](100), a.Used())
+	}
+	for i := range list {
+		if list[i] != (pair{}) {
+			t.Errorf("value %d is %v", i, list[i])
+		}
+		list[i] = pair{^uint64(0), 0xff}
+	}
+	if got := a.Bytes(after, 1)[0]; got != 0 {
+		t.Errorf("the byte behind is %x", got)
+	}
+}

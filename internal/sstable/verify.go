@@ -70,6 +70,7 @@ type verifier struct {
 	rawIndex []byte // decompressed partition
 	filter   []byte // nil where there is none to ask
 	data     block.Iter
+	hashes   []uint64 // of the keys of a block, in the order of its records
 
 	// The record and index entry before the ones at hand.
 	hasLast      bool
@@ -229,6 +230,7 @@ func (v *verifier) block(index *block.View, entry int) error {
 	v.tally.DataBytes += uint64(v.r.layout.end(ref) - ref.offset)
 	v.tally.BlockCount++
 	v.data.Init(view)
+	v.hashes = v.hashes[:0]
 	slot := 0
 	for rec := v.data.First(); rec != nil; rec = v.data.Next() {
 		if err := v.record(&view, slot, rec); err != nil {
@@ -238,6 +240,9 @@ func (v *verifier) block(index *block.View, entry int) error {
 	}
 	if slot == 0 {
 		return errEmpty
+	}
+	if err := v.filtered(); err != nil {
+		return err
 	}
 	v.separator = index.AppendKey(v.separator[:0], entry)
 	v.entryTrailer = index.Trailer(entry)
@@ -274,19 +279,31 @@ func (v *verifier) record(view *block.View, slot int, rec *base.Record) error {
 	}
 	hash := base.Hash(rec.Key)
 	if order != 0 {
-		if v.filter != nil && !filter.MayContain(v.filter, hash) {
-			return errFiltered
-		}
 		at, found, _ := view.Find(rec.Key, block.Fingerprint(hash), rec.Trailer.Seq())
 		if !found || at != slot {
 			return errUnfound
 		}
 	}
+	v.hashes = append(v.hashes, hash)
 	v.widen(rec.Key)
 	v.tally.addRecord(rec.Key, hash, rec.Trailer, rec.Value)
 	v.hasLast = true
 	v.lastKey = append(v.lastKey[:0], rec.Key...)
 	v.lastTrailer = rec.Trailer
+	return nil
+}
+
+// filtered checks that the filter knows the keys of a block. It asks for one right
+// after the other, so that the processor need not wait for the memory of each.
+func (v *verifier) filtered() error {
+	if v.filter == nil {
+		return nil
+	}
+	for slot, hash := range v.hashes {
+		if !filter.MayContain(v.filter, hash) {
+			return fmt.Errorf("record %d: %w", slot, errFiltered)
+		}
+	}
 	return nil
 }
 

@@ -260,7 +260,11 @@ func (r *room) writeLarge(ops ...op) {
 	r.seal()
 	first := r.last + 1
 	r.last += base.SeqNum(len(ops))
-	large, err := NewLarge(bytes.Clone(b.Bytes()), first, r.last)
+	sorter, err := NewSorter(nil, 0, b.SizeBytes())
+	must(r.t, err)
+	_, err = sorter.Add(first, b.Bytes())
+	must(r.t, err)
+	large, err := sorter.Flushable()
 	must(r.t, err)
 	r.history = append(r.history, ops...)
 	if r.hot != nil {

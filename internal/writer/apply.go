@@ -101,34 +101,53 @@ func (a *applier) applyAct(part *view.Flushable, r *batch.Reader, seq base.SeqNu
 // applyLarge makes a group that is too large for a memtable a part of the read
 // state in its own right. Its bytes are copied: the batches stay the callers'.
 func (a *applier) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
-	var size int
+	var sizeBytes int
 	for _, p := range payloads {
-		size += len(p)
+		sizeBytes += len(p)
 	}
-	buf := make([]byte, 0, size)
-	for _, p := range payloads {
-		buf = append(buf, p...)
-	}
-	large, err := view.NewLarge(buf, first, last)
+	s, err := view.NewSorter(nil, 0, sizeBytes)
 	if err != nil {
 		return err
 	}
-	for _, act := range large.Acts {
-		if err := a.keyspaces.Apply(act); err != nil {
+	for next := first; len(payloads) > 0; payloads = payloads[1:] {
+		end, err := s.Add(next, payloads[0])
+		if err != nil {
 			return err
 		}
+		next = end + 1
+	}
+	if err := a.applyActs(s.Acts()); err != nil {
+		return err
+	}
+	part, err := s.Flushable()
+	if err != nil {
+		return err
 	}
 	a.reads.Dead.Clear()
 	if a.hot != nil {
 		a.hot.BeginAll()
 		defer a.hot.EndAll()
 	}
+	a.install(part, last)
+	return nil
+}
+
+func (a *applier) applyActs(acts []keyspace.Act) error {
+	for _, act := range acts {
+		if err := a.keyspaces.Apply(act); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install makes a full part the newest of those that wait for their flush.
+func (a *applier) install(part *view.Flushable, last base.SeqNum) {
 	a.reads.Update(func(c *view.Change) {
-		large.FirstLog, large.FirstPosition = c.Mem.FirstLog, c.Mem.FirstPosition
-		c.Immutables = append([]*view.Flushable{large}, c.Immutables...)
+		part.FirstLog, part.FirstPosition = c.Mem.FirstLog, c.Mem.FirstPosition
+		c.Immutables = append([]*view.Flushable{part}, c.Immutables...)
 		c.Visible = last
 	})
-	return nil
 }
 
 // beginHotWrite tells the hot-record cache of a record that is about to be

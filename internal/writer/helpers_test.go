@@ -205,7 +205,7 @@ func (r *room) get(key string) string {
 }
 
 // parts describes the state: of each part in memory how many records it has, the
-// newest first; L is a large batch.
+// newest first; L is one of sorted batches.
 func (r *room) parts() string {
 	s := r.reads.State()
 	text := []string{}
@@ -217,7 +217,7 @@ func (r *room) parts() string {
 		}
 		must(r.t, it.Close())
 		kind := "M"
-		if m.IsLarge() {
+		if m.Table == nil {
 			kind = "L"
 		}
 		text = append(text, kind+string(rune('0'+min(n, 9))))

@@ -61,6 +61,8 @@ type Writer struct {
 	cfg     Config
 	pace    pacer
 	stallNS atomic.Int64
+
+	replayed *view.Sorter // what recovery has found, and is in no part yet; nil: nothing
 }
 
 // New returns a Writer.
@@ -242,21 +244,4 @@ func (w *Writer) applyGroup(g *commit.Group) error {
 	}
 	w.cfg.Published()
 	return nil
-}
-
-// Replay applies a group that recovery has found in the log. makeRoom is called
-// where it does not fit in the memtable, to flush it.
-func (w *Writer) Replay(g *commit.Group, makeRoom func() error) error {
-	if w.isLarge(g.Records, g.SizeBytes) {
-		if err := makeRoom(); err != nil {
-			return err
-		}
-		return w.applyLarge(g.Payloads, g.First, g.Last)
-	}
-	if int64(w.cfg.Reads.State().Mem.Table.AvailableBytes()) < g.MemtableBytes {
-		if err := makeRoom(); err != nil {
-			return err
-		}
-	}
-	return w.apply(g.Payloads, g.First, g.Last, false)
 }

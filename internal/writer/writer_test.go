@@ -315,33 +315,3 @@ func TestSealInPlace(t *testing.T) {
 		t.Errorf("the new memtable begins in segment %d at %d", s.Mem.FirstLog, s.Mem.FirstPosition)
 	}
 }
-
-// Replay makes room by itself: for what does not fit, and before what is large.
-func TestReplay(t *testing.T) {
-	r := newRoom(t)
-	calls, last := 0, base.SeqNum(0)
-	replay := func(b *batch.Batch) {
-		t.Helper()
-		must(t, r.Replay(group(b, last+1), func() error { calls++; return r.SealInPlace(last) }))
-		last += base.SeqNum(b.Len())
-		if r.reads.VisibleSeq() != last {
-			t.Errorf("visible are numbers up to %d, want %d", r.reads.VisibleSeq(), last)
-		}
-	}
-	replay(sized(t, 60))
-	replay(sized(t, 1))
-	if calls != 0 {
-		t.Errorf("room was made %d times", calls)
-	}
-	replay(sized(t, 100))
-	replay(sized(t, tooLarge))
-	if calls != 2 {
-		t.Errorf("room was made %d times", calls)
-	}
-	r.expectParts("M0 L9 M9 M9")
-	b := sized(t, tooLarge)
-	wantErr(t, r.Replay(group(b, last+1), func() error { return errInjected }), errInjected)
-	if r.reads.VisibleSeq() != last {
-		t.Error("a group is visible for which there was no room")
-	}
-}

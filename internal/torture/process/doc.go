@@ -19,7 +19,8 @@
 //
 // One oracle judges all but the bank. What a child does follows from a seed and the
 // number of the operation (history.go), so the parent knows the content after
-// any number of operations, and the child has to tell numbers only. What is
+// any number of operations, and the child has to tell numbers only. The content
+// includes which keyspaces there are: they are made and dropped all the time. What is
 // found must be the content after some number of operations of each writer: not
 // fewer than were promised, not more than had begun, and never an operation
 // without those that were acknowledged before it began (oracle.go).

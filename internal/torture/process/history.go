@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -19,11 +20,23 @@ import (
 // stream has done can be told without knowing how they were interleaved.
 //
 // Every stream writes to three spaces: the default keyspace, one that all
-// streams share, and one of its own, which it sometimes drops.
+// streams share, and one of its own, which it sometimes drops. What comes first to
+// an own space that is not there makes it: so keyspaces are made and dropped all the
+// time, in order with commits of every durability.
 
-const sharedName = "shared"
+const (
+	sharedName = "shared"
+	ownPrefix  = "own-"
+)
 
-func ownName(stream int) string { return fmt.Sprintf("own-%d", stream) }
+func ownName(stream int) string { return fmt.Sprint(ownPrefix, stream) }
+
+// ownerOf returns the stream that a space is of, if it is of one.
+func ownerOf(space string) (stream int, owned bool) {
+	n, owned := strings.CutPrefix(space, ownPrefix)
+	stream, err := strconv.Atoi(n)
+	return stream, owned && err == nil
+}
 
 // promised says how an acknowledged operation survives: Sync means a power cut,
 // Flush the end of the process, Async neither. single is the durability of
@@ -79,7 +92,7 @@ func headAt(seed uint64, stream int, n uint32) (*script.Op, *rand.Rand) {
 		return &script.Op{Kind: script.Compact}, rng
 	case at < 7:
 		return &script.Op{Kind: script.SyncLog}, rng
-	case at < 9:
+	case at < 13:
 		return &script.Op{Kind: script.DropSpace, Space: ownName(stream)}, rng
 	case at < 80:
 		return &script.Op{Kind: script.Put}, rng
@@ -140,7 +153,8 @@ func valueAt(rng *rand.Rand, stream int, n uint32, i int) []byte {
 }
 
 // content is the rows of a stream, each under the name of its space and its
-// key, with a digest that does not depend on their order.
+// key, with a digest that does not depend on their order. Its own space, where that
+// is there, is a row without a key.
 type content struct {
 	rows   map[string]string
 	digest uint64
@@ -165,8 +179,24 @@ func (c *content) remove(name string) {
 	}
 }
 
+// makeSpaces does the first step of op, a commit of its own: it makes the stream's
+// space. It reports whether that was not there.
+func (c *content) makeSpaces(op *script.Op) (made bool) {
+	for i := range op.Parts {
+		made = c.makeSpaces(&op.Parts[i]) || made
+	}
+	name := rowName(op.Space, "")
+	_, exists := c.rows[name]
+	if _, owned := ownerOf(op.Space); !owned || exists {
+		return made
+	}
+	c.put(name, "")
+	return true
+}
+
 // apply does to the rows what op does to the database.
 func (c *content) apply(op *script.Op) {
+	c.makeSpaces(op)
 	name := rowName(op.Space, op.Key.Text)
 	switch op.Kind {
 	case script.Put:

@@ -136,7 +136,10 @@ func (o *oracle) closed() {
 
 // verdict is what was found of a stream: the content after operation lo and,
 // as some operations change nothing, also after all up to hi that match.
-type verdict struct{ lo, hi uint32 }
+type verdict struct {
+	lo, hi uint32
+	made   bool // not only after lo: the next one has made its space
+}
 
 // judge compares what a database holds after its end with what it may hold, and
 // goes on from there.
@@ -163,7 +166,7 @@ func (o *oracle) judge(db *lightning.DB) error {
 }
 
 // judgeLive compares what a database at rest shows with what was acknowledged.
-// An operation that failed must not show.
+// Of an operation that failed no more may show than the space that it has made.
 func (o *oracle) judgeLive(db *lightning.DB) error {
 	found, err := readContents(db, len(o.streams))
 	if err != nil {
@@ -172,11 +175,7 @@ func (o *oracle) judgeLive(db *lightning.DB) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, s := range o.streams {
-		ceiling := s.acked
-		if op, _ := headAt(o.seed, i, s.begun); op.Kind == script.DropSpace {
-			ceiling = s.begun // it is two steps, and the first can succeed alone
-		}
-		if _, err := o.match(i, found[i], s.acked, ceiling); err != nil {
+		if _, err := o.match(i, found[i], s.acked, s.acked); err != nil {
 			return fmt.Errorf("while the database is open: %w", err)
 		}
 	}
@@ -186,16 +185,17 @@ func (o *oracle) judgeLive(db *lightning.DB) error {
 // match finds after which operations of [floor, ceiling] a stream has the rows
 // that were found.
 func (o *oracle) match(stream int, found *content, floor, ceiling uint32) (verdict, error) {
-	var matches []uint32
-	o.replay(stream, ceiling, func(n uint32, rows *content) {
+	var matches []verdict
+	o.replay(stream, ceiling, func(n uint32, made bool, rows *content) {
 		if rows.digest == found.digest && maps.Equal(rows.rows, found.rows) {
-			matches = append(matches, n)
+			matches = append(matches, verdict{lo: n, hi: n, made: made})
 		}
 	})
 	if len(matches) == 0 {
 		return verdict{}, o.noMatch(stream, found, floor, ceiling)
 	}
-	v := verdict{lo: matches[0], hi: matches[len(matches)-1]}
+	v := matches[0]
+	v.hi = matches[len(matches)-1].hi
 	if v.hi < floor {
 		lost, _ := headAt(o.seed, stream, floor)
 		return v, fmt.Errorf("stream %d: the content is that after operation %d, but all up to %d (%v, promised %v) must be there",
@@ -205,16 +205,24 @@ func (o *oracle) match(stream int, found *content, floor, ceiling uint32) (verdi
 }
 
 // replay calls fn with the rows of a stream after each operation from the last
-// one that is not in doubt.
-func (o *oracle) replay(stream int, ceiling uint32, fn func(n uint32, rows *content)) {
+// one that is not in doubt, and after the first step of the next one that has begun,
+// if it makes a space.
+func (o *oracle) replay(stream int, ceiling uint32, fn func(n uint32, made bool, rows *content)) {
 	s := o.streams[stream]
 	rows := &content{rows: maps.Clone(s.rows.rows), digest: s.rows.digest}
 	for n := s.from; ; n++ {
-		fn(n, rows)
+		fn(n, false, rows)
+		if n >= s.begun {
+			return
+		}
+		op := operationAt(o.seed, stream, n+1)
+		if rows.makeSpaces(op) {
+			fn(n, true, rows)
+		}
 		if n >= ceiling {
 			return
 		}
-		rows.apply(operationAt(o.seed, stream, n+1))
+		rows.apply(op)
 	}
 }
 
@@ -223,7 +231,7 @@ func (o *oracle) replay(stream int, ceiling uint32, fn func(n uint32, rows *cont
 func (o *oracle) noMatch(stream int, found *content, floor, ceiling uint32) error {
 	var nearest []string
 	at := uint32(0)
-	o.replay(stream, ceiling, func(n uint32, rows *content) {
+	o.replay(stream, ceiling, func(n uint32, _ bool, rows *content) {
 		if differences := rows.differences(found); nearest == nil || len(differences) <= len(nearest) {
 			nearest, at = differences, n
 		}
@@ -237,7 +245,11 @@ func (o *oracle) noMatch(stream int, found *content, floor, ceiling uint32) erro
 // before it began.
 func (o *oracle) checkOrder(verdicts []verdict) error {
 	for i, s := range o.streams {
-		for n := s.from + 1; n <= verdicts[i].lo; n++ {
+		last := verdicts[i].lo
+		if verdicts[i].made {
+			last++
+		}
+		for n := s.from + 1; n <= last; n++ {
 			for j, before := range s.seen[n-s.from-1] {
 				if before > verdicts[j].hi {
 					return fmt.Errorf("operation %d of stream %d is there; it began after operation %d of stream %d "+
@@ -283,6 +295,9 @@ func readContents(db *lightning.DB, streams int) ([]*content, error) {
 		keyspace, err := db.Keyspace(name, nil)
 		if err != nil {
 			return nil, fmt.Errorf("keyspace %s: %w", name, err)
+		}
+		if stream, owned := ownerOf(name); owned && stream < len(found) {
+			found[stream].put(rowName(name, ""), "")
 		}
 		if err := readSpace(keyspace, name, found); err != nil {
 			return nil, err

@@ -2,10 +2,12 @@ package process
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -118,6 +120,68 @@ func TestOracleRefusesHole(t *testing.T) {
 	acknowledge(t, o, 0, 1, 30)
 	if err := o.judge(openFor(t, 20, 30)); err != nil {
 		t.Errorf("a lost end that nothing depends on: %v", err)
+	}
+}
+
+// firstOf returns the first operation of a stream that a test is looking for.
+func firstOf(stream int, found func(op *script.Op, before *content) bool) uint32 {
+	rows := newContent()
+	for n := uint32(1); ; n++ {
+		op := operationAt(oracleSeed, stream, n)
+		if found(op, rows) {
+			return n
+		}
+		rows.apply(op)
+	}
+}
+
+func makeOwn(t *testing.T, db *lightning.DB, stream int) {
+	t.Helper()
+	_, err := db.Keyspace(ownName(stream), nil)
+	must(t, err)
+}
+
+// A dropped keyspace that comes back, even if it is empty, is no state that there was.
+func TestOracleRefusesWhatCameBack(t *testing.T) {
+	dropped := firstOf(0, func(op *script.Op, _ *content) bool { return op.Kind == script.DropSpace })
+	for _, back := range []bool{false, true} {
+		o := newOracle(oracleSeed, 1, lossOfPower)
+		o.opened(lightning.DurabilitySync)
+		acknowledge(t, o, 0, 1, dropped)
+		o.closed() // so that the next operation has not begun
+		db := openFor(t, dropped)
+		if back {
+			makeOwn(t, db, 0)
+		}
+		if err := o.judge(db); (err != nil) != back || back && !strings.Contains(err.Error(), "should be missing") {
+			t.Errorf("back: %v; got %v", back, err)
+		}
+	}
+}
+
+// An operation that makes its keyspace does so first, in a commit of its own: a kill
+// may leave that alone, but with all that was acknowledged before.
+func TestOracleKnowsTheFirstStep(t *testing.T) {
+	made := firstOf(0, func(op *script.Op, before *content) bool {
+		after := &content{rows: maps.Clone(before.rows)}
+		return after.makeSpaces(op)
+	})
+	for _, lost := range []bool{false, true} {
+		o := newOracle(oracleSeed, 2, lossOfPower)
+		o.opened(lightning.DurabilityAsync)
+		o.powerLost()
+		acknowledge(t, o, 1, 1, 30)
+		acknowledge(t, o, 0, 1, made-1)
+		o.streams[0].seen[made-1] = []uint32{made - 1, 30} // it began after all of stream 1
+		last := uint32(30)
+		if lost {
+			last = 20
+		}
+		db := openFor(t, made-1, last)
+		makeOwn(t, db, 0)
+		if err := o.judge(db); (err != nil) != lost || lost && !strings.Contains(err.Error(), "began after") {
+			t.Errorf("lost: %v; got %v", lost, err)
+		}
 	}
 }
 
