@@ -33,7 +33,8 @@ var (
 	// from then on every write is refused with it, and Close returns it; what was
 	// acknowledged is safe. Opened again, the database goes on.
 	ErrLockLost = vfs.ErrLockLost
-	// ErrReadOnly says that the database was opened with Options.ReadOnly.
+	// ErrReadOnly says that the database was opened with Options.ReadOnly. It is
+	// matched by ErrTxReadOnly as well.
 	ErrReadOnly = base.ErrReadOnly
 	// ErrNotDatabase says that a directory holds something else, or nothing
 	// where a database had to exist.
@@ -98,6 +99,9 @@ var (
 
 	// ErrTxEnded says that a transaction was committed or rolled back before.
 	ErrTxEnded = session.ErrEnded
+	// ErrTxReadOnly says that a transaction that only reads, such as that of DB.View,
+	// was to write.
+	ErrTxReadOnly = session.ErrReadOnly
 	// ErrConflict matches every *ConflictError.
 	ErrConflict = txn.ErrConflict
 	// ErrDeadlock says that a lock was refused, because its holder waits, perhaps

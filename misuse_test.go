@@ -97,6 +97,74 @@ func TestZeroDB(t *testing.T) {
 	}
 }
 
+// What did not come from a database is as what belongs to a closed one.
+func TestZeroHandles(t *testing.T) {
+	key := []byte("k")
+	var b lightning.Batch
+	var tx lightning.Tx
+	var snap lightning.Snapshot
+	var it lightning.Iterator
+	answers := map[string]error{
+		"Batch.Put": b.Put(key, nil), "Batch.PutWithTTL": b.PutWithTTL(key, nil, time.Minute),
+		"Batch.Merge": b.Merge(key, nil), "Batch.Delete": b.Delete(key), "Batch.DeleteRange": b.DeleteRange(nil, nil),
+		"Batch.Commit": b.Commit(), "Batch.CommitWith": b.CommitWith(lightning.DurabilityAsync),
+		"Tx.Put": tx.Put(key, nil), "Tx.PutWithTTL": tx.PutWithTTL(key, nil, time.Minute),
+		"Tx.Merge": tx.Merge(key, nil), "Tx.Delete": tx.Delete(key), "Tx.DeleteRange": tx.DeleteRange(nil, nil),
+		"Tx.LockRange": tx.LockRange(nil, nil), "Tx.RollbackTo": tx.RollbackTo(tx.Savepoint()),
+		"Tx.Release": tx.Release(tx.Savepoint()), "Tx.Commit": tx.Commit(),
+		"Tx.CommitWith":    tx.CommitWith(lightning.DurabilityAsync),
+		"Tx.Scan":          tx.Scan(lightning.ScanOptions{}, func(iter.Seq2[[]byte, []byte]) error { return nil }),
+		"Snapshot.GetFunc": snap.GetFunc(key, nil), "Snapshot.MultiGet": snap.MultiGet(nil, nil),
+		"Snapshot.Scan":  snap.Scan(lightning.ScanOptions{}, func(iter.Seq2[[]byte, []byte]) error { return nil }),
+		"Snapshot.Close": snap.Close(), "Iterator.Err": it.Err(), "Iterator.Close": it.Close(),
+		"Batch.In": b.In(nil).Put(key, nil), "Batch.In, commit": b.In(nil).Commit(),
+	}
+	_, answers["Tx.Get"] = tx.Get(key)
+	_, answers["Tx.Has"] = tx.Has(key)
+	_, answers["Tx.GetForUpdate"] = tx.GetForUpdate(key)
+	_, answers["Tx.Iterator"] = tx.Iterator(lightning.IterOptions{})
+	_, answers["Tx.In"] = tx.In(new(lightning.Keyspace)).Get(key)
+	_, answers["Snapshot.Get"] = snap.Get(key)
+	_, answers["Snapshot.Has"] = snap.Has(key)
+	_, answers["Snapshot.In"] = snap.In(new(lightning.Keyspace)).Get(key)
+	_, answers["Snapshot.Iterator"] = snap.Iterator(lightning.IterOptions{})
+	wantAll(t, answers, lightning.ErrClosed)
+	tx.Rollback()
+	b.Reset()
+	if it.First() || it.Last() || it.SeekGE(key) || it.SeekLT(key) || it.Next() || it.Prev() || it.Valid() ||
+		it.Key() != nil || it.Value() != nil || !it.ExpiresAt().IsZero() {
+		t.Error("an iterator of nothing stands on a row")
+	}
+	var changes lightning.ChangeBatch
+	rows := b.Len() + b.SizeBytes() + changes.Len() + int(snap.Seq())
+	for range b.All() {
+		rows++
+	}
+	for range new(lightning.DB).NewBatch().All() {
+		rows++
+	}
+	for range changes.All() {
+		rows++
+	}
+	for range tx.Range(nil, nil) {
+		rows++
+	}
+	if rows != 0 || tx.Options().ReadOnly {
+		t.Errorf("%d rows of nothing", rows)
+	}
+}
+
+// A write in a transaction that reads is not the fault of the database.
+func TestWriteInView(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	err := db.View(func(tx *lightning.Tx) error { return tx.Put([]byte("k"), nil) })
+	wantErr(t, err, lightning.ErrTxReadOnly)
+	wantErr(t, err, lightning.ErrReadOnly)
+	if err.Error() != "transaction is read-only" {
+		t.Errorf("it says %q", err)
+	}
+}
+
 // What is nil is an error that says so, and the database goes on.
 func TestNilArguments(t *testing.T) {
 	db := open(t, small(memfs.New()))

@@ -27,6 +27,15 @@ type space struct {
 	refusal error
 }
 
+// orNone returns s or, where it is nil, as in the zero Tx or Batch, a space of no
+// database.
+func (s *space) orNone() *space {
+	if s == nil {
+		return &space{}
+	}
+	return s
+}
+
 // in returns the space of keyspace k for use with the database of s.
 func (s *space) in(k *Keyspace) space {
 	out := space{refusal: errNilKeyspace}

@@ -105,7 +105,7 @@ func (c *core[R]) view(def *definition) *view {
 func (c *core[R]) writable(tx *lightning.Tx) (*view, error) {
 	o := tx.Options()
 	if o.ReadOnly {
-		return nil, lightning.ErrReadOnly
+		return nil, fmt.Errorf("table %s: %w", c.name, lightning.ErrTxReadOnly)
 	}
 	if o.Isolation != lightning.StrictSerializable {
 		return nil, fmt.Errorf("table %s: %w", c.name, ErrIsolation)
