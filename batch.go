@@ -74,7 +74,7 @@ func (b *Batch) Put(key, value []byte) error {
 	if err := b.space.orNone().check(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := b.space.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := b.space.defaultExpiry()
@@ -90,10 +90,10 @@ func (b *Batch) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	if err := b.space.orNone().check(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := b.space.checkTTL(ttl); err != nil {
 		return err
 	}
-	if err := b.space.checkTTL(ttl); err != nil {
+	if err := b.space.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := b.space.expiry(ttl)

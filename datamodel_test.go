@@ -580,7 +580,7 @@ func TestTTLMisuse(t *testing.T) {
 	wantErr(t, db.NewBatch().PutWithTTL([]byte("k"), nil, -1), lightning.ErrTTL)
 	wantErr(t, sums.PutWithTTL([]byte("k"), nil, time.Minute), lightning.ErrNoExpiry)
 	wantErr(t, db.NewBatch().Merge([]byte("k"), nil), lightning.ErrNoMergeOperator)
-	if err := sums.Merge([]byte("k"), []byte("short")); err == nil || !strings.Contains(err.Error(), "8 bytes") {
+	if err := sums.Merge([]byte("k"), []byte("short")); !errors.Is(err, lightning.ErrMergeRefused) || !strings.Contains(err.Error(), "8 bytes") {
 		t.Errorf("a malformed operand: %v", err)
 	}
 	_, err = db.Keyspace("sums", &lightning.KeyspaceOptions{Merge: lightning.MergeMax})

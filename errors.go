@@ -91,6 +91,9 @@ var (
 
 	// ErrMerge matches every *MergeError.
 	ErrMerge = merge.ErrMerge
+	// ErrMergeRefused says that the merge operator of a keyspace refuses an operand or
+	// a value: nothing was written.
+	ErrMergeRefused = errors.New("merge operator refuses it")
 	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
 	// keyspace never has one.
 	ErrNoMergeOperator = errors.New("keyspace has no merge operator")

@@ -256,3 +256,45 @@ func TestReadOnlyKeyspaceNotFound(t *testing.T) {
 		t.Errorf("%v does not name it", err)
 	}
 }
+
+// A merge operator could not read what Put had been given, so that the key could not
+// be read once something was merged into it.
+func TestPutOfWhatTheOperatorCannotRead(t *testing.T) {
+	opts := small(memfs.New())
+	opts.MergeOperators = []lightning.MergeOperator{{
+		Name:  "open",
+		Merge: func(dst, value []byte, _ [][]byte) ([]byte, error) { return append(dst, value...), nil },
+	}}
+	db := open(t, opts)
+	key := []byte("k")
+	for merge, values := range map[string][2]string{ // one that it cannot read and one that it can
+		lightning.MergeAddInt64:  {"5", "12345678"},
+		lightning.MergeSetUnion:  {"\x09a", "\x01a"},
+		lightning.MergeJSONPatch: {"{", "{}"},
+	} {
+		k, err := db.Keyspace(merge, &lightning.KeyspaceOptions{Merge: merge})
+		must(t, err)
+		bad, good := []byte(values[0]), []byte(values[1])
+		tx := begin(t, db, lightning.TxOptions{})
+		b := k.NewBatch()
+		wantAll(t, map[string]error{
+			"Put": k.Put(key, bad), "PutWithTTL": k.PutWithTTL(key, bad, lightning.Forever),
+			"Batch.Put": b.Put(key, bad), "Batch.PutWithTTL": b.PutWithTTL(key, bad, lightning.Forever),
+			"Tx.Put": tx.In(k).Put(key, bad), "Tx.PutWithTTL": tx.In(k).PutWithTTL(key, bad, lightning.Forever),
+		}, lightning.ErrMergeRefused)
+		err = k.Put(key, bad)
+		if text := err.Error(); !strings.Contains(text, `"k"`) || !strings.Contains(text, merge) {
+			t.Errorf("%q does not name the key and the keyspace", text)
+		}
+		must(t, tx.Commit())
+		must(t, k.Put(key, good))
+		must(t, k.Merge(key, good))
+		_, err = k.Get(key)
+		must(t, err)
+	}
+	for _, merge := range []string{lightning.MergeMax, lightning.MergeAppend, "open"} {
+		k, err := db.Keyspace(merge, &lightning.KeyspaceOptions{Merge: merge})
+		must(t, err)
+		must(t, k.Put(key, []byte("anything")))
+	}
+}

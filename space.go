@@ -141,7 +141,7 @@ func (s *space) put(key, value []byte, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := s.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := s.defaultExpiry()
@@ -262,6 +262,29 @@ func (s *space) compact(ctx context.Context, lo, hi []byte) error {
 	return s.engine.Compact(ctx, first, end)
 }
 
+// checkValue says why a key of the space cannot have a value.
+func (s *space) checkValue(key, value []byte) error {
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	if s.info == nil || s.info.Settings().Merge == "" {
+		return nil
+	}
+	op := s.engine.Registry().MergeOperator(s.prefix)
+	if op == nil || op.CheckValue == nil {
+		return nil
+	}
+	return s.refused("value", key, op.CheckValue(value))
+}
+
+// refused names what a merge operator refuses; a nil error stays nil.
+func (s *space) refused(what string, key []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s for key %q in keyspace %q: %w", ErrMergeRefused, what, key, s.info.Name, err)
+}
+
 // checkOperand says why an operand cannot be merged in the space.
 func (s *space) checkOperand(key, operand []byte) error {
 	if err := s.check(key); err != nil {
@@ -274,12 +297,10 @@ func (s *space) checkOperand(key, operand []byte) error {
 	if op == nil {
 		return ErrNoMergeOperator
 	}
-	if op.Check != nil {
-		if err := op.Check(operand); err != nil {
-			return fmt.Errorf("operand of %q: %w", op.Name, err)
-		}
+	if op.Check == nil {
+		return nil
 	}
-	return nil
+	return s.refused("operand", key, op.Check(operand))
 }
 
 // defaultExpiry returns the instant at which a value of the space expires that
@@ -320,10 +341,10 @@ func (s *space) putFor(key, value []byte, ttl time.Duration, d commit.Durability
 	if err := s.check(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := s.checkTTL(ttl); err != nil {
 		return err
 	}
-	if err := s.checkTTL(ttl); err != nil {
+	if err := s.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := s.expiry(ttl)

@@ -155,7 +155,7 @@ func (tx *Tx) Put(key, value []byte) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := tx.space.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := tx.space.defaultExpiry()
@@ -171,10 +171,10 @@ func (tx *Tx) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := tx.space.checkTTL(ttl); err != nil {
 		return err
 	}
-	if err := tx.space.checkTTL(ttl); err != nil {
+	if err := tx.space.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := tx.space.expiry(ttl)
