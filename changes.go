@@ -98,7 +98,8 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 				ExpiresAt: asTime(c.Expiry),
 			}
 			if change.Kind == ChangeKeyspace {
-				change.Options = keyspaceOptions(c.Settings)
+				options := keyspaceOptions(c.Keyspace, c.Settings)
+				change.Options = &options
 			}
 			if !yield(change) {
 				return

@@ -80,6 +80,9 @@ var (
 	ErrKeyspaceDiffers = keyspace.ErrDiffers
 	// ErrKeyspaceName says that a name cannot be that of a keyspace.
 	ErrKeyspaceName = errors.New("keyspace name must have 1 to 1024 bytes")
+	// ErrKeyspaceReserved says that a name begins with "lightning.", and so is one of
+	// the library's own: see KeyspaceOptions.Reserved.
+	ErrKeyspaceReserved = errors.New(`keyspace names that begin with "lightning." are the library's`)
 
 	// ErrTooManyConflicts matches every *TooManyConflictsError.
 	ErrTooManyConflicts = session.ErrTooManyConflicts
