@@ -103,6 +103,24 @@ func (b *Batch) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	return b.put(key, value, expiry)
 }
 
+// PutUntil adds a write of value to key that expires at an instant, as ExpiresAt of a
+// key, an iterator or a Change tells it; the zero time: never, also in a keyspace
+// whose keys do where the write does not say. It is for copies of records: where the
+// instant has passed the key is absent from then on.
+func (b *Batch) PutUntil(key, value []byte, expiresAt time.Time) error {
+	if err := b.space.orNone().check(key); err != nil {
+		return err
+	}
+	expiry, err := b.space.expiryAt(expiresAt)
+	if err != nil {
+		return err
+	}
+	if err := b.space.checkValue(key, value); err != nil {
+		return err
+	}
+	return b.put(key, value, expiry)
+}
+
 // put adds a write that expires, unless expiry is 0.
 func (b *Batch) put(key, value []byte, expiry base.Instant) (err error) {
 	if expiry == 0 {

@@ -106,7 +106,8 @@ func TestZeroHandles(t *testing.T) {
 	var it lightning.Iterator
 	answers := map[string]error{
 		"Batch.Put": b.Put(key, nil), "Batch.PutWithTTL": b.PutWithTTL(key, nil, time.Minute),
-		"Batch.Merge": b.Merge(key, nil), "Batch.Delete": b.Delete(key), "Batch.DeleteRange": b.DeleteRange(nil, nil),
+		"Batch.PutUntil": b.PutUntil(key, nil, time.Now()),
+		"Batch.Merge":    b.Merge(key, nil), "Batch.Delete": b.Delete(key), "Batch.DeleteRange": b.DeleteRange(nil, nil),
 		"Batch.Commit": b.Commit(), "Batch.CommitWith": b.CommitWith(lightning.DurabilityAsync),
 		"Tx.Put": tx.Put(key, nil), "Tx.PutWithTTL": tx.PutWithTTL(key, nil, time.Minute),
 		"Tx.Merge": tx.Merge(key, nil), "Tx.Delete": tx.Delete(key), "Tx.DeleteRange": tx.DeleteRange(nil, nil),
@@ -279,7 +280,7 @@ func TestPutOfWhatTheOperatorCannotRead(t *testing.T) {
 		b := k.NewBatch()
 		wantAll(t, map[string]error{
 			"Put": k.Put(key, bad), "PutWithTTL": k.PutWithTTL(key, bad, lightning.Forever),
-			"Batch.Put": b.Put(key, bad), "Batch.PutWithTTL": b.PutWithTTL(key, bad, lightning.Forever),
+			"Batch.Put": b.Put(key, bad), "Batch.PutUntil": b.PutUntil(key, bad, time.Time{}), "Batch.PutWithTTL": b.PutWithTTL(key, bad, lightning.Forever),
 			"Tx.Put": tx.In(k).Put(key, bad), "Tx.PutWithTTL": tx.In(k).PutWithTTL(key, bad, lightning.Forever),
 		}, lightning.ErrMergeRefused)
 		err = k.Put(key, bad)

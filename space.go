@@ -330,10 +330,32 @@ func (s *space) checkTTL(ttl time.Duration) error {
 	switch {
 	case ttl <= 0:
 		return fmt.Errorf("%w: %v", ErrTTL, ttl)
-	case s.info != nil && s.info.Settings().Merge != "" && ttl != Forever:
+	case ttl == Forever:
+		return nil
+	}
+	return s.checkExpires()
+}
+
+// checkExpires says why values of the space cannot expire.
+func (s *space) checkExpires() error {
+	if s.info != nil && s.info.Settings().Merge != "" {
 		return fmt.Errorf("%w: %q", ErrNoExpiry, s.info.Name)
 	}
 	return nil
+}
+
+// expiryAt returns a time of the API as an instant, or says why a value of the space
+// cannot expire then. All that is before 1970 has passed alike.
+func (s *space) expiryAt(at time.Time) (base.Instant, error) {
+	switch {
+	case at.IsZero():
+		return 0, nil
+	case at.After(asTime(base.InstantMax)):
+		return 0, fmt.Errorf("%w: %v is after the year 2262; the zero time is never", ErrTTL, at)
+	case !at.After(asTime(1)):
+		return 1, s.checkExpires()
+	}
+	return base.Instant(at.UnixNano()), s.checkExpires()
 }
 
 // putFor is put with a time to live.

@@ -13,13 +13,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"time"
 )
 
 // Record is one key and its value, and where they came from.
 type Record struct {
 	Key, Value []byte
-	Line       int // of the input where the record begins, from 1
+	ExpiresAt  time.Time // the zero time: never
+	Line       int       // of the input where the record begins, from 1
 }
 
 // Format is a text form of records.
@@ -35,6 +38,9 @@ const (
 // WholeLine as the value column means the whole record as it stands.
 const WholeLine = "*"
 
+// Never is what stands for the expiry of a record that does not expire.
+const Never = "never"
+
 // Options say what the key and the value of a record are.
 type Options struct {
 	Format Format
@@ -43,9 +49,23 @@ type Options struct {
 	// key columns are joined with KeyJoin, several value columns with a tab.
 	Key, Value []string
 	KeyJoin    string
+	// Expires names the column with the time at which a record expires, as RFC 3339
+	// has it: never where it is empty or Never, or a member is not there. Empty: no
+	// record expires.
+	Expires string
 	// Header says that the first line names the columns. It is implied when
-	// Key or Value has a name. JSON lines have no header.
+	// Key, Value or Expires has a name. JSON lines have no header.
 	Header bool
+	// Packed says that the input has to be compressed.
+	Packed bool
+}
+
+// expires returns the column as a list.
+func (o Options) expires() []string {
+	if o.Expires == "" {
+		return nil
+	}
+	return []string{o.Expires}
 }
 
 // LineError is a malformed record.
@@ -78,7 +98,7 @@ type Reader struct{ source source }
 // unpacked; a byte order mark is skipped. It reads the header if there is one,
 // so a column that is not there is found here, as a *ColumnError.
 func NewReader(r io.Reader, opts Options) (*Reader, error) {
-	text, err := plainText(r)
+	text, err := plainText(r, opts.Packed)
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +125,20 @@ func (r *Reader) Read() (Record, error) {
 	return r.source.read()
 }
 
-// plainText unpacks r if it is compressed and skips a byte order mark.
-func plainText(r io.Reader) (*bufio.Reader, error) {
+var errNotPacked = errors.New("is not compressed with gzip, as its name says")
+
+// plainText unpacks r if it is compressed, which it may have to be, and skips a byte
+// order mark.
+func plainText(r io.Reader, packed bool) (*bufio.Reader, error) {
 	text := bufio.NewReaderSize(r, 256<<10)
-	// Peek fails on input that is shorter; then there is nothing to skip.
-	if magic, _ := text.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+	magic, err := text.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) { // at the end of a short input
+		return nil, err
+	}
+	switch isPacked := bytes.Equal(magic, []byte{0x1f, 0x8b}); {
+	case packed && !isPacked:
+		return nil, errNotPacked
+	case isPacked:
 		unpacked, err := gzip.NewReader(text)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
@@ -135,19 +164,32 @@ type lineReader struct {
 	line int
 }
 
-// next returns a line without its end, which is \n or \r\n or the end of the
-// input.
-func (l *lineReader) next() ([]byte, error) {
+// filled returns the next line that is not blank, with its end.
+func (l *lineReader) filled() ([]byte, error) {
 	for {
 		line, err := l.raw()
-		if err != nil {
-			return nil, err
-		}
-		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
-		if len(line) > 0 {
-			return line, nil
+		if err != nil || len(withoutEnd(line)) > 0 {
+			return line, err
 		}
 	}
+}
+
+// withoutEnd returns a line without its end, which is \n or \r\n or the end of the
+// input.
+func withoutEnd(line []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
+}
+
+var errLoneReturns = errors.New("the file is one line with carriage returns in it: lines end with \\n or \\r\\n, " +
+	"as \"tr '\\r' '\\n'\" makes them")
+
+// checkEnds tells a line, or the rest of it, that is a whole file of lines that end
+// with a carriage return alone.
+func (l *lineReader) checkEnds(line []byte) error {
+	if l.line == 1 && !bytes.HasSuffix(line, []byte{'\n'}) && bytes.IndexByte(withoutEnd(line), '\r') >= 0 {
+		return errLoneReturns
+	}
+	return nil
 }
 
 // raw returns a line with its end.
@@ -184,6 +226,7 @@ func (l *lineReader) raw() ([]byte, error) {
 // columns are the places of the key and the value in a line of fields.
 type columns struct {
 	key, value []int // from 0; no value means the whole line
+	expires    []int // one or none
 	keyJoin    string
 	last       int // the largest of them
 }
@@ -191,7 +234,7 @@ type columns struct {
 // named reports whether any column is given by name, so that there must be a
 // header.
 func (o Options) named() bool {
-	for _, names := range [][]string{o.Key, o.Value} {
+	for _, names := range [][]string{o.Key, o.Value, o.expires()} {
 		for _, name := range names {
 			if _, err := strconv.Atoi(name); err != nil && name != WholeLine {
 				return true
@@ -213,7 +256,10 @@ func (o Options) resolve(header []string) (columns, error) {
 			return columns{}, err
 		}
 	}
-	for _, place := range append(append([]int{}, c.key...), c.value...) {
+	if c.expires, err = places(o.expires(), header); err != nil {
+		return columns{}, err
+	}
+	for _, place := range slices.Concat(c.key, c.value, c.expires) {
 		c.last = max(c.last, place)
 	}
 	return c, nil
@@ -221,13 +267,13 @@ func (o Options) resolve(header []string) (columns, error) {
 
 func places(names, header []string) ([]int, error) {
 	found := make([]int, 0, len(names))
-next:
 	for _, name := range names {
-		for i, title := range header {
-			if name == title {
-				found = append(found, i)
-				continue next
+		if first := slices.Index(header, name); first >= 0 {
+			if slices.Contains(header[first+1:], name) {
+				return nil, &ColumnError{name, "is in the header more than once; choose by number"}
 			}
+			found = append(found, first)
+			continue
 		}
 		number, err := strconv.Atoi(name)
 		if err != nil {
@@ -241,12 +287,33 @@ next:
 	return found, nil
 }
 
-// check reports a line that has too few fields.
-func (c *columns) check(fields int) error {
-	if fields <= c.last {
-		return fmt.Errorf("has %s, but column %d is needed", plural(fields, "column"), c.last+1)
+// record makes one of the fields of a line, in the memory of key and value. Where
+// the value is the whole line it has none.
+func (c *columns) record(fields [][]byte, key, value *[]byte) (Record, error) {
+	if len(fields) <= c.last {
+		return Record{}, fmt.Errorf("has %s, but column %d is needed", plural(len(fields), "column"), c.last+1)
 	}
-	return nil
+	*key = appendJoined((*key)[:0], fields, c.key, c.keyJoin)
+	*value = appendJoined((*value)[:0], fields, c.value, "\t")
+	r := Record{Key: *key, Value: *value}
+	var err error
+	for _, place := range c.expires {
+		r.ExpiresAt, err = parseExpiry(string(fields[place]))
+	}
+	return r, err
+}
+
+// parseExpiry reads when a record expires: never, the zero time, where there is
+// nothing.
+func parseExpiry(text string) (time.Time, error) {
+	if text == "" || text == Never {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("expires at %q, which is no time such as 2026-01-02T15:04:05Z", text)
+	}
+	return at, nil
 }
 
 func plural(n int, what string) string {
@@ -257,7 +324,7 @@ func plural(n int, what string) string {
 }
 
 // appendJoined appends the fields at the places, with join between them.
-func appendJoined[T string | []byte](dst []byte, fields []T, places []int, join string) []byte {
+func appendJoined(dst []byte, fields [][]byte, places []int, join string) []byte {
 	for i, place := range places {
 		if i > 0 {
 			dst = append(dst, join...)
