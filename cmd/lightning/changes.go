@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +35,7 @@ It opens the database read-only, which the program that uses it must have closed
 				return usagef("--limit must not be negative")
 			}
 			return readStore(args[0], "", func(db *lightning.DB, _ store) error {
-				out := newPrinter(cmd.OutOrStdout(), format.value)
+				out := newPrinter(cmd.Context(), cmd.OutOrStdout(), format.value)
 				count, err := printChanges(cmd.Context(), db, from, limit, out)
 				if flushErr := out.flush(); err == nil {
 					err = flushErr
@@ -97,7 +96,7 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 			{"key", c.Key, c.Key != nil},
 			{"end", c.End, c.End != nil},
 			{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
-			{"expires_at", []byte(c.ExpiresAt.UTC().Format(time.RFC3339Nano)), !c.ExpiresAt.IsZero()},
+			{expiryMember, appendExpiry(nil, c.ExpiresAt), !c.ExpiresAt.IsZero()},
 			{"compression", []byte(options.Compression.String()), options.Compression != 0},
 			{"ttl", []byte(options.TTL.String()), options.TTL != 0},
 			{"merge", []byte(options.Merge), options.Merge != ""},
@@ -109,6 +108,5 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 		p.line = append(p.line, '}')
 	}
 	p.line = append(p.line, "]}\n"...)
-	_, err := p.out.Write(p.line)
-	return err
+	return p.print(p.line)
 }

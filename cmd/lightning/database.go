@@ -25,6 +25,7 @@ import (
 type store interface {
 	Get(key []byte) ([]byte, error)
 	Has(key []byte) (bool, error)
+	ExpiresAt(key []byte) (time.Time, error)
 	Put(key, value []byte) error
 	PutWithTTL(key, value []byte, ttl time.Duration) error
 	Delete(key []byte) error

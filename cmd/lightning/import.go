@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -84,7 +83,7 @@ loaded is on stable storage, whatever --durability is.`,
 }
 
 func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
-	input, sizeBytes, err := openInput(cmd.InOrStdin(), name)
+	input, sizeBytes, err := f.open(cmd, name)
 	if err != nil {
 		return err
 	}
@@ -132,7 +131,10 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 // headerError words an error from before the first record.
 func (f *importFlags) headerError(name string, err error) error {
 	var column *records.ColumnError
-	if errors.As(err, &column) {
+	switch {
+	case errors.Is(err, errInterrupted):
+		return err
+	case errors.As(err, &column):
 		return usagef("%s: %v", inputName(name), err)
 	}
 	return fmt.Errorf("%s: %w", inputName(name), err)
@@ -180,13 +182,12 @@ func formatOf(name string) (records.Format, bool) {
 	return 0, false
 }
 
-// openInput opens a file, or standard input for "-". The size is -1 where it
-// is unknown.
-func openInput(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
+// open opens a file, or standard input for "-". The size is -1 where it is unknown.
+func (f *importFlags) open(cmd *cobra.Command, name string) (io.ReadCloser, int64, error) {
 	if name == "-" {
-		return io.NopCloser(stdin), -1, nil
+		return io.NopCloser(cmd.InOrStdin()), -1, nil
 	}
-	file, err := os.Open(name)
+	file, err := openInput(cmd.Context(), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, fmt.Errorf("%s does not exist", name)
 	}
@@ -203,7 +204,11 @@ func openInput(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
 		return nil, 0, fmt.Errorf("%s is a directory", name)
 	}
 	if !info.Mode().IsRegular() {
-		return file, -1, nil
+		pipe := &interruptibleReader{ctx: cmd.Context(), input: file}
+		return struct {
+			io.Reader
+			io.Closer
+		}{pipe, file}, -1, nil
 	}
 	return file, info.Size(), nil
 }

@@ -56,7 +56,7 @@ func TestImportInterruptedKeepsWhatItRead(t *testing.T) {
 	}()
 	got := program(ctx, input, "import", dir, "-", "--format", "tsv")
 	want := outcome{
-		status: exitError,
+		status: exitInterrupted,
 		stdout: "new database in " + dir + "\n",
 		stderr: "lightning import: interrupted; the 3 records loaded before it are kept\n",
 	}
