@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
 )
 
 func newChangesCommand() *cobra.Command {
@@ -76,6 +77,20 @@ func printChanges(
 	return count, nil
 }
 
+// optionColumns are the options of a keyspace that are set.
+func optionColumns(o lightning.KeyspaceOptions) (set []column) {
+	if o.Compression != 0 {
+		set = append(set, column{"compression", []byte(o.Compression.String())})
+	}
+	if o.TTL != 0 {
+		set = append(set, column{"ttl", []byte(o.TTL.String())})
+	}
+	if o.Merge != "" {
+		set = append(set, column{"merge", []byte(o.Merge)})
+	}
+	return set
+}
+
 // commit prints a batch of changes on a line.
 func (p *printer) commit(batch *lightning.ChangeBatch) error {
 	p.line = fmt.Appendf(p.line[:0], `{"first":%d,"last":%d,"changes":[`, batch.First, batch.Last)
@@ -83,10 +98,6 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 	for c := range batch.All() {
 		p.line = fmt.Appendf(p.line, `%s{"kind":"%v"`, comma, c.Kind)
 		comma = ","
-		options := lightning.KeyspaceOptions{}
-		if c.Options != nil {
-			options = *c.Options
-		}
 		for _, field := range []struct {
 			name string
 			text []byte
@@ -96,13 +107,15 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 			{"key", c.Key, c.Key != nil},
 			{"end", c.End, c.End != nil},
 			{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
-			{expiryMember, appendExpiry(nil, c.ExpiresAt), !c.ExpiresAt.IsZero()},
-			{"compression", []byte(options.Compression.String()), options.Compression != 0},
-			{"ttl", []byte(options.TTL.String()), options.TTL != 0},
-			{"merge", []byte(options.Merge), options.Merge != ""},
+			{records.ExpiryMember, appendExpiry(nil, c.ExpiresAt), !c.ExpiresAt.IsZero()},
 		} {
 			if field.is {
 				p.line = appendField(append(p.line, ','), field.name, field.text)
+			}
+		}
+		if c.Options != nil {
+			for _, option := range optionColumns(*c.Options) {
+				p.line = appendField(append(p.line, ','), option.name, option.text)
 			}
 		}
 		p.line = append(p.line, '}')

@@ -35,7 +35,7 @@ func newGetCommand() *cobra.Command {
 				if err != nil && !errors.Is(err, lightning.ErrNotFound) { // just expired
 					return err
 				}
-				out := form.printer(cmd)
+				out := form.printer(cmd, target)
 				if err := out.value(value, expiresAt); err != nil {
 					return err
 				}

@@ -51,8 +51,9 @@ func untilSignal() (ctx context.Context, stop func()) {
 	return ctx, func() { cancel(nil) }
 }
 
-// waiting returns what fn does, or errInterrupted when ctx ends before that.
-func waiting[T any](ctx context.Context, fn func() (T, error)) (T, error) {
+// waiting returns what fn does, or errInterrupted if that has not ended some time after
+// ctx has.
+func waiting[T any](ctx context.Context, patience time.Duration, fn func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -66,6 +67,11 @@ func waiting[T any](ctx context.Context, fn func() (T, error)) (T, error) {
 	case a := <-answers:
 		return a.value, a.err
 	case <-ctx.Done():
+	}
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-time.After(patience):
 		var none T
 		return none, errInterrupted
 	}
@@ -86,26 +92,27 @@ func (r *interruptibleReader) Read(p []byte) (int, error) {
 		r.buffer = make([]byte, 256<<10)
 	}
 	into := r.buffer[:min(len(r.buffer), len(p))]
-	n, err := waiting(r.ctx, func() (int, error) { return r.input.Read(into) })
+	n, err := waiting(r.ctx, 0, func() (int, error) { return r.input.Read(into) })
 	return copy(p, into[:n]), err
 }
 
 // openInput opens a file to read from it until ctx ends.
 func openInput(ctx context.Context, name string) (*os.File, error) {
-	return waiting(ctx, func() (*os.File, error) { return os.Open(name) })
+	return waiting(ctx, 0, func() (*os.File, error) { return os.Open(name) })
 }
 
-// stalled is how long after an interrupt a reader of the output has to take what is
+// patience is how long after an interrupt a reader of the output has to take what is
 // being written to it.
-const stalled = 500 * time.Millisecond
+const patience = 500 * time.Millisecond
 
 // interruptibleOutput is an output that may have a reader who does not read. Writes
 // go on after the end of ctx, such as what a command says at its end, until one
 // stalls. One goroutine uses it.
 type interruptibleOutput struct {
-	ctx  context.Context
-	file *os.File
-	end  error // of all writes, after one that stalled
+	ctx      context.Context
+	file     *os.File
+	patience time.Duration
+	end      error // of all writes, after one that stalled
 }
 
 // newOutput returns what a command writes to: file itself if that never waits.
@@ -117,34 +124,36 @@ func newOutput(ctx context.Context, stdout io.Writer) io.Writer {
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 		return stdout
 	}
-	return &interruptibleOutput{ctx: ctx, file: file}
+	return &interruptibleOutput{ctx: ctx, file: file, patience: patience}
 }
 
 // Fd tells whether it is a terminal.
 func (o *interruptibleOutput) Fd() uintptr { return o.file.Fd() }
 
-func (o *interruptibleOutput) Write(p []byte) (n int, err error) {
+func (o *interruptibleOutput) Write(p []byte) (int, error) {
+	return o.do(func() (int, error) { return o.file.Write(p) })
+}
+
+// do has something be written to the file.
+func (o *interruptibleOutput) do(write func() (int, error)) (n int, err error) {
 	if o.end != nil {
 		return 0, o.end
 	}
-	patient, give := context.WithCancel(context.WithoutCancel(o.ctx))
-	defer give()
-	defer context.AfterFunc(o.ctx, func() { time.AfterFunc(stalled, give) })()
-	n, err = waiting(patient, func() (int, error) { return o.file.Write(p) })
+	n, err = waiting(o.ctx, o.patience, write)
 	if errors.Is(err, errInterrupted) {
 		o.end = err
 	}
 	return n, err
 }
 
-// wholeBytes is how much is written to w at once at most, as far as records are not
+// pieceBytes is how much is written to w at once at most, as far as records are not
 // longer: where there may be nobody who reads, no more than is written as a whole or
 // not at all, so that who is interrupted there has written whole records.
-func wholeBytes(w io.Writer) int {
+func pieceBytes(w io.Writer) int {
 	_, mayStall := w.(*interruptibleOutput)
 	switch {
 	case !mayStall:
-		return 64 << 10
+		return bufferBytes
 	case runtime.GOOS == "linux":
 		return 4096 // PIPE_BUF
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
 	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
 )
@@ -33,8 +34,7 @@ const formatHelp = `Formats: raw prints the bytes as they are (only on a termina
 characters escaped), quoted prints Go string literals, hex hexadecimal digits,
 and json one object a record; there, what is not UTF-8 goes into "key_hex" or
 "value_hex", and when a record expires, if it does, into "expires_at". The other
-formats tell that with --expiry, or "never". 'lightning import' reads the json form
-back.`
+formats tell that with --expiry. 'lightning import' reads the json form back.`
 
 // printer writes records to an output, buffered, whole ones only, until its context
 // ends. Only one goroutine uses it.
@@ -43,23 +43,33 @@ type printer struct {
 	out        io.Writer
 	format     outputFormat
 	expiry     bool // also in formats other than JSON
+	saysNever  bool // in JSON too, of a record that does not expire
 	onTerminal bool
-	line       []byte // reused
-	buffer     []byte // lines
-	mostBytes  int    // of buffer
+	line       []byte   // reused
+	pieces     [][]byte // whole lines; reused
+	pieceBytes int      // at most, unless a line is longer
 }
+
+// bufferBytes is how much is gathered before it goes out.
+const bufferBytes = 64 << 10
 
 func newPrinter(ctx context.Context, out io.Writer, format outputFormat) *printer {
 	return &printer{
-		ctx: ctx, out: out, format: format, onTerminal: console.IsTerminal(out), mostBytes: wholeBytes(out),
+		ctx: ctx, out: out, format: format, onTerminal: console.IsTerminal(out), pieceBytes: pieceBytes(out),
 	}
 }
 
-// printer returns one for records.
-func (f *recordForm) printer(cmd *cobra.Command) *printer {
+// printer returns one for the records of target.
+func (f *recordForm) printer(cmd *cobra.Command, target store) *printer {
 	p := newPrinter(cmd.Context(), cmd.OutOrStdout(), f.format.value)
-	p.expiry = f.expiry
+	p.expiry, p.saysNever = f.expiry, expiresByDefault(target)
 	return p
+}
+
+// expiresByDefault reports whether records expire of which nothing else is said.
+func expiresByDefault(target store) bool {
+	keyspace, named := target.(*lightning.Keyspace)
+	return named && keyspace.Options().TTL != 0
 }
 
 // column is a part of a record.
@@ -95,8 +105,8 @@ func (p *printer) appendObject(expiresAt time.Time, columns []column) {
 		p.line = appendField(append(p.line, before), c.name, c.text)
 		before = ','
 	}
-	if !expiresAt.IsZero() {
-		p.line = appendField(append(p.line, before), expiryMember, appendExpiry(nil, expiresAt))
+	if !expiresAt.IsZero() || p.saysNever {
+		p.line = appendField(append(p.line, before), records.ExpiryMember, appendExpiry(nil, expiresAt))
 	}
 	p.line = append(p.line, '}')
 }
@@ -113,9 +123,6 @@ func (p *printer) appendColumns(expiresAt time.Time, columns []column) {
 	}
 }
 
-// expiryMember is the member of a record in JSON that says when it expires.
-const expiryMember = "expires_at"
-
 // appendExpiry appends when a record expires.
 func appendExpiry(dst []byte, at time.Time) []byte {
 	if at.IsZero() {
@@ -126,33 +133,62 @@ func appendExpiry(dst []byte, at time.Time) []byte {
 
 // print adds a whole record, or another whole line, to what goes out.
 func (p *printer) print(record []byte) error {
-	if len(p.buffer)+len(record) > p.mostBytes {
+	last := len(p.pieces) - 1
+	switch {
+	case len(record) > p.pieceBytes:
 		if err := p.flush(); err != nil {
 			return err
 		}
+		return p.write([][]byte{record})
+	case last < 0 || len(p.pieces[last])+len(record) > p.pieceBytes:
+		if (last+2)*p.pieceBytes > bufferBytes {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
+		last = p.begin()
 	}
-	if len(record) > p.mostBytes {
-		return p.write(record)
-	}
-	p.buffer = append(p.buffer, record...)
+	p.pieces[last] = append(p.pieces[last], record...)
 	return nil
 }
 
-func (p *printer) flush() error {
-	if len(p.buffer) == 0 {
-		return nil
+// begin adds an empty piece, and returns its place.
+func (p *printer) begin() (last int) {
+	last = len(p.pieces)
+	if last == cap(p.pieces) {
+		p.pieces = append(p.pieces, make([]byte, 0, p.pieceBytes))
+		return last
 	}
-	err := p.write(p.buffer)
-	p.buffer = p.buffer[:0]
+	p.pieces = p.pieces[:last+1]
+	p.pieces[last] = p.pieces[last][:0]
+	return last
+}
+
+func (p *printer) flush() error {
+	err := p.write(p.pieces)
+	p.pieces = p.pieces[:0]
 	return err
 }
 
-func (p *printer) write(whole []byte) error {
-	if p.ctx.Err() != nil {
-		return errInterrupted
+// write writes pieces until the context ends, each as a whole.
+func (p *printer) write(pieces [][]byte) error {
+	if out, mayStall := p.out.(*interruptibleOutput); mayStall {
+		_, err := out.do(func() (int, error) { return 0, p.writeTo(out.file, pieces) })
+		return err
 	}
-	_, err := p.out.Write(whole)
-	return err
+	return p.writeTo(p.out, pieces)
+}
+
+func (p *printer) writeTo(out io.Writer, pieces [][]byte) error {
+	for _, piece := range pieces {
+		if p.ctx.Err() != nil {
+			return errInterrupted
+		}
+		if _, err := out.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *printer) appendText(dst, text []byte) []byte {

@@ -46,7 +46,7 @@ func FuzzJSONRoundTrip(f *testing.F) {
 			t.Fatal(err)
 		}
 		reader, err := records.NewReader(&out, records.Options{
-			Format: records.JSONL, Key: []string{"key"}, Value: []string{"value"}, Expires: expiryMember,
+			Format: records.JSONL, Key: []string{"key"}, Value: []string{"value"}, Expires: records.ExpiryMember,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -168,6 +168,7 @@ Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage
 		newPutCommand(),
 		newDelCommand(),
 		newScanCommand(),
+		newDumpCommand(),
 		newChangesCommand(),
 		newStatsCommand(),
 		newCompactCommand(),

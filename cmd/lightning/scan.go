@@ -42,7 +42,7 @@ is interrupted (ctrl-C) ends behind a whole record.
 				return err
 			}
 			return readStore(args[0], flags.keys.keyspace, func(_ *lightning.DB, target store) error {
-				out := flags.form.printer(cmd)
+				out := flags.form.printer(cmd, target)
 				count, err := flags.scan(cmd.Context(), target, bounds, out)
 				if err != nil {
 					return err

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -54,6 +53,11 @@ func (j *jsonl) parse(line []byte) (record Record, err error) {
 	if err != nil {
 		return Record{}, err
 	}
+	return j.record(line, members)
+}
+
+// record makes one of the members of a line.
+func (j *jsonl) record(line []byte, members map[string]json.RawMessage) (record Record, err error) {
 	if j.key, err = appendMembers(j.key[:0], members, j.opts.Key, j.opts.KeyJoin); err != nil {
 		return Record{}, err
 	}
@@ -65,7 +69,7 @@ func (j *jsonl) parse(line []byte) (record Record, err error) {
 		record.Value = j.value
 	}
 	if raw, ok := members[j.opts.Expires]; ok && j.opts.Expires != "" {
-		record.ExpiresAt, err = expiryOf(j.opts.Expires, raw)
+		err = record.setExpiryMember(j.opts.Expires, raw)
 	}
 	return record, err
 }
@@ -135,16 +139,18 @@ func repeatedMember(object []byte) string {
 	return ""
 }
 
-// expiryOf reads the member that says when a record expires.
-func expiryOf(name string, raw json.RawMessage) (at time.Time, err error) {
+// setExpiryMember reads the member that says when a record expires. A null says
+// nothing.
+func (r *Record) setExpiryMember(name string, raw json.RawMessage) error {
 	var text *string
-	if err = json.Unmarshal(raw, &text); err == nil && text != nil {
-		at, err = parseExpiry(*text)
+	err := json.Unmarshal(raw, &text)
+	if err == nil && text != nil {
+		err = r.setExpiry(*text)
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("member %q is no time such as \"2026-01-02T15:04:05Z\"", name)
+		return fmt.Errorf("member %q is no time such as \"2026-01-02T15:04:05Z\"", name)
 	}
-	return at, nil
+	return nil
 }
 
 // hasLoneSurrogate reports whether valid JSON has an escape such as \ud800 that

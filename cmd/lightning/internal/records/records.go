@@ -1,5 +1,6 @@
 // Package records reads key-value records out of text: tab-separated values,
-// comma-separated values and JSON lines, plain or compressed with gzip.
+// comma-separated values, JSON lines and dumps of databases, which are JSON lines with
+// a first line that says so, plain or compressed with gzip.
 //
 // A malformed record is reported as a *LineError and reading can go on after
 // it; any other error ends the input. A Reader belongs to one goroutine, and
@@ -21,8 +22,23 @@ import (
 // Record is one key and its value, and where they came from.
 type Record struct {
 	Key, Value []byte
-	ExpiresAt  time.Time // the zero time: never
-	Line       int       // of the input where the record begins, from 1
+	// ExpiresAt is when it expires, the zero time: never. It is known only where the
+	// input says it.
+	ExpiresAt   time.Time
+	KnowsExpiry bool
+	Line        int // of the input where the record begins, from 1
+	// Keyspace is where a record of a dump belongs, nil: the default one.
+	// MakesKeyspace says that there is no record, but a keyspace begins.
+	Keyspace      *Keyspace
+	MakesKeyspace bool
+}
+
+// Keyspace is what a dump says of a keyspace. What is not set is zero.
+type Keyspace struct {
+	Name        string
+	Compression string
+	TTL         time.Duration
+	Merge       string // name of the operator
 }
 
 // Format is a text form of records.
@@ -50,8 +66,8 @@ type Options struct {
 	Key, Value []string
 	KeyJoin    string
 	// Expires names the column with the time at which a record expires, as RFC 3339
-	// has it: never where it is empty or Never, or a member is not there. Empty: no
-	// record expires.
+	// has it, or Never. Where it is empty, or a member is not there, the record says
+	// nothing. Empty: no record does.
 	Expires string
 	// Header says that the first line names the columns. It is implied when
 	// Key, Value or Expires has a name. JSON lines have no header.
@@ -94,6 +110,13 @@ type source interface {
 // Reader reads records of any format.
 type Reader struct{ source source }
 
+// IsDump reports whether the input is the dump of a database, of which the options
+// choose nothing.
+func (r *Reader) IsDump() bool {
+	_, is := r.source.(*dump)
+	return is
+}
+
 // NewReader makes a reader over r. Input that begins like a gzip file is
 // unpacked; a byte order mark is skipped. It reads the header if there is one,
 // so a column that is not there is found here, as a *ColumnError.
@@ -109,7 +132,9 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	case CSV:
 		s, err = newCSV(text, opts)
 	case JSONL:
-		s = newJSONL(text, opts)
+		if s, err = newDump(text); s == nil && err == nil {
+			s = newJSONL(text, opts)
+		}
 	default:
 		err = fmt.Errorf("unknown format %d", opts.Format)
 	}
@@ -298,22 +323,25 @@ func (c *columns) record(fields [][]byte, key, value *[]byte) (Record, error) {
 	r := Record{Key: *key, Value: *value}
 	var err error
 	for _, place := range c.expires {
-		r.ExpiresAt, err = parseExpiry(string(fields[place]))
+		err = r.setExpiry(string(fields[place]))
 	}
 	return r, err
 }
 
-// parseExpiry reads when a record expires: never, the zero time, where there is
-// nothing.
-func parseExpiry(text string) (time.Time, error) {
-	if text == "" || text == Never {
-		return time.Time{}, nil
+// setExpiry reads when a record expires. An empty text says nothing.
+func (r *Record) setExpiry(text string) (err error) {
+	switch text {
+	case "":
+		return nil
+	case Never:
+		r.KnowsExpiry = true
+		return nil
 	}
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("expires at %q, which is no time such as 2026-01-02T15:04:05Z", text)
+	if r.ExpiresAt, err = time.Parse(time.RFC3339Nano, text); err != nil {
+		return fmt.Errorf("expires at %q, which is no time such as 2026-01-02T15:04:05Z", text)
 	}
-	return at, nil
+	r.KnowsExpiry = true
+	return nil
 }
 
 func plural(n int, what string) string {
