@@ -24,6 +24,12 @@ var (
 	// ErrKeyChanged says that the function given to Update has changed the
 	// primary key.
 	ErrKeyChanged = errors.New("primary key was changed")
+	// ErrNotUTF8 says that a record has text that is not UTF-8, for which JSON has no
+	// form: what is read would be other text.
+	ErrNotUTF8 = errors.New("text is not UTF-8, which JSON cannot hold")
+	// ErrLostKey says that a codec does not keep the primary key: the record that it
+	// decodes has another one, under which the row would not be found.
+	ErrLostKey = errors.New("codec does not keep the primary key")
 	// ErrQueryMemory says that a query would have to hold more than
 	// MaxQueryBytes. An index in the order that is asked for, or a limit,
 	// helps.

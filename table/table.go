@@ -203,9 +203,8 @@ type stored[R any] struct {
 }
 
 // encode returns what is written for a record. All that is derived from it is
-// derived from what its bytes are decoded as, so that a codec that loses
-// something, as JSON loses bytes that are not UTF-8, cannot make the indexes
-// differ from the rows.
+// derived from what its bytes are decoded as, so that a codec that loses something
+// cannot make the indexes differ from the rows. The primary key it must not lose.
 func (c *core[R]) encode(rec R) (*stored[R], error) {
 	data, err := c.codec.Append(nil, rec)
 	if err != nil {
@@ -215,8 +214,16 @@ func (c *core[R]) encode(rec R) (*stored[R], error) {
 	if n.rec, err = c.codec.Decode(data); err != nil {
 		return nil, fmt.Errorf("table %s: decode row that was just encoded: %w", c.name, err)
 	}
+	given, err := c.key.one(nil, rec)
+	if err != nil {
+		return nil, c.keyError(err)
+	}
 	if n.primary, err = c.key.one(nil, n.rec); err != nil {
 		return nil, c.keyError(err)
+	}
+	if !bytes.Equal(given, n.primary) {
+		return nil, fmt.Errorf("table %s: row %s: %w, but makes it %s", c.name, keyenc.Format(given), ErrLostKey,
+			keyenc.Format(n.primary))
 	}
 	return n, nil
 }
