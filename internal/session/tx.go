@@ -59,12 +59,13 @@ func (tx *Tx) Options() Options {
 // Usable says why the transaction cannot be used, if it cannot. All verbs say the
 // same.
 func (tx *Tx) Usable() error {
-	switch {
-	case tx == nil:
+	if tx == nil {
 		return base.ErrClosed
-	case tx.ended:
+	}
+	if tx.ended {
 		return ErrEnded
-	case tx.manager.engine.closed():
+	}
+	if tx.manager.engine.closed() {
 		return base.ErrClosed
 	}
 	if ctx := tx.options.Context; ctx != nil && ctx.Err() != nil {
