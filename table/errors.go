@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
 )
 
@@ -35,6 +36,8 @@ var (
 	// helps.
 	ErrQueryMemory = errors.New("query holds too much memory")
 )
+
+var errNilFunction = fmt.Errorf("%w: a function is needed", lightning.ErrNilArgument)
 
 // DuplicateError says that a unique index, or the primary key, would have held
 // two rows under one key. Nothing was written. It matches ErrDuplicate.

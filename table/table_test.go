@@ -654,3 +654,44 @@ func TestCheckFindsWhatIsOutOfStep(t *testing.T) {
 		}
 	}
 }
+
+// What is not there is an error that says so.
+func TestZeroTables(t *testing.T) {
+	db := testDB(t)
+	people := openPeople(t, db, "city-age")
+	var none Table[person, int64]
+	var noTx *lightning.Tx
+	first := func(q Query[person]) error {
+		_, err := q.First()
+		return err
+	}
+	get := func(t *Table[person, int64], tx *lightning.Tx) error {
+		_, err := t.Get(tx, 1)
+		return err
+	}
+	err := db.Update(func(tx *lightning.Tx) error {
+		mustBe := func(want error, answers ...error) {
+			t.Helper()
+			for i, err := range answers {
+				if !errors.Is(err, want) {
+					t.Errorf("answer %d: got %v, want %v", i, err, want)
+				}
+			}
+		}
+		_, explainErr := none.Query(tx).Explain()
+		change := func(*person) error { return nil }
+		mustBe(lightning.ErrClosed, none.Put(tx, person{}), none.Insert(tx, person{}), get(&none, tx), none.Update(tx, 1, change),
+			none.Delete(tx, 1), none.Check(tx), none.Analyze(t.Context()), none.Build(t.Context(), nil), explainErr,
+			first(none.Query(tx)), first(none.Query(tx).Filter(nil)), first(Query[person]{}), people.Put(new(lightning.Tx), person{}),
+			get(people, new(lightning.Tx)))
+		_, openErr := Open(nil, personSchema())
+		mustBe(lightning.ErrClosed, openErr, Drop(nil, "people"), DropIndex(nil, "people", "city-age"))
+		mustBe(lightning.ErrNilArgument, people.Put(noTx, person{}), people.Insert(noTx, person{}), get(people, noTx),
+			people.Update(noTx, 1, change), people.Update(tx, 1, nil), people.Delete(noTx, 1), people.Check(noTx),
+			first(people.Query(noTx)), first(people.Query(tx).Filter(nil)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
