@@ -29,7 +29,8 @@ func newScanCommand() *cobra.Command {
 		Long: `Scan prints the records of a database in key order, one a line, the key and the
 value divided by a tab: all of them, those that begin with a prefix, or those of
 a range, forwards or backwards. A scan that finds nothing is no failure. One that
-is interrupted (ctrl-C) ends behind a whole record.
+is interrupted (ctrl-C) ends behind a whole record, unless that is one of more than
+4 KiB and nobody reads what is printed.
 
 ` + formatHelp,
 		Example: `  lightning scan my.db --prefix user/ --limit 10
