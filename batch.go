@@ -18,7 +18,9 @@ import (
 // until it is committed.
 //
 // A Batch is used by one goroutine at a time. After Commit it can be committed
-// again, which writes the same once more, or emptied with Reset and reused.
+// again, which writes the same once more, or emptied with Reset and reused. It comes
+// from DB.NewBatch or Keyspace.NewBatch: the zero Batch is empty, and as one of a
+// database that was closed.
 type Batch struct {
 	inner *batch.Batch
 	space *space
@@ -30,7 +32,7 @@ func newBatch(s *space) *Batch { return &Batch{inner: new(batch.Batch), space: s
 // batch are the same batch: any of them commits or resets it. Writes through a
 // keyspace of another database fail with ErrForeignKeyspace.
 func (b *Batch) In(k *Keyspace) *Batch {
-	s := b.space.in(k)
+	s := b.space.orNone().in(k)
 	return &Batch{inner: b.inner, space: &s}
 }
 
@@ -51,6 +53,9 @@ type BatchOp struct {
 // which they were added. The batch must not be changed meanwhile.
 func (b *Batch) All() iter.Seq[BatchOp] {
 	return func(yield func(BatchOp) bool) {
+		if b.Len() == 0 {
+			return
+		}
 		names := b.space.engine.Registry().Name
 		for c := range feed.ChangesOf(b.inner.Bytes(), names) {
 			op := BatchOp{
@@ -67,10 +72,10 @@ func (b *Batch) All() iter.Seq[BatchOp] {
 // Put adds a write of value to key. Both are copied. On an error the batch is
 // as it was.
 func (b *Batch) Put(key, value []byte) error {
-	if err := b.space.check(key); err != nil {
+	if err := b.space.orNone().check(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := b.space.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := b.space.defaultExpiry()
@@ -83,17 +88,35 @@ func (b *Batch) Put(key, value []byte) error {
 // PutWithTTL adds a write of value to key, as DB.PutWithTTL does. The time runs
 // from this call.
 func (b *Batch) PutWithTTL(key, value []byte, ttl time.Duration) error {
-	if err := b.space.check(key); err != nil {
-		return err
-	}
-	if err := checkValue(value); err != nil {
+	if err := b.space.orNone().check(key); err != nil {
 		return err
 	}
 	if err := b.space.checkTTL(ttl); err != nil {
 		return err
 	}
+	if err := b.space.checkValue(key, value); err != nil {
+		return err
+	}
 	expiry, err := b.space.expiry(ttl)
 	if err != nil {
+		return err
+	}
+	return b.put(key, value, expiry)
+}
+
+// PutUntil adds a write of value to key that expires at an instant, as ExpiresAt of a
+// key, an iterator or a Change tells it; the zero time: never, also in a keyspace
+// whose keys do where the write does not say. It is for copies of records: where the
+// instant has passed the key is absent from then on.
+func (b *Batch) PutUntil(key, value []byte, expiresAt time.Time) error {
+	if err := b.space.orNone().check(key); err != nil {
+		return err
+	}
+	expiry, err := b.space.expiryAt(expiresAt)
+	if err != nil {
+		return err
+	}
+	if err := b.space.checkValue(key, value); err != nil {
 		return err
 	}
 	return b.put(key, value, expiry)
@@ -114,7 +137,7 @@ func (b *Batch) put(key, value []byte, expiry base.Instant) (err error) {
 
 // Merge adds the application of an operand to key, as Keyspace.Merge does.
 func (b *Batch) Merge(key, operand []byte) error {
-	if err := b.space.checkOperand(key, operand); err != nil {
+	if err := b.space.orNone().checkOperand(key, operand); err != nil {
 		return err
 	}
 	if err := b.inner.Merge(b.space.prefix, key, operand); err != nil {
@@ -126,7 +149,7 @@ func (b *Batch) Merge(key, operand []byte) error {
 
 // Delete adds a deletion of key.
 func (b *Batch) Delete(key []byte) error {
-	if err := b.space.check(key); err != nil {
+	if err := b.space.orNone().check(key); err != nil {
 		return err
 	}
 	b.inner.Touch(b.space.info)
@@ -137,7 +160,7 @@ func (b *Batch) Delete(key []byte) error {
 // that there is none. It removes what earlier writes of the batch put there,
 // and not what later ones do.
 func (b *Batch) DeleteRange(lo, hi []byte) error {
-	first, end, empty, err := b.space.span(lo, hi)
+	first, end, empty, err := b.space.orNone().span(lo, hi)
 	if err != nil || empty {
 		return err
 	}
@@ -146,16 +169,32 @@ func (b *Batch) DeleteRange(lo, hi []byte) error {
 }
 
 // Len returns the number of writes in the batch.
-func (b *Batch) Len() int { return b.inner.Len() }
+func (b *Batch) Len() int {
+	if b.inner == nil {
+		return 0
+	}
+	return b.inner.Len()
+}
 
 // SizeBytes returns how many bytes the batch takes in the log.
-func (b *Batch) SizeBytes() int { return b.inner.SizeBytes() }
+func (b *Batch) SizeBytes() int {
+	if b.inner == nil {
+		return 0
+	}
+	return b.inner.SizeBytes()
+}
 
 // Reset empties the batch and keeps its memory for reuse.
-func (b *Batch) Reset() { b.inner.Reset() }
+func (b *Batch) Reset() {
+	if b.inner != nil {
+		b.inner.Reset()
+	}
+}
 
 // Commit writes the batch with the database's durability.
-func (b *Batch) Commit() error { return b.commit(context.Background(), b.space.durability) }
+func (b *Batch) Commit() error {
+	return b.commit(context.Background(), b.space.orNone().durability)
+}
 
 // CommitWith writes the batch with a durability of its own.
 func (b *Batch) CommitWith(d Durability) error {
@@ -181,7 +220,7 @@ func (b *Batch) CommitContext(ctx context.Context, d Durability) error {
 }
 
 func (b *Batch) commit(ctx context.Context, d commit.Durability) error {
-	if b.space.engine == nil { // that of a database that was never opened
+	if b.space.orNone().engine == nil { // that of a database that was never opened
 		return ErrClosed
 	}
 	return b.space.engine.Commit(ctx, b.inner, d)

@@ -79,18 +79,27 @@ type ChangeBatch struct {
 }
 
 // Len returns the number of changes.
-func (b *ChangeBatch) Len() int { return b.commit.Len() }
+func (b *ChangeBatch) Len() int {
+	if b.commit == nil {
+		return 0 // of the zero ChangeBatch
+	}
+	return b.commit.Len()
+}
 
 // All returns the changes in order: a later one wins over an earlier one.
 func (b *ChangeBatch) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
+		if b.Len() == 0 {
+			return
+		}
 		for c := range b.commit.Changes() {
 			change := Change{
 				Kind: ChangeKind(c.Kind), Keyspace: c.Keyspace, Key: c.Key, End: c.End, Value: c.Value,
 				ExpiresAt: asTime(c.Expiry),
 			}
 			if change.Kind == ChangeKeyspace {
-				change.Options = keyspaceOptions(c.Settings)
+				options := keyspaceOptions(c.Keyspace, c.Settings)
+				change.Options = &options
 			}
 			if !yield(change) {
 				return

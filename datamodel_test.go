@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -580,7 +581,7 @@ func TestTTLMisuse(t *testing.T) {
 	wantErr(t, db.NewBatch().PutWithTTL([]byte("k"), nil, -1), lightning.ErrTTL)
 	wantErr(t, sums.PutWithTTL([]byte("k"), nil, time.Minute), lightning.ErrNoExpiry)
 	wantErr(t, db.NewBatch().Merge([]byte("k"), nil), lightning.ErrNoMergeOperator)
-	if err := sums.Merge([]byte("k"), []byte("short")); err == nil || !strings.Contains(err.Error(), "8 bytes") {
+	if err := sums.Merge([]byte("k"), []byte("short")); !errors.Is(err, lightning.ErrMergeRefused) || !strings.Contains(err.Error(), "8 bytes") {
 		t.Errorf("a malformed operand: %v", err)
 	}
 	_, err = db.Keyspace("sums", &lightning.KeyspaceOptions{Merge: lightning.MergeMax})
@@ -592,6 +593,38 @@ func TestTTLMisuse(t *testing.T) {
 	var option *lightning.OptionError
 	if _, err = db.Keyspace("new", &lightning.KeyspaceOptions{Merge: "list", TTL: 1}); !errors.As(err, &option) {
 		t.Errorf("merge and TTL: %v", err)
+	}
+}
+
+// A copy of a record expires when the record does, to the nanosecond.
+func TestPutUntil(t *testing.T) {
+	db := open(t, modelOptions(memfs.New()))
+	short, err := db.Keyspace("short", &lightning.KeyspaceOptions{TTL: time.Minute})
+	must(t, err)
+	sums, err := db.Keyspace("sums", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
+	must(t, err)
+	at := time.Now().Add(time.Hour).Round(0)
+	b := short.NewBatch()
+	must(t, short.Put([]byte("passed"), nil))
+	must(t, b.PutUntil([]byte("later"), nil, at))
+	must(t, b.PutUntil([]byte("never"), nil, time.Time{}))
+	must(t, b.PutUntil([]byte("passed"), nil, time.Unix(1000, 0)))
+	must(t, b.PutUntil([]byte("long passed"), nil, time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)))
+	must(t, b.PutUntil([]byte("last"), nil, time.Unix(0, math.MaxInt64)))
+	wantErr(t, b.PutUntil([]byte("k"), nil, time.Unix(0, math.MaxInt64).Add(1)), lightning.ErrTTL)
+	wantErr(t, b.In(sums).PutUntil([]byte("k"), make([]byte, 8), at), lightning.ErrNoExpiry)
+	must(t, b.In(sums).PutUntil([]byte("k"), make([]byte, 8), time.Time{}))
+	must(t, b.Commit())
+	for key, want := range map[string]time.Time{"later": at, "never": {}, "last": time.Unix(0, math.MaxInt64)} {
+		got, err := short.ExpiresAt([]byte(key))
+		must(t, err)
+		if !got.Equal(want) {
+			t.Errorf("%s expires at %v, want %v", key, got, want)
+		}
+	}
+	for _, key := range []string{"passed", "long passed"} {
+		_, err := short.Get([]byte(key))
+		wantErr(t, err, lightning.ErrNotFound)
 	}
 }
 

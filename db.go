@@ -277,13 +277,15 @@ func (db *DB) DurableSeq() uint64 {
 // and snapshots span keyspaces. Where it exists, nil options accept it as it
 // is, as do options that are zero; those that differ otherwise fail with
 // ErrKeyspaceDiffers. In a read-only database a keyspace that does not exist is
-// ErrKeyspaceNotFound, which is ErrReadOnly as well.
+// ErrKeyspaceNotFound, which is ErrReadOnly as well. Names that begin with
+// "lightning." are the library's; without KeyspaceOptions.Reserved they are
+// ErrKeyspaceReserved.
 func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	if err := db.usable(); err != nil {
 		return nil, err
 	}
-	if name == "" || len(name) > maxKeyspaceNameBytes {
-		return nil, ErrKeyspaceName
+	if err := checkKeyspaceName(name, opts != nil && opts.Reserved); err != nil {
+		return nil, err
 	}
 	settings, err := opts.settings()
 	if err != nil {
@@ -302,6 +304,9 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 // since what is there needs it; another one gives ErrKeyspaceDiffers.
 func (db *DB) SetKeyspaceOptions(name string, opts KeyspaceOptions) error {
 	if err := db.usable(); err != nil {
+		return err
+	}
+	if err := checkKeyspaceName(name, opts.Reserved); err != nil {
 		return err
 	}
 	settings, err := opts.settings()
@@ -326,10 +331,14 @@ func (db *DB) Keyspaces() []string {
 
 // DropKeyspace removes a keyspace with all its keys, in constant time; the
 // space is given back in the background. Iterators and snapshots that exist
-// keep what they see; handles to the keyspace answer ErrKeyspaceDropped.
+// keep what they see; handles to the keyspace answer ErrKeyspaceDropped. A keyspace
+// of the library is not dropped, with ErrKeyspaceReserved.
 func (db *DB) DropKeyspace(name string) error {
 	if err := db.usable(); err != nil {
 		return err
+	}
+	if isReserved(name) {
+		return fmt.Errorf("drop keyspace: %w", checkKeyspaceName(name, false))
 	}
 	if err := db.engine.DropKeyspace(name); err != nil {
 		return fmt.Errorf("drop keyspace: %w", err)

@@ -33,7 +33,8 @@ var (
 	// from then on every write is refused with it, and Close returns it; what was
 	// acknowledged is safe. Opened again, the database goes on.
 	ErrLockLost = vfs.ErrLockLost
-	// ErrReadOnly says that the database was opened with Options.ReadOnly.
+	// ErrReadOnly says that the database was opened with Options.ReadOnly. It is
+	// matched by ErrTxReadOnly as well.
 	ErrReadOnly = base.ErrReadOnly
 	// ErrNotDatabase says that a directory holds something else, or nothing
 	// where a database had to exist.
@@ -79,6 +80,9 @@ var (
 	ErrKeyspaceDiffers = keyspace.ErrDiffers
 	// ErrKeyspaceName says that a name cannot be that of a keyspace.
 	ErrKeyspaceName = errors.New("keyspace name must have 1 to 1024 bytes")
+	// ErrKeyspaceReserved says that a name begins with "lightning.", and so is one of
+	// the library's own: see KeyspaceOptions.Reserved.
+	ErrKeyspaceReserved = errors.New(`keyspace names that begin with "lightning." are the library's`)
 
 	// ErrTooManyConflicts matches every *TooManyConflictsError.
 	ErrTooManyConflicts = session.ErrTooManyConflicts
@@ -90,6 +94,9 @@ var (
 
 	// ErrMerge matches every *MergeError.
 	ErrMerge = merge.ErrMerge
+	// ErrMergeRefused says that the merge operator of a keyspace refuses an operand or
+	// a value: nothing was written.
+	ErrMergeRefused = errors.New("merge operator refuses it")
 	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
 	// keyspace never has one.
 	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
@@ -98,6 +105,9 @@ var (
 
 	// ErrTxEnded says that a transaction was committed or rolled back before.
 	ErrTxEnded = session.ErrEnded
+	// ErrTxReadOnly says that a transaction that only reads, such as that of DB.View,
+	// was to write.
+	ErrTxReadOnly = session.ErrReadOnly
 	// ErrConflict matches every *ConflictError.
 	ErrConflict = txn.ErrConflict
 	// ErrDeadlock says that a lock was refused, because its holder waits, perhaps

@@ -36,9 +36,10 @@ type ScanOptions struct {
 // the other way round.
 //
 // An Iterator is used by one goroutine at a time and must be closed. It holds
-// the files and memory that it shows.
+// the files and memory that it shows. The zero Iterator has no rows, and is as one
+// of a database that was closed.
 type Iterator struct {
-	rows   rows
+	rows   rows   // nil: that of the zero Iterator
 	prefix []byte // of the keyspace
 	buf    []byte // for the keys to seek to
 }
@@ -61,17 +62,41 @@ type rows interface {
 	Close() error
 }
 
+// shown returns what the iterator walks.
+func (it *Iterator) shown() rows {
+	if it.rows == nil {
+		return noRows{}
+	}
+	return it.rows
+}
+
+// noRows are those of the zero Iterator.
+type noRows struct{}
+
+func (noRows) First() bool          { return false }
+func (noRows) Last() bool           { return false }
+func (noRows) SeekGE([]byte) bool   { return false }
+func (noRows) SeekLT([]byte) bool   { return false }
+func (noRows) Next() bool           { return false }
+func (noRows) Prev() bool           { return false }
+func (noRows) Valid() bool          { return false }
+func (noRows) Key() []byte          { return nil }
+func (noRows) Value() []byte        { return nil }
+func (noRows) Expiry() base.Instant { return 0 }
+func (noRows) Err() error           { return ErrClosed }
+func (noRows) Close() error         { return ErrClosed }
+
 // First moves to the first row.
-func (it *Iterator) First() bool { return it.rows.First() }
+func (it *Iterator) First() bool { return it.shown().First() }
 
 // Last moves to the last row.
-func (it *Iterator) Last() bool { return it.rows.Last() }
+func (it *Iterator) Last() bool { return it.shown().Last() }
 
 // SeekGE moves to the first row whose key is greater than or equal to key.
-func (it *Iterator) SeekGE(key []byte) bool { return it.rows.SeekGE(it.full(key)) }
+func (it *Iterator) SeekGE(key []byte) bool { return it.shown().SeekGE(it.full(key)) }
 
 // SeekLT moves to the last row whose key is less than key.
-func (it *Iterator) SeekLT(key []byte) bool { return it.rows.SeekLT(it.full(key)) }
+func (it *Iterator) SeekLT(key []byte) bool { return it.shown().SeekLT(it.full(key)) }
 
 func (it *Iterator) full(key []byte) []byte {
 	it.buf = append(append(it.buf[:0], it.prefix...), key...)
@@ -79,34 +104,34 @@ func (it *Iterator) full(key []byte) []byte {
 }
 
 // Next moves to the next row.
-func (it *Iterator) Next() bool { return it.rows.Next() }
+func (it *Iterator) Next() bool { return it.shown().Next() }
 
 // Prev moves to the previous row.
-func (it *Iterator) Prev() bool { return it.rows.Prev() }
+func (it *Iterator) Prev() bool { return it.shown().Prev() }
 
 // Valid reports whether the iterator stands on a row.
-func (it *Iterator) Valid() bool { return it.rows.Valid() }
+func (it *Iterator) Valid() bool { return it.shown().Valid() }
 
 // Key returns the key of the row, or nil. The slice is the iterator's and
 // valid until it moves or is closed.
-func (it *Iterator) Key() []byte { return it.rows.Key() }
+func (it *Iterator) Key() []byte { return it.shown().Key() }
 
 // Value returns the value of the row, or nil. The slice is the iterator's and
 // valid until it moves or is closed.
-func (it *Iterator) Value() []byte { return it.rows.Value() }
+func (it *Iterator) Value() []byte { return it.shown().Value() }
 
 // ExpiresAt returns when the row expires, the zero time if never.
-func (it *Iterator) ExpiresAt() time.Time { return asTime(it.rows.Expiry()) }
+func (it *Iterator) ExpiresAt() time.Time { return asTime(it.shown().Expiry()) }
 
 // Err returns the error that stopped the iterator: a *CorruptionError where a
 // file is damaged, ErrClosed when the database was closed, ErrTxEnded when its
 // transaction was, ErrHandleClosed after Close; nil when it merely reached an
 // end.
-func (it *Iterator) Err() error { return it.rows.Err() }
+func (it *Iterator) Err() error { return it.shown().Err() }
 
 // Close releases what the iterator holds and returns Err, so that a loop that
 // only checks Close sees every error. A second call returns ErrHandleClosed.
-func (it *Iterator) Close() error { return it.rows.Close() }
+func (it *Iterator) Close() error { return it.shown().Close() }
 
 // scan calls fn with the rows and closes the iterator.
 func (it *Iterator) scan(reverse bool, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {

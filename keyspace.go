@@ -2,8 +2,10 @@ package lightning
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/keyspace"
@@ -23,16 +25,40 @@ type KeyspaceOptions struct {
 	// Merge is the name of its merge operator; empty: it has none. Keys of a
 	// keyspace that has one do not expire.
 	Merge string
+	// Reserved allows a name that begins with "lightning.", which is not kept: those
+	// are the keyspaces in which this library itself keeps something, such as the
+	// catalogue of package table. It is for who copies a database or looks into it;
+	// writing there breaks what belongs to others.
+	Reserved bool
 }
 
-const maxKeyspaceNameBytes = 1024
+const (
+	maxKeyspaceNameBytes = 1024
+	reservedPrefix       = "lightning."
+)
+
+// checkKeyspaceName says why a keyspace cannot have a name, or cannot be used by one
+// who has not asked for a reserved one.
+func checkKeyspaceName(name string, reserved bool) error {
+	switch {
+	case name == "" || len(name) > maxKeyspaceNameBytes:
+		return ErrKeyspaceName
+	case isReserved(name) && !reserved:
+		return fmt.Errorf("%w: %q", ErrKeyspaceReserved, name)
+	}
+	return nil
+}
+
+func isReserved(name string) bool { return strings.HasPrefix(name, reservedPrefix) }
+
+// keyspaceOptions are those of a keyspace as users have them.
+func keyspaceOptions(name string, s keyspace.Settings) KeyspaceOptions {
+	return KeyspaceOptions{
+		Compression: Compression(s.Compression), TTL: s.TTL, Merge: s.Merge, Reserved: isReserved(name),
+	}
+}
 
 // settings translates the options, or says why they cannot be.
-// keyspaceOptions is what settings are for users.
-func keyspaceOptions(s keyspace.Settings) *KeyspaceOptions {
-	return &KeyspaceOptions{Compression: Compression(s.Compression), TTL: s.TTL, Merge: s.Merge}
-}
-
 func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
 	if o == nil {
 		return keyspace.Settings{}, nil
@@ -70,6 +96,14 @@ func (k *Keyspace) Name() string {
 		return "" // it came from no database
 	}
 	return k.space.info.Name
+}
+
+// Options returns the options that the keyspace has now; what is not set is zero.
+func (k *Keyspace) Options() KeyspaceOptions {
+	if k.space.info == nil {
+		return KeyspaceOptions{} // it came from no database
+	}
+	return keyspaceOptions(k.space.info.Name, k.space.info.Settings())
 }
 
 // Get is DB.Get in this keyspace.

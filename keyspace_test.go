@@ -3,8 +3,10 @@ package lightning_test
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/vfs"
@@ -187,5 +189,51 @@ func BenchmarkOpenKeyspaces(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// What the library keeps in keyspaces of its own is out of reach of those who do not
+// ask for it, and a keyspace tells its options.
+func TestReservedNames(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	const name = "lightning.tables"
+	for _, opts := range []*lightning.KeyspaceOptions{nil, {TTL: time.Hour}} {
+		_, err := db.Keyspace(name, opts)
+		wantErr(t, err, lightning.ErrKeyspaceReserved)
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q does not name it", err)
+		}
+	}
+	wantErr(t, db.SetKeyspaceOptions(name, lightning.KeyspaceOptions{}), lightning.ErrKeyspaceReserved)
+	wantErr(t, db.DropKeyspace(name), lightning.ErrKeyspaceReserved)
+	if names := db.Keyspaces(); len(names) != 0 {
+		t.Errorf("made: %q", names)
+	}
+	opts := lightning.KeyspaceOptions{TTL: time.Hour, Compression: lightning.CompressionSmall, Reserved: true}
+	k, err := db.Keyspace(name, &opts)
+	must(t, err)
+	if got := k.Options(); got != opts {
+		t.Errorf("options %+v, want %+v", got, opts)
+	}
+	must(t, db.SetKeyspaceOptions(name, lightning.KeyspaceOptions{Reserved: true}))
+	if got := k.Options(); got != (lightning.KeyspaceOptions{Reserved: true}) {
+		t.Errorf("options %+v after the change", got)
+	}
+	k, err = db.Keyspace("lightning", nil)
+	must(t, err)
+	if got := k.Options(); got != (lightning.KeyspaceOptions{}) {
+		t.Errorf("options %+v of none", got)
+	}
+	if got := new(lightning.Keyspace).Options(); got != (lightning.KeyspaceOptions{}) {
+		t.Errorf("options %+v of a zero keyspace", got)
+	}
+	for batch, err := range db.Changes(t.Context(), 0) {
+		must(t, err)
+		for change := range batch.All() {
+			if change.Options == nil || !change.Options.Reserved {
+				t.Errorf("a mirror cannot make %q with %+v", change.Keyspace, change.Options)
+			}
+		}
+		break
 	}
 }

@@ -31,9 +31,13 @@ const (
 type MergeOperator struct {
 	// Name of the operator, up to 255 bytes.
 	Name string
-	// Check says what is wrong with an operand; Merge fails with that, and
-	// nothing is written. Nil accepts all.
+	// Check says what is wrong with an operand; Merge fails with that, as
+	// ErrMergeRefused, and nothing is written. Nil accepts all.
 	Check func(operand []byte) error
+	// CheckValue says what is wrong with a value that is written as a whole; Put
+	// fails with that as Merge does, so that no key is written that cannot be read
+	// once an operand lies over it. Nil accepts all.
+	CheckValue func(value []byte) error
 	// Merge appends to dst what the operands, the oldest first, make of value,
 	// which is nil if the key has none.
 	Merge func(dst, value []byte, operands [][]byte) ([]byte, error)

@@ -97,6 +97,75 @@ func TestZeroDB(t *testing.T) {
 	}
 }
 
+// What did not come from a database is as what belongs to a closed one.
+func TestZeroHandles(t *testing.T) {
+	key := []byte("k")
+	var b lightning.Batch
+	var tx lightning.Tx
+	var snap lightning.Snapshot
+	var it lightning.Iterator
+	answers := map[string]error{
+		"Batch.Put": b.Put(key, nil), "Batch.PutWithTTL": b.PutWithTTL(key, nil, time.Minute),
+		"Batch.PutUntil": b.PutUntil(key, nil, time.Now()),
+		"Batch.Merge":    b.Merge(key, nil), "Batch.Delete": b.Delete(key), "Batch.DeleteRange": b.DeleteRange(nil, nil),
+		"Batch.Commit": b.Commit(), "Batch.CommitWith": b.CommitWith(lightning.DurabilityAsync),
+		"Tx.Put": tx.Put(key, nil), "Tx.PutWithTTL": tx.PutWithTTL(key, nil, time.Minute),
+		"Tx.Merge": tx.Merge(key, nil), "Tx.Delete": tx.Delete(key), "Tx.DeleteRange": tx.DeleteRange(nil, nil),
+		"Tx.LockRange": tx.LockRange(nil, nil), "Tx.RollbackTo": tx.RollbackTo(tx.Savepoint()),
+		"Tx.Release": tx.Release(tx.Savepoint()), "Tx.Commit": tx.Commit(),
+		"Tx.CommitWith":    tx.CommitWith(lightning.DurabilityAsync),
+		"Tx.Scan":          tx.Scan(lightning.ScanOptions{}, func(iter.Seq2[[]byte, []byte]) error { return nil }),
+		"Snapshot.GetFunc": snap.GetFunc(key, nil), "Snapshot.MultiGet": snap.MultiGet(nil, nil),
+		"Snapshot.Scan":  snap.Scan(lightning.ScanOptions{}, func(iter.Seq2[[]byte, []byte]) error { return nil }),
+		"Snapshot.Close": snap.Close(), "Iterator.Err": it.Err(), "Iterator.Close": it.Close(),
+		"Batch.In": b.In(nil).Put(key, nil), "Batch.In, commit": b.In(nil).Commit(),
+	}
+	_, answers["Tx.Get"] = tx.Get(key)
+	_, answers["Tx.Has"] = tx.Has(key)
+	_, answers["Tx.GetForUpdate"] = tx.GetForUpdate(key)
+	_, answers["Tx.Iterator"] = tx.Iterator(lightning.IterOptions{})
+	_, answers["Tx.In"] = tx.In(new(lightning.Keyspace)).Get(key)
+	_, answers["Snapshot.Get"] = snap.Get(key)
+	_, answers["Snapshot.Has"] = snap.Has(key)
+	_, answers["Snapshot.In"] = snap.In(new(lightning.Keyspace)).Get(key)
+	_, answers["Snapshot.Iterator"] = snap.Iterator(lightning.IterOptions{})
+	wantAll(t, answers, lightning.ErrClosed)
+	tx.Rollback()
+	b.Reset()
+	if it.First() || it.Last() || it.SeekGE(key) || it.SeekLT(key) || it.Next() || it.Prev() || it.Valid() ||
+		it.Key() != nil || it.Value() != nil || !it.ExpiresAt().IsZero() {
+		t.Error("an iterator of nothing stands on a row")
+	}
+	var changes lightning.ChangeBatch
+	rows := b.Len() + b.SizeBytes() + changes.Len() + int(snap.Seq())
+	for range b.All() {
+		rows++
+	}
+	for range new(lightning.DB).NewBatch().All() {
+		rows++
+	}
+	for range changes.All() {
+		rows++
+	}
+	for range tx.Range(nil, nil) {
+		rows++
+	}
+	if rows != 0 || tx.Options().ReadOnly {
+		t.Errorf("%d rows of nothing", rows)
+	}
+}
+
+// A write in a transaction that reads is not the fault of the database.
+func TestWriteInView(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	err := db.View(func(tx *lightning.Tx) error { return tx.Put([]byte("k"), nil) })
+	wantErr(t, err, lightning.ErrTxReadOnly)
+	wantErr(t, err, lightning.ErrReadOnly)
+	if err.Error() != "transaction is read-only" {
+		t.Errorf("it says %q", err)
+	}
+}
+
 // What is nil is an error that says so, and the database goes on.
 func TestNilArguments(t *testing.T) {
 	db := open(t, small(memfs.New()))
@@ -186,5 +255,47 @@ func TestReadOnlyKeyspaceNotFound(t *testing.T) {
 	wantErr(t, err, lightning.ErrReadOnly)
 	if !strings.Contains(err.Error(), `"nope"`) {
 		t.Errorf("%v does not name it", err)
+	}
+}
+
+// A merge operator could not read what Put had been given, so that the key could not
+// be read once something was merged into it.
+func TestPutOfWhatTheOperatorCannotRead(t *testing.T) {
+	opts := small(memfs.New())
+	opts.MergeOperators = []lightning.MergeOperator{{
+		Name:  "open",
+		Merge: func(dst, value []byte, _ [][]byte) ([]byte, error) { return append(dst, value...), nil },
+	}}
+	db := open(t, opts)
+	key := []byte("k")
+	for merge, values := range map[string][2]string{ // one that it cannot read and one that it can
+		lightning.MergeAddInt64:  {"5", "12345678"},
+		lightning.MergeSetUnion:  {"\x09a", "\x01a"},
+		lightning.MergeJSONPatch: {"{", "{}"},
+	} {
+		k, err := db.Keyspace(merge, &lightning.KeyspaceOptions{Merge: merge})
+		must(t, err)
+		bad, good := []byte(values[0]), []byte(values[1])
+		tx := begin(t, db, lightning.TxOptions{})
+		b := k.NewBatch()
+		wantAll(t, map[string]error{
+			"Put": k.Put(key, bad), "PutWithTTL": k.PutWithTTL(key, bad, lightning.Forever),
+			"Batch.Put": b.Put(key, bad), "Batch.PutUntil": b.PutUntil(key, bad, time.Time{}), "Batch.PutWithTTL": b.PutWithTTL(key, bad, lightning.Forever),
+			"Tx.Put": tx.In(k).Put(key, bad), "Tx.PutWithTTL": tx.In(k).PutWithTTL(key, bad, lightning.Forever),
+		}, lightning.ErrMergeRefused)
+		err = k.Put(key, bad)
+		if text := err.Error(); !strings.Contains(text, `"k"`) || !strings.Contains(text, merge) {
+			t.Errorf("%q does not name the key and the keyspace", text)
+		}
+		must(t, tx.Commit())
+		must(t, k.Put(key, good))
+		must(t, k.Merge(key, good))
+		_, err = k.Get(key)
+		must(t, err)
+	}
+	for _, merge := range []string{lightning.MergeMax, lightning.MergeAppend, "open"} {
+		k, err := db.Keyspace(merge, &lightning.KeyspaceOptions{Merge: merge})
+		must(t, err)
+		must(t, k.Put(key, []byte("anything")))
 	}
 }

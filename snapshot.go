@@ -8,7 +8,8 @@ import (
 
 // Snapshot is a view of the database at one moment. It has the read verbs of
 // DB and is safe for concurrent use. It must be closed: until then the
-// versions that it sees cannot be dropped.
+// versions that it sees cannot be dropped. It comes from DB.Snapshot or
+// Keyspace.Snapshot: the zero Snapshot is as one of a database that was closed.
 type Snapshot struct {
 	inner *view.Snapshot
 	space space
@@ -25,7 +26,12 @@ func (s *Snapshot) In(k *Keyspace) *Snapshot {
 }
 
 // Seq returns the sequence number of the newest write that the snapshot sees.
-func (s *Snapshot) Seq() uint64 { return uint64(s.inner.Seq()) }
+func (s *Snapshot) Seq() uint64 {
+	if s.inner == nil {
+		return 0
+	}
+	return uint64(s.inner.Seq())
+}
 
 // Get is DB.Get as of the snapshot.
 func (s *Snapshot) Get(key []byte) ([]byte, error) {
@@ -77,4 +83,9 @@ func (s *Snapshot) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 }
 
 // Close gives the snapshot up. A second call returns ErrHandleClosed.
-func (s *Snapshot) Close() error { return s.inner.Close() }
+func (s *Snapshot) Close() error {
+	if s.inner == nil {
+		return ErrClosed
+	}
+	return s.inner.Close()
+}

@@ -27,6 +27,15 @@ type space struct {
 	refusal error
 }
 
+// orNone returns s or, where it is nil, as in the zero Tx or Batch, a space of no
+// database.
+func (s *space) orNone() *space {
+	if s == nil {
+		return &space{}
+	}
+	return s
+}
+
 // in returns the space of keyspace k for use with the database of s.
 func (s *space) in(k *Keyspace) space {
 	out := space{refusal: errNilKeyspace}
@@ -132,7 +141,7 @@ func (s *space) put(key, value []byte, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := s.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := s.defaultExpiry()
@@ -253,6 +262,29 @@ func (s *space) compact(ctx context.Context, lo, hi []byte) error {
 	return s.engine.Compact(ctx, first, end)
 }
 
+// checkValue says why a key of the space cannot have a value.
+func (s *space) checkValue(key, value []byte) error {
+	if err := checkValue(value); err != nil {
+		return err
+	}
+	if s.info == nil || s.info.Settings().Merge == "" {
+		return nil
+	}
+	op := s.engine.Registry().MergeOperator(s.prefix)
+	if op == nil || op.CheckValue == nil {
+		return nil
+	}
+	return s.refused("value", key, op.CheckValue(value))
+}
+
+// refused names what a merge operator refuses; a nil error stays nil.
+func (s *space) refused(what string, key []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s for key %q in keyspace %q: %w", ErrMergeRefused, what, key, s.info.Name, err)
+}
+
 // checkOperand says why an operand cannot be merged in the space.
 func (s *space) checkOperand(key, operand []byte) error {
 	if err := s.check(key); err != nil {
@@ -265,12 +297,10 @@ func (s *space) checkOperand(key, operand []byte) error {
 	if op == nil {
 		return ErrNoMergeOperator
 	}
-	if op.Check != nil {
-		if err := op.Check(operand); err != nil {
-			return fmt.Errorf("operand of %q: %w", op.Name, err)
-		}
+	if op.Check == nil {
+		return nil
 	}
-	return nil
+	return s.refused("operand", key, op.Check(operand))
 }
 
 // defaultExpiry returns the instant at which a value of the space expires that
@@ -300,10 +330,32 @@ func (s *space) checkTTL(ttl time.Duration) error {
 	switch {
 	case ttl <= 0:
 		return fmt.Errorf("%w: %v", ErrTTL, ttl)
-	case s.info != nil && s.info.Settings().Merge != "" && ttl != Forever:
+	case ttl == Forever:
+		return nil
+	}
+	return s.checkExpires()
+}
+
+// checkExpires says why values of the space cannot expire.
+func (s *space) checkExpires() error {
+	if s.info != nil && s.info.Settings().Merge != "" {
 		return fmt.Errorf("%w: %q", ErrNoExpiry, s.info.Name)
 	}
 	return nil
+}
+
+// expiryAt returns a time of the API as an instant, or says why a value of the space
+// cannot expire then. All that is before 1970 has passed alike.
+func (s *space) expiryAt(at time.Time) (base.Instant, error) {
+	switch {
+	case at.IsZero():
+		return 0, nil
+	case at.After(asTime(base.InstantMax)):
+		return 0, fmt.Errorf("%w: %v is after the year 2262; the zero time is never", ErrTTL, at)
+	case !at.After(asTime(1)):
+		return 1, s.checkExpires()
+	}
+	return base.Instant(at.UnixNano()), s.checkExpires()
 }
 
 // putFor is put with a time to live.
@@ -311,10 +363,10 @@ func (s *space) putFor(key, value []byte, ttl time.Duration, d commit.Durability
 	if err := s.check(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := s.checkTTL(ttl); err != nil {
 		return err
 	}
-	if err := s.checkTTL(ttl); err != nil {
+	if err := s.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := s.expiry(ttl)

@@ -38,7 +38,7 @@ func (i Isolation) String() string {
 // TxOptions are the options of a transaction. The zero value is a strictly
 // serializable one that may write.
 type TxOptions struct {
-	// ReadOnly makes every write fail with ErrReadOnly. A read-only transaction
+	// ReadOnly makes every write fail with ErrTxReadOnly. A read-only transaction
 	// never waits, never conflicts and never slows a writer.
 	ReadOnly bool
 	// Isolation of a transaction that writes.
@@ -76,7 +76,8 @@ func (o TxOptions) session() (session.Options, error) {
 // ended, with Commit or Rollback: until then the versions that it sees are kept
 // on disk. It may be larger than memory: when its writes take more than
 // Tree.MemtableBytes they go to files of its own. A Tx is used by one goroutine at
-// a time.
+// a time. It comes from DB.Begin, Update or View: the zero Tx is as one of a database
+// that was closed.
 type Tx struct {
 	inner *session.Tx
 	space *space
@@ -96,7 +97,7 @@ func (tx *Tx) Options() TxOptions {
 // All views of a transaction are the same transaction. Through a keyspace of
 // another database every verb fails with ErrForeignKeyspace.
 func (tx *Tx) In(k *Keyspace) *Tx {
-	s := tx.space.in(k)
+	s := tx.space.orNone().in(k)
 	return &Tx{inner: tx.inner, space: &s}
 }
 
@@ -154,7 +155,7 @@ func (tx *Tx) Put(key, value []byte) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := tx.space.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := tx.space.defaultExpiry()
@@ -170,10 +171,10 @@ func (tx *Tx) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	if err := tx.writable(key); err != nil {
 		return err
 	}
-	if err := checkValue(value); err != nil {
+	if err := tx.space.checkTTL(ttl); err != nil {
 		return err
 	}
-	if err := tx.space.checkTTL(ttl); err != nil {
+	if err := tx.space.checkValue(key, value); err != nil {
 		return err
 	}
 	expiry, err := tx.space.expiry(ttl)
@@ -316,7 +317,7 @@ func (tx *Tx) Release(s Savepoint) error { return tx.inner.Release(s.inner) }
 // the transaction. When another commit has changed what it depends on, it
 // returns a *ConflictError, and nothing is written. Once Commit has begun to
 // write it is not cancelled by the context: its answer says what happened.
-func (tx *Tx) Commit() error { return tx.inner.Commit(tx.space.durability) }
+func (tx *Tx) Commit() error { return tx.inner.Commit(tx.space.orNone().durability) }
 
 // CommitWith commits with a durability of its own. A transaction that went to files
 // is on stable storage in any case.

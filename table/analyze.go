@@ -14,6 +14,9 @@ import (
 // samples of the keys. It reads all of them as they are at one moment, without
 // being in anybody's way, and stores a few kilobytes for each index.
 func (t *Table[R, K]) Analyze(ctx context.Context) error {
+	if t.core == nil {
+		return lightning.ErrClosed
+	}
 	if err := t.analyze(ctx); err != nil {
 		return fmt.Errorf("table %s: analyze: %w", t.name, err)
 	}

@@ -26,6 +26,9 @@ type BuildProgress struct {
 // a *DuplicateError that names them. The index is then not used by queries;
 // once one of the rows was changed Build can be called again.
 func (t *Table[R, K]) Build(ctx context.Context, report func(BuildProgress)) error {
+	if t.core == nil {
+		return lightning.ErrClosed
+	}
 	rows := buildRowsMax
 	for _, x := range t.indexes {
 		for done := false; !done; {

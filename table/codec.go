@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"encoding/json"
 )
 
@@ -17,16 +18,42 @@ type Codec[R any] interface {
 	Decode(data []byte) (R, error)
 }
 
-// JSON is the codec that a table has by default: package encoding/json.
+// JSON is the codec that a table has by default: package encoding/json. It has no
+// form for text that is not UTF-8; []byte is for what need not be.
 type JSON[R any] struct{}
 
 // Name returns "json".
 func (JSON[R]) Name() string { return "json" }
 
-// Append appends the JSON form of rec.
-func (JSON[R]) Append(dst []byte, rec R) ([]byte, error) {
+// Append appends the JSON form of rec. It fails with ErrNotUTF8 where that would not
+// be what rec is.
+func (c JSON[R]) Append(dst []byte, rec R) ([]byte, error) {
 	text, err := json.Marshal(rec)
-	return append(dst, text...), err
+	if err == nil && bytes.Contains(text, replacement) {
+		err = c.checkReplacements(text)
+	}
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, text...), nil
+}
+
+// replacement is what package encoding/json writes for a byte that is no UTF-8. The
+// character itself it writes as it is.
+var replacement = []byte(`\ufffd`)
+
+// checkReplacements tells replacements apart from what a record writes for itself, in
+// a json.RawMessage: what was read does not write those again.
+func (c JSON[R]) checkReplacements(text []byte) error {
+	rec, err := c.Decode(text)
+	if err != nil {
+		return err
+	}
+	again, err := json.Marshal(rec)
+	if err == nil && !bytes.Equal(again, text) {
+		err = ErrNotUTF8
+	}
+	return err
 }
 
 // Decode reads the JSON form of a record.

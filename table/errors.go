@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
 )
 
@@ -24,11 +25,19 @@ var (
 	// ErrKeyChanged says that the function given to Update has changed the
 	// primary key.
 	ErrKeyChanged = errors.New("primary key was changed")
+	// ErrNotUTF8 says that a record has text that is not UTF-8, for which JSON has no
+	// form: what is read would be other text.
+	ErrNotUTF8 = errors.New("text is not UTF-8, which JSON cannot hold")
+	// ErrLostKey says that a codec does not keep the primary key: the record that it
+	// decodes has another one, under which the row would not be found.
+	ErrLostKey = errors.New("codec does not keep the primary key")
 	// ErrQueryMemory says that a query would have to hold more than
 	// MaxQueryBytes. An index in the order that is asked for, or a limit,
 	// helps.
 	ErrQueryMemory = errors.New("query holds too much memory")
 )
+
+var errNilFunction = fmt.Errorf("%w: a function is needed", lightning.ErrNilArgument)
 
 // DuplicateError says that a unique index, or the primary key, would have held
 // two rows under one key. Nothing was written. It matches ErrDuplicate.

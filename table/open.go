@@ -33,7 +33,7 @@ func Open[R, K any](db *lightning.DB, schema Schema[R, K]) (*Table[R, K], error)
 }
 
 func open[R, K any](db *lightning.DB, s *Schema[R, K], declared *definition) (*Table[R, K], error) {
-	catalogue, err := db.Keyspace(catalogueName, nil)
+	catalogue, err := openCatalogue(db)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +65,11 @@ func open[R, K any](db *lightning.DB, s *Schema[R, K], declared *definition) (*T
 		return nil, err
 	}
 	return &Table[R, K]{core: c, key: s.Key}, nil
+}
+
+// openCatalogue opens the keyspace of the catalogue, and makes it if there is none.
+func openCatalogue(db *lightning.DB) (*lightning.Keyspace, error) {
+	return db.Keyspace(catalogueName, &lightning.KeyspaceOptions{Reserved: true})
 }
 
 // declare writes to the catalogue what is declared, if it does not say so yet.
@@ -213,7 +218,7 @@ func redefine(
 			err = fmt.Errorf("table %s: %s: %w", table, what, err)
 		}
 	}()
-	catalogue, err := db.Keyspace(catalogueName, nil)
+	catalogue, err := openCatalogue(db)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,9 @@ func (q Query[R]) Where(conds ...Cond[R]) Query[R] {
 // Filter leaves the rows for which keep returns true. It is called for rows that
 // meet all conditions, and makes no query cheaper.
 func (q Query[R]) Filter(keep func(rec R) bool) Query[R] {
+	if keep == nil && q.err == nil {
+		q.err = fmt.Errorf("filter: %w", errNilFunction)
+	}
 	q.filters = append(slices.Clip(q.filters), keep)
 	return q
 }
@@ -108,7 +111,7 @@ func (q Query[R]) First() (R, error) {
 
 // ready returns the definition to plan with, or why the query cannot be run.
 func (q *Query[R]) ready() (*view, error) {
-	if q.err != nil {
+	if q.err != nil && q.core != nil {
 		return nil, fmt.Errorf("table %s: %w", q.core.name, q.err)
 	}
 	return q.core.look(q.tx)

@@ -13,7 +13,8 @@ import (
 )
 
 // Table is a handle to a table of records of type R with primary keys of type
-// K. It is safe for concurrent use and needs no closing.
+// K. It is safe for concurrent use and needs no closing. It comes from Open: the zero
+// Table is as one of a database that was closed.
 type Table[R, K any] struct {
 	*core[R]
 	key Attr[R, K]
@@ -50,8 +51,22 @@ type view struct {
 // buffers holds memory for rows and definitions that are read.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
+// usable says why a transaction cannot work with the table; c is nil in the zero Table.
+func (c *core[R]) usable(tx *lightning.Tx) error {
+	if c == nil {
+		return lightning.ErrClosed
+	}
+	if tx == nil {
+		return fmt.Errorf("table %s: %w: a transaction is needed", c.name, lightning.ErrNilArgument)
+	}
+	return nil
+}
+
 // look reads the definition. Most often it is the one that was read last.
 func (c *core[R]) look(tx *lightning.Tx) (*view, error) {
+	if err := c.usable(tx); err != nil {
+		return nil, err
+	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	record, err := tx.In(c.catalogue).AppendGet((*buf)[:0], c.definitionKey)
@@ -103,9 +118,12 @@ func (c *core[R]) view(def *definition) *view {
 
 // writable is look for a transaction that is to change rows.
 func (c *core[R]) writable(tx *lightning.Tx) (*view, error) {
+	if err := c.usable(tx); err != nil {
+		return nil, err
+	}
 	o := tx.Options()
 	if o.ReadOnly {
-		return nil, lightning.ErrReadOnly
+		return nil, fmt.Errorf("table %s: %w", c.name, lightning.ErrTxReadOnly)
 	}
 	if o.Isolation != lightning.StrictSerializable {
 		return nil, fmt.Errorf("table %s: %w", c.name, ErrIsolation)
@@ -203,9 +221,8 @@ type stored[R any] struct {
 }
 
 // encode returns what is written for a record. All that is derived from it is
-// derived from what its bytes are decoded as, so that a codec that loses
-// something, as JSON loses bytes that are not UTF-8, cannot make the indexes
-// differ from the rows.
+// derived from what its bytes are decoded as, so that a codec that loses something
+// cannot make the indexes differ from the rows. The primary key it must not lose.
 func (c *core[R]) encode(rec R) (*stored[R], error) {
 	data, err := c.codec.Append(nil, rec)
 	if err != nil {
@@ -215,8 +232,16 @@ func (c *core[R]) encode(rec R) (*stored[R], error) {
 	if n.rec, err = c.codec.Decode(data); err != nil {
 		return nil, fmt.Errorf("table %s: decode row that was just encoded: %w", c.name, err)
 	}
+	given, err := c.key.one(nil, rec)
+	if err != nil {
+		return nil, c.keyError(err)
+	}
 	if n.primary, err = c.key.one(nil, n.rec); err != nil {
 		return nil, c.keyError(err)
+	}
+	if !bytes.Equal(given, n.primary) {
+		return nil, fmt.Errorf("table %s: row %s: %w, but makes it %s", c.name, keyenc.Format(given), ErrLostKey,
+			keyenc.Format(n.primary))
 	}
 	return n, nil
 }
@@ -229,6 +254,9 @@ func (t *Table[R, K]) Update(tx *lightning.Tx, key K, fn func(rec *R) error) err
 	v, primary, err := t.place(tx, key)
 	if err != nil {
 		return err
+	}
+	if fn == nil {
+		return fmt.Errorf("table %s: %w", t.name, errNilFunction)
 	}
 	// It is read twice: what fn changes may share memory with what it was given.
 	old, err := t.get(tx.In(t.rows), primary)

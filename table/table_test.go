@@ -1,8 +1,10 @@
 package table
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/lightningdb/lightning"
@@ -262,11 +264,25 @@ func TestFailedWriteIsTakenBack(t *testing.T) {
 	check(t, db, people)
 }
 
-// JSON replaces bytes that are not UTF-8. The indexes follow what is stored, not
-// what was given: they once held an entry that no change of the row took away.
+// lossy is a codec that replaces bytes that are not UTF-8, as package encoding/json
+// does.
+type lossy struct{ JSON[person] }
+
+func (lossy) Append(dst []byte, p person) ([]byte, error) {
+	text, err := json.Marshal(p)
+	return append(dst, text...), err
+}
+
+// The indexes follow what is stored, not what was given: they once held an entry that
+// no change of the row took away.
 func TestIndexesHoldWhatIsStored(t *testing.T) {
 	db := testDB(t)
-	people := openPeople(t, db, "city-age")
+	schema := personSchema("city-age")
+	schema.Codec = lossy{}
+	people, err := Open(db, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
 	mustPut(t, db, people, person{ID: 1, City: "a\xff"})
 	check(t, db, people)
 	expectIDs(t, db, people, func(q Query[person]) Query[person] { return q.Where(city.Eq("a\ufffd")) }, 1)
@@ -274,6 +290,62 @@ func TestIndexesHoldWhatIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, db, people)
+}
+
+// A row was stored under another primary key than its record had, with U+FFFD in the
+// place of what is not UTF-8, and not found under its own.
+func TestRowsKeepTheirKeys(t *testing.T) {
+	db := testDB(t)
+	byEmail := Schema[person, string]{Name: "people", Key: email}
+	people, err := Open(db, byEmail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byEmail.Name, byEmail.Codec = "lossy", lossy{}
+	lossyPeople, err := Open(db, byEmail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := person{Email: "a\xff"}
+	for name, c := range map[string]struct {
+		write func(tx *lightning.Tx) error
+		want  error
+	}{
+		"put":             {func(tx *lightning.Tx) error { return people.Put(tx, bad) }, ErrNotUTF8},
+		"insert":          {func(tx *lightning.Tx) error { return people.Insert(tx, bad) }, ErrNotUTF8},
+		"another text":    {func(tx *lightning.Tx) error { return people.Put(tx, person{Email: "b", City: "\xff"}) }, ErrNotUTF8},
+		"text in a list":  {func(tx *lightning.Tx) error { return people.Put(tx, person{Email: "b", Tags: []string{"\xff"}}) }, ErrNotUTF8},
+		"another codec":   {func(tx *lightning.Tx) error { return lossyPeople.Put(tx, bad) }, ErrLostKey},
+		"the replacement": {func(tx *lightning.Tx) error { return people.Put(tx, person{Email: "\ufffd", City: `\ufffd`}) }, nil},
+	} {
+		err := db.Update(c.write)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "table ") {
+			t.Errorf("%s: %q does not name the table", name, err)
+		}
+	}
+	err = db.View(func(tx *lightning.Tx) error {
+		all, err := collect(people.Query(tx))
+		if len(all) != 1 || all[0].City != `\ufffd` {
+			t.Errorf("stored: %+v", all)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a record writes for itself as JSON is its own, also an escape.
+func TestJSONEscapesOfRecords(t *testing.T) {
+	type raw struct{ Text json.RawMessage }
+	codec := JSON[raw]{}
+	data, err := codec.Append(nil, raw{json.RawMessage(`"\ufffd"`)})
+	if err != nil || string(data) != `{"Text":"\ufffd"}` {
+		t.Errorf("%s, %v", data, err)
+	}
 }
 
 // Two transactions that both saw nobody with an e-mail address do not both add
@@ -580,5 +652,46 @@ func TestCheckFindsWhatIsOutOfStep(t *testing.T) {
 				t.Errorf("%s: the query got %v", name, err)
 			}
 		}
+	}
+}
+
+// What is not there is an error that says so.
+func TestZeroTables(t *testing.T) {
+	db := testDB(t)
+	people := openPeople(t, db, "city-age")
+	var none Table[person, int64]
+	var noTx *lightning.Tx
+	first := func(q Query[person]) error {
+		_, err := q.First()
+		return err
+	}
+	get := func(t *Table[person, int64], tx *lightning.Tx) error {
+		_, err := t.Get(tx, 1)
+		return err
+	}
+	err := db.Update(func(tx *lightning.Tx) error {
+		mustBe := func(want error, answers ...error) {
+			t.Helper()
+			for i, err := range answers {
+				if !errors.Is(err, want) {
+					t.Errorf("answer %d: got %v, want %v", i, err, want)
+				}
+			}
+		}
+		_, explainErr := none.Query(tx).Explain()
+		change := func(*person) error { return nil }
+		mustBe(lightning.ErrClosed, none.Put(tx, person{}), none.Insert(tx, person{}), get(&none, tx), none.Update(tx, 1, change),
+			none.Delete(tx, 1), none.Check(tx), none.Analyze(t.Context()), none.Build(t.Context(), nil), explainErr,
+			first(none.Query(tx)), first(none.Query(tx).Filter(nil)), first(Query[person]{}), people.Put(new(lightning.Tx), person{}),
+			get(people, new(lightning.Tx)))
+		_, openErr := Open(nil, personSchema())
+		mustBe(lightning.ErrClosed, openErr, Drop(nil, "people"), DropIndex(nil, "people", "city-age"))
+		mustBe(lightning.ErrNilArgument, people.Put(noTx, person{}), people.Insert(noTx, person{}), get(people, noTx),
+			people.Update(noTx, 1, change), people.Update(tx, 1, nil), people.Delete(noTx, 1), people.Check(noTx),
+			first(people.Query(noTx)), first(people.Query(tx).Filter(nil)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
 )
 
 func newChangesCommand() *cobra.Command {
@@ -36,7 +36,7 @@ It opens the database read-only, which the program that uses it must have closed
 				return usagef("--limit must not be negative")
 			}
 			return readStore(args[0], "", func(db *lightning.DB, _ store) error {
-				out := newPrinter(cmd.OutOrStdout(), format.value)
+				out := newPrinter(cmd.Context(), cmd.OutOrStdout(), format.value)
 				count, err := printChanges(cmd.Context(), db, from, limit, out)
 				if flushErr := out.flush(); err == nil {
 					err = flushErr
@@ -77,6 +77,20 @@ func printChanges(
 	return count, nil
 }
 
+// optionColumns are the options of a keyspace that are set.
+func optionColumns(o lightning.KeyspaceOptions) (set []column) {
+	if o.Compression != 0 {
+		set = append(set, column{"compression", []byte(o.Compression.String())})
+	}
+	if o.TTL != 0 {
+		set = append(set, column{"ttl", []byte(o.TTL.String())})
+	}
+	if o.Merge != "" {
+		set = append(set, column{"merge", []byte(o.Merge)})
+	}
+	return set
+}
+
 // commit prints a batch of changes on a line.
 func (p *printer) commit(batch *lightning.ChangeBatch) error {
 	p.line = fmt.Appendf(p.line[:0], `{"first":%d,"last":%d,"changes":[`, batch.First, batch.Last)
@@ -84,10 +98,6 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 	for c := range batch.All() {
 		p.line = fmt.Appendf(p.line, `%s{"kind":"%v"`, comma, c.Kind)
 		comma = ","
-		options := lightning.KeyspaceOptions{}
-		if c.Options != nil {
-			options = *c.Options
-		}
 		for _, field := range []struct {
 			name string
 			text []byte
@@ -97,18 +107,19 @@ func (p *printer) commit(batch *lightning.ChangeBatch) error {
 			{"key", c.Key, c.Key != nil},
 			{"end", c.End, c.End != nil},
 			{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
-			{"expires_at", []byte(c.ExpiresAt.UTC().Format(time.RFC3339Nano)), !c.ExpiresAt.IsZero()},
-			{"compression", []byte(options.Compression.String()), options.Compression != 0},
-			{"ttl", []byte(options.TTL.String()), options.TTL != 0},
-			{"merge", []byte(options.Merge), options.Merge != ""},
+			{records.ExpiryMember, appendExpiry(nil, c.ExpiresAt), !c.ExpiresAt.IsZero()},
 		} {
 			if field.is {
 				p.line = appendField(append(p.line, ','), field.name, field.text)
 			}
 		}
+		if c.Options != nil {
+			for _, option := range optionColumns(*c.Options) {
+				p.line = appendField(append(p.line, ','), option.name, option.text)
+			}
+		}
 		p.line = append(p.line, '}')
 	}
 	p.line = append(p.line, "]}\n"...)
-	_, err := p.out.Write(p.line)
-	return err
+	return p.print(p.line)
 }

@@ -25,6 +25,7 @@ import (
 type store interface {
 	Get(key []byte) ([]byte, error)
 	Has(key []byte) (bool, error)
+	ExpiresAt(key []byte) (time.Time, error)
 	Put(key, value []byte) error
 	PutWithTTL(key, value []byte, ttl time.Duration) error
 	Delete(key []byte) error
@@ -113,7 +114,8 @@ func onStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB
 		return err
 	}
 	return closing(db, func() error {
-		target, err := existingKeyspace(db, keyspace)
+		// To look into the library's own keyspaces does no harm.
+		target, err := existingKeyspace(db, keyspace, &lightning.KeyspaceOptions{Reserved: opts.ReadOnly})
 		if err != nil {
 			return err
 		}
@@ -223,13 +225,13 @@ func closing(db *lightning.DB, fn func() error) error {
 	return err
 }
 
-func existingKeyspace(db *lightning.DB, name string) (store, error) {
+func existingKeyspace(db *lightning.DB, name string, opts *lightning.KeyspaceOptions) (store, error) {
 	if name == "" {
 		return db, nil
 	}
 	names := db.Keyspaces()
 	if slices.Contains(names, name) {
-		return db.Keyspace(name, nil)
+		return db.Keyspace(name, opts)
 	}
 	if len(names) == 0 {
 		return nil, plainError{fmt.Sprintf("no keyspace %q: there are none", name), lightning.ErrNotFound}

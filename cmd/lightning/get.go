@@ -10,7 +10,7 @@ import (
 
 func newGetCommand() *cobra.Command {
 	var keys keyFlags
-	var format *choice[outputFormat]
+	var form recordForm
 	cmd := &cobra.Command{
 		Use:   "get DIR KEY",
 		Short: "Print the value of a key",
@@ -31,8 +31,12 @@ func newGetCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				out := newPrinter(cmd.OutOrStdout(), format.value)
-				if err := out.value(value); err != nil {
+				expiresAt, err := target.ExpiresAt(key)
+				if err != nil && !errors.Is(err, lightning.ErrNotFound) { // just expired
+					return err
+				}
+				out := form.printer(cmd, target)
+				if err := out.value(value, expiresAt); err != nil {
 					return err
 				}
 				return out.flush()
@@ -40,6 +44,6 @@ func newGetCommand() *cobra.Command {
 		},
 	}
 	keys.register(cmd)
-	format = addRecordFormat(cmd)
+	form.register(cmd)
 	return cmd
 }

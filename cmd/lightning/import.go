@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ type importFlags struct {
 	keyspace   string
 	format     *choice[records.Format]
 	key, value []string
+	expires    string
 	join       string
 	header     bool
 	skipBad    bool
@@ -51,17 +51,25 @@ line, or for JSON lines by the names of members. Several key columns are joined
 with --join, several value columns with a tab; the value * is the whole line.
 Without them the key is column 1 or member "key", the value column 2 or member
 "value". For JSON lines a member NAME may also stand as NAME_hex in hexadecimal.
-Blank lines are skipped.
+--expires chooses the column with the time at which a record expires, such as
+2026-01-02T15:04:05Z, or never; where it is empty the time to live of the keyspace
+counts. Without --key and --value it is "expires_at" for JSON lines. Blank lines
+are skipped.
+
+What 'lightning dump' has printed is known by its first line. It is loaded with all
+its keyspaces, which are made; those that exist must have the same options.
 
 A malformed line ends the import with its number; what was loaded before it is
 kept, and said. With --skip-bad such lines are counted and passed over; a quote
-in CSV that is never closed still ends the import. An
-interrupt (ctrl-C) ends it the same way. When import returns, all it says it
+in CSV that is never closed still ends the import, as do a file whose lines end with
+carriage returns alone and whatever is wrong with a dump. An interrupt (ctrl-C) ends
+it the same way. When import returns, all it says it
 loaded is on stable storage, whatever --durability is.`,
 		Example: `  lightning import my.db words.tsv
   lightning import my.db cities.csv.gz --key country,name --value population
   lightning import my.db events.jsonl --key id --value '*'
-  lightning scan old.db --format json | lightning import new.db - --format jsonl`,
+  lightning scan old.db --prefix user/ --json | lightning import new.db - -f jsonl
+  lightning dump old.db | lightning import new.db - --format jsonl`,
 		Args: arguments(2, "DIR", "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd, args[0], args[1]) },
 	}
@@ -71,6 +79,7 @@ loaded is on stable storage, whatever --durability is.`,
 	cmd.Flags().Lookup("format").DefValue = "" // it has none: the file name tells
 	cmd.Flags().StringSliceVar(&flags.key, "key", nil, "key columns")
 	cmd.Flags().StringSliceVar(&flags.value, "value", nil, "value columns, or * for the whole line")
+	cmd.Flags().StringVar(&flags.expires, "expires", "", "column with the time at which a record expires")
 	cmd.Flags().StringVar(&flags.join, "join", "/", "what goes between several key columns")
 	cmd.Flags().BoolVar(&flags.header, "header", false,
 		"the first line names the columns (implied by a name in --key or --value)")
@@ -84,7 +93,7 @@ loaded is on stable storage, whatever --durability is.`,
 }
 
 func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
-	input, sizeBytes, err := openInput(cmd.InOrStdin(), name)
+	input, sizeBytes, err := f.open(cmd, name)
 	if err != nil {
 		return err
 	}
@@ -101,6 +110,11 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	if err != nil {
 		return f.headerError(name, err)
 	}
+	if reader.IsDump() {
+		if err := refuseChoices(cmd); err != nil {
+			return err
+		}
+	}
 	dbOpts := lightning.Options{Durability: f.durability.value, MemoryBudget: int64(f.memory)}
 	notes := cmd.OutOrStdout()
 	if f.output.value == formatJSON {
@@ -109,8 +123,9 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	return createStore(notes, dir, f.keyspace, dbOpts, func(db *lightning.DB, target store) error {
 		load := importer{
 			name: inputName(name), reader: reader, skipBad: f.skipBad, progress: progress,
-			queue: newChunkQueue(f.batchSize), batch: target.NewBatch(),
+			queue: newChunkQueue(f.batchSize), db: db, batch: target.NewBatch(),
 		}
+		load.target = load.batch
 		progress.begin()
 		defer progress.finish()
 		err := load.run(cmd.Context())
@@ -129,10 +144,23 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	})
 }
 
+// refuseChoices refuses flags that choose what a dump says itself.
+func refuseChoices(cmd *cobra.Command) error {
+	for _, name := range []string{"keyspace", "key", "value", "expires", "join", "skip-bad"} {
+		if cmd.Flags().Changed(name) {
+			return usagef("the input is a dump, which is loaded as it is: --%s is not for it", name)
+		}
+	}
+	return nil
+}
+
 // headerError words an error from before the first record.
 func (f *importFlags) headerError(name string, err error) error {
 	var column *records.ColumnError
-	if errors.As(err, &column) {
+	switch {
+	case errors.Is(err, errInterrupted):
+		return err
+	case errors.As(err, &column):
 		return usagef("%s: %v", inputName(name), err)
 	}
 	return fmt.Errorf("%s: %w", inputName(name), err)
@@ -141,7 +169,8 @@ func (f *importFlags) headerError(name string, err error) error {
 // recordOptions completes the flags by what the file name tells.
 func (f *importFlags) recordOptions(formatGiven bool, name string) (records.Options, error) {
 	opts := records.Options{
-		Format: f.format.value, Key: f.key, Value: f.value, KeyJoin: f.join, Header: f.header,
+		Format: f.format.value, Key: f.key, Value: f.value, Expires: f.expires, KeyJoin: f.join,
+		Header: f.header, Packed: isPacked(name),
 	}
 	if !formatGiven {
 		var ok bool
@@ -155,6 +184,9 @@ func (f *importFlags) recordOptions(formatGiven bool, name string) (records.Opti
 		if f.header {
 			return opts, usagef("JSON lines have no --header")
 		}
+		if len(opts.Key)+len(opts.Value) == 0 && opts.Expires == "" {
+			opts.Expires = records.ExpiryMember // what scan prints
+		}
 	}
 	if len(opts.Key) == 0 {
 		opts.Key = []string{keyDefault}
@@ -165,11 +197,15 @@ func (f *importFlags) recordOptions(formatGiven bool, name string) (records.Opti
 	return opts, nil
 }
 
+const packedExt = ".gz"
+
+// isPacked tells by the name of a file whether it has to be compressed.
+func isPacked(name string) bool { return strings.HasSuffix(strings.ToLower(name), packedExt) }
+
 // formatOf tells a format by the extension of a file name, with or without
 // ".gz" behind it.
 func formatOf(name string) (records.Format, bool) {
-	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
-	switch filepath.Ext(name) {
+	switch filepath.Ext(strings.TrimSuffix(strings.ToLower(name), packedExt)) {
 	case ".tsv", ".tab":
 		return records.TSV, true
 	case ".csv":
@@ -180,13 +216,12 @@ func formatOf(name string) (records.Format, bool) {
 	return 0, false
 }
 
-// openInput opens a file, or standard input for "-". The size is -1 where it
-// is unknown.
-func openInput(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
+// open opens a file, or standard input for "-". The size is -1 where it is unknown.
+func (f *importFlags) open(cmd *cobra.Command, name string) (io.ReadCloser, int64, error) {
 	if name == "-" {
-		return io.NopCloser(stdin), -1, nil
+		return io.NopCloser(cmd.InOrStdin()), -1, nil
 	}
-	file, err := os.Open(name)
+	file, err := openInput(cmd.Context(), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, fmt.Errorf("%s does not exist", name)
 	}
@@ -203,7 +238,11 @@ func openInput(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
 		return nil, 0, fmt.Errorf("%s is a directory", name)
 	}
 	if !info.Mode().IsRegular() {
-		return file, -1, nil
+		pipe := &interruptibleReader{ctx: cmd.Context(), input: file}
+		return struct {
+			io.Reader
+			io.Closer
+		}{pipe, file}, -1, nil
 	}
 	return file, info.Size(), nil
 }

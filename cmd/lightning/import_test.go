@@ -56,7 +56,7 @@ func TestImportInterruptedKeepsWhatItRead(t *testing.T) {
 	}()
 	got := program(ctx, input, "import", dir, "-", "--format", "tsv")
 	want := outcome{
-		status: exitError,
+		status: exitInterrupted,
 		stdout: "new database in " + dir + "\n",
 		stderr: "lightning import: interrupted; the 3 records loaded before it are kept\n",
 	}
@@ -133,9 +133,9 @@ func TestChunkQueueKeepsOrder(t *testing.T) {
 			break
 		}
 		for i := range parsed.records {
-			key, value, line := parsed.record(i)
-			if line != next || key[0] != byte(next) || string(value) != "v" {
-				t.Fatalf("record %d came out as line %d, %q=%q", next, line, key, value)
+			r := parsed.record(i)
+			if r.Line != next || r.Key[0] != byte(next) || string(r.Value) != "v" {
+				t.Fatalf("record %d came out as line %d, %q=%q", next, r.Line, r.Key, r.Value)
 			}
 			next++
 		}

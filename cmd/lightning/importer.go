@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,10 +24,13 @@ type importer struct {
 	queue    *chunkQueue
 
 	// Only the committing goroutine uses these.
-	batch         *lightning.Batch // reused
-	loadedRecords int64            // committed so far
+	db            *lightning.DB
+	batch         *lightning.Batch  // reused
+	target        *lightning.Batch  // its view of the keyspace that records go to
+	keyspace      *records.Keyspace // which a dump has chosen, nil before the first
+	loadedRecords int64             // committed so far
 	loadedBytes   int64
-	tooLarge      int64 // records skipped because they break a limit
+	refused       int64 // records skipped because the database cannot have them
 }
 
 // run loads until the input ends, something fails or ctx is cancelled. What
@@ -90,20 +94,17 @@ func (l *importer) commit(parsed *chunk) error {
 	var refused error
 	var sizeBytes int64
 	for i := range parsed.records {
-		key, value, line := parsed.record(i)
-		err := l.batch.Put(key, value)
+		record := parsed.record(i)
+		err := l.put(record)
 		if err == nil {
-			sizeBytes += int64(len(key) + len(value))
+			sizeBytes += int64(len(record.Key) + len(record.Value))
 			continue
 		}
-		if !breaksLimit(err) {
-			return err
-		}
-		if !l.skipBad {
-			refused = &records.LineError{Line: line, Err: err}
+		if !l.skipBad || !isRefused(err) {
+			refused = &records.LineError{Line: record.Line, Err: err}
 			break
 		}
-		l.tooLarge++
+		l.refused++
 	}
 	count := int64(l.batch.Len())
 	if err := l.batch.Commit(); err != nil {
@@ -114,8 +115,66 @@ func (l *importer) commit(parsed *chunk) error {
 	return refused
 }
 
-func breaksLimit(err error) bool {
-	return errors.Is(err, lightning.ErrKeyTooLarge) || errors.Is(err, lightning.ErrValueTooLarge)
+// put adds a record to the batch.
+func (l *importer) put(r records.Record) error {
+	if r.Keyspace != l.keyspace {
+		if err := l.enter(r.Keyspace); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.MakesKeyspace:
+		return nil
+	case r.KnowsExpiry:
+		return l.target.PutUntil(r.Key, r.Value, r.ExpiresAt)
+	}
+	return l.target.Put(r.Key, r.Value)
+}
+
+// enter makes the keyspace of a dump, if there is none, for the records that follow.
+func (l *importer) enter(k *records.Keyspace) error {
+	compression := newCompression()
+	if k.Compression != "" {
+		if err := compression.Set(k.Compression); err != nil {
+			return fmt.Errorf("compression %q %w", k.Compression, err)
+		}
+	}
+	opts := lightning.KeyspaceOptions{Compression: compression.value, TTL: k.TTL, Merge: k.Merge, Reserved: true}
+	keyspace, err := l.db.Keyspace(k.Name, &opts)
+	if err != nil {
+		return err
+	}
+	has := keyspace.Options()
+	if opts.Reserved = has.Reserved; has != opts {
+		return fmt.Errorf("%w: %q has %s, in the dump %s",
+			lightning.ErrKeyspaceDiffers, k.Name, optionsText(has), optionsText(opts))
+	}
+	l.keyspace, l.target = k, l.batch.In(keyspace)
+	return nil
+}
+
+// optionsText shows the options of a keyspace.
+func optionsText(o lightning.KeyspaceOptions) string {
+	var set []string
+	for _, option := range optionColumns(o) {
+		set = append(set, fmt.Sprintf("%s %s", option.name, option.text))
+	}
+	if len(set) == 0 {
+		return "no options"
+	}
+	return strings.Join(set, ", ")
+}
+
+// isRefused reports whether a record is one that the database cannot have.
+func isRefused(err error) bool {
+	for _, refusal := range []error{
+		lightning.ErrKeyTooLarge, lightning.ErrValueTooLarge, lightning.ErrTTL, lightning.ErrNoExpiry, lightning.ErrMergeRefused,
+	} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // keptText says what stays loaded after a failure.
@@ -139,7 +198,7 @@ type importResult struct {
 
 // result tells how it went.
 func (l *importer) result(elapsed time.Duration) importResult {
-	return importResult{l.loadedRecords, l.loadedBytes, elapsed.Seconds(), l.queue.skipped() + l.tooLarge}
+	return importResult{l.loadedRecords, l.loadedBytes, elapsed.Seconds(), l.queue.skipped() + l.refused}
 }
 
 func (r importResult) print(w io.Writer) error {
@@ -156,23 +215,28 @@ func (r importResult) print(w io.Writer) error {
 // chunk holds the records of one batch, copied out of the reader.
 type chunk struct {
 	data    []byte // all keys and values in turn
-	records []recordEnds
+	records []placed
 }
 
-type recordEnds struct {
+// placed is a record whose key and value are in the data of a chunk.
+type placed struct {
+	records.Record // without key and value
+
 	start, keyEnd, valueEnd int
-	line                    int
 }
 
 func (c *chunk) add(r records.Record) {
 	start := len(c.data)
 	c.data = append(append(c.data, r.Key...), r.Value...)
-	c.records = append(c.records, recordEnds{start, start + len(r.Key), len(c.data), r.Line})
+	p := placed{r, start, start + len(r.Key), len(c.data)}
+	p.Key, p.Value = nil, nil
+	c.records = append(c.records, p)
 }
 
-func (c *chunk) record(i int) (key, value []byte, line int) {
-	ends := c.records[i]
-	return c.data[ends.start:ends.keyEnd], c.data[ends.keyEnd:ends.valueEnd], ends.line
+func (c *chunk) record(i int) records.Record {
+	p := c.records[i]
+	p.Key, p.Value = c.data[p.start:p.keyEnd], c.data[p.keyEnd:p.valueEnd]
+	return p.Record
 }
 
 // A chunk is handed over when it has its number of records or this many

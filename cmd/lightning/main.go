@@ -2,11 +2,11 @@
 // loads, reads, writes, scans, inspects, measures, torments, and gives a tour.
 //
 // Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong
-// usage, 3 any other error.
+// usage, 3 any other error, 130 interrupted and 143 terminated, which are 128 and the
+// number of the signal.
 package main
 
 import (
-	"context"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,10 +24,7 @@ func mainStatus() int {
 	// A closed output pipe shall come back as a write error, not as a signal
 	// that ends the process before the database is closed.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
-	// After the first interrupt the default action is back: a second one ends
-	// the program at once.
-	context.AfterFunc(ctx, stop)
 	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }

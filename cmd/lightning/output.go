@@ -1,83 +1,195 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
 )
 
-// addRecordFormat gives a command that prints records its formats.
-func addRecordFormat(cmd *cobra.Command) *choice[outputFormat] {
-	return addFormat(cmd, formatRaw, formatQuoted, formatHex, formatJSON)
+// recordForm says how records are printed.
+type recordForm struct {
+	format *choice[outputFormat]
+	expiry bool
+}
+
+func (f *recordForm) register(cmd *cobra.Command) {
+	f.format = addFormat(cmd, formatRaw, formatQuoted, formatHex, formatJSON)
+	cmd.Flags().BoolVar(&f.expiry, "expiry", false, "also print when a record expires, as a last column")
 }
 
 const formatHelp = `Formats: raw prints the bytes as they are (only on a terminal are control
 characters escaped), quoted prints Go string literals, hex hexadecimal digits,
 and json one object a record; there, what is not UTF-8 goes into "key_hex" or
-"value_hex". 'lightning import' reads the json form back.`
+"value_hex", and when a record expires, if it does, into "expires_at". The other
+formats tell that with --expiry. 'lightning import' reads the json form back.`
 
-// printer writes records to an output, buffered. Only one goroutine uses it.
+// printer writes records to an output, buffered, whole ones only, until its context
+// ends. Only one goroutine uses it.
 type printer struct {
-	out        *bufio.Writer
+	ctx        context.Context
+	out        io.Writer
 	format     outputFormat
+	expiry     bool // also in formats other than JSON
+	saysNever  bool // in JSON too, of a record that does not expire
 	onTerminal bool
-	line       []byte // reused
+	line       []byte   // reused
+	pieces     [][]byte // whole lines; reused
+	pieceBytes int      // at most, unless a line is longer
 }
 
-func newPrinter(w io.Writer, format outputFormat) *printer {
+// bufferBytes is how much is gathered before it goes out.
+const bufferBytes = 64 << 10
+
+func newPrinter(ctx context.Context, out io.Writer, format outputFormat) *printer {
 	return &printer{
-		out: bufio.NewWriterSize(w, 64<<10), format: format, onTerminal: console.IsTerminal(w),
+		ctx: ctx, out: out, format: format, onTerminal: console.IsTerminal(out), pieceBytes: pieceBytes(out),
 	}
 }
 
-// record prints a key and its value on a line.
-func (p *printer) record(key, value []byte) error {
-	if p.format == formatJSON {
-		p.line = append(p.line[:0], '{')
-		p.line = append(appendField(p.line, "key", key), ',')
-		p.line = append(appendField(p.line, "value", value), '}', '\n')
-	} else {
-		p.line = append(p.appendText(p.line[:0], key), '\t')
-		p.line = append(p.appendText(p.line, value), '\n')
+// printer returns one for the records of target.
+func (f *recordForm) printer(cmd *cobra.Command, target store) *printer {
+	p := newPrinter(cmd.Context(), cmd.OutOrStdout(), f.format.value)
+	p.expiry, p.saysNever = f.expiry, expiresByDefault(target)
+	return p
+}
+
+// expiresByDefault reports whether records expire of which nothing else is said.
+func expiresByDefault(target store) bool {
+	keyspace, named := target.(*lightning.Keyspace)
+	return named && keyspace.Options().TTL != 0
+}
+
+// column is a part of a record.
+type column struct {
+	name string
+	text []byte
+}
+
+// value prints the value of a key. A raw one goes out alone, without a newline, so
+// that it can be piped on unharmed.
+func (p *printer) value(value []byte, expiresAt time.Time) error {
+	if p.format == formatRaw && !p.onTerminal && !p.expiry {
+		return p.print(value)
 	}
-	_, err := p.out.Write(p.line)
+	return p.row(expiresAt, column{"value", value})
+}
+
+// row prints the columns of a record on a line.
+func (p *printer) row(expiresAt time.Time, columns ...column) error {
+	p.line = p.line[:0]
+	if p.format == formatJSON {
+		p.appendObject(expiresAt, columns)
+	} else {
+		p.appendColumns(expiresAt, columns)
+	}
+	p.line = append(p.line, '\n')
+	return p.print(p.line)
+}
+
+func (p *printer) appendObject(expiresAt time.Time, columns []column) {
+	before := byte('{')
+	for _, c := range columns {
+		p.line = appendField(append(p.line, before), c.name, c.text)
+		before = ','
+	}
+	if !expiresAt.IsZero() || p.saysNever {
+		p.line = appendField(append(p.line, before), records.ExpiryMember, appendExpiry(nil, expiresAt))
+	}
+	p.line = append(p.line, '}')
+}
+
+func (p *printer) appendColumns(expiresAt time.Time, columns []column) {
+	for i, c := range columns {
+		if i > 0 {
+			p.line = append(p.line, '\t')
+		}
+		p.line = p.appendText(p.line, c.text)
+	}
+	if p.expiry {
+		p.line = appendExpiry(append(p.line, '\t'), expiresAt)
+	}
+}
+
+// appendExpiry appends when a record expires.
+func appendExpiry(dst []byte, at time.Time) []byte {
+	if at.IsZero() {
+		return append(dst, records.Never...)
+	}
+	return at.UTC().AppendFormat(dst, time.RFC3339Nano)
+}
+
+// print adds a whole record, or another whole line, to what goes out.
+func (p *printer) print(record []byte) error {
+	last := len(p.pieces) - 1
+	switch {
+	case len(record) > p.pieceBytes:
+		if err := p.flush(); err != nil {
+			return err
+		}
+		return p.write([][]byte{record})
+	case last < 0 || len(p.pieces[last])+len(record) > p.pieceBytes:
+		if (last+2)*p.pieceBytes > bufferBytes {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
+		last = p.begin()
+	}
+	p.pieces[last] = append(p.pieces[last], record...)
+	return nil
+}
+
+// begin adds an empty piece, and returns its place.
+func (p *printer) begin() (last int) {
+	last = len(p.pieces)
+	if last == cap(p.pieces) {
+		p.pieces = append(p.pieces, make([]byte, 0, p.pieceBytes))
+		return last
+	}
+	p.pieces = p.pieces[:last+1]
+	p.pieces[last] = p.pieces[last][:0]
+	return last
+}
+
+func (p *printer) flush() error {
+	err := p.write(p.pieces)
+	p.pieces = p.pieces[:0]
 	return err
 }
 
-// key prints a key on a line.
-func (p *printer) key(key []byte) error { return p.single("key", key) }
-
-// value prints a value on a line. A raw one goes out alone, without a newline,
-// so that it can be piped on unharmed.
-func (p *printer) value(value []byte) error {
-	if p.format == formatRaw && !p.onTerminal {
-		_, err := p.out.Write(value)
+// write writes pieces until the context ends, each as a whole.
+func (p *printer) write(pieces [][]byte) error {
+	if out, mayStall := p.out.(*interruptibleOutput); mayStall {
+		_, err := out.do(func() (int, error) { return 0, p.writeTo(out.file, pieces) })
 		return err
 	}
-	return p.single("value", value)
+	return p.writeTo(p.out, pieces)
 }
 
-func (p *printer) single(name string, text []byte) error {
-	if p.format == formatJSON {
-		p.line = append(appendField(append(p.line[:0], '{'), name, text), '}', '\n')
-	} else {
-		p.line = append(p.appendText(p.line[:0], text), '\n')
+func (p *printer) writeTo(out io.Writer, pieces [][]byte) error {
+	for _, piece := range pieces {
+		if p.ctx.Err() != nil {
+			return errInterrupted
+		}
+		if _, err := out.Write(piece); err != nil {
+			return err
+		}
 	}
-	_, err := p.out.Write(p.line)
-	return err
+	return nil
 }
-
-func (p *printer) flush() error { return p.out.Flush() }
 
 func (p *printer) appendText(dst, text []byte) []byte {
 	switch p.format {

@@ -4,19 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"testing"
+	"time"
 
 	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
 )
 
 func TestTerminalOutputIsHarmless(t *testing.T) {
 	var out bytes.Buffer
-	p := newPrinter(&out, formatRaw)
+	p := newPrinter(t.Context(), &out, formatRaw)
 	p.onTerminal = true
-	if err := p.record([]byte("k\x1b[2J"), []byte("é\xff\u202e\tb")); err != nil {
+	if err := p.row(time.Time{}, column{"key", []byte("k\x1b[2J")}, column{"value", []byte("é\xff\u202e\tb")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.value([]byte("no newline")); err != nil {
+	if err := p.value([]byte("no newline"), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.flush(); err != nil {
@@ -30,26 +32,28 @@ func TestTerminalOutputIsHarmless(t *testing.T) {
 
 // FuzzJSONRoundTrip: what scan prints as JSON, import reads back.
 func FuzzJSONRoundTrip(f *testing.F) {
-	f.Add([]byte("key"), []byte("value"))
-	f.Add([]byte("\xff\x00"), []byte("\u2028<&>\"\\\n\x7f"))
-	f.Fuzz(func(t *testing.T, key, value []byte) {
-		if len(key) == 0 {
-			return
+	f.Add([]byte("key"), []byte("value"), int64(0))
+	f.Add([]byte("\xff\x00"), []byte("\u2028<&>\"\\\n\x7f"), int64(math.MaxInt64))
+	f.Add([]byte(""), []byte(""), int64(1))
+	f.Fuzz(func(t *testing.T, key, value []byte, expiryNS int64) {
+		var expiresAt time.Time
+		if expiryNS > 0 {
+			expiresAt = time.Unix(0, expiryNS)
 		}
 		var out bytes.Buffer
-		p := newPrinter(&out, formatJSON)
-		if err := errors.Join(p.record(key, value), p.flush()); err != nil {
+		p := newPrinter(t.Context(), &out, formatJSON)
+		if err := errors.Join(p.row(expiresAt, column{"key", key}, column{"value", value}), p.flush()); err != nil {
 			t.Fatal(err)
 		}
 		reader, err := records.NewReader(&out, records.Options{
-			Format: records.JSONL, Key: []string{"key"}, Value: []string{"value"},
+			Format: records.JSONL, Key: []string{"key"}, Value: []string{"value"}, Expires: records.ExpiryMember,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		record, err := reader.Read()
-		if err != nil || !bytes.Equal(record.Key, key) || !bytes.Equal(record.Value, value) {
-			t.Fatalf("%q=%q came back as %q=%q, %v", key, value, record.Key, record.Value, err)
+		if err != nil || !bytes.Equal(record.Key, key) || !bytes.Equal(record.Value, value) || !record.ExpiresAt.Equal(expiresAt) {
+			t.Fatalf("%q=%q until %v came back as %+v, %v", key, value, expiresAt, record, err)
 		}
 		if _, err := reader.Read(); !errors.Is(err, io.EOF) {
 			t.Fatalf("more than one record: %v", err)

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,6 +58,16 @@ database. Before a key or value that begins with a dash write --, after all flag
 	return cmd
 }
 
+// readFile reads the whole of a file, which may be a pipe, until ctx ends.
+func readFile(ctx context.Context, name string) ([]byte, error) {
+	file, err := openInput(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // only read from
+	return io.ReadAll(&interruptibleReader{ctx: ctx, input: file})
+}
+
 // putValue finds the value to put: rest is what follows the key.
 func putValue(cmd *cobra.Command, rest []string, file string) ([]byte, error) {
 	fromFile := cmd.Flags().Changed("file")
@@ -67,7 +77,7 @@ func putValue(cmd *cobra.Command, rest []string, file string) ([]byte, error) {
 	case fromFile && file == "":
 		return nil, usagef("--file is empty")
 	case fromFile:
-		return os.ReadFile(file)
+		return readFile(cmd.Context(), file)
 	case len(rest) == 0:
 		return nil, usagef("missing argument VALUE (or - for standard input, or --file)")
 	case rest[0] == "-":

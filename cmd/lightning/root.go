@@ -25,6 +25,7 @@ const (
 	exitRoundsFailed = 1
 	exitUsage        = 2
 	exitError        = 3
+	exitInterrupted  = 130 // where the signal is not known
 )
 
 // usageError is a mistake in how the program was called.
@@ -33,9 +34,6 @@ type usageError struct{ text string }
 func (e usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
-
-// errInterrupted says that the user stopped the command.
-var errInterrupted = errors.New("interrupted")
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -60,8 +58,8 @@ func execute(
 		}
 	}
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetIn(&interruptibleReader{ctx: ctx, input: stdin})
+	root.SetOut(newOutput(ctx, stdout))
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
@@ -103,8 +101,19 @@ func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 		return exitNotFound
 	case errors.Is(err, errRoundsFailed):
 		return exitRoundsFailed
+	case errors.Is(err, errInterrupted):
+		return interruptedCode(cmd.Context())
 	}
 	return exitError
+}
+
+// interruptedCode is the exit code after what has ended ctx.
+func interruptedCode(ctx context.Context) int {
+	var cause signalled
+	if errors.As(context.Cause(ctx), &cause) {
+		return cause.exitCode()
+	}
+	return exitInterrupted
 }
 
 // shownDamage is how many pieces of damage are told one by one.
@@ -134,7 +143,7 @@ func newRootCommand(suites []torture.Suite) *cobra.Command {
 live in a directory. New here? Run 'lightning tour'.
 
 Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage,
-3 any other error.`,
+3 any other error, 130 interrupted, 143 terminated.`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -159,6 +168,7 @@ Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage
 		newPutCommand(),
 		newDelCommand(),
 		newScanCommand(),
+		newDumpCommand(),
 		newChangesCommand(),
 		newStatsCommand(),
 		newCompactCommand(),

@@ -18,7 +18,7 @@ type scanFlags struct {
 	limit            int64
 	keysOnly         bool
 	count            bool
-	format           *choice[outputFormat]
+	form             recordForm
 }
 
 func newScanCommand() *cobra.Command {
@@ -28,7 +28,9 @@ func newScanCommand() *cobra.Command {
 		Short: "Print records in key order",
 		Long: `Scan prints the records of a database in key order, one a line, the key and the
 value divided by a tab: all of them, those that begin with a prefix, or those of
-a range, forwards or backwards. A scan that finds nothing is no failure.
+a range, forwards or backwards. A scan that finds nothing is no failure. One that
+is interrupted (ctrl-C) ends behind a whole record, unless that is one of more than
+4 KiB and nobody reads what is printed.
 
 ` + formatHelp,
 		Example: `  lightning scan my.db --prefix user/ --limit 10
@@ -41,7 +43,7 @@ a range, forwards or backwards. A scan that finds nothing is no failure.
 				return err
 			}
 			return readStore(args[0], flags.keys.keyspace, func(_ *lightning.DB, target store) error {
-				out := newPrinter(cmd.OutOrStdout(), flags.format.value)
+				out := flags.form.printer(cmd, target)
 				count, err := flags.scan(cmd.Context(), target, bounds, out)
 				if err != nil {
 					return err
@@ -49,7 +51,7 @@ a range, forwards or backwards. A scan that finds nothing is no failure.
 				if err := out.flush(); err != nil || !flags.count {
 					return err
 				}
-				if flags.format.value == formatJSON {
+				if flags.form.format.value == formatJSON {
 					return printJSON(cmd.OutOrStdout(), countResult{count})
 				}
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), count)
@@ -65,7 +67,7 @@ a range, forwards or backwards. A scan that finds nothing is no failure.
 	cmd.Flags().Int64VarP(&flags.limit, "limit", "n", 0, "stop after this many records; 0 is no limit")
 	cmd.Flags().BoolVar(&flags.keysOnly, "keys-only", false, "print no values")
 	cmd.Flags().BoolVar(&flags.count, "count", false, "print only how many records there are")
-	flags.format = addRecordFormat(cmd)
+	flags.form.register(cmd)
 	return cmd
 }
 
@@ -135,7 +137,7 @@ func (f *scanFlags) print(out *printer, it *lightning.Iterator) error {
 	case f.count:
 		return nil
 	case f.keysOnly:
-		return out.key(it.Key())
+		return out.row(it.ExpiresAt(), column{"key", it.Key()})
 	}
-	return out.record(it.Key(), it.Value())
+	return out.row(it.ExpiresAt(), column{"key", it.Key()}, column{"value", it.Value()})
 }

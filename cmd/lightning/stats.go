@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,11 @@ func newStatsCommand() *cobra.Command {
 		Long: `Stats prints the keyspaces of a database and the tables on each level of its
 tree, and what of its log is not in tables yet. A record here is a version of a
 key: replaced and deleted ones count until a compaction drops them. To count the
-live keys, use 'lightning scan DIR --count'.`,
+live keys, use 'lightning scan DIR --count'.
+
+It reads the manifest and the log, and looks whether the files of the tables are there
+and have the right sizes. What is in the tables it does not read, and so sees no damage
+there: 'lightning dump DIR' reads every live record of all keyspaces and finds it.`,
 		Args: arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return readStore(args[0], "", func(db *lightning.DB, _ store) error {
@@ -50,6 +55,7 @@ type databaseStats struct {
 	UnflushedBytes   int64        `json:"unflushed_bytes"` // read from the log into memory
 	DebtBytes        uint64       `json:"compaction_debt_bytes"`
 	QuarantinedFiles int          `json:"quarantined_files"`
+	UnreadTables     int          `json:"unread_tables"` // whose contents were not looked at
 }
 
 type levelStats struct {
@@ -77,6 +83,7 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 		if level.Files > 0 {
 			stats.Levels = append(stats.Levels,
 				levelStats{i, level.Files, level.SizeBytes, level.Records, level.Tombstones})
+			stats.UnreadTables += level.Files
 		}
 	}
 	var err error
@@ -111,6 +118,10 @@ func (s *databaseStats) print(w io.Writer) error {
 	}
 	if s.QuarantinedFiles > 0 {
 		fact("damaged", "%s", style.Bad(fmt.Sprintf("%d tables", s.QuarantinedFiles)))
+	}
+	if s.UnreadTables > 0 {
+		fact("not read", "what is in the %s: 'lightning dump DIR > %s' reads all live records",
+			console.CountOf(int64(s.UnreadTables), "table"), os.DevNull)
 	}
 	if len(s.Levels) > 0 {
 		s.printLevels(&page, style, width)

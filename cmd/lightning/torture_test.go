@@ -78,7 +78,7 @@ func TestTortureInterrupted(t *testing.T) {
 		return nil
 	}}
 	got := tortured(ctx, []torture.Suite{waiting}, "--seed", "0", "--workers", "1", "--ledger", name)
-	if got.status != exitError || got.stderr != "lightning torture: interrupted\n" ||
+	if got.status != exitInterrupted || got.stderr != "lightning torture: interrupted\n" ||
 		!strings.Contains(got.stdout, "\nslow  2 rounds, no failures\nended early after ") {
 		t.Errorf("got %+v", got)
 	}

@@ -21,12 +21,12 @@ const (
 
 func builtIn() []Operator {
 	return []Operator{
-		{Name: AddInt64, Check: checkInt64, Merge: addInt64, Combine: joined(addInt64)},
+		{Name: AddInt64, Check: checkInt64, CheckValue: checkInt64, Merge: addInt64, Combine: joined(addInt64)},
 		{Name: Max, Merge: pick(1), Combine: joined(pick(1))},
 		{Name: Min, Merge: pick(-1), Combine: joined(pick(-1))},
 		{Name: Append, Merge: concatenate, Combine: joined(concatenate)},
-		{Name: SetUnion, Check: checkSet, Merge: unite, Combine: joined(unite)},
-		{Name: JSONPatch, Check: checkJSON, Merge: patchJSON},
+		{Name: SetUnion, Check: checkSet, CheckValue: checkSet, Merge: unite, Combine: joined(unite)},
+		{Name: JSONPatch, Check: checkJSON, CheckValue: checkJSON, Merge: patchJSON},
 	}
 }
 
@@ -137,7 +137,7 @@ func unite(dst, value []byte, operands [][]byte) ([]byte, error) {
 
 func checkJSON(operand []byte) error {
 	if !json.Valid(operand) {
-		return errors.New("operand is not JSON")
+		return errors.New("not JSON")
 	}
 	return nil
 }

@@ -19,6 +19,9 @@ type Operator struct {
 	// Check says what is wrong with an operand, before it is written. Nil
 	// accepts all.
 	Check func(operand []byte) error
+	// CheckValue says what is wrong with a value, before it is written. Nil accepts
+	// all.
+	CheckValue func(value []byte) error
 	// Merge appends to dst what the operands, the oldest first, make of value,
 	// which is nil if the key has none.
 	Merge func(dst, value []byte, operands [][]byte) ([]byte, error)

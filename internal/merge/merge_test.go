@@ -118,7 +118,7 @@ func TestMalformedValuesAreErrors(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if op.Check(value) == nil || op.Check(operand) != nil {
+		if op.Check(value) == nil || op.Check(operand) != nil || op.CheckValue(value) == nil || op.CheckValue(operand) != nil {
 			t.Errorf("%s: the check accepts %q or refuses %q", name, value, operand)
 		}
 	}

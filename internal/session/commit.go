@@ -80,7 +80,7 @@ func (tx *Tx) claim() *view.ReadSet {
 // Rollback ends the transaction and drops its writes. It does nothing to one that
 // has ended, so that it can be deferred.
 func (tx *Tx) Rollback() {
-	if !tx.ended {
+	if tx != nil && !tx.ended {
 		tx.end()
 	}
 }

@@ -45,6 +45,9 @@ func (s *savepoints) steps() []txn.Step {
 
 // Savepoint returns the present place.
 func (tx *Tx) Savepoint() Savepoint {
+	if tx == nil {
+		return Savepoint{}
+	}
 	s := &tx.savepoints
 	s.lastNumber++
 	p := place{step: tx.own.writes.Step(), number: s.lastNumber}

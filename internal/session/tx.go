@@ -13,6 +13,16 @@ import (
 // ErrEnded says that a transaction was committed or rolled back before.
 var ErrEnded = errors.New("transaction has ended")
 
+// ErrReadOnly says that a transaction that only reads was to write. It matches
+// base.ErrReadOnly, which speaks of the database.
+var ErrReadOnly error = readOnlyTx{}
+
+type readOnlyTx struct{}
+
+func (readOnlyTx) Error() string { return "transaction is read-only" }
+
+func (readOnlyTx) Is(target error) bool { return target == base.ErrReadOnly }
+
 // Tx is a transaction: a snapshot, its own writes over it, and a note of all
 // that it has looked at, which its commit has validated.
 //
@@ -20,7 +30,8 @@ var ErrEnded = errors.New("transaction has ended")
 // of, those of open iterators included; what was read, and may matter at the
 // commit, is in reads or in an open iterator; every keyspace that it used is in
 // keyspaces. Once it has ended it holds no snapshot, no files and no locks, and
-// all verbs but Rollback fail with ErrEnded.
+// all verbs but Rollback fail with ErrEnded. The nil Tx is one of a database that
+// was never opened.
 type Tx struct {
 	manager    *Manager
 	options    Options
@@ -38,11 +49,19 @@ type Tx struct {
 }
 
 // Options returns the options that the transaction was begun with.
-func (tx *Tx) Options() Options { return tx.options }
+func (tx *Tx) Options() Options {
+	if tx == nil {
+		return Options{}
+	}
+	return tx.options
+}
 
 // Usable says why the transaction cannot be used, if it cannot. All verbs say the
 // same.
 func (tx *Tx) Usable() error {
+	if tx == nil {
+		return base.ErrClosed
+	}
 	if tx.ended {
 		return ErrEnded
 	}
@@ -61,7 +80,7 @@ func (tx *Tx) Writable() error {
 		return err
 	}
 	if tx.options.ReadOnly {
-		return base.ErrReadOnly
+		return ErrReadOnly
 	}
 	return nil
 }
@@ -77,7 +96,7 @@ func (tx *Tx) use(k *Keyspace) {
 // NoteFailure makes Commit, and the Update or View around it, return an error
 // that the one who met it could not: the first one counts.
 func (tx *Tx) NoteFailure(err error) {
-	if tx.failure == nil {
+	if tx != nil && tx.failure == nil {
 		tx.failure = err
 	}
 }

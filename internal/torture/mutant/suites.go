@@ -46,7 +46,8 @@ var suitesByName = map[string]Suite{
 	"sessions":         tests("./internal/session", ""),
 	"signals":          tests("./internal/signal", ""),
 
-	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|Purge|TTL", "-short"),
+	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|PutUntil|Purge|TTL", "-short"),
+	"keyspaces":    tests(".", "Keyspace|ReservedNames"),
 	"transactions": tests("./internal/txn", ""),
 	"spills":       tests(".", "Spill", "-short"),
 	"anomalies":    tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short"),

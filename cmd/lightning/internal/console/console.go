@@ -17,9 +17,12 @@ import (
 	"golang.org/x/term"
 )
 
+// descriptor is a file, or stands for one.
+type descriptor interface{ Fd() uintptr }
+
 // IsTerminal reports whether stream, a reader or writer, is a terminal.
 func IsTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
+	file, ok := stream.(descriptor)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
@@ -49,7 +52,7 @@ func width(w io.Writer) (columns int, known bool) {
 	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
 		return columns, true
 	}
-	if file, ok := w.(*os.File); ok {
+	if file, ok := w.(descriptor); ok {
 		columns, _, err := term.GetSize(int(file.Fd()))
 		return columns, err == nil && columns > 0
 	}

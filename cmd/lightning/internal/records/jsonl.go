@@ -33,14 +33,14 @@ func newJSONL(text *bufio.Reader, opts Options) *jsonl {
 }
 
 func (j *jsonl) read() (Record, error) {
-	line, err := j.lines.next()
+	line, err := j.lines.filled()
 	for err == nil && len(bytes.TrimSpace(line)) == 0 {
-		line, err = j.lines.next()
+		line, err = j.lines.filled()
 	}
 	if err != nil {
 		return Record{}, err
 	}
-	record, err := j.parse(line)
+	record, err := j.parse(withoutEnd(line))
 	if err != nil {
 		return Record{}, &LineError{j.lines.line, err}
 	}
@@ -49,36 +49,108 @@ func (j *jsonl) read() (Record, error) {
 }
 
 func (j *jsonl) parse(line []byte) (record Record, err error) {
-	// encoding/json would put U+FFFD in the place of what is not UTF-8: other
-	// keys and values than the ones given.
-	if !utf8.Valid(line) {
-		return Record{}, errNotUTF8
-	}
-	var members map[string]json.RawMessage
-	var otherType *json.UnmarshalTypeError
-	err = json.Unmarshal(line, &members)
-	if err != nil && bytes.TrimSpace(line)[0] == '[' {
-		return Record{}, errArray
-	}
-	if errors.As(err, &otherType) || err == nil && members == nil {
-		return Record{}, errNotObject
-	}
+	members, err := membersOf(line)
 	if err != nil {
-		return Record{}, fmt.Errorf("%w: %w", errNotObject, err)
+		return Record{}, err
 	}
-	if hasLoneSurrogate(line) { // another thing that would become U+FFFD
-		return Record{}, errSurrogate
-	}
+	return j.record(line, members)
+}
+
+// record makes one of the members of a line.
+func (j *jsonl) record(line []byte, members map[string]json.RawMessage) (record Record, err error) {
 	if j.key, err = appendMembers(j.key[:0], members, j.opts.Key, j.opts.KeyJoin); err != nil {
 		return Record{}, err
 	}
-	if len(j.opts.Value) == 1 && j.opts.Value[0] == WholeLine {
-		return Record{Key: j.key, Value: line}, nil
+	record = Record{Key: j.key, Value: line}
+	if len(j.opts.Value) != 1 || j.opts.Value[0] != WholeLine {
+		if j.value, err = appendMembers(j.value[:0], members, j.opts.Value, "\t"); err != nil {
+			return Record{}, err
+		}
+		record.Value = j.value
 	}
-	if j.value, err = appendMembers(j.value[:0], members, j.opts.Value, "\t"); err != nil {
-		return Record{}, err
+	if raw, ok := members[j.opts.Expires]; ok && j.opts.Expires != "" {
+		err = record.setExpiryMember(j.opts.Expires, raw)
 	}
-	return Record{Key: j.key, Value: j.value}, nil
+	return record, err
+}
+
+// membersOf takes a line apart.
+func membersOf(line []byte) (map[string]json.RawMessage, error) {
+	// encoding/json would put U+FFFD in the place of what is not UTF-8: other
+	// keys and values than the ones given.
+	if !utf8.Valid(line) {
+		return nil, errNotUTF8
+	}
+	var members map[string]json.RawMessage
+	var otherType *json.UnmarshalTypeError
+	err := json.Unmarshal(line, &members)
+	switch {
+	case err != nil && bytes.TrimSpace(line)[0] == '[':
+		return nil, errArray
+	case errors.As(err, &otherType) || err == nil && members == nil:
+		return nil, errNotObject
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errNotObject, err)
+	case hasLoneSurrogate(line): // another thing that would become U+FFFD
+		return nil, errSurrogate
+	case countMembers(line) != len(members):
+		return nil, fmt.Errorf("member %q is there more than once", repeatedMember(line))
+	}
+	return members, nil
+}
+
+// countMembers returns how many members a JSON object has, repeated ones included.
+func countMembers(object []byte) (count int) {
+	depth, inString := 0, false
+	for i := 0; i < len(object); i++ {
+		c := object[i]
+		switch {
+		case inString && c == '\\':
+			i++ // whatever it is, it ends no string
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		case c == ':' && depth == 1:
+			count++
+		}
+	}
+	return count
+}
+
+// repeatedMember returns the name of a member that a JSON object has more than once.
+func repeatedMember(object []byte) string {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	_, _ = decoder.Token() // the brace; it was parsed before, as all that follows
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, _ := decoder.Token()
+		name, _ := token.(string)
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+		var value json.RawMessage
+		_ = decoder.Decode(&value)
+	}
+	return ""
+}
+
+// setExpiryMember reads the member that says when a record expires. A null says
+// nothing.
+func (r *Record) setExpiryMember(name string, raw json.RawMessage) error {
+	var text *string
+	err := json.Unmarshal(raw, &text)
+	if err == nil && text != nil {
+		err = r.setExpiry(*text)
+	}
+	if err != nil {
+		return fmt.Errorf("member %q is no time such as \"2026-01-02T15:04:05Z\"", name)
+	}
+	return nil
 }
 
 // hasLoneSurrogate reports whether valid JSON has an escape such as \ud800 that
@@ -125,13 +197,17 @@ func appendMembers(
 		if i > 0 {
 			dst = append(dst, join...)
 		}
-		raw, ok := members[name]
+		text, isText := members[name]
+		digits, isHex := members[name+"_hex"]
 		var err error
-		if ok {
-			dst, err = appendMember(dst, raw)
-		} else if raw, ok = members[name+"_hex"]; ok {
-			dst, err = appendHex(dst, raw)
-		} else {
+		switch {
+		case isText && isHex:
+			err = fmt.Errorf("stands beside %q: only one of them is the record's", name+"_hex")
+		case isText:
+			dst, err = appendMember(dst, text)
+		case isHex:
+			dst, err = appendHex(dst, digits)
+		default:
 			err = errors.New("is missing")
 		}
 		if err != nil {

@@ -1,5 +1,6 @@
 // Package records reads key-value records out of text: tab-separated values,
-// comma-separated values and JSON lines, plain or compressed with gzip.
+// comma-separated values, JSON lines and dumps of databases, which are JSON lines with
+// a first line that says so, plain or compressed with gzip.
 //
 // A malformed record is reported as a *LineError and reading can go on after
 // it; any other error ends the input. A Reader belongs to one goroutine, and
@@ -13,13 +14,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"time"
 )
 
 // Record is one key and its value, and where they came from.
 type Record struct {
 	Key, Value []byte
-	Line       int // of the input where the record begins, from 1
+	// ExpiresAt is when it expires, the zero time: never. It is known only where the
+	// input says it.
+	ExpiresAt   time.Time
+	KnowsExpiry bool
+	Line        int // of the input where the record begins, from 1
+	// Keyspace is where a record of a dump belongs, nil: the default one.
+	// MakesKeyspace says that there is no record, but a keyspace begins.
+	Keyspace      *Keyspace
+	MakesKeyspace bool
+}
+
+// Keyspace is what a dump says of a keyspace. What is not set is zero.
+type Keyspace struct {
+	Name        string
+	Compression string
+	TTL         time.Duration
+	Merge       string // name of the operator
 }
 
 // Format is a text form of records.
@@ -35,6 +54,9 @@ const (
 // WholeLine as the value column means the whole record as it stands.
 const WholeLine = "*"
 
+// Never is what stands for the expiry of a record that does not expire.
+const Never = "never"
+
 // Options say what the key and the value of a record are.
 type Options struct {
 	Format Format
@@ -43,9 +65,23 @@ type Options struct {
 	// key columns are joined with KeyJoin, several value columns with a tab.
 	Key, Value []string
 	KeyJoin    string
+	// Expires names the column with the time at which a record expires, as RFC 3339
+	// has it, or Never. Where it is empty, or a member is not there, the record says
+	// nothing. Empty: no record does.
+	Expires string
 	// Header says that the first line names the columns. It is implied when
-	// Key or Value has a name. JSON lines have no header.
+	// Key, Value or Expires has a name. JSON lines have no header.
 	Header bool
+	// Packed says that the input has to be compressed.
+	Packed bool
+}
+
+// expires returns the column as a list.
+func (o Options) expires() []string {
+	if o.Expires == "" {
+		return nil
+	}
+	return []string{o.Expires}
 }
 
 // LineError is a malformed record.
@@ -74,11 +110,18 @@ type source interface {
 // Reader reads records of any format.
 type Reader struct{ source source }
 
+// IsDump reports whether the input is the dump of a database, of which the options
+// choose nothing.
+func (r *Reader) IsDump() bool {
+	_, is := r.source.(*dump)
+	return is
+}
+
 // NewReader makes a reader over r. Input that begins like a gzip file is
 // unpacked; a byte order mark is skipped. It reads the header if there is one,
 // so a column that is not there is found here, as a *ColumnError.
 func NewReader(r io.Reader, opts Options) (*Reader, error) {
-	text, err := plainText(r)
+	text, err := plainText(r, opts.Packed)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +132,9 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	case CSV:
 		s, err = newCSV(text, opts)
 	case JSONL:
-		s = newJSONL(text, opts)
+		if s, err = newDump(text); s == nil && err == nil {
+			s = newJSONL(text, opts)
+		}
 	default:
 		err = fmt.Errorf("unknown format %d", opts.Format)
 	}
@@ -105,11 +150,20 @@ func (r *Reader) Read() (Record, error) {
 	return r.source.read()
 }
 
-// plainText unpacks r if it is compressed and skips a byte order mark.
-func plainText(r io.Reader) (*bufio.Reader, error) {
+var errNotPacked = errors.New("is not compressed with gzip, as its name says")
+
+// plainText unpacks r if it is compressed, which it may have to be, and skips a byte
+// order mark.
+func plainText(r io.Reader, packed bool) (*bufio.Reader, error) {
 	text := bufio.NewReaderSize(r, 256<<10)
-	// Peek fails on input that is shorter; then there is nothing to skip.
-	if magic, _ := text.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+	magic, err := text.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) { // at the end of a short input
+		return nil, err
+	}
+	switch isPacked := bytes.Equal(magic, []byte{0x1f, 0x8b}); {
+	case packed && !isPacked:
+		return nil, errNotPacked
+	case isPacked:
 		unpacked, err := gzip.NewReader(text)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
@@ -135,19 +189,32 @@ type lineReader struct {
 	line int
 }
 
-// next returns a line without its end, which is \n or \r\n or the end of the
-// input.
-func (l *lineReader) next() ([]byte, error) {
+// filled returns the next line that is not blank, with its end.
+func (l *lineReader) filled() ([]byte, error) {
 	for {
 		line, err := l.raw()
-		if err != nil {
-			return nil, err
-		}
-		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
-		if len(line) > 0 {
-			return line, nil
+		if err != nil || len(withoutEnd(line)) > 0 {
+			return line, err
 		}
 	}
+}
+
+// withoutEnd returns a line without its end, which is \n or \r\n or the end of the
+// input.
+func withoutEnd(line []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
+}
+
+var errLoneReturns = errors.New("the file is one line with carriage returns in it: lines end with \\n or \\r\\n, " +
+	"as \"tr '\\r' '\\n'\" makes them")
+
+// checkEnds tells a line, or the rest of it, that is a whole file of lines that end
+// with a carriage return alone.
+func (l *lineReader) checkEnds(line []byte) error {
+	if l.line == 1 && !bytes.HasSuffix(line, []byte{'\n'}) && bytes.IndexByte(withoutEnd(line), '\r') >= 0 {
+		return errLoneReturns
+	}
+	return nil
 }
 
 // raw returns a line with its end.
@@ -184,6 +251,7 @@ func (l *lineReader) raw() ([]byte, error) {
 // columns are the places of the key and the value in a line of fields.
 type columns struct {
 	key, value []int // from 0; no value means the whole line
+	expires    []int // one or none
 	keyJoin    string
 	last       int // the largest of them
 }
@@ -191,7 +259,7 @@ type columns struct {
 // named reports whether any column is given by name, so that there must be a
 // header.
 func (o Options) named() bool {
-	for _, names := range [][]string{o.Key, o.Value} {
+	for _, names := range [][]string{o.Key, o.Value, o.expires()} {
 		for _, name := range names {
 			if _, err := strconv.Atoi(name); err != nil && name != WholeLine {
 				return true
@@ -213,7 +281,10 @@ func (o Options) resolve(header []string) (columns, error) {
 			return columns{}, err
 		}
 	}
-	for _, place := range append(append([]int{}, c.key...), c.value...) {
+	if c.expires, err = places(o.expires(), header); err != nil {
+		return columns{}, err
+	}
+	for _, place := range slices.Concat(c.key, c.value, c.expires) {
 		c.last = max(c.last, place)
 	}
 	return c, nil
@@ -221,13 +292,13 @@ func (o Options) resolve(header []string) (columns, error) {
 
 func places(names, header []string) ([]int, error) {
 	found := make([]int, 0, len(names))
-next:
 	for _, name := range names {
-		for i, title := range header {
-			if name == title {
-				found = append(found, i)
-				continue next
+		if first := slices.Index(header, name); first >= 0 {
+			if slices.Contains(header[first+1:], name) {
+				return nil, &ColumnError{name, "is in the header more than once; choose by number"}
 			}
+			found = append(found, first)
+			continue
 		}
 		number, err := strconv.Atoi(name)
 		if err != nil {
@@ -241,11 +312,35 @@ next:
 	return found, nil
 }
 
-// check reports a line that has too few fields.
-func (c *columns) check(fields int) error {
-	if fields <= c.last {
-		return fmt.Errorf("has %s, but column %d is needed", plural(fields, "column"), c.last+1)
+// record makes one of the fields of a line, in the memory of key and value. Where
+// the value is the whole line it has none.
+func (c *columns) record(fields [][]byte, key, value *[]byte) (Record, error) {
+	if len(fields) <= c.last {
+		return Record{}, fmt.Errorf("has %s, but column %d is needed", plural(len(fields), "column"), c.last+1)
 	}
+	*key = appendJoined((*key)[:0], fields, c.key, c.keyJoin)
+	*value = appendJoined((*value)[:0], fields, c.value, "\t")
+	r := Record{Key: *key, Value: *value}
+	var err error
+	for _, place := range c.expires {
+		err = r.setExpiry(string(fields[place]))
+	}
+	return r, err
+}
+
+// setExpiry reads when a record expires. An empty text says nothing.
+func (r *Record) setExpiry(text string) (err error) {
+	switch text {
+	case "":
+		return nil
+	case Never:
+		r.KnowsExpiry = true
+		return nil
+	}
+	if r.ExpiresAt, err = time.Parse(time.RFC3339Nano, text); err != nil {
+		return fmt.Errorf("expires at %q, which is no time such as 2026-01-02T15:04:05Z", text)
+	}
+	r.KnowsExpiry = true
 	return nil
 }
 
@@ -257,7 +352,7 @@ func plural(n int, what string) string {
 }
 
 // appendJoined appends the fields at the places, with join between them.
-func appendJoined[T string | []byte](dst []byte, fields []T, places []int, join string) []byte {
+func appendJoined(dst []byte, fields [][]byte, places []int, join string) []byte {
 	for i, place := range places {
 		if i > 0 {
 			dst = append(dst, join...)

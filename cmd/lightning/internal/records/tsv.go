@@ -20,7 +20,7 @@ func newTSV(text *bufio.Reader, opts Options) (*tsv, error) {
 	t := &tsv{lines: lineReader{text: text}}
 	var header []string
 	if opts.Header || opts.named() {
-		line, err := t.lines.next()
+		line, err := t.next()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
@@ -33,8 +33,17 @@ func newTSV(text *bufio.Reader, opts Options) (*tsv, error) {
 	return t, err
 }
 
+// next returns a line, unless that is a whole file whose lines end otherwise.
+func (t *tsv) next() ([]byte, error) {
+	line, err := t.lines.filled()
+	if err == nil {
+		err = t.lines.checkEnds(line)
+	}
+	return withoutEnd(line), err
+}
+
 func (t *tsv) read() (Record, error) {
-	line, err := t.lines.next()
+	line, err := t.next()
 	if err != nil {
 		return Record{}, err
 	}
@@ -45,14 +54,13 @@ func (t *tsv) read() (Record, error) {
 		field, rest, found = bytes.Cut(rest, []byte{'\t'})
 		t.fields = append(t.fields, field)
 	}
-	if err := t.columns.check(len(t.fields)); err != nil {
+	record, err := t.columns.record(t.fields, &t.key, &t.value)
+	if err != nil {
 		return Record{}, &LineError{t.lines.line, err}
 	}
-	t.key = appendJoined(t.key[:0], t.fields, t.columns.key, t.columns.keyJoin)
-	record := Record{Key: t.key, Value: line, Line: t.lines.line}
-	if t.columns.value != nil {
-		t.value = appendJoined(t.value[:0], t.fields, t.columns.value, "\t")
-		record.Value = t.value
+	if t.columns.value == nil {
+		record.Value = line
 	}
+	record.Line = t.lines.line
 	return record, nil
 }
