@@ -8,6 +8,7 @@ import (
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/inuse"
 )
 
 // Batch is a list of writes that take effect together: after a crash all of
@@ -16,21 +17,42 @@ import (
 // not fit in a memtable. Its own memory is not part of Options.MemoryBudget
 // until it is committed.
 //
-// A Batch is used by one goroutine at a time. After Commit it can be committed
+// A Batch is used by one goroutine at a time. A call that comes while another one is
+// in one does nothing; what can return an error returns ErrConcurrentUse, and so does
+// Commit from then on, until Reset. After Commit it can be committed
 // again, which writes the same once more, or emptied with Reset and reused.
 type Batch struct {
-	inner *batch.Batch
-	space *space
+	shared *sharedBatch
+	space  *space
 }
 
-func newBatch(s *space) *Batch { return &Batch{inner: new(batch.Batch), space: s} }
+// sharedBatch is what all views of a batch have in common.
+type sharedBatch struct {
+	inUse  inuse.Word
+	writes batch.Batch
+}
+
+func newBatch(s *space) *Batch { return &Batch{shared: new(sharedBatch), space: s} }
+
+// change has fn change the writes of the batch in the keyspace.
+func (b *Batch) change(fn func(writes *batch.Batch) error) error {
+	if !b.shared.inUse.Enter() {
+		return ErrConcurrentUse
+	}
+	defer b.shared.inUse.Leave()
+	if err := fn(&b.shared.writes); err != nil {
+		return err
+	}
+	b.shared.writes.Touch(b.space.info)
+	return nil
+}
 
 // In returns a view of the batch that writes to the keyspace k. All views of a
 // batch are the same batch: any of them commits or resets it. Writes through a
 // keyspace of another database fail with ErrForeignKeyspace.
 func (b *Batch) In(k *Keyspace) *Batch {
 	s := b.space.in(k)
-	return &Batch{inner: b.inner, space: &s}
+	return &Batch{shared: b.shared, space: &s}
 }
 
 // BatchOp is one operation of a batch. Its slices belong to the batch.
@@ -50,8 +72,13 @@ type BatchOp struct {
 // which they were added. The batch must not be changed meanwhile.
 func (b *Batch) All() iter.Seq[BatchOp] {
 	return func(yield func(BatchOp) bool) {
+		var encoded []byte
+		if b.shared.inUse.Enter() {
+			encoded = b.shared.writes.Bytes()
+			b.shared.inUse.Leave()
+		}
 		names := b.space.engine.Registry().Name
-		for c := range feed.ChangesOf(b.inner.Bytes(), names) {
+		for c := range feed.ChangesOf(encoded, names) {
 			op := BatchOp{
 				Kind: ChangeKind(c.Kind), Keyspace: c.Keyspace, Key: c.Key, End: c.End, Value: c.Value,
 				Expires: asTime(c.Expiry),
@@ -99,16 +126,13 @@ func (b *Batch) PutWithTTL(key, value []byte, ttl time.Duration) error {
 }
 
 // put adds a write that expires, unless expiry is 0.
-func (b *Batch) put(key, value []byte, expiry base.Instant) (err error) {
-	if expiry == 0 {
-		err = b.inner.Set(b.space.prefix, key, value)
-	} else {
-		err = b.inner.SetExpiring(b.space.prefix, key, value, expiry)
-	}
-	if err == nil {
-		b.inner.Touch(b.space.info)
-	}
-	return err
+func (b *Batch) put(key, value []byte, expiry base.Instant) error {
+	return b.change(func(writes *batch.Batch) error {
+		if expiry == 0 {
+			return writes.Set(b.space.prefix, key, value)
+		}
+		return writes.SetExpiring(b.space.prefix, key, value, expiry)
+	})
 }
 
 // Merge adds the application of an operand to key, as Keyspace.Merge does.
@@ -116,11 +140,7 @@ func (b *Batch) Merge(key, operand []byte) error {
 	if err := b.space.checkOperand(key, operand); err != nil {
 		return err
 	}
-	if err := b.inner.Merge(b.space.prefix, key, operand); err != nil {
-		return err
-	}
-	b.inner.Touch(b.space.info)
-	return nil
+	return b.change(func(writes *batch.Batch) error { return writes.Merge(b.space.prefix, key, operand) })
 }
 
 // Delete adds a deletion of key.
@@ -128,8 +148,7 @@ func (b *Batch) Delete(key []byte) error {
 	if err := b.space.check(key); err != nil {
 		return err
 	}
-	b.inner.Touch(b.space.info)
-	return b.inner.Delete(b.space.prefix, key)
+	return b.change(func(writes *batch.Batch) error { return writes.Delete(b.space.prefix, key) })
 }
 
 // DeleteRange adds a deletion of the keys in [lo, hi); nil for a bound means
@@ -140,18 +159,33 @@ func (b *Batch) DeleteRange(lo, hi []byte) error {
 	if err != nil || empty {
 		return err
 	}
-	b.inner.Touch(b.space.info)
-	return b.inner.DeleteRange(first, end)
+	return b.change(func(writes *batch.Batch) error { return writes.DeleteRange(first, end) })
 }
 
 // Len returns the number of writes in the batch.
-func (b *Batch) Len() int { return b.inner.Len() }
+func (b *Batch) Len() int { return b.count((*batch.Batch).Len) }
 
 // SizeBytes returns how many bytes the batch takes in the log.
-func (b *Batch) SizeBytes() int { return b.inner.SizeBytes() }
+func (b *Batch) SizeBytes() int { return b.count((*batch.Batch).SizeBytes) }
+
+// count returns a figure of the batch; 0 while another goroutine is in.
+func (b *Batch) count(figure func(writes *batch.Batch) int) int {
+	if !b.shared.inUse.Enter() {
+		return 0
+	}
+	defer b.shared.inUse.Leave()
+	return figure(&b.shared.writes)
+}
 
 // Reset empties the batch and keeps its memory for reuse.
-func (b *Batch) Reset() { b.inner.Reset() }
+func (b *Batch) Reset() {
+	if !b.shared.inUse.Enter() {
+		return // as Commit says
+	}
+	defer b.shared.inUse.Leave()
+	b.shared.writes.Reset()
+	b.shared.inUse.Forgive()
+}
 
 // Commit writes the batch with the database's durability.
 func (b *Batch) Commit() error { return b.commit(b.space.durability) }
@@ -168,5 +202,12 @@ func (b *Batch) commit(d commit.Durability) error {
 	if b.space.engine == nil { // that of a database that was never opened
 		return ErrClosed
 	}
-	return b.space.engine.Commit(b.inner, d)
+	if !b.shared.inUse.Enter() {
+		return ErrConcurrentUse
+	}
+	defer b.shared.inUse.Leave()
+	if err := b.shared.inUse.Err(); err != nil {
+		return err
+	}
+	return b.space.engine.Commit(&b.shared.writes, d)
 }

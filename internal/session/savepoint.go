@@ -43,8 +43,13 @@ func (s *savepoints) steps() []txn.Step {
 	return steps
 }
 
-// Savepoint returns the present place.
+// Savepoint returns the present place; the zero Savepoint while another goroutine
+// is in the transaction.
 func (tx *Tx) Savepoint() Savepoint {
+	if tx.enter() != nil {
+		return Savepoint{}
+	}
+	defer tx.inUse.Leave()
 	s := &tx.savepoints
 	s.lastNumber++
 	p := place{step: tx.own.writes.Step(), number: s.lastNumber}
@@ -56,6 +61,10 @@ func (tx *Tx) Savepoint() Savepoint {
 // used again; those that were set later are given up. What was read since then
 // counts as read, and open iterators miss what was rolled back.
 func (tx *Tx) RollbackTo(s Savepoint) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.knows(s); err != nil {
 		return err
 	}
@@ -66,6 +75,10 @@ func (tx *Tx) RollbackTo(s Savepoint) error {
 
 // Release gives a savepoint up, with those that were set after it.
 func (tx *Tx) Release(s Savepoint) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.knows(s); err != nil {
 		return err
 	}
