@@ -113,6 +113,9 @@ var (
 	// ErrSavepoint says that a savepoint was given up: by Release of it or of an
 	// earlier one, or by going back to an earlier one.
 	ErrSavepoint = session.ErrSavepoint
+	// ErrRolledBack is the error of an iterator of a transaction when RollbackTo has
+	// taken back writes that it shows.
+	ErrRolledBack = session.ErrRolledBack
 )
 
 // errRowsKept says that somebody has kept what a Scan gave to his function.

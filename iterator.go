@@ -150,7 +150,8 @@ func (it *Iterator) ExpiresAt() time.Time {
 
 // Err returns the error that stopped the iterator: a *CorruptionError where a
 // file is damaged, ErrClosed when the database was closed, ErrTxEnded when its
-// transaction was, ErrHandleClosed after Close, ErrConcurrentUse when several goroutines
+// transaction was, ErrRolledBack when RollbackTo has taken back what it shows,
+// ErrHandleClosed after Close, ErrConcurrentUse when several goroutines
 // have used it, or its transaction, at a time; nil when it merely reached an end.
 func (it *Iterator) Err() error {
 	if !it.inUse.Enter() {

@@ -327,7 +327,8 @@ func (tx *Tx) Savepoint() Savepoint { return Savepoint{tx.inner.Savepoint()} }
 
 // RollbackTo takes back all that the transaction has written since the
 // savepoint, which can be used again; those that were set later are given up.
-// What was read since then counts as read.
+// What was read since then counts as read. Iterators, and loops over Scan and Range,
+// that were begun after the savepoint and show some of it end with ErrRolledBack.
 func (tx *Tx) RollbackTo(s Savepoint) error { return tx.inner.RollbackTo(s.inner) }
 
 // Release gives a savepoint up, with those that were set after it: what was

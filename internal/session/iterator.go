@@ -8,8 +8,8 @@ import (
 )
 
 // Iterator walks the rows of a range as a transaction sees them at the moment in
-// which it is made: later writes of the transaction do not change what it shows,
-// but what is rolled back goes. What it examines counts as read. It is positioned
+// which it is made: later writes of the transaction do not change what it shows.
+// If any of it is rolled back, it fails with ErrRolledBack. What it examines counts as read. It is positioned
 // with internal keys, and Key leaves the prefix out.
 //
 // Whoever moves or closes it, or asks for its error, enters Tx.InUse. Moves fail once the transaction has ended, or cannot be used for another reason,
@@ -59,7 +59,7 @@ func (it *Iterator) usable() bool {
 		it.err = err
 		return false
 	}
-	return true
+	return it.err == nil // or it was rolled back
 }
 
 // First moves to the first row; it returns false when there is none or on an

@@ -10,6 +10,9 @@ import (
 // earlier one, or by going back to an earlier one.
 var ErrSavepoint = errors.New("savepoint was given up")
 
+// ErrRolledBack says that RollbackTo has taken back what an iterator shows.
+var ErrRolledBack = errors.New("what the iterator shows was rolled back")
+
 var errForeignSavepoint = errors.New("savepoint belongs to another transaction")
 
 // Savepoint is a place in a transaction to come back to. It is a value; the zero
@@ -59,7 +62,7 @@ func (tx *Tx) Savepoint() Savepoint {
 
 // RollbackTo takes back all that was written since the savepoint, which can be
 // used again; those that were set later are given up. What was read since then
-// counts as read, and open iterators miss what was rolled back.
+// counts as read. Open iterators that show any of it fail with ErrRolledBack.
 func (tx *Tx) RollbackTo(s Savepoint) error {
 	if err := tx.enter(); err != nil {
 		return err
@@ -69,6 +72,11 @@ func (tx *Tx) RollbackTo(s Savepoint) error {
 		return err
 	}
 	tx.savepoints.usable = tx.savepoints.usable[:s.index+1]
+	for _, it := range tx.iterators {
+		if it.cursor.Shows(s.step) {
+			it.err = ErrRolledBack
+		}
+	}
 	tx.own.writes.RollBack(s.step)
 	return nil
 }

@@ -36,6 +36,7 @@ type Cursor struct {
 	rows         Rows
 	writes       *Writes
 	at           Step
+	liveTo       Step // it shows no write from this step on
 	lower, upper []byte
 	reads        *Reads // nil: nothing is noted
 	expires      bool   // whether a row can expire
@@ -86,10 +87,13 @@ func NewCursor(s Scope, writes *Writes) (*Cursor, error) {
 		return nil, err
 	}
 	return &Cursor{
-		rows: s.Rows, own: own, writes: writes, at: writes.Step(), lower: s.Lower, upper: s.Upper,
+		rows: s.Rows, own: own, writes: writes, at: writes.step, liveTo: writes.liveTo, lower: s.Lower, upper: s.Upper,
 		reads: s.Reads, expires: s.Expires && s.Reads != nil, operators: s.Operators,
 	}, nil
 }
+
+// Shows reports whether the cursor may show a write of some step or a later one.
+func (c *Cursor) Shows(step Step) bool { return c.liveTo > step }
 
 // First moves to the first row.
 func (c *Cursor) First() bool {

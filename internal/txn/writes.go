@@ -31,7 +31,7 @@ type Step int
 //
 // Invariants: what was spilled has steps below spilledTo, and what is in the
 // list has not; rollbacks are ascending and disjoint, and end at or below
-// spilledTo; in ranges steps ascend. Under an operand of a merge there are, as
+// spilledTo; in ranges steps ascend; all steps from liveTo on were rolled back. Under an operand of a merge there are, as
 // far as anyone sees, only other operands of the key.
 type Writes struct {
 	list      *list
@@ -39,6 +39,7 @@ type Writes struct {
 	spilledTo Step
 	rollbacks []rollback
 	step      Step
+	liveTo    Step
 	ranges    []rangeDelete
 }
 
@@ -90,7 +91,7 @@ func (w *Writes) Delete(key []byte) { w.add(key, base.KindDelete, nil) }
 // DeleteRange removes the keys in [lo, hi). Both are copied.
 func (w *Writes) DeleteRange(lo, hi []byte) {
 	w.ranges = append(w.ranges, rangeDelete{w.step, bytes.Clone(lo), bytes.Clone(hi)})
-	w.step++
+	w.advance()
 }
 
 func (w *Writes) add(key []byte, kind base.Kind, value []byte) *version {
@@ -98,8 +99,14 @@ func (w *Writes) add(key []byte, kind base.Kind, value []byte) *version {
 		w.list = &list{height: 1}
 	}
 	v := w.list.add(key, kind, value, w.step)
-	w.step++
+	w.advance()
 	return v
+}
+
+// advance goes on to the next step.
+func (w *Writes) advance() {
+	w.step++
+	w.liveTo = w.step
 }
 
 // Get returns what the writes so far say of a key. The value stays valid and
@@ -191,8 +198,10 @@ func (w *Writes) hides(key []byte, after, before Step) bool {
 	return false
 }
 
-// RollBack undoes all writes from a step on.
+// RollBack undoes all writes from a step on. Cursors that show any of them miss it
+// from then on: see Cursor.Shows.
 func (w *Writes) RollBack(to Step) {
+	w.liveTo = min(w.liveTo, to)
 	w.list.rollBack(to)
 	for len(w.ranges) > 0 && w.ranges[len(w.ranges)-1].step >= to {
 		w.ranges = w.ranges[:len(w.ranges)-1]
