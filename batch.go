@@ -34,17 +34,16 @@ type sharedBatch struct {
 
 func newBatch(s *space) *Batch { return &Batch{shared: new(sharedBatch), space: s} }
 
-// change has fn change the writes of the batch in the keyspace.
-func (b *Batch) change(fn func(writes *batch.Batch) error) error {
-	if !b.shared.inUse.Enter() {
-		return ErrConcurrentUse
+// begin begins a change of the writes, which end ends.
+func (b *Batch) begin() (*batch.Batch, error) { return &b.shared.writes, b.shared.inUse.Begin() }
+
+// end ends a change that has come to err.
+func (b *Batch) end(err error) error {
+	if err == nil {
+		b.shared.writes.Touch(b.space.info)
 	}
-	defer b.shared.inUse.Leave()
-	if err := fn(&b.shared.writes); err != nil {
-		return err
-	}
-	b.shared.writes.Touch(b.space.info)
-	return nil
+	b.shared.inUse.Leave()
+	return err
 }
 
 // In returns a view of the batch that writes to the keyspace k. All views of a
@@ -127,12 +126,14 @@ func (b *Batch) PutWithTTL(key, value []byte, ttl time.Duration) error {
 
 // put adds a write that expires, unless expiry is 0.
 func (b *Batch) put(key, value []byte, expiry base.Instant) error {
-	return b.change(func(writes *batch.Batch) error {
-		if expiry == 0 {
-			return writes.Set(b.space.prefix, key, value)
-		}
-		return writes.SetExpiring(b.space.prefix, key, value, expiry)
-	})
+	writes, err := b.begin()
+	if err != nil {
+		return err
+	}
+	if expiry == 0 {
+		return b.end(writes.Set(b.space.prefix, key, value))
+	}
+	return b.end(writes.SetExpiring(b.space.prefix, key, value, expiry))
 }
 
 // Merge adds the application of an operand to key, as Keyspace.Merge does.
@@ -140,7 +141,11 @@ func (b *Batch) Merge(key, operand []byte) error {
 	if err := b.space.checkOperand(key, operand); err != nil {
 		return err
 	}
-	return b.change(func(writes *batch.Batch) error { return writes.Merge(b.space.prefix, key, operand) })
+	writes, err := b.begin()
+	if err != nil {
+		return err
+	}
+	return b.end(writes.Merge(b.space.prefix, key, operand))
 }
 
 // Delete adds a deletion of key.
@@ -148,7 +153,11 @@ func (b *Batch) Delete(key []byte) error {
 	if err := b.space.check(key); err != nil {
 		return err
 	}
-	return b.change(func(writes *batch.Batch) error { return writes.Delete(b.space.prefix, key) })
+	writes, err := b.begin()
+	if err != nil {
+		return err
+	}
+	return b.end(writes.Delete(b.space.prefix, key))
 }
 
 // DeleteRange adds a deletion of the keys in [lo, hi); nil for a bound means
@@ -159,7 +168,11 @@ func (b *Batch) DeleteRange(lo, hi []byte) error {
 	if err != nil || empty {
 		return err
 	}
-	return b.change(func(writes *batch.Batch) error { return writes.DeleteRange(first, end) })
+	writes, err := b.begin()
+	if err != nil {
+		return err
+	}
+	return b.end(writes.DeleteRange(first, end))
 }
 
 // Len returns the number of writes in the batch.
@@ -202,8 +215,8 @@ func (b *Batch) commit(d commit.Durability) error {
 	if b.space.engine == nil { // that of a database that was never opened
 		return ErrClosed
 	}
-	if !b.shared.inUse.Enter() {
-		return ErrConcurrentUse
+	if err := b.shared.inUse.Begin(); err != nil {
+		return err
 	}
 	defer b.shared.inUse.Leave()
 	if err := b.shared.inUse.Err(); err != nil {

@@ -41,6 +41,14 @@ func (w *Word) Enter() bool {
 	return false
 }
 
+// Begin is Enter for one who wants an error.
+func (w *Word) Begin() error {
+	if w.Enter() {
+		return nil
+	}
+	return ErrConcurrentUse
+}
+
 // TryEnter is Enter for one to whom it is no misuse that somebody is in.
 func (w *Word) TryEnter() bool {
 	turn := atomic.LoadUint32(&w.turn)

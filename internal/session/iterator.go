@@ -23,7 +23,7 @@ type Iterator struct {
 
 // Iterator returns an iterator over a part of keyspace k.
 func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
-	if err := tx.enter(); err != nil {
+	if err := tx.inUse.Begin(); err != nil {
 		return nil, err
 	}
 	defer tx.inUse.Leave()

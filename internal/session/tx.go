@@ -79,14 +79,6 @@ func (tx *Tx) Writable() error {
 // themselves.
 func (tx *Tx) InUse() *inuse.Word { return &tx.inUse }
 
-// enter begins a verb, which then leaves tx.inUse.
-func (tx *Tx) enter() error {
-	if !tx.inUse.Enter() {
-		return inuse.ErrConcurrentUse
-	}
-	return nil
-}
-
 // use notes a keyspace, nil for the default one: a transaction does not commit if
 // one that it used was dropped meanwhile.
 func (tx *Tx) use(k *Keyspace) {
@@ -98,7 +90,7 @@ func (tx *Tx) use(k *Keyspace) {
 // NoteFailure makes Err return an error that the one who met it could not: the
 // first one counts.
 func (tx *Tx) NoteFailure(err error) {
-	if tx.enter() != nil {
+	if tx.inUse.Begin() != nil {
 		return // which Err says
 	}
 	defer tx.inUse.Leave()
@@ -111,7 +103,7 @@ func (tx *Tx) NoteFailure(err error) {
 // transaction was used by several goroutines at a time. Commit returns it, and so
 // does View. It stays when the transaction has ended.
 func (tx *Tx) Err() error {
-	if err := tx.enter(); err != nil {
+	if err := tx.inUse.Begin(); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -129,10 +121,15 @@ func (tx *Tx) tracked() *txn.Reads {
 // AppendGet appends the value of key, which is in keyspace k, to dst. Where there
 // is none it returns base.ErrNotFound, and dst as it was.
 func (tx *Tx) AppendGet(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
-	if err := tx.enter(); err != nil {
+	if err := tx.inUse.Begin(); err != nil {
 		return dst, err
 	}
-	defer tx.inUse.Leave()
+	dst, err := tx.get(dst, k, key)
+	tx.inUse.Leave() // which costs more if it is deferred
+	return dst, err
+}
+
+func (tx *Tx) get(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
 	if err := tx.Usable(); err != nil {
 		return dst, err
 	}
@@ -186,7 +183,7 @@ func (tx *Tx) read(dst, key []byte) ([]byte, error) {
 // Put sets the value of key, which is in keyspace k, until expiry; 0: for ever.
 // Both slices are copied.
 func (tx *Tx) Put(k *Keyspace, key, value []byte, expiry base.Instant) error {
-	if err := tx.enter(); err != nil {
+	if err := tx.inUse.Begin(); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -203,7 +200,7 @@ func (tx *Tx) Put(k *Keyspace, key, value []byte, expiry base.Instant) error {
 
 // Delete removes key, which is in keyspace k.
 func (tx *Tx) Delete(k *Keyspace, key []byte) error {
-	if err := tx.enter(); err != nil {
+	if err := tx.inUse.Begin(); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -217,7 +214,7 @@ func (tx *Tx) Delete(k *Keyspace, key []byte) error {
 // DeleteRange removes the keys in [lo, hi), all of which are in keyspace k. Both
 // bounds are copied.
 func (tx *Tx) DeleteRange(k *Keyspace, lo, hi []byte) error {
-	if err := tx.enter(); err != nil {
+	if err := tx.inUse.Begin(); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -232,7 +229,7 @@ func (tx *Tx) DeleteRange(k *Keyspace, lo, hi []byte) error {
 // Merge applies an operand to key, which is in keyspace k and accepts it. It does
 // not count as a read of the key. Both slices are copied.
 func (tx *Tx) Merge(k *Keyspace, key, operand []byte) error {
-	if err := tx.enter(); err != nil {
+	if err := tx.inUse.Begin(); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()

@@ -291,7 +291,7 @@ func (c *Cursor) judge(order int) judgement {
 			return skipOwn // written after the cursor was made, or rolled back
 		}
 	}
-	if c.own.deleted.newest(c.rows.Key()) >= 0 {
+	if len(c.own.deleted) > 0 && c.own.deleted.newest(c.rows.Key()) >= 0 {
 		if order == 0 {
 			return skipBoth
 		}

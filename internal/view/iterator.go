@@ -242,41 +242,37 @@ func (it *Iterator) Prev() bool { return it.usable() && it.core.visible.Prev() }
 // Valid, Key, Value and Expiry may be called while another goroutine moves or closes
 // the iterator, if what they return is thrown away then: they look at each thing
 // once.
-func (it *Iterator) Valid() bool { return it.onRow() != nil }
-
-// onRow returns the visible rows if they stand on one, or else nil.
-func (it *Iterator) onRow() *iterate.UserIter {
+func (it *Iterator) Valid() bool {
 	core := it.core
-	if core == nil || it.err != nil || !core.visible.Valid() {
-		return nil
-	}
-	return &core.visible
+	return core != nil && it.err == nil && core.visible.Valid()
 }
 
 // Key returns the row's key without the keyspace prefix. It is valid until the
 // next move; nil when the iterator stands on no row.
 func (it *Iterator) Key() []byte {
-	rows := it.onRow()
-	if rows == nil {
+	core := it.core
+	if core == nil || it.err != nil {
 		return nil
 	}
-	return base.CutPrefix(rows.Key(), it.prefix)
+	return base.CutPrefix(core.visible.Key(), it.prefix)
 }
 
 // Value returns the row's value, valid until the next move.
 func (it *Iterator) Value() []byte {
-	if rows := it.onRow(); rows != nil {
-		return rows.Value()
+	core := it.core
+	if core == nil || it.err != nil {
+		return nil
 	}
-	return nil
+	return core.visible.Value()
 }
 
 // Expiry returns when the row expires, 0 if never.
 func (it *Iterator) Expiry() base.Instant {
-	if rows := it.onRow(); rows != nil {
-		return rows.Expiry()
+	core := it.core
+	if core == nil || it.err != nil {
+		return 0
 	}
-	return 0
+	return core.visible.Expiry()
 }
 
 // Err returns what stopped the iterator, nil if it merely reached an end.
