@@ -9,6 +9,7 @@ import (
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/inuse"
 )
 
 // Batch is a list of writes that take effect together: after a crash all of
@@ -17,23 +18,43 @@ import (
 // not fit in a memtable. Its own memory is not part of Options.MemoryBudget
 // until it is committed.
 //
-// A Batch is used by one goroutine at a time. After Commit it can be committed
-// again, which writes the same once more, or emptied with Reset and reused. It comes
-// from DB.NewBatch or Keyspace.NewBatch: the zero Batch is empty, and as one of a
-// database that was closed.
+// A Batch is used by one goroutine at a time. A call that comes while another one is
+// in one does nothing; what can return an error returns ErrConcurrentUse, and so does
+// Commit from then on, until Reset. After Commit it can be committed again, which
+// writes the same once more, or emptied with Reset and reused. It comes from
+// DB.NewBatch or Keyspace.NewBatch: the zero Batch is empty, and as one of a database
+// that was closed.
 type Batch struct {
-	inner *batch.Batch
-	space *space
+	shared *sharedBatch
+	space  *space
 }
 
-func newBatch(s *space) *Batch { return &Batch{inner: new(batch.Batch), space: s} }
+// sharedBatch is what all views of a batch have in common.
+type sharedBatch struct {
+	inUse  inuse.Word
+	writes batch.Batch
+}
+
+func newBatch(s *space) *Batch { return &Batch{shared: new(sharedBatch), space: s} }
+
+// begin begins a change of the writes, which end ends.
+func (b *Batch) begin() (*batch.Batch, error) { return &b.shared.writes, b.shared.inUse.Begin() }
+
+// end ends a change that has come to err.
+func (b *Batch) end(err error) error {
+	if err == nil {
+		b.shared.writes.Touch(b.space.info)
+	}
+	b.shared.inUse.Leave()
+	return err
+}
 
 // In returns a view of the batch that writes to the keyspace k. All views of a
 // batch are the same batch: any of them commits or resets it. Writes through a
 // keyspace of another database fail with ErrForeignKeyspace.
 func (b *Batch) In(k *Keyspace) *Batch {
 	s := b.space.orNone().in(k)
-	return &Batch{inner: b.inner, space: &s}
+	return &Batch{shared: b.shared, space: &s}
 }
 
 // BatchOp is one operation of a batch. Its slices belong to the batch.
@@ -56,8 +77,13 @@ func (b *Batch) All() iter.Seq[BatchOp] {
 		if b.Len() == 0 {
 			return
 		}
+		var encoded []byte
+		if b.shared.inUse.Enter() {
+			encoded = b.shared.writes.Bytes()
+			b.shared.inUse.Leave()
+		}
 		names := b.space.engine.Registry().Name
-		for c := range feed.ChangesOf(b.inner.Bytes(), names) {
+		for c := range feed.ChangesOf(encoded, names) {
 			op := BatchOp{
 				Kind: ChangeKind(c.Kind), Keyspace: c.Keyspace, Key: c.Key, End: c.End, Value: c.Value,
 				Expires: asTime(c.Expiry),
@@ -123,16 +149,15 @@ func (b *Batch) PutUntil(key, value []byte, expiresAt time.Time) error {
 }
 
 // put adds a write that expires, unless expiry is 0.
-func (b *Batch) put(key, value []byte, expiry base.Instant) (err error) {
+func (b *Batch) put(key, value []byte, expiry base.Instant) error {
+	writes, err := b.begin()
+	if err != nil {
+		return err
+	}
 	if expiry == 0 {
-		err = b.inner.Set(b.space.prefix, key, value)
-	} else {
-		err = b.inner.SetExpiring(b.space.prefix, key, value, expiry)
+		return b.end(writes.Set(b.space.prefix, key, value))
 	}
-	if err == nil {
-		b.inner.Touch(b.space.info)
-	}
-	return err
+	return b.end(writes.SetExpiring(b.space.prefix, key, value, expiry))
 }
 
 // Merge adds the application of an operand to key, as Keyspace.Merge does.
@@ -140,11 +165,11 @@ func (b *Batch) Merge(key, operand []byte) error {
 	if err := b.space.orNone().checkOperand(key, operand); err != nil {
 		return err
 	}
-	if err := b.inner.Merge(b.space.prefix, key, operand); err != nil {
+	writes, err := b.begin()
+	if err != nil {
 		return err
 	}
-	b.inner.Touch(b.space.info)
-	return nil
+	return b.end(writes.Merge(b.space.prefix, key, operand))
 }
 
 // Delete adds a deletion of key.
@@ -152,8 +177,11 @@ func (b *Batch) Delete(key []byte) error {
 	if err := b.space.orNone().check(key); err != nil {
 		return err
 	}
-	b.inner.Touch(b.space.info)
-	return b.inner.Delete(b.space.prefix, key)
+	writes, err := b.begin()
+	if err != nil {
+		return err
+	}
+	return b.end(writes.Delete(b.space.prefix, key))
 }
 
 // DeleteRange adds a deletion of the keys in [lo, hi); nil for a bound means
@@ -164,31 +192,36 @@ func (b *Batch) DeleteRange(lo, hi []byte) error {
 	if err != nil || empty {
 		return err
 	}
-	b.inner.Touch(b.space.info)
-	return b.inner.DeleteRange(first, end)
+	writes, err := b.begin()
+	if err != nil {
+		return err
+	}
+	return b.end(writes.DeleteRange(first, end))
 }
 
 // Len returns the number of writes in the batch.
-func (b *Batch) Len() int {
-	if b.inner == nil {
-		return 0
-	}
-	return b.inner.Len()
-}
+func (b *Batch) Len() int { return b.count((*batch.Batch).Len) }
 
 // SizeBytes returns how many bytes the batch takes in the log.
-func (b *Batch) SizeBytes() int {
-	if b.inner == nil {
+func (b *Batch) SizeBytes() int { return b.count((*batch.Batch).SizeBytes) }
+
+// count returns a figure of the batch; 0 while another goroutine is in.
+func (b *Batch) count(figure func(writes *batch.Batch) int) int {
+	if b.shared == nil || !b.shared.inUse.Enter() {
 		return 0
 	}
-	return b.inner.SizeBytes()
+	defer b.shared.inUse.Leave()
+	return figure(&b.shared.writes)
 }
 
 // Reset empties the batch and keeps its memory for reuse.
 func (b *Batch) Reset() {
-	if b.inner != nil {
-		b.inner.Reset()
+	if b.shared == nil || !b.shared.inUse.Enter() {
+		return // as Commit says
 	}
+	defer b.shared.inUse.Leave()
+	b.shared.writes.Reset()
+	b.shared.inUse.Forgive()
 }
 
 // Commit writes the batch with the database's durability.
@@ -223,5 +256,12 @@ func (b *Batch) commit(ctx context.Context, d commit.Durability) error {
 	if b.space.orNone().engine == nil { // that of a database that was never opened
 		return ErrClosed
 	}
-	return b.space.engine.Commit(ctx, b.inner, d)
+	if err := b.shared.inUse.Begin(); err != nil {
+		return err
+	}
+	defer b.shared.inUse.Leave()
+	if err := b.shared.inUse.Err(); err != nil {
+		return err
+	}
+	return b.space.engine.Commit(ctx, &b.shared.writes, d)
 }

@@ -66,7 +66,8 @@ func (db *DB) usable() error {
 // must not be called from inside the function given to GetFunc or MultiGet.
 // If iterators, snapshots or transactions are still open, Close says so with an
 // error that matches ErrLeaked; the database is closed all the same, and those
-// handles answer ErrClosed. What could not be written it returns as well: where
+// handles answer ErrClosed. It returns ErrHandleClosed where rows of a Scan were
+// ranged over when it had ended. What could not be written it returns as well: where
 // writes are refused by then, why; see HealthMetrics.WriteErr. A second Close
 // returns ErrClosed.
 func (db *DB) Close() error {
@@ -166,7 +167,9 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 // An error that ends the rows early is returned by Scan itself, so a loop
 // cannot take a damaged file for the end of the data. Key and value are valid
 // for one turn of the loop. The rows show one moment and can be ranged over
-// more than once, but not within each other, and only until fn returns.
+// more than once, but not within each other, or by several goroutines at a time, which
+// Scan returns as ErrConcurrentUse; and only until fn returns: later ones give
+// nothing, and Close says so.
 func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return db.space.scan(nil, o, fn)
 }

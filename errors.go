@@ -8,6 +8,7 @@ import (
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/session"
@@ -25,6 +26,10 @@ var (
 	ErrClosed = base.ErrClosed
 	// ErrHandleClosed says that an iterator or snapshot was closed before.
 	ErrHandleClosed = base.ErrInvalidHandle
+	// ErrConcurrentUse says that a transaction, an iterator, a batch or the rows of a
+	// Scan were used by several goroutines, or loops within one another, at the same
+	// time. What was called last has done nothing.
+	ErrConcurrentUse = inuse.ErrConcurrentUse
 	// ErrLocked says that another opener, in this process or another, has the
 	// database.
 	ErrLocked = base.ErrLocked
@@ -118,7 +123,13 @@ var (
 	// ErrSavepoint says that a savepoint was given up: by Release of it or of an
 	// earlier one, or by going back to an earlier one.
 	ErrSavepoint = session.ErrSavepoint
+	// ErrRolledBack is the error of an iterator of a transaction when RollbackTo has
+	// taken back writes that it shows.
+	ErrRolledBack = session.ErrRolledBack
 )
+
+// errRowsKept says that somebody has kept what a Scan gave to his function.
+var errRowsKept = fmt.Errorf("%w: rows of a Scan that has ended", ErrHandleClosed)
 
 // What of a call is nil.
 var (

@@ -1,10 +1,10 @@
 package lightning
 
 import (
-	"iter"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/inuse"
 )
 
 // IterOptions bound an iterator. The zero value means all keys.
@@ -36,17 +36,32 @@ type ScanOptions struct {
 // the other way round.
 //
 // An Iterator is used by one goroutine at a time and must be closed. It holds
-// the files and memory that it shows. The zero Iterator has no rows, and is as one
-// of a database that was closed.
+// the files and memory that it shows. A call that comes while another goroutine is in
+// one does nothing, and Err and Close return ErrConcurrentUse from then on. The zero
+// Iterator has no rows, and is as one of a database that was closed.
 type Iterator struct {
-	rows   rows   // nil: that of the zero Iterator
+	rows   rows        // nil: that of the zero Iterator
+	inUse  *inuse.Word // its own, or that of its transaction
+	own    inuse.Word
 	prefix []byte // of the keyspace
 	buf    []byte // for the keys to seek to
 }
 
+// newIterator returns an iterator over rows that belong to nobody else or, if word
+// is not nil, to those who have entered it.
+func newIterator(rows rows, word *inuse.Word, prefix []byte) *Iterator {
+	it := &Iterator{rows: rows, inUse: word, prefix: prefix}
+	if word == nil {
+		it.inUse = &it.own
+	}
+	return it
+}
+
 // rows is what an Iterator walks: those of the engine or, in a transaction, those
 // with its writes over them. It is positioned with the engine's keys, while Key has
-// no prefix; key, value and expiry are nil or 0 where it stands on no row.
+// no prefix; key, value and expiry are nil or 0 where it stands on no row. Valid and
+// what is said of the row may be asked for while another goroutine is in, if the
+// answers are thrown away.
 type rows interface {
 	First() bool
 	Last() bool
@@ -62,41 +77,30 @@ type rows interface {
 	Close() error
 }
 
-// shown returns what the iterator walks.
-func (it *Iterator) shown() rows {
-	if it.rows == nil {
-		return noRows{}
-	}
-	return it.rows
+// enter begins a move; the zero Iterator has none.
+func (it *Iterator) enter() bool { return it.inUse != nil && it.inUse.Enter() }
+
+// leave ends a move that has landed, or not.
+func (it *Iterator) leave(landed bool) bool {
+	it.inUse.Leave()
+	return landed
 }
 
-// noRows are those of the zero Iterator.
-type noRows struct{}
-
-func (noRows) First() bool          { return false }
-func (noRows) Last() bool           { return false }
-func (noRows) SeekGE([]byte) bool   { return false }
-func (noRows) SeekLT([]byte) bool   { return false }
-func (noRows) Next() bool           { return false }
-func (noRows) Prev() bool           { return false }
-func (noRows) Valid() bool          { return false }
-func (noRows) Key() []byte          { return nil }
-func (noRows) Value() []byte        { return nil }
-func (noRows) Expiry() base.Instant { return 0 }
-func (noRows) Err() error           { return ErrClosed }
-func (noRows) Close() error         { return ErrClosed }
-
 // First moves to the first row.
-func (it *Iterator) First() bool { return it.shown().First() }
+func (it *Iterator) First() bool { return it.enter() && it.leave(it.rows.First()) }
 
 // Last moves to the last row.
-func (it *Iterator) Last() bool { return it.shown().Last() }
+func (it *Iterator) Last() bool { return it.enter() && it.leave(it.rows.Last()) }
 
 // SeekGE moves to the first row whose key is greater than or equal to key.
-func (it *Iterator) SeekGE(key []byte) bool { return it.shown().SeekGE(it.full(key)) }
+func (it *Iterator) SeekGE(key []byte) bool {
+	return it.enter() && it.leave(it.rows.SeekGE(it.full(key)))
+}
 
 // SeekLT moves to the last row whose key is less than key.
-func (it *Iterator) SeekLT(key []byte) bool { return it.shown().SeekLT(it.full(key)) }
+func (it *Iterator) SeekLT(key []byte) bool {
+	return it.enter() && it.leave(it.rows.SeekLT(it.full(key)))
+}
 
 func (it *Iterator) full(key []byte) []byte {
 	it.buf = append(append(it.buf[:0], it.prefix...), key...)
@@ -104,59 +108,102 @@ func (it *Iterator) full(key []byte) []byte {
 }
 
 // Next moves to the next row.
-func (it *Iterator) Next() bool { return it.shown().Next() }
+func (it *Iterator) Next() bool { return it.enter() && it.leave(it.rows.Next()) }
 
 // Prev moves to the previous row.
-func (it *Iterator) Prev() bool { return it.shown().Prev() }
+func (it *Iterator) Prev() bool { return it.enter() && it.leave(it.rows.Prev()) }
 
 // Valid reports whether the iterator stands on a row.
-func (it *Iterator) Valid() bool { return it.shown().Valid() }
+func (it *Iterator) Valid() bool {
+	if it.rows == nil {
+		return false
+	}
+	turn := it.inUse.Turn()
+	valid := it.rows.Valid()
+	return !it.inUse.Moved(turn) && valid
+}
 
 // Key returns the key of the row, or nil. The slice is the iterator's and
 // valid until it moves or is closed.
-func (it *Iterator) Key() []byte { return it.shown().Key() }
+func (it *Iterator) Key() []byte {
+	if it.rows == nil {
+		return nil
+	}
+	turn := it.inUse.Turn()
+	key := it.rows.Key()
+	if it.inUse.Moved(turn) {
+		return nil
+	}
+	return key
+}
 
 // Value returns the value of the row, or nil. The slice is the iterator's and
 // valid until it moves or is closed.
-func (it *Iterator) Value() []byte { return it.shown().Value() }
+func (it *Iterator) Value() []byte {
+	if it.rows == nil {
+		return nil
+	}
+	turn := it.inUse.Turn()
+	value := it.rows.Value()
+	if it.inUse.Moved(turn) {
+		return nil
+	}
+	return value
+}
 
 // ExpiresAt returns when the row expires, the zero time if never.
-func (it *Iterator) ExpiresAt() time.Time { return asTime(it.shown().Expiry()) }
+func (it *Iterator) ExpiresAt() time.Time {
+	if it.rows == nil {
+		return time.Time{}
+	}
+	turn := it.inUse.Turn()
+	expiry := it.rows.Expiry()
+	if it.inUse.Moved(turn) {
+		return time.Time{}
+	}
+	return asTime(expiry)
+}
 
 // Err returns the error that stopped the iterator: a *CorruptionError where a
 // file is damaged, ErrClosed when the database was closed, ErrTxEnded when its
-// transaction was, ErrHandleClosed after Close; nil when it merely reached an
-// end.
-func (it *Iterator) Err() error { return it.shown().Err() }
-
-// Close releases what the iterator holds and returns Err, so that a loop that
-// only checks Close sees every error. A second call returns ErrHandleClosed.
-func (it *Iterator) Close() error { return it.shown().Close() }
-
-// scan calls fn with the rows and closes the iterator.
-func (it *Iterator) scan(reverse bool, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {
-	defer func() { // also where fn panics: someone above may recover
-		if closeErr := it.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	if fn == nil {
-		return errNilFunction
+// transaction was, ErrRolledBack when RollbackTo has taken back what it shows,
+// ErrHandleClosed after Close, ErrConcurrentUse when several goroutines
+// have used it, or its transaction, at a time; nil when it merely reached an end.
+func (it *Iterator) Err() error {
+	if it.rows == nil {
+		return ErrClosed
 	}
-	return fn(it.sequence(reverse))
+	if !it.inUse.Enter() {
+		return ErrConcurrentUse
+	}
+	defer it.inUse.Leave()
+	if err := it.inUse.Err(); err != nil {
+		return err
+	}
+	return it.rows.Err()
 }
 
-// sequence is the range-over-func form of the iterator.
-func (it *Iterator) sequence(reverse bool) iter.Seq2[[]byte, []byte] {
-	start, step := it.First, it.Next
-	if reverse {
-		start, step = it.Last, it.Prev
+// Close releases what the iterator holds and returns Err, so that a loop that
+// only checks Close sees every error. A second call returns ErrHandleClosed. While
+// another goroutine is in a call, the iterator is closed when that one ends.
+func (it *Iterator) Close() error {
+	if it.rows == nil {
+		return ErrClosed
 	}
-	return func(yield func(key, value []byte) bool) {
-		for ok := start(); ok; ok = step() {
-			if !yield(it.Key(), it.Value()) {
-				return
-			}
-		}
+	return closeRows(it.rows, it.inUse)
+}
+
+// closeRows closes rows that belong to those who have entered a word, now or when
+// the one who is in leaves.
+func closeRows(rows rows, word *inuse.Word) error {
+	if !word.Enter() {
+		word.WhenFree(func() { _ = rows.Close() })
+		return ErrConcurrentUse
 	}
+	defer word.Leave()
+	err := rows.Close()
+	if misused := word.Err(); misused != nil {
+		return misused
+	}
+	return err
 }

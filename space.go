@@ -226,7 +226,9 @@ func (s *space) bounds(o IterOptions) (view.IterOptions, error) {
 	return view.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix)}, err
 }
 
-func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) {
+// walk returns the rows within bounds, those of a snapshot if it is not nil. They
+// must be closed.
+func (s *space) walk(snap *view.Snapshot, o IterOptions) (rows, error) {
 	bounds, err := s.bounds(o)
 	if err != nil {
 		return nil, err
@@ -240,15 +242,23 @@ func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Iterator{rows: it, prefix: s.prefix}, nil
+	return it, nil
+}
+
+func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) {
+	rows, err := s.walk(snap, o)
+	if err != nil {
+		return nil, err
+	}
+	return newIterator(rows, nil, s.prefix), nil
 }
 
 func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
-	it, err := s.iterator(snap, o.IterOptions)
+	rows, err := s.walk(snap, o.IterOptions)
 	if err != nil {
 		return err
 	}
-	return it.scan(o.Reverse, fn)
+	return (&scan{rows: rows, reverse: o.Reverse, late: s.engine.Reads().NoteMissed}).run(fn)
 }
 
 func (s *space) compact(ctx context.Context, lo, hi []byte) error {

@@ -75,9 +75,12 @@ func (o TxOptions) session() (session.Options, error) {
 // A transaction locks nothing and waits for nobody before Commit. It must be
 // ended, with Commit or Rollback: until then the versions that it sees are kept
 // on disk. It may be larger than memory: when its writes take more than
-// Tree.MemtableBytes they go to files of its own. A Tx is used by one goroutine at
-// a time. It comes from DB.Begin, Update or View: the zero Tx is as one of a database
-// that was closed.
+// Tree.MemtableBytes they go to files of its own. It comes from DB.Begin, Update or
+// View: the zero Tx is as one of a database that was closed.
+//
+// A Tx is used by one goroutine at a time, with its iterators and queries. A call that
+// comes while another goroutine is in one does nothing and returns ErrConcurrentUse.
+// Such a transaction cannot be committed: Commit returns ErrConcurrentUse too.
 type Tx struct {
 	inner *session.Tx
 	space *space
@@ -255,6 +258,16 @@ func (tx *Tx) LockRange(lo, hi []byte) error {
 // number of iterators may be open, and must be closed; those that are still
 // open when the transaction ends answer ErrTxEnded.
 func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
+	rows, err := tx.walk(o)
+	if err != nil {
+		return nil, err
+	}
+	return newIterator(rows, tx.inner.InUse(), tx.space.prefix), nil
+}
+
+// walk returns the rows within bounds. They must be closed, by one who has entered
+// the transaction.
+func (tx *Tx) walk(o IterOptions) (rows, error) {
 	if err := tx.inner.Usable(); err != nil {
 		return nil, err
 	}
@@ -266,16 +279,17 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Iterator{rows: it, prefix: tx.space.prefix}, nil
+	return it, nil
 }
 
-// Scan calls fn with the rows of a range, as DB.Scan does.
+// Scan calls fn with the rows of a range, as DB.Scan does. The transaction may be
+// used in the loop.
 func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {
-	it, err := tx.Iterator(o.IterOptions)
+	rows, err := tx.walk(o.IterOptions)
 	if err != nil {
 		return err
 	}
-	return it.scan(o.Reverse, fn)
+	return (&scan{rows: rows, reverse: o.Reverse, tx: tx.inner.InUse(), late: tx.inner.NoteFailure}).run(fn)
 }
 
 // Range returns the rows in [lo, hi), ascending, for use with range; nil for a
@@ -283,9 +297,10 @@ func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 // begins; key and value are valid for one turn of it.
 //
 // An error ends the loop as the end of the rows does. The transaction remembers
-// it, and Commit, DB.View and DB.Update return it, so that nobody takes a damaged
-// file for the end of the data; Scan returns it at once, and has prefixes and the
-// other direction.
+// it: Err returns it, and so do Commit, DB.View and DB.Update, so that nobody takes a
+// damaged file for the end of the data. Whoever ends a transaction with Rollback has
+// to ask Err. Scan returns an error at once, and has prefixes and the other
+// direction.
 func (tx *Tx) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		all := ScanOptions{IterOptions: IterOptions{Lower: lo, Upper: hi}}
@@ -293,9 +308,17 @@ func (tx *Tx) Range(lo, hi []byte) iter.Seq2[[]byte, []byte] {
 			rows(yield)
 			return nil
 		})
-		tx.inner.NoteFailure(err)
+		if err != nil {
+			tx.inner.NoteFailure(err)
+		}
 	}
 }
+
+// Err returns what nobody was told yet: the error that ended a loop over Range, or
+// ErrConcurrentUse if several goroutines were in the transaction at a time. It is
+// what Commit returns then, and can still be asked for when the transaction has
+// ended.
+func (tx *Tx) Err() error { return tx.inner.Err() }
 
 // Savepoint is a place in a transaction to come back to.
 type Savepoint struct{ inner session.Savepoint }
@@ -305,7 +328,8 @@ func (tx *Tx) Savepoint() Savepoint { return Savepoint{tx.inner.Savepoint()} }
 
 // RollbackTo takes back all that the transaction has written since the
 // savepoint, which can be used again; those that were set later are given up.
-// What was read since then counts as read.
+// What was read since then counts as read. Iterators, and loops over Scan and Range,
+// that were begun after the savepoint and show some of it end with ErrRolledBack.
 func (tx *Tx) RollbackTo(s Savepoint) error { return tx.inner.RollbackTo(s.inner) }
 
 // Release gives a savepoint up, with those that were set after it: what was
@@ -329,5 +353,6 @@ func (tx *Tx) CommitWith(d Durability) error {
 }
 
 // Rollback ends the transaction and drops its writes. A second call, or one
-// after Commit, does nothing, so that it can be deferred.
+// after Commit, does nothing, so that it can be deferred. While another goroutine is in
+// a call, the transaction ends when that one does.
 func (tx *Tx) Rollback() { tx.inner.Rollback() }

@@ -173,7 +173,7 @@ func TestTxSavepoints(t *testing.T) {
 	if it.SeekGE([]byte("d")) {
 		t.Errorf("an iterator from before shows %q", it.Key())
 	}
-	must(t, it.Close())
+	wantErr(t, it.Close(), lightning.ErrRolledBack)
 	must(t, tx.RollbackTo(first))
 	must(t, tx.Commit())
 	must(t, db.View(func(tx *lightning.Tx) error {

@@ -17,6 +17,7 @@ func tiers() map[string]int {
 		"internal/base":      0,
 		"internal/invariant": 0,
 		"internal/clock":     0,
+		"internal/inuse":     0,
 		"internal/ranked":    0,
 		"keyenc":             0,
 

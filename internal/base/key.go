@@ -144,6 +144,14 @@ func Head(key []byte) uint64 {
 	return h
 }
 
+// CutPrefix returns a key without its first n bytes; nil if it has fewer.
+func CutPrefix(key []byte, n int) []byte {
+	if len(key) < n {
+		return nil
+	}
+	return key[n:]
+}
+
 // Successor appends to dst the smallest key greater than key.
 func Successor(dst, key []byte) []byte { return append(append(dst, key...), 0) }
 

@@ -77,7 +77,8 @@ func (db *DB) abandon() {
 }
 
 // releaseMemory gives up the current read state and waits until everything that
-// nobody else holds is released. It returns what handles are still open.
+// nobody else holds is released. It returns what handles are still open, and what
+// went wrong with reads that nobody was told.
 func (db *DB) releaseMemory() error {
 	db.reads.GiveUp()
 	if db.archive != nil {
@@ -87,7 +88,7 @@ func (db *DB) releaseMemory() error {
 	if db.hot != nil {
 		db.hot.Free() // the gets that used it have left their epoch
 	}
-	return db.reads.Leaks()
+	return errors.Join(db.reads.Leaks(), db.reads.Missed())
 }
 
 // endWhenIdle gives up what open handles still need: the last of them to be closed

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"cmp"
+
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
@@ -15,13 +17,18 @@ import (
 // *txn.ConflictError means that nothing was written. Writes that went to files are
 // on stable storage in any case.
 func (tx *Tx) Commit(d Durability) error {
-	if err := tx.Usable(); err != nil {
+	if err := tx.enter(); err != nil {
 		tx.Rollback()
 		return err
 	}
+	defer tx.inUse.Leave()
+	if err := tx.Usable(); err != nil {
+		tx.end()
+		return err
+	}
 	defer tx.end()
-	if tx.failure != nil {
-		return tx.failure
+	if err := cmp.Or(tx.failure, tx.inUse.Err()); err != nil {
+		return err
 	}
 	if tx.own.spill != nil {
 		return tx.commitFiles()
@@ -78,15 +85,25 @@ func (tx *Tx) claim() *view.ReadSet {
 }
 
 // Rollback ends the transaction and drops its writes. It does nothing to one that
-// has ended, so that it can be deferred.
+// has ended, so that it can be deferred. While another goroutine is in the
+// transaction that one ends it, as it leaves.
 func (tx *Tx) Rollback() {
-	if tx != nil && !tx.ended {
-		tx.end()
+	if tx == nil {
+		return
 	}
+	if !tx.inUse.TryEnter() {
+		tx.inUse.WhenFree(tx.end)
+		return
+	}
+	defer tx.inUse.Leave()
+	tx.end()
 }
 
+// end ends the transaction, if nobody has yet. Its caller is in.
 func (tx *Tx) end() {
-	tx.ended = true
+	if tx.ended.Swap(true) {
+		return
+	}
 	tx.own.drop()
 	_ = tx.snap.Close() // open until now
 	if tx.owner != nil {

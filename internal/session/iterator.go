@@ -8,11 +8,11 @@ import (
 )
 
 // Iterator walks the rows of a range as a transaction sees them at the moment in
-// which it is made: later writes of the transaction do not change what it shows,
-// but what is rolled back goes. What it examines counts as read. It is positioned
+// which it is made: later writes of the transaction do not change what it shows.
+// If any of it is rolled back, it fails with ErrRolledBack. What it examines counts as read. It is positioned
 // with internal keys, and Key leaves the prefix out.
 //
-// Moves fail once the transaction has ended, or cannot be used for another reason,
+// Whoever moves or closes it, or asks for its error, enters Tx.InUse. Moves fail once the transaction has ended, or cannot be used for another reason,
 // and Err says so. It must be closed in any case: it holds files and memory.
 type Iterator struct {
 	tx     *Tx
@@ -23,6 +23,10 @@ type Iterator struct {
 
 // Iterator returns an iterator over a part of keyspace k.
 func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
+	if err := tx.enter(); err != nil {
+		return nil, err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.Usable(); err != nil {
 		return nil, err
 	}
@@ -55,7 +59,7 @@ func (it *Iterator) usable() bool {
 		it.err = err
 		return false
 	}
-	return true
+	return it.err == nil // or it was rolled back
 }
 
 // First moves to the first row; it returns false when there is none or on an
@@ -77,38 +81,53 @@ func (it *Iterator) Next() bool { return it.usable() && it.cursor.Next() }
 // Prev moves to the previous row.
 func (it *Iterator) Prev() bool { return it.usable() && it.cursor.Prev() }
 
-// Valid reports whether the iterator stands on a row.
-func (it *Iterator) Valid() bool { return it.cursor != nil && it.err == nil && it.cursor.Valid() }
+// Valid reports whether the iterator stands on a row. It, Key, Value and Expiry may
+// be called by one who has not entered Tx.InUse, if he throws away what they
+// return when somebody was in meanwhile: they look at each thing once.
+func (it *Iterator) Valid() bool { return it.onRow() != nil }
+
+// onRow returns the cursor if it stands on a row that may be shown, or else nil.
+func (it *Iterator) onRow() *txn.Cursor {
+	c := it.cursor
+	if c == nil || it.err != nil || !c.Valid() {
+		return nil
+	}
+	return c
+}
 
 // Key returns the row's key without the prefix, valid until the next move; nil
 // when the iterator stands on no row.
 func (it *Iterator) Key() []byte {
-	if !it.Valid() {
+	c := it.onRow()
+	if c == nil {
 		return nil
 	}
-	return it.cursor.Key()[it.prefix:]
+	return base.CutPrefix(c.Key(), it.prefix)
 }
 
 // Value returns the row's value. See Key.
 func (it *Iterator) Value() []byte {
-	if !it.Valid() {
-		return nil
+	if c := it.onRow(); c != nil {
+		return c.Value()
 	}
-	return it.cursor.Value()
+	return nil
 }
 
 // Expiry returns when the row expires, 0 if never.
 func (it *Iterator) Expiry() base.Instant {
-	if !it.Valid() {
-		return 0
+	if c := it.onRow(); c != nil {
+		return c.Expiry()
 	}
-	return it.cursor.Expiry()
+	return 0
 }
 
 // Err returns what stopped the iterator, nil if it merely reached an end.
 func (it *Iterator) Err() error {
-	if it.err != nil || it.cursor == nil {
+	switch {
+	case it.err != nil:
 		return it.err
+	case it.cursor == nil:
+		return base.ErrInvalidHandle
 	}
 	return it.cursor.Err()
 }

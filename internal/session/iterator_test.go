@@ -89,7 +89,10 @@ func (w *walker) step(n int) {
 		must(t, w.tx.RollbackTo(w.saved[i]))
 		w.now = maps.Clone(w.states[i])
 		w.saved, w.states = w.saved[:i+1], w.states[:i+1]
-		w.close() // what it shows may be rolled back
+		if w.open != nil && !w.open.First() && w.open.Err() == ErrRolledBack {
+			wantErr(t, w.open.Close(), ErrRolledBack)
+			w.open = nil
+		}
 	case what == 9:
 		w.close()
 		var err error

@@ -17,6 +17,10 @@ import (
 // has read has changed since its own. If something has, the error is a
 // *txn.ConflictError; if waiting would never end, txn.ErrDeadlock.
 func (tx *Tx) Lock(k *Keyspace, lo, hi []byte) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.Writable(); err != nil {
 		return err
 	}

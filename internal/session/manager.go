@@ -102,7 +102,7 @@ func (m *Manager) View(fn func(tx *Tx) error) error {
 	if err := fn(tx); err != nil {
 		return err
 	}
-	return tx.failure
+	return tx.Err()
 }
 
 // The limits of Update where the options do not say. They are there to end what

@@ -10,6 +10,9 @@ import (
 // earlier one, or by going back to an earlier one.
 var ErrSavepoint = errors.New("savepoint was given up")
 
+// ErrRolledBack says that RollbackTo has taken back what an iterator shows.
+var ErrRolledBack = errors.New("what the iterator shows was rolled back")
+
 var errForeignSavepoint = errors.New("savepoint belongs to another transaction")
 
 // Savepoint is a place in a transaction to come back to. It is a value; the zero
@@ -43,11 +46,13 @@ func (s *savepoints) steps() []txn.Step {
 	return steps
 }
 
-// Savepoint returns the present place.
+// Savepoint returns the present place; the zero Savepoint while another goroutine
+// is in the transaction.
 func (tx *Tx) Savepoint() Savepoint {
-	if tx == nil {
+	if tx.enter() != nil {
 		return Savepoint{}
 	}
+	defer tx.inUse.Leave()
 	s := &tx.savepoints
 	s.lastNumber++
 	p := place{step: tx.own.writes.Step(), number: s.lastNumber}
@@ -57,18 +62,31 @@ func (tx *Tx) Savepoint() Savepoint {
 
 // RollbackTo takes back all that was written since the savepoint, which can be
 // used again; those that were set later are given up. What was read since then
-// counts as read, and open iterators miss what was rolled back.
+// counts as read. Open iterators that show any of it fail with ErrRolledBack.
 func (tx *Tx) RollbackTo(s Savepoint) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.knows(s); err != nil {
 		return err
 	}
 	tx.savepoints.usable = tx.savepoints.usable[:s.index+1]
+	for _, it := range tx.iterators {
+		if it.cursor.Shows(s.step) {
+			it.err = ErrRolledBack
+		}
+	}
 	tx.own.writes.RollBack(s.step)
 	return nil
 }
 
 // Release gives a savepoint up, with those that were set after it.
 func (tx *Tx) Release(s Savepoint) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.knows(s); err != nil {
 		return err
 	}

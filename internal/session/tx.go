@@ -1,11 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
 )
@@ -26,6 +29,10 @@ func (readOnlyTx) Is(target error) bool { return target == base.ErrReadOnly }
 // Tx is a transaction: a snapshot, its own writes over it, and a note of all
 // that it has looked at, which its commit has validated.
 //
+// One goroutine at a time is in a verb: another one that comes meanwhile gets
+// inuse.ErrConcurrentUse, and then Commit does, because what the other one has
+// asked for was not done.
+//
 // Invariants: until it ends, the snapshot is open and is what all its reads are
 // of, those of open iterators included; what was read, and may matter at the
 // commit, is in reads or in an open iterator; every keyspace that it used is in
@@ -35,6 +42,7 @@ func (readOnlyTx) Is(target error) bool { return target == base.ErrReadOnly }
 type Tx struct {
 	manager    *Manager
 	options    Options
+	inUse      inuse.Word
 	snap       *view.Snapshot
 	own        ownWrites
 	reads      txn.Reads
@@ -45,7 +53,7 @@ type Tx struct {
 	failure    error       // see NoteFailure
 	lost       error       // a conflict or deadlock that a lock met
 	savepoints savepoints
-	ended      bool
+	ended      atomic.Bool // also for those who are not in
 }
 
 // Options returns the options that the transaction was begun with.
@@ -56,13 +64,21 @@ func (tx *Tx) Options() Options {
 	return tx.options
 }
 
+// enter begins a verb, which ends with inUse.Leave.
+func (tx *Tx) enter() error {
+	if tx == nil {
+		return base.ErrClosed
+	}
+	return tx.inUse.Begin()
+}
+
 // Usable says why the transaction cannot be used, if it cannot. All verbs say the
 // same.
 func (tx *Tx) Usable() error {
 	if tx == nil {
 		return base.ErrClosed
 	}
-	if tx.ended {
+	if tx.ended.Load() {
 		return ErrEnded
 	}
 	if tx.manager.engine.closed() {
@@ -85,6 +101,11 @@ func (tx *Tx) Writable() error {
 	return nil
 }
 
+// InUse returns the word of those who are in the transaction. Whoever does anything
+// with one of its iterators enters it; the verbs of the transaction do so
+// themselves.
+func (tx *Tx) InUse() *inuse.Word { return &tx.inUse }
+
 // use notes a keyspace, nil for the default one: a transaction does not commit if
 // one that it used was dropped meanwhile.
 func (tx *Tx) use(k *Keyspace) {
@@ -93,12 +114,27 @@ func (tx *Tx) use(k *Keyspace) {
 	}
 }
 
-// NoteFailure makes Commit, and the Update or View around it, return an error
-// that the one who met it could not: the first one counts.
+// NoteFailure makes Err return an error that the one who met it could not: the
+// first one counts.
 func (tx *Tx) NoteFailure(err error) {
-	if tx != nil && tx.failure == nil {
+	if tx.enter() != nil {
+		return // which Err says
+	}
+	defer tx.inUse.Leave()
+	if tx.failure == nil {
 		tx.failure = err
 	}
+}
+
+// Err returns what nobody was told: an error that was noted, or that the
+// transaction was used by several goroutines at a time. Commit returns it, and so
+// does View. It stays when the transaction has ended.
+func (tx *Tx) Err() error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
+	return cmp.Or(tx.failure, tx.inUse.Err())
 }
 
 // tracked returns where reads are noted; nil if nobody will ask.
@@ -112,6 +148,15 @@ func (tx *Tx) tracked() *txn.Reads {
 // AppendGet appends the value of key, which is in keyspace k, to dst. Where there
 // is none it returns base.ErrNotFound, and dst as it was.
 func (tx *Tx) AppendGet(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
+	if err := tx.enter(); err != nil {
+		return dst, err
+	}
+	dst, err := tx.get(dst, k, key)
+	tx.inUse.Leave() // which costs more if it is deferred
+	return dst, err
+}
+
+func (tx *Tx) get(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
 	if err := tx.Usable(); err != nil {
 		return dst, err
 	}
@@ -165,6 +210,10 @@ func (tx *Tx) read(dst, key []byte) ([]byte, error) {
 // Put sets the value of key, which is in keyspace k, until expiry; 0: for ever.
 // Both slices are copied.
 func (tx *Tx) Put(k *Keyspace, key, value []byte, expiry base.Instant) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.beginWrite(k); err != nil {
 		return err
 	}
@@ -178,6 +227,10 @@ func (tx *Tx) Put(k *Keyspace, key, value []byte, expiry base.Instant) error {
 
 // Delete removes key, which is in keyspace k.
 func (tx *Tx) Delete(k *Keyspace, key []byte) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.beginWrite(k); err != nil {
 		return err
 	}
@@ -188,6 +241,10 @@ func (tx *Tx) Delete(k *Keyspace, key []byte) error {
 // DeleteRange removes the keys in [lo, hi), all of which are in keyspace k. Both
 // bounds are copied.
 func (tx *Tx) DeleteRange(k *Keyspace, lo, hi []byte) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.Writable(); err != nil {
 		return err
 	}
@@ -199,6 +256,10 @@ func (tx *Tx) DeleteRange(k *Keyspace, lo, hi []byte) error {
 // Merge applies an operand to key, which is in keyspace k and accepts it. It does
 // not count as a read of the key. Both slices are copied.
 func (tx *Tx) Merge(k *Keyspace, key, operand []byte) error {
+	if err := tx.enter(); err != nil {
+		return err
+	}
+	defer tx.inUse.Leave()
 	if err := tx.beginWrite(k); err != nil {
 		return err
 	}

@@ -34,8 +34,7 @@ type Rows interface {
 // going backward, at their last that is not behind it.
 type Cursor struct {
 	rows         Rows
-	writes       *Writes
-	at           Step
+	liveTo       Step // it shows no write from this step on
 	lower, upper []byte
 	reads        *Reads // nil: nothing is noted
 	expires      bool   // whether a row can expire
@@ -86,10 +85,13 @@ func NewCursor(s Scope, writes *Writes) (*Cursor, error) {
 		return nil, err
 	}
 	return &Cursor{
-		rows: s.Rows, own: own, writes: writes, at: writes.Step(), lower: s.Lower, upper: s.Upper,
+		rows: s.Rows, own: own, liveTo: writes.liveTo, lower: s.Lower, upper: s.Upper,
 		reads: s.Reads, expires: s.Expires && s.Reads != nil, operators: s.Operators,
 	}, nil
 }
+
+// Shows reports whether the cursor may show a write of some step or a later one.
+func (c *Cursor) Shows(step Step) bool { return c.liveTo > step }
 
 // First moves to the first row.
 func (c *Cursor) First() bool {
@@ -289,7 +291,7 @@ func (c *Cursor) judge(order int) judgement {
 			return skipOwn // written after the cursor was made, or rolled back
 		}
 	}
-	if len(c.writes.ranges) > 0 && c.writes.hides(c.rows.Key(), -1, c.at) {
+	if len(c.own.deleted) > 0 && c.own.deleted.newest(c.rows.Key()) >= 0 {
 		if order == 0 {
 			return skipBoth
 		}

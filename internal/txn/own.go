@@ -14,6 +14,7 @@ type own struct {
 	list    *list
 	node    *node   // nil: at the end
 	files   *groups // nil: nothing was spilled
+	deleted layers
 	forward bool
 
 	valid           bool // it stands on an entry, of which the step may see nothing
@@ -23,7 +24,7 @@ type own struct {
 
 // newOwn returns a walk over the writes so far.
 func newOwn(w *Writes) (own, error) {
-	o := own{writes: w, at: w.step, list: w.list}
+	o := own{writes: w, at: w.step, list: w.list, deleted: w.deletes.layers}
 	if w.spilled != nil {
 		iter, err := w.spilled.NewIter()
 		if err != nil {
@@ -99,7 +100,7 @@ func (o *own) says() (*version, Outcome) {
 	if v == nil && o.onGroup {
 		v = o.files.newest
 	}
-	return v, o.writes.outcome(v, o.key, o.at)
+	return v, v.outcome(o.deleted.newest(o.key))
 }
 
 // operands appends those of an entry that is Merged, the newest first.

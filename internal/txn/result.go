@@ -1,10 +1,6 @@
 package txn
 
 import (
-	"bytes"
-	"container/heap"
-	"slices"
-
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
@@ -15,7 +11,7 @@ import (
 // the commit gives them their place.
 type Result struct {
 	files   groups
-	deleted sweep
+	deleted layers
 	written func(key []byte)
 	version *version // the next
 	seq     base.SeqNum
@@ -28,15 +24,15 @@ type Result struct {
 // written, if that is not nil.
 func (w *Writes) Result(iter base.Iterator, written func(key []byte)) *Result {
 	return &Result{
-		files: groups{writes: w, at: w.step, iter: iter}, deleted: newSweep(w.ranges), written: written,
+		files: groups{writes: w, at: w.step, iter: iter}, deleted: w.deletes.layers, written: written,
 	}
 }
 
 // Deletes returns the ranges that were deleted. Their sequence number is zero:
 // what Result yields is not under them.
 func (w *Writes) Deletes() *rangedel.List {
-	tombstones := make([]rangedel.Tombstone, len(w.ranges))
-	for i, r := range w.ranges {
+	tombstones := make([]rangedel.Tombstone, len(w.deletes.all))
+	for i, r := range w.deletes.all {
 		tombstones[i] = rangedel.Tombstone{Lo: r.lo, Hi: r.hi}
 	}
 	return rangedel.Build(tombstones)
@@ -85,48 +81,4 @@ func (r *Result) show() *base.Record {
 	}
 	r.seq-- // of the next, if there is one
 	return &r.rec
-}
-
-// sweep finds the newest range delete over each of many ascending keys, in
-// logarithmic time however the ranges overlap.
-type sweep struct {
-	ahead []rangeDelete // by lo
-	open  newestFirst
-}
-
-func newSweep(ranges []rangeDelete) sweep {
-	ahead := slices.Clone(ranges)
-	slices.SortFunc(ahead, func(a, b rangeDelete) int { return bytes.Compare(a.lo, b.lo) })
-	return sweep{ahead: ahead}
-}
-
-// newest returns the step of the newest range delete over a key, -1 if there is
-// none.
-func (s *sweep) newest(key []byte) Step {
-	for len(s.ahead) > 0 && bytes.Compare(s.ahead[0].lo, key) <= 0 {
-		heap.Push(&s.open, s.ahead[0])
-		s.ahead = s.ahead[1:]
-	}
-	for len(s.open) > 0 && bytes.Compare(s.open[0].hi, key) <= 0 {
-		heap.Pop(&s.open)
-	}
-	if len(s.open) == 0 {
-		return -1
-	}
-	return s.open[0].step
-}
-
-// newestFirst is a heap of range deletes.
-type newestFirst []rangeDelete
-
-func (h newestFirst) Len() int           { return len(h) }
-func (h newestFirst) Less(i, j int) bool { return h[i].step > h[j].step }
-func (h newestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *newestFirst) Push(r any)        { *h = append(*h, r.(rangeDelete)) }
-
-func (h *newestFirst) Pop() any {
-	last := len(*h) - 1
-	r := (*h)[last]
-	*h = (*h)[:last]
-	return r
 }

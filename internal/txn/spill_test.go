@@ -239,31 +239,43 @@ func TestCursorsAcrossSpills(t *testing.T) {
 	}
 }
 
-// What was rolled back is gone from cursors too, wherever it was.
-func TestCursorMissesWhatWasTakenBack(t *testing.T) {
+// A cursor that shows what was rolled back is told from one that does not, wherever
+// the writes are.
+func TestCursorOverWhatWasTakenBack(t *testing.T) {
 	for _, spills := range []int{0, 1, 2} {
 		w, f := &Writes{}, &files{}
+		cursor := func() *Cursor {
+			return newCursor(t, Scope{Rows: newTable(nil, "a", "z"), Lower: []byte("a"), Upper: []byte("z")}, w)
+		}
 		w.Put([]byte("a"), []byte("1"))
 		if spills > 1 {
 			f.take(t, w, nil)
 		}
-		at := w.Step()
+		before, at := cursor(), w.Step()
 		w.Put([]byte("a"), []byte("2"))
 		w.Put([]byte("b"), []byte("2"))
-		c := newCursor(t, Scope{Rows: newTable(nil, "a", "z"), Lower: []byte("a"), Upper: []byte("z")}, w)
+		c := cursor()
 		if spills > 0 {
 			f.take(t, w, []Step{at})
 		}
+		if before.Shows(at) || !c.Shows(at) {
+			t.Errorf("%d spills: %v, %v", spills, before.Shows(at), c.Shows(at))
+		}
 		w.RollBack(at)
+		after := cursor()
 		w.Put([]byte("c"), []byte("3"))
-		if !c.First() || string(c.Key()) != "a" || string(c.Value()) != "1" || c.Next() {
-			t.Errorf("%d spills: a cursor shows %q = %q", spills, c.Key(), c.Value())
+		for _, c := range []*Cursor{before, after} {
+			if c.Shows(at) || !c.First() || string(c.Key()) != "a" || string(c.Value()) != "1" || c.Next() {
+				t.Errorf("%d spills: a cursor shows %q = %q", spills, c.Key(), c.Value())
+			}
 		}
 		if v, outcome, err := w.Get([]byte("a")); string(v) != "1" || outcome != Present || err != nil {
 			t.Errorf("%d spills: %q, %v, %v", spills, v, outcome, err)
 		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
+		for _, c := range []*Cursor{before, c, after} {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }
@@ -302,23 +314,6 @@ func TestSpillFails(t *testing.T) {
 	w.Put([]byte("c"), nil)
 	if v, outcome, err := w.Get([]byte("a")); string(v) != "1" || outcome != Present || err != nil {
 		t.Errorf("from a file: %q, %v, %v", v, outcome, err)
-	}
-}
-
-func TestSweepAgainstHides(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 10))
-	for range 200 {
-		w := &Writes{}
-		for range r.IntN(12) {
-			w.DeleteRange([]byte(key(r.IntN(30))), []byte(key(r.IntN(31))))
-		}
-		s := newSweep(w.ranges)
-		for n := range 31 {
-			newest := s.newest([]byte(key(n)))
-			if newest >= 0 != w.hides([]byte(key(n)), -1, w.step) || w.hides([]byte(key(n)), newest, w.step) {
-				t.Fatalf("%s: %d of %v", key(n), newest, w.ranges)
-			}
-		}
 	}
 }
 

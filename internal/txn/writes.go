@@ -31,20 +31,16 @@ type Step int
 //
 // Invariants: what was spilled has steps below spilledTo, and what is in the
 // list has not; rollbacks are ascending and disjoint, and end at or below
-// spilledTo; in ranges steps ascend. Under an operand of a merge there are, as
-// far as anyone sees, only other operands of the key.
+// spilledTo; all steps from liveTo on were rolled back. Under an operand of a merge
+// there are, as far as anyone sees, only other operands of the key.
 type Writes struct {
 	list      *list
 	spilled   Spilled // nil: nothing was
 	spilledTo Step
 	rollbacks []rollback
 	step      Step
-	ranges    []rangeDelete
-}
-
-type rangeDelete struct {
-	step   Step
-	lo, hi []byte
+	liveTo    Step
+	deletes   deletes
 }
 
 // Outcome says what a transaction's own writes say of a key.
@@ -62,7 +58,7 @@ const (
 func (w *Writes) Step() Step { return w.step }
 
 // Len returns the number of writes that were neither rolled back nor spilled.
-func (w *Writes) Len() int { return len(w.list.versions()) + len(w.ranges) }
+func (w *Writes) Len() int { return len(w.list.versions()) + len(w.deletes.all) }
 
 // SizeBytes returns about how much memory a spill would set free.
 func (w *Writes) SizeBytes() int {
@@ -89,8 +85,8 @@ func (w *Writes) Delete(key []byte) { w.add(key, base.KindDelete, nil) }
 
 // DeleteRange removes the keys in [lo, hi). Both are copied.
 func (w *Writes) DeleteRange(lo, hi []byte) {
-	w.ranges = append(w.ranges, rangeDelete{w.step, bytes.Clone(lo), bytes.Clone(hi)})
-	w.step++
+	w.deletes.add(rangeDelete{w.step, bytes.Clone(lo), bytes.Clone(hi)})
+	w.advance()
 }
 
 func (w *Writes) add(key []byte, kind base.Kind, value []byte) *version {
@@ -98,8 +94,14 @@ func (w *Writes) add(key []byte, kind base.Kind, value []byte) *version {
 		w.list = &list{height: 1}
 	}
 	v := w.list.add(key, kind, value, w.step)
-	w.step++
+	w.advance()
 	return v
+}
+
+// advance goes on to the next step.
+func (w *Writes) advance() {
+	w.step++
+	w.liveTo = w.step
 }
 
 // Get returns what the writes so far say of a key. The value stays valid and
@@ -114,7 +116,7 @@ func (w *Writes) Get(key []byte) (value []byte, outcome Outcome, err error) {
 			return nil, Untouched, err
 		}
 	}
-	outcome = w.outcome(v, key, w.step)
+	outcome = v.outcome(w.deletes.layers.newest(key))
 	if outcome == Present {
 		value = v.value
 	}
@@ -141,15 +143,15 @@ func (v *version) appendValues(to [][]byte) [][]byte {
 	return to
 }
 
-// outcome returns what the newest version of a key that a step sees comes to,
-// with the range deletes after it; nil if there is none.
-func (w *Writes) outcome(v *version, key []byte, at Step) Outcome {
+// outcome returns what the newest version of a key that a step sees, nil if there
+// is none, comes to with the newest range delete over the key, -1 if there is none.
+func (v *version) outcome(deleted Step) Outcome {
 	after := Step(-1)
 	if v != nil {
 		after = v.step
 	}
 	switch {
-	case w.hides(key, after, at):
+	case deleted > after:
 		return Deleted
 	case v == nil:
 		return Untouched
@@ -180,23 +182,12 @@ func (w *Writes) newestSeen(v *version, at Step) *version {
 	return v
 }
 
-// hides says whether a range delete of a step in (after, before) covers a key.
-func (w *Writes) hides(key []byte, after, before Step) bool {
-	for i := len(w.ranges) - 1; i >= 0 && w.ranges[i].step > after; i-- {
-		r := &w.ranges[i]
-		if r.step < before && bytes.Compare(r.lo, key) <= 0 && bytes.Compare(key, r.hi) < 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// RollBack undoes all writes from a step on.
+// RollBack undoes all writes from a step on. Cursors that show any of them are
+// of no use from then on: see Cursor.Shows.
 func (w *Writes) RollBack(to Step) {
+	w.liveTo = min(w.liveTo, to)
 	w.list.rollBack(to)
-	for len(w.ranges) > 0 && w.ranges[len(w.ranges)-1].step >= to {
-		w.ranges = w.ranges[:len(w.ranges)-1]
-	}
+	w.deletes.rollBack(to)
 	w.rollBackSpilled(to)
 }
 
@@ -213,7 +204,7 @@ type Sink interface {
 // newest, or all if they are operands; and all range deletes. Nothing was
 // spilled.
 func (w *Writes) Replay(to Sink) error {
-	ranges := w.ranges
+	ranges := w.deletes.all
 	for _, v := range w.list.versions() {
 		for len(ranges) > 0 && ranges[0].step < v.step {
 			if err := to.DeleteRange(ranges[0].lo, ranges[0].hi); err != nil {
@@ -257,7 +248,7 @@ func (w *Writes) Each(point func(key []byte), span func(lo, hi []byte)) {
 			point(n.key)
 		}
 	}
-	for _, r := range w.ranges {
+	for _, r := range w.deletes.all {
 		span(r.lo, r.hi)
 	}
 }

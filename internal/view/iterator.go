@@ -244,43 +244,50 @@ func (it *Iterator) Prev() bool { return it.usable() && it.core.visible.Prev() }
 // stays there when the database is closed, since the iterator holds it: a
 // caller whose move landed on it gets its key and value, both or neither. It is
 // the next move that fails.
+//
+// Valid, Key, Value and Expiry may be called while another goroutine moves or closes
+// the iterator, if what they return is thrown away then: they look at each thing
+// once.
 func (it *Iterator) Valid() bool {
-	if it.core == nil {
-		it.err = base.ErrInvalidHandle
-		return false
-	}
-	return it.err == nil && it.core.visible.Valid()
+	core := it.core
+	return core != nil && it.err == nil && core.visible.Valid()
 }
 
 // Key returns the row's key without the keyspace prefix. It is valid until the
 // next move; nil when the iterator stands on no row.
 func (it *Iterator) Key() []byte {
-	if !it.Valid() {
+	core := it.core
+	if core == nil || it.err != nil {
 		return nil
 	}
-	return it.core.visible.Key()[it.prefix:]
+	return base.CutPrefix(core.visible.Key(), it.prefix)
 }
 
 // Value returns the row's value, valid until the next move.
 func (it *Iterator) Value() []byte {
-	if !it.Valid() {
+	core := it.core
+	if core == nil || it.err != nil {
 		return nil
 	}
-	return it.core.visible.Value()
+	return core.visible.Value()
 }
 
 // Expiry returns when the row expires, 0 if never.
 func (it *Iterator) Expiry() base.Instant {
-	if !it.Valid() {
+	core := it.core
+	if core == nil || it.err != nil {
 		return 0
 	}
-	return it.core.visible.Expiry()
+	return core.visible.Expiry()
 }
 
 // Err returns what stopped the iterator, nil if it merely reached an end.
 func (it *Iterator) Err() error {
-	if it.err != nil || it.core == nil {
+	switch {
+	case it.err != nil:
 		return it.err
+	case it.core == nil:
+		return base.ErrInvalidHandle
 	}
 	return it.core.visible.Err()
 }

@@ -52,6 +52,7 @@ type Reader struct {
 	hot       *hotcache.Cache
 	closed    atomic.Bool
 	handles   handleRegistry
+	missed    atomic.Pointer[error] // see NoteMissed
 	snapshots snapshotList
 
 	// joins keeps new snapshots out while operands are applied: an operand that
@@ -128,6 +129,18 @@ func (r *Reader) Close() (before bool) { return r.closed.Swap(true) }
 
 // Leaks describes the handles that are open, or returns nil.
 func (r *Reader) Leaks() error { return r.handles.leaks() }
+
+// NoteMissed has Close return an error that the one who met it could not be told:
+// the first one counts.
+func (r *Reader) NoteMissed(err error) { r.missed.CompareAndSwap(nil, &err) }
+
+// Missed returns what NoteMissed was told, or nil.
+func (r *Reader) Missed() error {
+	if missed := r.missed.Load(); missed != nil {
+		return *missed
+	}
+	return nil
+}
 
 // WhenIdle runs fn once no handle is open, which may be now.
 func (r *Reader) WhenIdle(fn func()) { r.handles.whenIdle(fn) }

@@ -52,6 +52,8 @@ var suitesByName = map[string]Suite{
 	"spills":       tests(".", "Spill", "-short"),
 	"anomalies":    tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short"),
 
+	"concurrentUse": tests(".", "SecondGoroutine|SecondLoop|OtherOneLeaves|LeavesA|ConcurrentUse"),
+
 	// One that meets its mutant in a window of nanoseconds, and so more than once.
 	"snapshotRaces": tests("./internal/engine", "^TestSnapshotReadBesideClose$", "-count=15", "-tags=invariants"),
 
