@@ -33,7 +33,8 @@ func (b *Batch) In(k *Keyspace) *Batch {
 	return &Batch{inner: b.inner, space: &s}
 }
 
-// BatchOp is one operation of a batch. Its slices belong to the batch.
+// BatchOp is one operation of a batch. Its slices are those of the batch: see
+// Batch.All.
 type BatchOp struct {
 	// Kind is ChangePut, ChangeDelete, ChangeDeleteRange or ChangeMerge.
 	Kind ChangeKind
@@ -47,7 +48,9 @@ type BatchOp struct {
 }
 
 // All returns the operations of the batch, of all its keyspaces, in the order in
-// which they were added. The batch must not be changed meanwhile.
+// which they were added. The batch must not be changed meanwhile. The slices of an
+// operation belong to the batch: they are valid until it is changed or reset, and
+// must not be written to, or what is written is what the batch commits.
 func (b *Batch) All() iter.Seq[BatchOp] {
 	return func(yield func(BatchOp) bool) {
 		names := b.space.engine.Registry().Name

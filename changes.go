@@ -53,7 +53,8 @@ func (k ChangeKind) String() string {
 	return fmt.Sprintf("change(%d)", uint8(k))
 }
 
-// Change is one operation of a ChangeBatch. Its slices belong to the batch.
+// Change is one operation of a ChangeBatch. Its slices are those of the batch: see
+// ChangeBatch.All.
 type Change struct {
 	Kind ChangeKind
 	// Keyspace is the name of the keyspace, as it was when the change was made;
@@ -69,8 +70,7 @@ type Change struct {
 }
 
 // ChangeBatch is what one commit wrote: a single write, a Batch or a
-// transaction. It and its slices are valid for one turn of the loop over
-// DB.Changes, and must not be changed.
+// transaction. It is valid for one turn of the loop over DB.Changes.
 type ChangeBatch struct {
 	// First and Last are its sequence numbers; each change has one. A feed goes
 	// on behind the batch at Last+1.
@@ -81,7 +81,9 @@ type ChangeBatch struct {
 // Len returns the number of changes.
 func (b *ChangeBatch) Len() int { return b.commit.Len() }
 
-// All returns the changes in order: a later one wins over an earlier one.
+// All returns the changes in order: a later one wins over an earlier one. Their
+// slices belong to the feed: they are valid for one turn of the loop over
+// DB.Changes, and must not be written to.
 func (b *ChangeBatch) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		for c := range b.commit.Changes() {

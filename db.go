@@ -87,9 +87,9 @@ func (db *DB) Get(key []byte) ([]byte, error) { return db.space.get(key) }
 func (db *DB) AppendGet(dst, key []byte) ([]byte, error) { return db.space.appendGet(dst, key) }
 
 // GetFunc calls fn with the value of key, without copying it, and returns what
-// fn returns; or it returns ErrNotFound. The value must not be changed or kept
-// after fn returns. While fn runs, memory cannot be freed: fn should be short
-// and must not close the database.
+// fn returns; or it returns ErrNotFound. The value belongs to the database: it is
+// valid until fn returns, and must not be written to, see Options.Debug. While fn
+// runs, memory cannot be freed: fn should be short and must not close the database.
 func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 	return db.space.getFunc(key, fn)
 }
@@ -102,10 +102,10 @@ func (db *DB) ExpiresAt(key []byte) (time.Time, error) { return db.space.expires
 
 // MultiGet looks up all keys at one moment. It calls fn once for each, with
 // its index in keys and its value, or ErrNotFound or another error; the calls
-// come in the order of the keys' bytes. The value must not be changed or kept
-// after fn returns; the same rules as for GetFunc hold. MultiGet stops at the
-// first error that fn returns and returns it. If one of the keys is
-// too large, it returns ErrKeyTooLarge and calls fn for none.
+// come in the order of the keys' bytes. The value belongs to the database: it is
+// valid until fn returns, and must not be written to; what GetFunc says of fn holds
+// as well. MultiGet stops at the first error that fn returns and returns it. If one
+// of the keys is too large, it returns ErrKeyTooLarge and calls fn for none.
 func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return db.space.multiGet(nil, keys, fn)
 }
@@ -164,9 +164,10 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 //	})
 //
 // An error that ends the rows early is returned by Scan itself, so a loop
-// cannot take a damaged file for the end of the data. Key and value are valid
-// for one turn of the loop. The rows show one moment and can be ranged over
-// more than once, but not within each other, and only until fn returns.
+// cannot take a damaged file for the end of the data. Key and value belong to the
+// database: they are valid for one turn of the loop, and must not be written to.
+// The rows show one moment and can be ranged over more than once, but not within
+// each other, and only until fn returns.
 func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return db.space.scan(nil, o, fn)
 }

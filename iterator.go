@@ -87,12 +87,12 @@ func (it *Iterator) Prev() bool { return it.rows.Prev() }
 // Valid reports whether the iterator stands on a row.
 func (it *Iterator) Valid() bool { return it.rows.Valid() }
 
-// Key returns the key of the row, or nil. The slice is the iterator's and
-// valid until it moves or is closed.
+// Key returns the key of the row, or nil. The slice belongs to the database: it is
+// valid until the iterator moves or is closed, and must not be written to.
 func (it *Iterator) Key() []byte { return it.rows.Key() }
 
-// Value returns the value of the row, or nil. The slice is the iterator's and
-// valid until it moves or is closed.
+// Value returns the value of the row, or nil. The slice belongs to the database: it
+// is valid until the iterator moves or is closed, and must not be written to.
 func (it *Iterator) Value() []byte { return it.rows.Value() }
 
 // ExpiresAt returns when the row expires, the zero time if never.

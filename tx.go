@@ -220,9 +220,10 @@ func (tx *Tx) DeleteRange(lo, hi []byte) error {
 }
 
 // GetForUpdate locks key until the transaction ends, and returns its value as
-// Get does. Where many transactions change the same keys, waiting for the lock
-// costs less than conflicts do. It waits for others that hold the lock, in the
-// order in which they came; if that would never end it fails with ErrDeadlock.
+// Get does, in a slice that belongs to the caller. Where many transactions change
+// the same keys, waiting for the lock costs less than conflicts do. It waits for
+// others that hold the lock, in the order in which they came; if that would never
+// end it fails with ErrDeadlock.
 //
 // A lock keeps out only transactions that ask for it: a write without one can
 // still make the commit fail with ErrConflict. What is read is the newest state:
@@ -268,7 +269,8 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 	return &Iterator{rows: it, prefix: tx.space.prefix}, nil
 }
 
-// Scan calls fn with the rows of a range, as DB.Scan does.
+// Scan calls fn with the rows of a range, as DB.Scan does. Key and value are valid
+// for one turn of the loop, and must not be written to.
 func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {
 	it, err := tx.Iterator(o.IterOptions)
 	if err != nil {
@@ -279,7 +281,7 @@ func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 
 // Range returns the rows in [lo, hi), ascending, for use with range; nil for a
 // bound means that there is none. They are as Iterator shows them when the loop
-// begins; key and value are valid for one turn of it.
+// begins. Key and value are valid for one turn of it, and must not be written to.
 //
 // An error ends the loop as the end of the rows does. The transaction remembers
 // it, and Commit, DB.View and DB.Update return it, so that nobody takes a damaged
