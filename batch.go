@@ -49,9 +49,11 @@ type BatchOp struct {
 
 // All returns the operations of the batch, of all its keyspaces, in the order in
 // which they were added. The batch must not be changed meanwhile. The slices of an
-// operation belong to the batch: they are valid until it is changed or reset, and
-// must not be written to, or what is written is what the batch commits.
-func (b *Batch) All() iter.Seq[BatchOp] {
+// operation belong to the batch: they are valid for one turn of the loop, and must
+// not be written to.
+func (b *Batch) All() iter.Seq[BatchOp] { return lentOps(b.space.lender, b.all()) }
+
+func (b *Batch) all() iter.Seq[BatchOp] {
 	return func(yield func(BatchOp) bool) {
 		names := b.space.engine.Registry().Name
 		for c := range feed.ChangesOf(b.inner.Bytes(), names) {

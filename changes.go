@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/loan"
 )
 
 // ChangeKind says what a change does. Kinds may be added: treat one that you do
@@ -76,6 +76,8 @@ type ChangeBatch struct {
 	// on behind the batch at Last+1.
 	First, Last uint64
 	commit      *feed.Commit
+	lender      *loan.Lender
+	loans       []*loan.Loan // of the slices that All has handed out
 }
 
 // Len returns the number of changes.
@@ -94,6 +96,9 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 			if change.Kind == ChangeKeyspace {
 				change.Options = keyspaceOptions(c.Settings)
 			}
+			if b.lender != nil {
+				b.loans = append(b.loans, lendAll(b.lender, "ChangeBatch.All", &change.Key, &change.End, &change.Value)...)
+			}
 			if !yield(change) {
 				return
 			}
@@ -102,13 +107,13 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 }
 
 // changes is DB.Changes.
-func changes(ctx context.Context, e *engine.DB, from uint64) iter.Seq2[*ChangeBatch, error] {
+func changes(ctx context.Context, s *space, from uint64) iter.Seq2[*ChangeBatch, error] {
 	return func(yield func(*ChangeBatch, error) bool) {
 		if ctx == nil {
 			yield(nil, errNilContext)
 			return
 		}
-		source, err := e.Feed(base.SeqNum(from))
+		source, err := s.engine.Feed(base.SeqNum(from))
 		if err != nil {
 			yield(nil, err)
 			return
@@ -123,10 +128,28 @@ func changes(ctx context.Context, e *engine.DB, from uint64) iter.Seq2[*ChangeBa
 				yield(nil, err)
 				return
 			}
-			batch := ChangeBatch{First: uint64(commit.First), Last: uint64(commit.Last), commit: commit}
-			if !yield(&batch, nil) {
+			batch := ChangeBatch{
+				First: uint64(commit.First), Last: uint64(commit.Last), commit: commit, lender: s.lender,
+			}
+			if !batch.handOut(yield) {
 				return
 			}
 		}
 	}
+}
+
+// handOut gives the batch to the loop for one turn, and reports whether that goes
+// on. It does not where a slice was written to, which is the loop's last error.
+func (b *ChangeBatch) handOut(yield func(*ChangeBatch, error) bool) bool {
+	if !yield(b, nil) {
+		for _, n := range b.loans {
+			n.ReturnLater()
+		}
+		return false
+	}
+	if err := returnAll(b.loans); err != nil {
+		yield(nil, err)
+		return false
+	}
+	return true
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/loan"
 	"github.com/lightningdb/lightning/internal/session"
 )
 
@@ -39,7 +40,8 @@ func Open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	operators, err := o.registry()
+	lender := newLender(&o)
+	operators, err := o.registry(lender)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +50,9 @@ func Open(dir string, opts *Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{engine: e, sessions: session.NewManager(e, o.sessionConfig()), opts: o}
-	db.space = space{engine: e, prefix: keyspace.AppendPrefix(nil, 0), durability: o.Durability.engine()}
+	db.space = space{
+		engine: e, prefix: keyspace.AppendPrefix(nil, 0), durability: o.Durability.engine(), lender: lender,
+	}
 	return db, nil
 }
 
@@ -67,14 +71,16 @@ func (db *DB) usable() error {
 // If iterators, snapshots or transactions are still open, Close says so with an
 // error that matches ErrLeaked; the database is closed all the same, and those
 // handles answer ErrClosed. What could not be written it returns as well: where
-// writes are refused by then, why; see HealthMetrics.WriteErr. A second Close
-// returns ErrClosed.
+// writes are refused by then, why; see HealthMetrics.WriteErr. With
+// Options.Debug.CheckSlices it returns what was found and no other call could return.
+// A second Close returns ErrClosed.
 func (db *DB) Close() error {
 	if err := db.usable(); err != nil {
 		return err
 	}
 	db.sessions.Close()
-	return db.engine.Close()
+	err := db.engine.Close()
+	return loan.Join(err, db.space.lender.Close())
 }
 
 // Get returns the value of key in a slice that belongs to the caller, or
@@ -378,7 +384,7 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 	if err := db.usable(); err != nil {
 		return func(yield func(*ChangeBatch, error) bool) { yield(nil, err) }
 	}
-	return changes(ctx, db.engine, from)
+	return changes(ctx, &db.space, from)
 }
 
 // Metrics returns the current figures. It is cheap enough to be called every

@@ -55,7 +55,7 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 		return errNilFunction
 	}
 	var stack [keyStackBytes]byte
-	return s.inner.GetFunc(s.space.key(stack[:0], key), fn)
+	return s.inner.GetFunc(s.space.key(stack[:0], key), s.space.lender.Func("GetFunc", fn))
 }
 
 // Has is DB.Has as of the snapshot.

@@ -266,7 +266,7 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Iterator{rows: it, prefix: tx.space.prefix}, nil
+	return &Iterator{rows: lentBy(tx.space.lender, it), prefix: tx.space.prefix}, nil
 }
 
 // Scan calls fn with the rows of a range, as DB.Scan does. Key and value are valid

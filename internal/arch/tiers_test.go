@@ -40,6 +40,7 @@ func tiers() map[string]int {
 		"internal/framecache":     2,
 		"internal/hotcache":       2,
 		"internal/merge":          2,
+		"internal/loan":           2,
 		"internal/ranked/watchfs": 2,
 
 		"internal/memtable": 3,
