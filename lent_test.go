@@ -272,3 +272,25 @@ func TestCheckSlicesOfOperators(t *testing.T) {
 	must(t, db.Close())
 }
 
+// TestWritesIntoLentSlicesReachNoFile writes into what every verb lends, from the
+// memtable and from the cache. What is flushed, compacted and read after the next
+// open is what was put.
+func TestWritesIntoLentSlicesReachNoFile(t *testing.T) {
+	for name, vandal := range vandals() {
+		t.Run(name, func(t *testing.T) {
+			opts := small(memfs.New())
+			opts.Durability = lightning.DurabilityAsync
+			db := open(t, opts)
+			fillRows(t, db)
+			_ = vandal(db)
+			must(t, db.Flush(t.Context()))
+			expectRows(t, db)
+			_ = vandal(db)
+			must(t, db.Compact(t.Context(), nil, nil))
+			must(t, db.Put([]byte("other"), nil))
+			must(t, db.Delete([]byte("other")))
+			must(t, db.Close())
+			expectRows(t, open(t, opts))
+		})
+	}
+}

@@ -200,6 +200,66 @@ func (s *Segments) checked(err error) error {
 	return nil
 }
 
+// Read calls fn with the groups of the log whose numbers are above after and not above
+// last, in order, from segment first on. Their payload is valid during the call.
+func (s *Segments) Read(first base.FileNum, after, last base.SeqNum, fn func(g *wal.Group) error) error {
+	if s.log == nil {
+		return errors.New("the log is not open")
+	}
+	end := s.log.Appended()
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	live := slices.Clone(s.live)
+	s.mu.Unlock()
+	for _, num := range live {
+		if num < first {
+			continue
+		}
+		done, err := s.readSegment(num, end, after, last, fn)
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSegment is Read for one segment; it reports whether it came to last. A segment
+// that is prepared, and was not begun, comes behind all that were.
+func (s *Segments) readSegment(num base.FileNum, end wal.Position, after, last base.SeqNum,
+	fn func(g *wal.Group) error) (done bool, err error) {
+	if s.prepares(num) {
+		return true, nil
+	}
+	c, err := wal.OpenCursor(s.cfg.WAL, num)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	for {
+		g, ok, err := c.Next(end)
+		if err != nil || !ok {
+			return false, err
+		}
+		if g.First > last {
+			return true, nil
+		}
+		if g.First > after {
+			if err := fn(&g); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+// prepares reports whether a segment waits to be begun.
+func (s *Segments) prepares(num base.FileNum) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.prepared.Num == num
+}
+
 // CurrentBytes is how much of the log is in the current segment. Called by the
 // leader.
 func (s *Segments) CurrentBytes() int64 { return int64(s.log.Appended() - s.start) }

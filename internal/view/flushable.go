@@ -54,11 +54,33 @@ func NewMemtable(memory *offheap.Accountant, sizeBytes int) (*Flushable, error) 
 // NewLarge returns a part that is one group of encoded batches, whose first
 // record has sequence number first and its last LastSeq. It takes over encoded.
 func NewLarge(encoded []byte, first, last base.SeqNum) (*Flushable, error) {
-	large, err := newLargeBatch(encoded, first)
+	large, err := newLargeBatch([]wal.Group{{First: first, Last: last, Payload: encoded}})
 	if err != nil {
 		return nil, err
 	}
 	return &Flushable{large: large, Acts: large.acts, LastSeq: last}, nil
+}
+
+// Restored returns what m was before it was overwritten, from the groups of the log
+// that it was made of. It takes over their payloads. An error says that they are not
+// all of them.
+func (m *Flushable) Restored(groups []wal.Group) (*Flushable, error) {
+	large, err := newLargeBatch(groups)
+	if err != nil {
+		return nil, err
+	}
+	if was := m.recordCount(); large.records != was {
+		return nil, fmt.Errorf("the log has %d of the %d records of a memtable", large.records, was)
+	}
+	return &Flushable{large: large, LastSeq: m.LastSeq}, nil
+}
+
+// recordCount returns how many records were added, range deletes included.
+func (m *Flushable) recordCount() int {
+	if m.Table != nil {
+		return m.Table.Len() + m.Table.RangeDeleteCount()
+	}
+	return m.large.records
 }
 
 // Get returns the newest version of key that seq sees, if it is here.
@@ -107,7 +129,7 @@ func (m *Flushable) ReservedBytes() int64 {
 	if m.Table != nil {
 		return m.capBytes
 	}
-	return int64(len(m.large.buf))
+	return m.large.sizeBytes
 }
 
 // Free drops the arena. Nobody may be reading.
@@ -117,33 +139,51 @@ func (m *Flushable) Free() {
 	}
 }
 
-// largeBatch is a committed batch in sorted order, over its encoded bytes. It
+// largeBatch is committed batches in sorted order, over their encoded bytes. It
 // is immutable.
 type largeBatch struct {
-	buf          []byte
+	sizeBytes    int64        // of the encoded bytes
 	entries      []largeEntry // internal order
 	rangeDeletes *rangedel.List
+	records      int // entries and range deletes
 	acts         []keyspace.Act
 }
 
 type largeEntry struct {
 	key, value []byte
 	trailer    base.Trailer
+	sum        uint32 // of the record: see base.RecordSum
 }
 
-// newLargeBatch sorts the records of an encoded batch whose first record has
-// sequence number first. It takes over buf.
-func newLargeBatch(buf []byte, first base.SeqNum) (*largeBatch, error) {
-	b := &largeBatch{buf: buf}
+// newLargeBatch sorts the records of groups of encoded batches. It takes over their
+// payloads.
+func newLargeBatch(groups []wal.Group) (*largeBatch, error) {
+	b := &largeBatch{}
 	var tombstones []rangedel.Tombstone
-	r := batch.NewReader(buf)
-	for seq := first; ; seq++ {
-		ok, err := r.Next()
-		if err != nil {
+	for i := range groups {
+		var err error
+		if tombstones, err = b.add(&groups[i], tombstones); err != nil {
 			return nil, err
 		}
-		if !ok {
-			break
+	}
+	sort.Slice(b.entries, func(i, j int) bool {
+		x, y := &b.entries[i], &b.entries[j]
+		return base.Compare(x.key, x.trailer, y.key, y.trailer) < 0
+	})
+	b.records = len(b.entries) + len(tombstones)
+	b.rangeDeletes = rangedel.Build(tombstones)
+	return b, nil
+}
+
+// add adds the records of a group, where they stand, and its range deletes to
+// tombstones.
+func (b *largeBatch) add(g *wal.Group, tombstones []rangedel.Tombstone) ([]rangedel.Tombstone, error) {
+	b.sizeBytes += int64(len(g.Payload))
+	r := batch.NewReader(g.Payload)
+	for seq := g.First; ; seq++ {
+		ok, err := r.Next()
+		if err != nil || !ok {
+			return tombstones, err
 		}
 		if r.Kind == base.KindKeyspace {
 			act, err := keyspace.DecodeAct(r.Key, r.Value)
@@ -158,14 +198,10 @@ func newLargeBatch(buf []byte, first base.SeqNum) (*largeBatch, error) {
 			tombstones = append(tombstones, rangedel.Tombstone{Lo: r.Key, Hi: r.Value, Seq: seq})
 			continue
 		}
-		b.entries = append(b.entries, largeEntry{r.Key, r.Value, base.MakeTrailer(seq, r.Kind)})
+		tr := base.MakeTrailer(seq, r.Kind)
+		sum := base.RecordSum(base.Hash(r.Key), tr, r.Value).Short()
+		b.entries = append(b.entries, largeEntry{r.Key, r.Value, tr, sum})
 	}
-	sort.Slice(b.entries, func(i, j int) bool {
-		x, y := &b.entries[i], &b.entries[j]
-		return base.Compare(x.key, x.trailer, y.key, y.trailer) < 0
-	})
-	b.rangeDeletes = rangedel.Build(tombstones)
-	return b, nil
 }
 
 // seekGE returns the index of the first entry whose key is >= key.
@@ -212,6 +248,9 @@ func (it *largeBatchIter) Next() *base.Record  { return it.at(it.pos + 1) }
 func (it *largeBatchIter) Prev() *base.Record  { return it.at(it.pos - 1) }
 func (it *largeBatchIter) Err() error          { return nil }
 func (it *largeBatchIter) Close() error        { return nil }
+
+// Sum returns the checksum that the current record was added with.
+func (it *largeBatchIter) Sum() uint32 { return it.batch.entries[it.pos].sum }
 
 func (it *largeBatchIter) SeekGE(key []byte) *base.Record { return it.at(it.batch.seekGE(key)) }
 

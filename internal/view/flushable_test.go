@@ -7,6 +7,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/wal"
 )
 
 func TestLargeBatchOrder(t *testing.T) {
@@ -22,7 +23,7 @@ func TestLargeBatchOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		large, err := newLargeBatch(b.Bytes(), 10)
+		large, err := newLargeBatch([]wal.Group{{First: 10, Payload: b.Bytes()}})
 		if err != nil {
 			t.Fatal(err)
 		}
