@@ -294,3 +294,51 @@ func TestWritesIntoLentSlicesReachNoFile(t *testing.T) {
 		})
 	}
 }
+
+// TestWritesIntoLentSlicesOfATransaction writes into the rows that a transaction
+// shows, its own among them. It commits what was put, and still finds the conflict
+// with what another one writes into what it has read.
+func TestWritesIntoLentSlicesOfATransaction(t *testing.T) {
+	opts := small(memfs.New())
+	db := open(t, opts)
+	must(t, db.Put([]byte("b"), []byte("old")))
+	put := map[string]string{"a": "1", "b": "2", "c": "", "": "3"}
+	for _, backwards := range []bool{false, true} {
+		tx := begin(t, db, lightning.TxOptions{})
+		for key, value := range put {
+			must(t, tx.Put([]byte(key), []byte(value)))
+		}
+		seen := 0
+		must(t, tx.Scan(lightning.ScanOptions{Reverse: backwards}, func(rows iter.Seq2[[]byte, []byte]) error {
+			for k, v := range rows {
+				if k == nil || v == nil || string(v) != put[string(k)] {
+					t.Errorf("%q = %q", k, v)
+				}
+				scribble(k, v)
+				seen++
+			}
+			return nil
+		}))
+		if seen != len(put) {
+			t.Errorf("%d rows", seen)
+		}
+		must(t, tx.Commit())
+		for key, value := range put {
+			if got, err := db.Get([]byte(key)); err != nil || string(got) != value {
+				t.Errorf("%q = %q, %v; want %q", key, got, err, value)
+			}
+		}
+	}
+	for i := range 2 {
+		tx := begin(t, db, lightning.TxOptions{})
+		it, err := tx.Iterator(lightning.IterOptions{})
+		must(t, err)
+		for it.Next() && string(it.Key()) != "b" {
+		}
+		scribble(it.Key())
+		must(t, it.Close())
+		must(t, tx.Put([]byte("z"), fmt.Append(nil, i)))
+		must(t, db.Put([]byte("b"), fmt.Append(nil, i)))
+		wantErr(t, tx.Commit(), lightning.ErrConflict)
+	}
+}

@@ -19,6 +19,11 @@ type Iterator struct {
 	cursor *txn.Cursor // nil once closed
 	prefix int         // bytes of each key that Key leaves out
 	err    error
+
+	// key and value are what a transaction that may write shows. What it has written
+	// is what it commits, and what it has examined is what its commit checks: neither
+	// may be where users can write to.
+	key, value []byte
 }
 
 // Iterator returns an iterator over a part of keyspace k.
@@ -40,7 +45,7 @@ func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
 		return nil, err
 	}
 	tx.hasRead = true
-	it := &Iterator{tx: tx, cursor: c, prefix: b.PrefixBytes}
+	it := &Iterator{tx: tx, cursor: c, prefix: b.PrefixBytes, key: []byte{}, value: []byte{}}
 	tx.iterators = append(tx.iterators, it)
 	return it, nil
 }
@@ -86,7 +91,12 @@ func (it *Iterator) Key() []byte {
 	if !it.Valid() {
 		return nil
 	}
-	return it.cursor.Key()[it.prefix:]
+	key := it.cursor.Key()[it.prefix:]
+	if it.tx.options.ReadOnly {
+		return key
+	}
+	it.key = append(it.key[:0], key...)
+	return it.key
 }
 
 // Value returns the row's value. See Key.
@@ -94,7 +104,12 @@ func (it *Iterator) Value() []byte {
 	if !it.Valid() {
 		return nil
 	}
-	return it.cursor.Value()
+	value := it.cursor.Value()
+	if !it.cursor.ShowsOwn() {
+		return value
+	}
+	it.value = append(it.value[:0], value...)
+	return it.value
 }
 
 // Expiry returns when the row expires, 0 if never.
