@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -67,6 +69,20 @@ func vandals() map[string]func(db *lightning.DB) error {
 			}
 			it.First()
 			scribble(it.Key(), it.Value())
+			return it.Close()
+		},
+		"Iterator, back and forth": func(db *lightning.DB) error {
+			it, err := db.Iterator(lightning.IterOptions{})
+			if err != nil {
+				return err
+			}
+			it.Last()
+			for range lentRows {
+				for _, move := range []func() bool{it.Prev, it.Next, it.Prev, it.Prev} {
+					move()
+					scribble(it.Key(), it.Value())
+				}
+			}
 			return it.Close()
 		},
 		"Tx.Range": func(db *lightning.DB) error {
@@ -341,4 +357,211 @@ func TestWritesIntoLentSlicesOfATransaction(t *testing.T) {
 		must(t, db.Put([]byte("b"), fmt.Append(nil, i)))
 		wantErr(t, tx.Commit(), lightning.ErrConflict)
 	}
+}
+
+// flipLogs flips a bit in the middle of what every log segment holds.
+func flipLogs(t *testing.T, fs *memfs.FS) {
+	t.Helper()
+	names, err := fs.List("db")
+	must(t, err)
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".wal") {
+			continue
+		}
+		f, err := fs.OpenReadWrite("db/" + name)
+		must(t, err)
+		var b [1]byte
+		const inFirstGroups = 400
+		_, err = f.ReadAt(b[:], inFirstGroups)
+		must(t, err)
+		_, err = f.WriteAt([]byte{b[0] ^ 1}, inFirstGroups)
+		must(t, err)
+		must(t, f.Close())
+	}
+}
+
+// TestOverwrittenMemoryWithoutLog damages the log as well: there is nothing to flush
+// then. Writes are refused, nothing waits for ever, and the next open has it all.
+func TestOverwrittenMemoryWithoutLog(t *testing.T) {
+	fs := memfs.New()
+	opts := small(fs)
+	db := open(t, opts)
+	fillRows(t, db)
+	must(t, vandals()["Scan"](db))
+	flipLogs(t, fs)
+	err := db.Flush(t.Context())
+	found := lightning.Corruptions(err)
+	if len(found) == 0 || found[0].Kind != "memtable record" || len(found[0].Lo) == 0 {
+		t.Fatalf("flush: %v", err)
+	}
+	wantErr(t, db.Put([]byte("more"), nil), lightning.ErrCorrupted)
+	wantErr(t, db.Metrics().Health.WriteErr, lightning.ErrCorrupted)
+	wantErr(t, db.Flush(t.Context()), lightning.ErrCorrupted)
+	must(t, db.Scan(lightning.ScanOptions{}, func(iter.Seq2[[]byte, []byte]) error { return nil }))
+	wantErr(t, db.Close(), lightning.ErrCorrupted)
+	flipLogs(t, fs)
+	expectRows(t, open(t, opts))
+}
+
+// TestOverwrittenMemoryIsRestored does the same to two databases and writes into what
+// one of them lends: several memtables, batches larger than one, deletes of ranges,
+// operands that the memtable joins, keyspaces that come and go, and a snapshot in the
+// midst. Both hold the same in the end.
+func TestOverwrittenMemoryIsRestored(t *testing.T) {
+	restored := 0
+	for seed := range uint64(20) {
+		var log bytes.Buffer
+		opts := small(memfs.New())
+		opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		victim, plain := newPair(t, opts), newPair(t, small(memfs.New()))
+		rng := rand.New(rand.NewPCG(seed, 0))
+		for range 60 {
+			act := randomAct(rng)
+			victim.do(t, act)
+			plain.do(t, act)
+			if rng.IntN(3) == 0 {
+				vandaliseAll(t, victim.db)
+			}
+		}
+		restored += strings.Count(log.String(), "was overwritten")
+		must(t, victim.db.Flush(t.Context()))
+		must(t, victim.db.Compact(t.Context(), nil, nil)) // out of the blocks that are cached
+		want := plain.rows(t)
+		for name, rows := range victim.rows(t) {
+			if !maps.Equal(rows, want[name]) {
+				t.Fatalf("seed %d: %s differs:\n%v\nwant\n%v", seed, name, rows, want[name])
+			}
+		}
+		for _, p := range []*pair{victim, plain} {
+			if p.snapshot != nil {
+				must(t, p.snapshot.Close())
+				p.snapshot = nil
+			}
+		}
+		must(t, victim.db.Close())
+		victim.db = open(t, opts)
+		want = plain.rows(t)
+		for name, rows := range victim.rows(t) {
+			if !maps.Equal(rows, want[name]) {
+				t.Fatalf("seed %d, reopened: %s differs:\n%v\nwant\n%v", seed, name, rows, want[name])
+			}
+		}
+	}
+	if restored < 5 {
+		t.Errorf("memory was restored only %d times", restored)
+	}
+}
+
+// pair is one of two databases to which the same is done.
+type pair struct {
+	db       *lightning.DB
+	snapshot *lightning.Snapshot
+}
+
+func newPair(t *testing.T, opts *lightning.Options) *pair {
+	opts.Durability = lightning.DurabilityAsync
+	opts.MergeOperators = []lightning.MergeOperator{vandalOperator()}
+	return &pair{db: open(t, opts)}
+}
+
+func (p *pair) do(t *testing.T, act func(t *testing.T, p *pair)) { act(t, p) }
+
+// spaces are the keyspaces that operands go to.
+func (p *pair) spaces(t *testing.T) map[string]*lightning.Keyspace {
+	spaces := map[string]*lightning.Keyspace{}
+	for _, operator := range []string{lightning.MergeAddInt64, lightning.MergeAppend, "vandal"} {
+		k, err := p.db.Keyspace(operator, &lightning.KeyspaceOptions{Merge: operator})
+		must(t, err)
+		spaces[operator] = k
+	}
+	return spaces
+}
+
+// randomAct returns something that can be done to both.
+func randomAct(rng *rand.Rand) func(t *testing.T, p *pair) {
+	key, other := rowKey(rng.IntN(40)), rowKey(rng.IntN(40))
+	value := bytes.Repeat([]byte{byte(rng.IntN(256))}, 8)
+	if rng.IntN(4) == 0 {
+		value = bytes.Repeat(value, 500)
+	}
+	switch rng.IntN(9) {
+	case 0:
+		return func(t *testing.T, p *pair) { must(t, p.db.Delete(key)) }
+	case 1:
+		lo, hi := key, other
+		if bytes.Compare(lo, hi) > 0 {
+			lo, hi = hi, lo
+		}
+		return func(t *testing.T, p *pair) { must(t, p.db.DeleteRange(lo, hi)) }
+	case 2:
+		return func(t *testing.T, p *pair) { // larger than a memtable
+			b := p.db.NewBatch()
+			for i := range 40 {
+				must(t, b.Put(rowKey(i), bytes.Repeat(value[:8], 400)))
+			}
+			must(t, b.Commit())
+		}
+	case 3:
+		return func(t *testing.T, p *pair) {
+			if p.snapshot == nil {
+				var err error
+				p.snapshot, err = p.db.Snapshot()
+				must(t, err)
+			}
+		}
+	case 4:
+		return func(t *testing.T, p *pair) {
+			_, err := p.db.Keyspace("passing", nil)
+			must(t, err)
+			must(t, p.db.DropKeyspace("passing"))
+		}
+	case 5, 6:
+		return func(t *testing.T, p *pair) {
+			for _, k := range p.spaces(t) {
+				must(t, k.Merge(key, value[:8]))
+			}
+		}
+	}
+	return func(t *testing.T, p *pair) { must(t, p.db.Put(key, value)) }
+}
+
+// vandaliseAll writes into all rows of all keyspaces.
+func vandaliseAll(t *testing.T, db *lightning.DB) {
+	rows := func(rows iter.Seq2[[]byte, []byte]) error {
+		for k, v := range rows {
+			scribble(k, v)
+		}
+		return nil
+	}
+	_ = db.Scan(lightning.ScanOptions{}, rows)
+	for _, name := range db.Keyspaces() {
+		k, err := db.Keyspace(name, nil)
+		must(t, err)
+		_ = k.Scan(lightning.ScanOptions{}, rows)
+	}
+}
+
+// rows are those of all keyspaces, now and in the snapshot.
+func (p *pair) rows(t *testing.T) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	note := func(name string, scan func(lightning.ScanOptions, func(iter.Seq2[[]byte, []byte]) error) error) {
+		all[name] = map[string]string{}
+		must(t, scan(lightning.ScanOptions{}, func(rows iter.Seq2[[]byte, []byte]) error {
+			for k, v := range rows {
+				all[name][string(k)] = string(v)
+			}
+			return nil
+		}))
+	}
+	note("default", p.db.Scan)
+	for name, k := range p.spaces(t) {
+		note(name, k.Scan)
+		if p.snapshot != nil {
+			note(name+" in the snapshot", p.snapshot.In(k).Scan)
+		}
+	}
+	if p.snapshot != nil {
+		note("snapshot", p.snapshot.Scan)
+	}
+	return all
 }
