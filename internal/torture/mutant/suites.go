@@ -44,6 +44,9 @@ var suitesByName = map[string]Suite{
 	"signals":          tests("./internal/signal", ""),
 
 	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|Purge|TTL", "-short"),
+	"lent":         tests(".", "CheckSlices|LentSlices|Overwritten"),
+	"loans":        tests("./internal/loan", ""),
+	"merging":      tests("./internal/merge", ""),
 	"transactions": tests("./internal/txn", ""),
 	"spills":       tests(".", "Spill", "-short"),
 	"anomalies":    tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short"),
