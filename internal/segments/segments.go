@@ -206,18 +206,18 @@ func (s *Segments) Read(first base.FileNum, after, last base.SeqNum, fn func(g *
 	if s.log == nil {
 		return errors.New("the log is not open")
 	}
+	// Listed before the flush, with which the headers of all of them are in the files.
+	s.mu.Lock()
+	begun := slices.DeleteFunc(slices.Clone(s.live), func(n base.FileNum) bool {
+		return n < first || n == s.prepared.Num
+	})
+	s.mu.Unlock()
 	end := s.log.Appended()
 	if err := s.Flush(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	live := slices.Clone(s.live)
-	s.mu.Unlock()
-	for _, num := range live {
-		if num < first {
-			continue
-		}
-		done, err := s.readSegment(num, end, after, last, fn)
+	for _, num := range begun {
+		done, err := readSegment(s.cfg.WAL, num, end, after, last, fn)
 		if done || err != nil {
 			return err
 		}
@@ -225,14 +225,11 @@ func (s *Segments) Read(first base.FileNum, after, last base.SeqNum, fn func(g *
 	return nil
 }
 
-// readSegment is Read for one segment; it reports whether it came to last. A segment
-// that is prepared, and was not begun, comes behind all that were.
-func (s *Segments) readSegment(num base.FileNum, end wal.Position, after, last base.SeqNum,
+// readSegment is Read for one segment, up to a position; it reports whether it came to
+// last.
+func readSegment(cfg wal.Config, num base.FileNum, end wal.Position, after, last base.SeqNum,
 	fn func(g *wal.Group) error) (done bool, err error) {
-	if s.prepares(num) {
-		return true, nil
-	}
-	c, err := wal.OpenCursor(s.cfg.WAL, num)
+	c, err := wal.OpenCursor(cfg, num)
 	if err != nil {
 		return false, err
 	}
@@ -246,18 +243,11 @@ func (s *Segments) readSegment(num base.FileNum, end wal.Position, after, last b
 			return true, nil
 		}
 		if g.First > after {
-			if err := fn(&g); err != nil {
-				return false, err
+			if err := fn(&g); err != nil || g.Last == last {
+				return true, err
 			}
 		}
 	}
-}
-
-// prepares reports whether a segment waits to be begun.
-func (s *Segments) prepares(num base.FileNum) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.prepared.Num == num
 }
 
 // CurrentBytes is how much of the log is in the current segment. Called by the
