@@ -421,3 +421,21 @@ func TestOverwrittenForAWhile(t *testing.T) {
 		t.Errorf("the value is %d, %v", got, err)
 	}
 }
+
+// TestRestoredMemoryLeavesTheHotCache reads what was overwritten until the hot-record
+// cache has it. The first commit after the flush empties that.
+func TestRestoredMemoryLeavesTheHotCache(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	must(t, db.Put([]byte("k"), []byte("value")))
+	must(t, db.GetFunc([]byte("k"), func(value []byte) error { scribble(value); return nil }))
+	for range 100 {
+		if got, err := db.Get([]byte("k")); err != nil || string(got) == "value" {
+			t.Fatalf("%q, %v: it was not overwritten", got, err)
+		}
+	}
+	must(t, db.Flush(t.Context()))
+	must(t, db.Put([]byte("other"), nil))
+	if got, err := db.Get([]byte("k")); err != nil || string(got) != "value" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
