@@ -57,7 +57,8 @@ func (b *Batch) In(k *Keyspace) *Batch {
 	return &Batch{shared: b.shared, space: &s}
 }
 
-// BatchOp is one operation of a batch. Its slices belong to the batch.
+// BatchOp is one operation of a batch. Its slices are those of the batch: see
+// Batch.All.
 type BatchOp struct {
 	// Kind is ChangePut, ChangeDelete, ChangeDeleteRange or ChangeMerge.
 	Kind ChangeKind
@@ -71,8 +72,12 @@ type BatchOp struct {
 }
 
 // All returns the operations of the batch, of all its keyspaces, in the order in
-// which they were added. The batch must not be changed meanwhile.
-func (b *Batch) All() iter.Seq[BatchOp] {
+// which they were added. The batch must not be changed meanwhile. The slices of an
+// operation belong to the batch: they are valid for one turn of the loop, and must
+// not be written to.
+func (b *Batch) All() iter.Seq[BatchOp] { return lentOps(b.space.orNone().lender, b.all()) }
+
+func (b *Batch) all() iter.Seq[BatchOp] {
 	return func(yield func(BatchOp) bool) {
 		if b.Len() == 0 {
 			return

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/feed"
+	"github.com/lightningdb/lightning/internal/loan"
 )
 
 // ChangeKind says what a change does. Kinds may be added: treat one that you do
@@ -53,7 +53,8 @@ func (k ChangeKind) String() string {
 	return fmt.Sprintf("change(%d)", uint8(k))
 }
 
-// Change is one operation of a ChangeBatch. Its slices belong to the batch.
+// Change is one operation of a ChangeBatch. Its slices are those of the batch: see
+// ChangeBatch.All.
 type Change struct {
 	Kind ChangeKind
 	// Keyspace is the name of the keyspace, as it was when the change was made;
@@ -69,13 +70,14 @@ type Change struct {
 }
 
 // ChangeBatch is what one commit wrote: a single write, a Batch or a
-// transaction. It and its slices are valid for one turn of the loop over
-// DB.Changes, and must not be changed.
+// transaction. It is valid for one turn of the loop over DB.Changes.
 type ChangeBatch struct {
 	// First and Last are its sequence numbers; each change has one. A feed goes
 	// on behind the batch at Last+1.
 	First, Last uint64
 	commit      *feed.Commit
+	lender      *loan.Lender
+	loans       []*loan.Loan // of the slices that All has handed out
 }
 
 // Len returns the number of changes.
@@ -86,7 +88,9 @@ func (b *ChangeBatch) Len() int {
 	return b.commit.Len()
 }
 
-// All returns the changes in order: a later one wins over an earlier one.
+// All returns the changes in order: a later one wins over an earlier one. Their
+// slices belong to the feed: they are valid for one turn of the loop over
+// DB.Changes, and must not be written to.
 func (b *ChangeBatch) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		if b.Len() == 0 {
@@ -101,6 +105,9 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 				options := keyspaceOptions(c.Keyspace, c.Settings)
 				change.Options = &options
 			}
+			if b.lender != nil {
+				b.loans = append(b.loans, lendAll(b.lender, "ChangeBatch.All", &change.Key, &change.End, &change.Value)...)
+			}
 			if !yield(change) {
 				return
 			}
@@ -109,13 +116,13 @@ func (b *ChangeBatch) All() iter.Seq[Change] {
 }
 
 // changes is DB.Changes.
-func changes(ctx context.Context, e *engine.DB, from uint64) iter.Seq2[*ChangeBatch, error] {
+func changes(ctx context.Context, s *space, from uint64) iter.Seq2[*ChangeBatch, error] {
 	return func(yield func(*ChangeBatch, error) bool) {
 		if ctx == nil {
 			yield(nil, errNilContext)
 			return
 		}
-		source, err := e.Feed(base.SeqNum(from))
+		source, err := s.engine.Feed(base.SeqNum(from))
 		if err != nil {
 			yield(nil, err)
 			return
@@ -130,10 +137,28 @@ func changes(ctx context.Context, e *engine.DB, from uint64) iter.Seq2[*ChangeBa
 				yield(nil, err)
 				return
 			}
-			batch := ChangeBatch{First: uint64(commit.First), Last: uint64(commit.Last), commit: commit}
-			if !yield(&batch, nil) {
+			batch := ChangeBatch{
+				First: uint64(commit.First), Last: uint64(commit.Last), commit: commit, lender: s.lender,
+			}
+			if !batch.handOut(yield) {
 				return
 			}
 		}
 	}
+}
+
+// handOut gives the batch to the loop for one turn, and reports whether that goes
+// on. It does not where a slice was written to, which is the loop's last error.
+func (b *ChangeBatch) handOut(yield func(*ChangeBatch, error) bool) bool {
+	if !yield(b, nil) {
+		for _, n := range b.loans {
+			n.ReturnLater()
+		}
+		return false
+	}
+	if err := returnAll(b.loans); err != nil {
+		yield(nil, err)
+		return false
+	}
+	return true
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/loan"
 	"github.com/lightningdb/lightning/internal/session"
 )
 
@@ -39,7 +40,8 @@ func Open(dir string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	operators, err := o.registry()
+	lender := newLender(&o)
+	operators, err := o.registry(lender)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +50,9 @@ func Open(dir string, opts *Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{engine: e, sessions: session.NewManager(e, o.sessionConfig()), opts: o}
-	db.space = space{engine: e, prefix: keyspace.AppendPrefix(nil, 0), durability: o.Durability.engine()}
+	db.space = space{
+		engine: e, prefix: keyspace.AppendPrefix(nil, 0), durability: o.Durability.engine(), lender: lender,
+	}
 	return db, nil
 }
 
@@ -68,14 +72,16 @@ func (db *DB) usable() error {
 // error that matches ErrLeaked; the database is closed all the same, and those
 // handles answer ErrClosed. It returns ErrHandleClosed where rows of a Scan were
 // ranged over when it had ended. What could not be written it returns as well: where
-// writes are refused by then, why; see HealthMetrics.WriteErr. A second Close
-// returns ErrClosed.
+// writes are refused by then, why; see HealthMetrics.WriteErr. With
+// Options.Debug.CheckSlices it returns what was found and no other call could return.
+// A second Close returns ErrClosed.
 func (db *DB) Close() error {
 	if err := db.usable(); err != nil {
 		return err
 	}
 	db.sessions.Close()
-	return db.engine.Close()
+	err := db.engine.Close()
+	return loan.Join(err, db.space.lender.Close())
 }
 
 // Get returns the value of key in a slice that belongs to the caller, or
@@ -88,9 +94,9 @@ func (db *DB) Get(key []byte) ([]byte, error) { return db.space.get(key) }
 func (db *DB) AppendGet(dst, key []byte) ([]byte, error) { return db.space.appendGet(dst, key) }
 
 // GetFunc calls fn with the value of key, without copying it, and returns what
-// fn returns; or it returns ErrNotFound. The value must not be changed or kept
-// after fn returns. While fn runs, memory cannot be freed: fn should be short
-// and must not close the database.
+// fn returns; or it returns ErrNotFound. The value belongs to the database: it is
+// valid until fn returns, and must not be written to, see Options.Debug. While fn
+// runs, memory cannot be freed: fn should be short and must not close the database.
 func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 	return db.space.getFunc(key, fn)
 }
@@ -103,10 +109,10 @@ func (db *DB) ExpiresAt(key []byte) (time.Time, error) { return db.space.expires
 
 // MultiGet looks up all keys at one moment. It calls fn once for each, with
 // its index in keys and its value, or ErrNotFound or another error; the calls
-// come in the order of the keys' bytes. The value must not be changed or kept
-// after fn returns; the same rules as for GetFunc hold. MultiGet stops at the
-// first error that fn returns and returns it. If one of the keys is
-// too large, it returns ErrKeyTooLarge and calls fn for none.
+// come in the order of the keys' bytes. The value belongs to the database: it is
+// valid until fn returns, and must not be written to; what GetFunc says of fn holds
+// as well. MultiGet stops at the first error that fn returns and returns it. If one
+// of the keys is too large, it returns ErrKeyTooLarge and calls fn for none.
 func (db *DB) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return db.space.multiGet(nil, keys, fn)
 }
@@ -165,8 +171,9 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 //	})
 //
 // An error that ends the rows early is returned by Scan itself, so a loop
-// cannot take a damaged file for the end of the data. Key and value are valid
-// for one turn of the loop. The rows show one moment and can be ranged over
+// cannot take a damaged file for the end of the data. Key and value belong to the
+// database: they are valid for one turn of the loop, and must not be written to.
+// The rows show one moment and can be ranged over
 // more than once, but not within each other, or by several goroutines at a time, which
 // Scan returns as ErrConcurrentUse; and only until fn returns: later ones give
 // nothing, and Close says so.
@@ -389,7 +396,7 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 	if err := db.usable(); err != nil {
 		return func(yield func(*ChangeBatch, error) bool) { yield(nil, err) }
 	}
-	return changes(ctx, db.engine, from)
+	return changes(ctx, &db.space, from)
 }
 
 // Metrics returns the current figures. It is cheap enough to be called every

@@ -43,9 +43,16 @@
 //
 // # Slices
 //
-// What goes in is copied. What Get and AppendGet return belongs to the caller.
-// Slices seen inside GetFunc, MultiGet, Scan and from an Iterator belong to
-// the database and are valid only as long as the method says.
+// What goes in is copied. What Get and AppendGet return belongs to the caller, and so
+// do the slices in errors. All others are lent: those seen inside GetFunc, MultiGet,
+// Scan and Range, from an Iterator, in a Change or a BatchOp, and by a merge operator
+// or a table's codec. They are memory of the database, so that nothing is copied.
+// They are valid only as long as the verb says, and must not be written to: others
+// would read what was written.
+//
+// A write to a lent slice does not reach a file: what is flushed or compacted is
+// checked against checksums first, and taken from the log where it differs. It can be
+// read until then. Options.Debug.CheckSlices finds who does it.
 //
 // # Errors
 //

@@ -10,6 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/loan"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/session"
 	"github.com/lightningdb/lightning/internal/txn"
@@ -96,6 +97,9 @@ var (
 	// ErrNoExpiry says that keys in a keyspace with a merge operator cannot expire:
 	// what an operand is applied to would depend on when it is looked at.
 	ErrNoExpiry = errors.New("keys of a keyspace with a merge operator do not expire")
+
+	// ErrSliceWritten matches every *SliceError.
+	ErrSliceWritten = loan.ErrWritten
 
 	// ErrMerge matches every *MergeError.
 	ErrMerge = merge.ErrMerge
@@ -187,6 +191,11 @@ type (
 	// Unwrap why. They are kept, and the key cannot be read until it is overwritten
 	// or deleted. It matches ErrMerge.
 	MergeError = merge.Error
+	// SliceError says that a slice was written to that Verb had lent, at byte Offset of
+	// SizeBytes, and by Stack who had called. Late means that the slice was not valid
+	// any more: somebody has kept it. Only Options.Debug.CheckSlices finds it. It
+	// matches ErrSliceWritten.
+	SliceError = loan.Error
 	// UnknownOperatorError says that Keyspace needs a merge operator, Operator,
 	// that Options.MergeOperators does not have: its data cannot be read without.
 	// It matches ErrUnknownOperator.

@@ -123,11 +123,14 @@ func (it *Iterator) Valid() bool {
 	return !it.inUse.Moved(turn) && valid
 }
 
-// Key returns the key of the row, or nil. The slice is the iterator's and
-// valid until it moves or is closed.
+// Key returns the key of the row, or nil. The slice belongs to the database: it is
+// valid until the iterator moves or is closed, and must not be written to.
 func (it *Iterator) Key() []byte {
-	if it.rows == nil {
+	switch {
+	case it.rows == nil:
 		return nil
+	case it.inUse != &it.own:
+		return it.inTurn(it.rows.Key)
 	}
 	turn := it.inUse.Turn()
 	key := it.rows.Key()
@@ -137,11 +140,14 @@ func (it *Iterator) Key() []byte {
 	return key
 }
 
-// Value returns the value of the row, or nil. The slice is the iterator's and
-// valid until it moves or is closed.
+// Value returns the value of the row, or nil. The slice belongs to the database: it
+// is valid until the iterator moves or is closed, and must not be written to.
 func (it *Iterator) Value() []byte {
-	if it.rows == nil {
+	switch {
+	case it.rows == nil:
 		return nil
+	case it.inUse != &it.own:
+		return it.inTurn(it.rows.Value)
 	}
 	turn := it.inUse.Turn()
 	value := it.rows.Value()
@@ -149,6 +155,16 @@ func (it *Iterator) Value() []byte {
 		return nil
 	}
 	return value
+}
+
+// inTurn returns a part of a row of a transaction, which may be a copy that is made
+// now.
+func (it *Iterator) inTurn(part func() []byte) []byte {
+	if !it.inUse.Enter() {
+		return nil
+	}
+	defer it.inUse.Leave()
+	return part()
 }
 
 // ExpiresAt returns when the row expires, the zero time if never.

@@ -106,13 +106,14 @@ func (k *Keyspace) Options() KeyspaceOptions {
 	return keyspaceOptions(k.space.info.Name, k.space.info.Settings())
 }
 
-// Get is DB.Get in this keyspace.
+// Get is DB.Get in this keyspace: the value belongs to the caller.
 func (k *Keyspace) Get(key []byte) ([]byte, error) { return k.space.get(key) }
 
 // AppendGet is DB.AppendGet in this keyspace.
 func (k *Keyspace) AppendGet(dst, key []byte) ([]byte, error) { return k.space.appendGet(dst, key) }
 
-// GetFunc is DB.GetFunc in this keyspace.
+// GetFunc is DB.GetFunc in this keyspace. The value is valid until fn returns, and
+// must not be written to.
 func (k *Keyspace) GetFunc(key []byte, fn func(value []byte) error) error {
 	return k.space.getFunc(key, fn)
 }
@@ -123,7 +124,8 @@ func (k *Keyspace) Has(key []byte) (bool, error) { return k.space.has(key) }
 // ExpiresAt is DB.ExpiresAt in this keyspace.
 func (k *Keyspace) ExpiresAt(key []byte) (time.Time, error) { return k.space.expiresAt(key) }
 
-// MultiGet is DB.MultiGet in this keyspace.
+// MultiGet is DB.MultiGet in this keyspace. The value is valid until fn returns, and
+// must not be written to.
 func (k *Keyspace) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return k.space.multiGet(nil, keys, fn)
 }
@@ -173,7 +175,8 @@ func (k *Keyspace) Snapshot() (*Snapshot, error) {
 // Iterator is DB.Iterator in this keyspace.
 func (k *Keyspace) Iterator(o IterOptions) (*Iterator, error) { return k.space.iterator(nil, o) }
 
-// Scan is DB.Scan in this keyspace.
+// Scan is DB.Scan in this keyspace. Key and value are valid for one turn of the loop,
+// and must not be written to.
 func (k *Keyspace) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return k.space.scan(nil, o, fn)
 }

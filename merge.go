@@ -25,9 +25,10 @@ const (
 //
 // The functions must depend on their arguments alone: they are called again and
 // again with the same operands, by several goroutines, while data is read,
-// written out and merged, also after later starts of the program. They own none
-// of the slices and must not change or keep them. An error, or a panic, is what
-// a reader of the key gets, as a *MergeError; the operands are kept.
+// written out and merged, also after later starts of the program. The slices are
+// valid until the function returns, and it must not write to any but dst, behind
+// its length; it must not keep one. An error, or a panic, is what a reader of the
+// key gets, as a *MergeError; the operands are kept.
 type MergeOperator struct {
 	// Name of the operator, up to 255 bytes.
 	Name string
@@ -51,5 +52,6 @@ type MergeOperator struct {
 // MergeSetUnion takes and makes them. It sorts elements in place.
 func AppendSet(dst []byte, elements ...[]byte) []byte { return merge.AppendSet(dst, elements) }
 
-// DecodeSet returns the elements of a set, ascending. They alias it.
+// DecodeSet returns the elements of a set, ascending. They are parts of set: they are
+// valid as long as it is, and must not be written to where it must not.
 func DecodeSet(set []byte) ([][]byte, error) { return merge.DecodeSet(nil, set) }

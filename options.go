@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/loan"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/session"
 	"github.com/lightningdb/lightning/vfs"
@@ -164,6 +165,14 @@ type DebugOptions struct {
 	// TrackHandles makes Close report the stacks that created the iterators
 	// and snapshots that were left open. It costs microseconds for each.
 	TrackHandles bool
+	// CheckSlices finds who writes into slices that are lent to him. All verbs that
+	// lend memory lend copies then, so that nothing happens to the database, and look
+	// at them when they come back: GetFunc, MultiGet, Scan, the iterators, DB.Changes
+	// and the merge operators fail with a *SliceError, which has the stack of the call
+	// that handed the slice out. Who has kept a slice reads 0xdb there; if he writes,
+	// Close fails, and so it does for Batch.All. Logger is told at once. It costs some
+	// microseconds and two copies for each slice.
+	CheckSlices bool
 	// NoHotCache makes every read go to the tree. It is for measurements and
 	// for telling whether a fault is in the hot-record cache.
 	NoHotCache bool
@@ -264,11 +273,12 @@ func (o *Options) hotCacheBytes() int64 {
 	return min(o.MemoryBudget/16, 4<<20)
 }
 
-// registry returns the operators as the engine takes them.
-func (o *Options) registry() (merge.Registry, error) {
+// registry returns the operators as the engine takes them, with slices that are lent
+// by lender.
+func (o *Options) registry(lender *loan.Lender) (merge.Registry, error) {
 	var others []merge.Operator
 	for _, op := range o.MergeOperators {
-		others = append(others, merge.Operator(op))
+		others = append(others, merge.Operator(lentOperator(lender, op)))
 	}
 	r, err := merge.NewRegistry(others)
 	if err != nil {

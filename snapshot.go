@@ -33,7 +33,7 @@ func (s *Snapshot) Seq() uint64 {
 	return uint64(s.inner.Seq())
 }
 
-// Get is DB.Get as of the snapshot.
+// Get is DB.Get as of the snapshot: the value belongs to the caller.
 func (s *Snapshot) Get(key []byte) ([]byte, error) {
 	value, err := s.AppendGet(nil, key)
 	if err == nil && value == nil {
@@ -51,7 +51,8 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 	return s.inner.AppendGet(dst, s.space.key(stack[:0], key))
 }
 
-// GetFunc is DB.GetFunc as of the snapshot.
+// GetFunc is DB.GetFunc as of the snapshot. The value is valid until fn returns, and
+// must not be written to.
 func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	if err := s.space.check(key); err != nil {
 		return err
@@ -60,7 +61,7 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 		return errNilFunction
 	}
 	var stack [keyStackBytes]byte
-	return s.inner.GetFunc(s.space.key(stack[:0], key), fn)
+	return s.inner.GetFunc(s.space.key(stack[:0], key), s.space.lender.Func("GetFunc", fn))
 }
 
 // Has is DB.Has as of the snapshot.
@@ -68,7 +69,8 @@ func (s *Snapshot) Has(key []byte) (bool, error) {
 	return found(s.GetFunc(key, func([]byte) error { return nil }))
 }
 
-// MultiGet is DB.MultiGet as of the snapshot.
+// MultiGet is DB.MultiGet as of the snapshot. The value is valid until fn returns,
+// and must not be written to.
 func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return s.space.multiGet(s.inner, keys, fn)
 }
@@ -77,7 +79,8 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 // snapshot is closed.
 func (s *Snapshot) Iterator(o IterOptions) (*Iterator, error) { return s.space.iterator(s.inner, o) }
 
-// Scan is DB.Scan as of the snapshot.
+// Scan is DB.Scan as of the snapshot. Key and value are valid for one turn of the
+// loop, and must not be written to.
 func (s *Snapshot) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return s.space.scan(s.inner, o, fn)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/loan"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -22,6 +23,7 @@ type space struct {
 	info       *keyspace.Info // nil for the default keyspace
 	prefix     []byte
 	durability commit.Durability
+	lender     *loan.Lender // nil: memory is lent as it is
 	// refusal is what every use fails with, nil if none has to: the keyspace
 	// belongs to another database than the one it was asked for in, or is nil.
 	refusal error
@@ -45,7 +47,7 @@ func (s *space) in(k *Keyspace) space {
 			out.refusal = ErrForeignKeyspace
 		}
 	}
-	out.engine, out.durability = s.engine, s.durability
+	out.engine, out.durability, out.lender = s.engine, s.durability, s.lender
 	return out
 }
 
@@ -102,7 +104,7 @@ func (s *space) getFunc(key []byte, fn func(value []byte) error) error {
 		return errNilFunction
 	}
 	var stack [keyStackBytes]byte
-	return s.engine.Reads().GetFunc(s.key(stack[:0], key), fn)
+	return s.engine.Reads().GetFunc(s.key(stack[:0], key), s.lender.Func("GetFunc", fn))
 }
 
 func (s *space) has(key []byte) (bool, error) {
@@ -131,6 +133,7 @@ func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, valu
 		}
 		full[i] = s.key(nil, key)
 	}
+	fn = lentValues(s.lender, fn)
 	if snap != nil {
 		return snap.MultiGet(full, fn)
 	}
@@ -242,7 +245,7 @@ func (s *space) walk(snap *view.Snapshot, o IterOptions) (rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return it, nil
+	return lentBy(s.lender, it), nil
 }
 
 func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) {

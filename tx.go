@@ -224,9 +224,10 @@ func (tx *Tx) DeleteRange(lo, hi []byte) error {
 }
 
 // GetForUpdate locks key until the transaction ends, and returns its value as
-// Get does. Where many transactions change the same keys, waiting for the lock
-// costs less than conflicts do. It waits for others that hold the lock, in the
-// order in which they came; if that would never end it fails with ErrDeadlock.
+// Get does, in a slice that belongs to the caller. Where many transactions change
+// the same keys, waiting for the lock costs less than conflicts do. It waits for
+// others that hold the lock, in the order in which they came; if that would never
+// end it fails with ErrDeadlock.
 //
 // A lock keeps out only transactions that ask for it: a write without one can
 // still make the commit fail with ErrConflict. What is read is the newest state:
@@ -279,11 +280,12 @@ func (tx *Tx) walk(o IterOptions) (rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return it, nil
+	return lentBy(tx.space.lender, it), nil
 }
 
-// Scan calls fn with the rows of a range, as DB.Scan does. The transaction may be
-// used in the loop.
+// Scan calls fn with the rows of a range, as DB.Scan does. Key and value are valid
+// for one turn of the loop, and must not be written to. The transaction may be used
+// in the loop.
 func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) (err error) {
 	rows, err := tx.walk(o.IterOptions)
 	if err != nil {
@@ -294,7 +296,7 @@ func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 
 // Range returns the rows in [lo, hi), ascending, for use with range; nil for a
 // bound means that there is none. They are as Iterator shows them when the loop
-// begins; key and value are valid for one turn of it.
+// begins. Key and value are valid for one turn of it, and must not be written to.
 //
 // An error ends the loop as the end of the rows does. The transaction remembers
 // it: Err returns it, and so do Commit, DB.View and DB.Update, so that nobody takes a

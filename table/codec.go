@@ -13,8 +13,9 @@ type Codec[R any] interface {
 	Name() string
 	// Append appends the encoding of rec to dst and returns the longer slice.
 	Append(dst []byte, rec R) ([]byte, error)
-	// Decode returns the record that data is the encoding of. It must not keep
-	// data, which is reused.
+	// Decode returns the record that data is the encoding of. data may be memory of
+	// the database: it is valid until Decode returns, so the record must not keep
+	// any of it, and it must not be written to.
 	Decode(data []byte) (R, error)
 }
 

@@ -43,6 +43,7 @@ func tiers() map[string]int {
 		"internal/filepool":       2,
 		"internal/hotcache":       2,
 		"internal/merge":          2,
+		"internal/loan":           2,
 		"internal/ranked/watchfs": 2,
 
 		"internal/memtable": 3,

@@ -86,7 +86,7 @@ func skipDir(root, relative string) error {
 
 func parse(name, text string) (*source, error) {
 	files := token.NewFileSet()
-	syntax, err := parser.ParseFile(files, name, text, parser.SkipObjectResolution)
+	syntax, err := parser.ParseFile(files, name, text, parser.ParseComments|parser.SkipObjectResolution)
 	return &source{
 		name:   name,
 		pkg:    path.Dir(name),

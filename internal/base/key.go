@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 
@@ -130,6 +131,26 @@ type Iterator interface {
 // carried along; filters and block fingerprints store parts of it, so it is
 // frozen with the file format (XXH3, seed 0).
 func Hash(key []byte) uint64 { return xxh3.Hash(key) }
+
+// Sum is a checksum of a record, over its key, trailer and value.
+type Sum uint64
+
+// RecordSum returns the checksum of a record, keyHash being Hash of its key. The
+// product is what ties the value to its key and trailer; adding a to it keeps the key
+// in the sum should b be zero. It is part of the format of tables.
+func RecordSum(keyHash uint64, tr Trailer, value []byte) Sum {
+	const (
+		trailerFactor = 0x9e3779b97f4a7c15
+		valueMask     = 0xd6e8feb86659fd93
+	)
+	a := keyHash + uint64(tr)*trailerFactor
+	b := xxh3.Hash(value) ^ valueMask
+	hi, lo := bits.Mul64(a, b)
+	return Sum(hi ^ lo ^ a)
+}
+
+// Short returns half of the checksum, for where room is scarce.
+func (s Sum) Short() uint32 { return uint32(s ^ s>>32) }
 
 // Head is the first eight bytes of key as a big-endian number, padded with
 // zeroes: comparing heads orders keys except where they are equal.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/internal/writer"
 )
 
@@ -79,7 +81,7 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	if len(imms) == 0 {
 		return nil
 	}
-	outputs, err := f.writeTables(ctx, imms, bordersOf(imms, writers))
+	outputs, err := f.writeIntact(ctx, imms, bordersOf(imms, writers))
 	if err != nil {
 		return err
 	}
@@ -157,8 +159,49 @@ func bordersOf(imms []*view.Flushable, writers int) [][]byte {
 	return largest.Borders(min(writers, int(largest.ReservedBytes()/parallelMinBytes)))
 }
 
+// writeIntact is writeTables. Where somebody has written into the memory of a
+// flushable it writes what the log has; if that cannot be had, the database refuses
+// writes, and the next open recovers.
+func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
+	[]*manifest.FileMeta, error) {
+	outputs, err := f.writeTables(ctx, imms, borders)
+	if !errors.Is(err, view.ErrOverwritten) {
+		return outputs, err
+	}
+	f.events.MemoryOverwritten(err)
+	restored, restoreErr := f.restore(imms)
+	if restoreErr != nil {
+		return nil, f.health.Poison("memtable", errors.Join(err, restoreErr))
+	}
+	f.writer.DistrustHot()
+	return f.writeTables(ctx, restored, nil)
+}
+
+// restore returns flushables, newest first, as the log has them. They take Go memory
+// until they are flushed.
+func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
+	restored := make([]*view.Flushable, len(imms))
+	after := f.reads.FlushedSeq()
+	for i, m := range slices.Backward(imms) {
+		var groups []wal.Group
+		err := f.segments.Read(m.FirstLog, after, m.LastSeq, func(g *wal.Group) error {
+			groups = append(groups, wal.Group{First: g.First, Last: g.Last, Payload: bytes.Clone(g.Payload)})
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the log again: %w", err)
+		}
+		if restored[i], err = m.Restored(groups); err != nil {
+			return nil, err
+		}
+		after = m.LastSeq
+	}
+	return restored, nil
+}
+
 // writeTables writes flushables, newest first, to new tables: one writer for each
-// span between two borders. On an error no table is left.
+// span between two borders. On an error no table is left. What is not what was added
+// becomes an error that matches view.ErrOverwritten.
 func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
 	[]*manifest.FileMeta, error) {
 	outputs, errs := make([][]*manifest.FileMeta, len(borders)+1), make([]error, len(borders)+1)
@@ -188,7 +231,7 @@ func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, deletes
 	[]*manifest.FileMeta, error) {
 	sources := make([]iterate.Source, len(imms))
 	for i, m := range imms {
-		sources[i] = iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax}
+		sources[i] = iterate.Source{Iter: m.NewCheckedIter(), MaxSeq: base.SeqNumMax}
 	}
 	s.Merging = iterate.NewMerging(sources)
 	defer s.Close()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -147,7 +148,7 @@ func (r *recovery) checkTable(f *manifest.FileMeta) error {
 		finding = fmt.Errorf("%d bytes instead of %d", info.Size(), f.SizeBytes)
 	}
 	return &base.CorruptionError{
-		File: name, Offset: -1, Kind: "table", Lo: f.Lo, Hi: f.Hi, Err: finding,
+		File: name, Offset: -1, Kind: "table", Lo: bytes.Clone(f.Lo), Hi: bytes.Clone(f.Hi), Err: finding,
 	}
 }
 

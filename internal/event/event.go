@@ -33,6 +33,16 @@ func (s *Sink) BackgroundFailed(job string, err error) {
 	}
 }
 
+// SliceWritten says that a user has written into memory that was lent to him.
+func (s *Sink) SliceWritten(err error) { s.log.Error("slice was written to", "err", err) }
+
+// MemoryOverwritten says that a record in memory is not what was written, most likely
+// because a user has written into memory that was lent to him. It is taken from the
+// log.
+func (s *Sink) MemoryOverwritten(err error) {
+	s.log.Error("memory of the database was overwritten; see Options.Debug.CheckSlices", "err", err)
+}
+
 // Flushed says that memtables went to files of level 0.
 func (s *Sink) Flushed(memtables, files int, took time.Duration) {
 	s.log.Info("flushed", "memtables", memtables, "files", files, "took", took)

@@ -2,6 +2,7 @@ package iterate
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
@@ -508,14 +509,22 @@ func (v *UserIter) takeHeld(ahead *base.Record) bool {
 }
 
 // returnToRow brings the source from before the row onto it. Steps would do in
-// most cases, but where a skip left sources far behind they would be many.
+// most cases, but where a skip left sources far behind they would be many. The row
+// is there, unless a user has written into a key that was lent to him.
 func (v *UserIter) returnToRow() bool {
 	rec := v.seekNewestOfHeld()
 	if rec == nil {
 		return v.runOut(atEnd)
 	}
-	invariant.Check(bytes.Equal(rec.Key, v.held.Key) && rec.Trailer == v.held.Trailer,
-		"the row was %q %v, and now is %q %v", v.held.Key, v.held.Trailer, rec.Key, rec.Trailer)
+	if !bytes.Equal(rec.Key, v.held.Key) || rec.Trailer != v.held.Trailer {
+		v.err = &base.CorruptionError{
+			File: "memory", Offset: -1, Kind: "row of an iterator", Err: errRowLost,
+			Lo: bytes.Clone(v.held.Key), Hi: base.Successor(nil, v.held.Key),
+		}
+		return v.stop(failed)
+	}
 	v.setRow(rec)
 	return true
 }
+
+var errRowLost = errors.New("it is not there any more: something has written into memory of the database")

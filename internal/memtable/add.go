@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"math"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -85,7 +84,7 @@ func (t *Table) place(key []byte, tr base.Trailer, value []byte) {
 			other := leafAt(t.mem, r).key()
 			m := from + commonPrefix(key[from:], other[from:])
 			if m == len(key) && m == len(other) {
-				t.addVersion(r, tr, value)
+				t.addVersion(r, key, tr, value)
 				return
 			}
 			t.finger.slot, t.finger.from = slot, from
@@ -155,22 +154,22 @@ func (t *Table) newLeaf(key []byte, tr base.Trailer, value []byte) uint32 {
 
 // writeLeaf writes a leaf that nothing points to.
 func (t *Table) writeLeaf(key []byte, tr base.Trailer, value []byte) uint32 {
-	// Never less than the struct, whose padding the first key bytes use.
-	sizeBytes := max(leafKeyAt+uint32(len(key))+uint32(len(value)), uint32(unsafe.Sizeof(leaf{})))
-	offset := t.alloc(sizeBytes)
+	offset := t.alloc(leafKeyAt + uint32(len(key)) + uint32(len(value)))
 	l := leafAt(t.mem, offset)
 	l.keyBytes, l.trailer, l.valueSize = uint32(len(key)), uint64(tr), uint32(len(value))
+	l.sum = base.RecordSum(base.Hash(key), tr, value).Short()
 	copy(l.key(), key)
 	copy(l.value(), value)
 	return offset
 }
 
-// addVersion puts a version on top of the leaf's chain and publishes it.
-func (t *Table) addVersion(at uint32, tr base.Trailer, value []byte) {
+// addVersion puts a version of key on top of its leaf's chain and publishes it.
+func (t *Table) addVersion(at uint32, key []byte, tr base.Trailer, value []byte) {
 	c := chain{t.mem, at}
 	older := newestOf(t.mem, at)
 	invariant.Check(tr > c.trailer(older), "version %v is not newer than %v", tr, c.trailer(older))
-	offset := t.alloc(versionBytes + uint32(len(value)))
+	// Never less than the struct, whose padding the first bytes of the value use.
+	offset := t.alloc(max(versionValueAt+uint32(len(value)), versionBytes))
 	v := versionAt(t.mem, offset)
 	*v = version{
 		older:     older,
@@ -178,6 +177,7 @@ func (t *Table) addVersion(at uint32, tr base.Trailer, value []byte) {
 		trailer:   uint64(tr),
 		valueSize: uint32(len(value)),
 		index:     c.index(older) + 1,
+		sum:       base.RecordSum(base.Hash(key), tr, value).Short(),
 	}
 	copy(v.value(), value)
 	leafAt(t.mem, at).newest.Store(offset)

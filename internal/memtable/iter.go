@@ -110,6 +110,13 @@ func (it *Iter) SeekLT(key []byte) *base.Record {
 	return it.previousLeaf()
 }
 
+// Sum returns the checksum that the current record was added with: see
+// base.RecordSum.
+func (it *Iter) Sum() uint32 {
+	_, _, sum := recordOf(it.mem, it.leaf, it.version)
+	return sum
+}
+
 // Err returns nil: reading memory does not fail.
 func (it *Iter) Err() error { return nil }
 

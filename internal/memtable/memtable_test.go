@@ -451,3 +451,32 @@ func FuzzModel(f *testing.F) {
 		compareSeeks(t, table, m, shape, rng)
 	})
 }
+
+// TestAppendNewestIsWhatWasAdded writes into the values of both kinds of versions, and
+// into the key.
+func TestAppendNewestIsWhatWasAdded(t *testing.T) {
+	table := newTable(t, 1<<16)
+	key := []byte("key")
+	for seq, value := range []string{"oldest", "", "newest"} {
+		if err := table.Add(key, base.MakeTrailer(base.SeqNum(seq+1), base.KindSet), []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		tr, got, found := table.AppendNewest([]byte("dst"), key)
+		if !found || string(got) != "dst"+value || tr.Seq() != base.SeqNum(seq+1) {
+			t.Fatalf("%v %q, %t", tr, got, found)
+		}
+		_, stored, _ := table.Get(key, base.SeqNumMax)
+		for i := range stored {
+			stored[i] ^= 1
+			if _, got, found := table.AppendNewest([]byte("dst"), key); found || string(got) != "dst" {
+				t.Errorf("%q found, with byte %d of %q changed", got, i, value)
+			}
+			stored[i] ^= 1
+		}
+	}
+	it := table.NewIter()
+	it.First().Key[0] ^= 1
+	if _, _, found := table.AppendNewest(nil, []byte("jey")); found {
+		t.Error("found under another key")
+	}
+}

@@ -17,28 +17,35 @@ import (
 //
 // Everything is fixed before it is published, except for a leaf's pointer to
 // the newest version.
+//
+// Keys and values are lent to users as they lie here, who must not write to them but
+// can. So each version has a checksum of its record, by which the flush, and whoever
+// makes a new record of an old one, knows that it is what was added.
 
-// leaf is followed by the key and the value of the oldest version, without
-// padding: the key begins at leafKeyAt, not at the size of the struct.
+// leaf is followed by the key and the value of the oldest version.
 type leaf struct {
 	newest    atomic.Uint32 // offset of the newest version, 0 while the leaf holds it
 	keyBytes  uint32
 	trailer   uint64
 	valueSize uint32
+	sum       uint32 // of the oldest version
 }
 
-// version is followed by the value.
+// version is followed by the value, without padding: it begins at versionValueAt, not
+// at the size of the struct.
 type version struct {
 	older     uint32 // offset of the next older version; of the leaf for the oldest
 	jump      uint32 // offset of a version at least as old as older
 	trailer   uint64
 	valueSize uint32
 	index     uint32 // how many versions are older
+	sum       uint32
 }
 
 const (
-	leafKeyAt    = 20
-	versionBytes = uint32(unsafe.Sizeof(version{}))
+	leafKeyAt      = uint32(unsafe.Sizeof(leaf{}))
+	versionBytes   = uint32(unsafe.Sizeof(version{}))
+	versionValueAt = uint32(unsafe.Offsetof(version{}.sum)) + 4
 )
 
 // Sound like the conversions to nodes: see there. The slices stay within the
@@ -57,12 +64,12 @@ func (l *leaf) key() []byte {
 }
 
 func (l *leaf) value() []byte {
-	at := unsafe.Add(unsafe.Pointer(l), uintptr(leafKeyAt)+uintptr(l.keyBytes))
+	at := unsafe.Add(unsafe.Pointer(l), leafKeyAt+l.keyBytes)
 	return unsafe.Slice((*byte)(at), l.valueSize)
 }
 
 func (v *version) value() []byte {
-	at := unsafe.Add(unsafe.Pointer(v), versionBytes)
+	at := unsafe.Add(unsafe.Pointer(v), versionValueAt)
 	return unsafe.Slice((*byte)(at), v.valueSize)
 }
 
@@ -72,6 +79,16 @@ func newestOf(mem unsafe.Pointer, offset uint32) uint32 {
 		return newest
 	}
 	return offset
+}
+
+// recordOf returns what a version of the leaf at leafOffset holds, its checksum last.
+func recordOf(mem unsafe.Pointer, leafOffset, versionOffset uint32) (base.Trailer, []byte, uint32) {
+	if versionOffset == leafOffset {
+		l := leafAt(mem, leafOffset)
+		return base.Trailer(l.trailer), l.value(), l.sum
+	}
+	v := versionAt(mem, versionOffset)
+	return base.Trailer(v.trailer), v.value(), v.sum
 }
 
 // chain walks the versions of one leaf. The leaf itself is version 0; it is

@@ -80,6 +80,22 @@ func (t *Table) Get(key []byte, seq base.SeqNum) (tr base.Trailer, value []byte,
 	}
 }
 
+// AppendNewest appends the value of the newest version of key to dst. It is for those
+// who make a new record of it, and finds none that is not what was added: others may
+// have written into what Get has returned.
+func (t *Table) AppendNewest(dst, key []byte) (tr base.Trailer, value []byte, found bool) {
+	at := t.find(key)
+	if at == 0 {
+		return 0, dst, false
+	}
+	tr, stored, sum := recordOf(t.mem, at, newestOf(t.mem, at))
+	value = append(dst, stored...) // nobody else can write to the copy
+	if base.RecordSum(base.Hash(key), tr, value[len(dst):]).Short() != sum {
+		return 0, dst, false
+	}
+	return tr, value, true
+}
+
 // find returns the offset of the leaf of key, 0 if there is none. On the way
 // down it compares at most eight of the bytes that a node's path leaves out;
 // the comparison with the leaf's key settles the rest.

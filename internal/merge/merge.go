@@ -5,7 +5,9 @@
 //
 // An operator must be a function of its arguments alone: the same operands are
 // folded again and again, by different goroutines, after restarts too. All it
-// gets belongs to the caller and must not be changed or kept.
+// gets belongs to the caller and must not be changed or kept. One that users have
+// written gets copies, so that nothing depends on their keeping to that: what it gets
+// lies in memtables and cached blocks, and is written to files if it fails.
 package merge
 
 import (
@@ -100,6 +102,53 @@ func (op *Operator) Join(dst []byte, operands [][]byte) (out []byte, ok bool) {
 	return op.Combine(dst, operands)
 }
 
+// onCopies returns an operator that calls the functions of op with copies of all that
+// it must not change. To dst it can only append.
+func onCopies(op Operator) Operator {
+	safe := op
+	safe.Merge = func(dst, value []byte, operands [][]byte) ([]byte, error) {
+		all := cloneAll(append(operands[:len(operands):len(operands)], value))
+		n := len(operands)
+		out, err := op.Merge(behind(dst), all[n], all[:n:n])
+		if err != nil {
+			return dst, err
+		}
+		return append(dst, out...), nil
+	}
+	if op.Combine != nil {
+		safe.Combine = func(dst []byte, operands [][]byte) ([]byte, bool) {
+			out, ok := op.Combine(behind(dst), cloneAll(operands))
+			if !ok {
+				return dst, false
+			}
+			return append(dst, out...), true
+		}
+	}
+	return safe
+}
+
+// behind returns the room behind a slice, empty. What is appended there, and then to
+// the slice, need not be moved.
+func behind(dst []byte) []byte { return dst[len(dst):len(dst):cap(dst)] }
+
+// cloneAll returns copies of slices, in memory of their own; nil for nil.
+func cloneAll(slices [][]byte) [][]byte {
+	sizeBytes := 0
+	for _, s := range slices {
+		sizeBytes += len(s)
+	}
+	memory := make([]byte, 0, sizeBytes)
+	clones := make([][]byte, len(slices))
+	for i, s := range slices {
+		if s != nil {
+			at := len(memory)
+			memory = append(memory, s...)
+			clones[i] = memory[at:len(memory):len(memory)]
+		}
+	}
+	return clones
+}
+
 func reverse(s [][]byte) {
 	for i, j := 0, len(s)-1; i < j; i, j = i+1, j-1 {
 		s[i], s[j] = s[j], s[i]
@@ -112,7 +161,7 @@ type Registry map[string]*Operator
 // NewRegistry returns the built-in operators and others.
 func NewRegistry(others []Operator) (Registry, error) {
 	r := Registry{}
-	for _, list := range [][]Operator{builtIn(), others} {
+	for i, list := range [][]Operator{builtIn(), others} {
 		for _, op := range list {
 			switch {
 			case op.Name == "":
@@ -124,6 +173,9 @@ func NewRegistry(others []Operator) (Registry, error) {
 				return nil, fmt.Errorf("merge operator %q has no function", op.Name)
 			case r[op.Name] != nil:
 				return nil, fmt.Errorf("merge operator %q is there twice", op.Name)
+			}
+			if i > 0 {
+				op = onCopies(op)
 			}
 			r[op.Name] = &op
 		}

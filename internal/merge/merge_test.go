@@ -192,3 +192,65 @@ func BenchmarkFoldAddInt64(b *testing.B) {
 		dst, _ = op.Fold(dst[:0], nil, value, operands)
 	}
 }
+
+// TestOperatorsOfUsersGetCopies has an operator write into all that it gets: what it
+// gets is memory of memtables and cached blocks, and goes to files if it fails.
+func TestOperatorsOfUsersGetCopies(t *testing.T) {
+	failed := errors.New("failed")
+	fails := false
+	vandalise := func(dst []byte, slices ...[]byte) []byte {
+		clear(dst[:cap(dst)])
+		for _, s := range slices {
+			dst = append(dst, s...)
+			clear(s[:cap(s)])
+		}
+		return dst
+	}
+	r, err := NewRegistry([]Operator{{
+		Name: "vandal",
+		Merge: func(dst, value []byte, operands [][]byte) ([]byte, error) {
+			out := vandalise(dst, append(operands, value)...)
+			clear(operands)
+			if fails {
+				return out, failed
+			}
+			return out, nil
+		},
+		Combine: func(dst []byte, operands [][]byte) ([]byte, bool) {
+			out := vandalise(dst, operands...)
+			clear(operands)
+			return out, !fails
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := r["vandal"]
+	for _, fails = range []bool{false, true} {
+		for _, room := range []int{3, 64} {
+			memory := []byte("value|one|two|")
+			value, operands := memory[:5:6], [][]byte{memory[10:13], memory[6:9:10]}
+			dst := append(make([]byte, 0, room), "dst"...)
+			for name, call := range map[string]func() ([]byte, bool){
+				"onetwovalue": func() ([]byte, bool) {
+					out, err := op.Fold(dst, []byte("k"), value, operands)
+					return out, err == nil
+				},
+				"onetwo": func() ([]byte, bool) { return op.Join(dst, operands) },
+			} {
+				out, ok := call()
+				want := "dst"
+				if !fails {
+					want += name
+				}
+				if ok == fails || string(out) != want {
+					t.Errorf("fails %t, room %d: %q, %t; want %q", fails, room, out, ok, want)
+				}
+				if string(memory) != "value|one|two|" || string(dst) != "dst" ||
+					string(operands[0]) != "two" || string(operands[1]) != "one" {
+					t.Fatalf("fails %t, room %d: the memory is %q, %q, %q", fails, room, memory, dst, operands)
+				}
+			}
+		}
+	}
+}

@@ -200,6 +200,56 @@ func (s *Segments) checked(err error) error {
 	return nil
 }
 
+// Read calls fn with the groups of the log whose numbers are above after and not above
+// last, in order, from segment first on. Their payload is valid during the call.
+func (s *Segments) Read(first base.FileNum, after, last base.SeqNum, fn func(g *wal.Group) error) error {
+	if s.log == nil {
+		return errors.New("the log is not open")
+	}
+	// Listed before the flush, with which the headers of all of them are in the files.
+	s.mu.Lock()
+	begun := slices.DeleteFunc(slices.Clone(s.live), func(n base.FileNum) bool {
+		return n < first || n == s.prepared.Num
+	})
+	s.mu.Unlock()
+	end := s.log.Appended()
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	for _, num := range begun {
+		done, err := readSegment(s.cfg.WAL, num, end, after, last, fn)
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSegment is Read for one segment, up to a position; it reports whether it came to
+// last.
+func readSegment(cfg wal.Config, num base.FileNum, end wal.Position, after, last base.SeqNum,
+	fn func(g *wal.Group) error) (done bool, err error) {
+	c, err := wal.OpenCursor(cfg, num)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	for {
+		g, ok, err := c.Next(end)
+		if err != nil || !ok {
+			return false, err
+		}
+		if g.First > last {
+			return true, nil
+		}
+		if g.First > after {
+			if err := fn(&g); err != nil || g.Last == last {
+				return true, err
+			}
+		}
+	}
+}
+
 // CurrentBytes is how much of the log is in the current segment. Called by the
 // leader.
 func (s *Segments) CurrentBytes() int64 { return int64(s.log.Appended() - s.start) }

@@ -501,3 +501,48 @@ func BenchmarkAppendFlush(b *testing.B) {
 		}
 	}
 }
+
+// TestRead reads groups again that are in several segments, while the log goes on in
+// one whose header no file has yet, and another one is prepared.
+func TestRead(t *testing.T) {
+	r := newRoom(t, feed.Retention{})
+	nothing := func(*wal.Group) error { return errInjected }
+	if err := r.Read(1, 0, 1, nothing); err == nil {
+		t.Error("read before there is a log")
+	}
+	nums := []base.FileNum{r.begin()}
+	for range 3 {
+		must(t, r.append(100))
+		must(t, r.append(100))
+		num, _ := r.rotate()
+		nums = append(nums, num)
+	}
+	must(t, r.append(100))
+	must(t, r.prepare())
+	for _, c := range []struct {
+		from        int
+		after, last base.SeqNum
+		want        []base.SeqNum
+	}{
+		{0, 0, 7, []base.SeqNum{1, 2, 3, 4, 5, 6, 7}},
+		{0, 2, 3, []base.SeqNum{3}},
+		{1, 2, 6, []base.SeqNum{3, 4, 5, 6}},
+		{2, 0, 99, []base.SeqNum{5, 6, 7}},
+		{3, 7, 7, nil},
+	} {
+		var got []base.SeqNum
+		must(t, r.Read(nums[c.from], c.after, c.last, func(g *wal.Group) error {
+			if len(g.Payload) < 100 || g.First != g.Last {
+				t.Errorf("group %d to %d has %d bytes", g.First, g.Last, len(g.Payload))
+			}
+			got = append(got, g.First)
+			return nil
+		}))
+		if !slices.Equal(got, c.want) {
+			t.Errorf("from segment %d, above %d up to %d: %v, want %v", c.from, c.after, c.last, got, c.want)
+		}
+	}
+	wantErr(t, r.Read(nums[0], 0, 7, nothing), errInjected)
+	r.fs.Add(faultfs.Rule{Kinds: vfs.OpRead, Err: errInjected})
+	wantErr(t, r.Read(nums[0], 0, 7, func(*wal.Group) error { return nil }), errInjected)
+}

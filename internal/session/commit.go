@@ -17,7 +17,7 @@ import (
 // *txn.ConflictError means that nothing was written. Writes that went to files are
 // on stable storage in any case.
 func (tx *Tx) Commit(d Durability) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		tx.Rollback()
 		return err
 	}

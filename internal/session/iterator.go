@@ -19,11 +19,16 @@ type Iterator struct {
 	cursor *txn.Cursor // nil once closed
 	prefix int         // bytes of each key that Key leaves out
 	err    error
+
+	// key and value are what a transaction that may write shows. What it has written
+	// is what it commits, and what it has examined is what its commit checks: neither
+	// may be where users can write to.
+	key, value []byte
 }
 
 // Iterator returns an iterator over a part of keyspace k.
 func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return nil, err
 	}
 	defer tx.inUse.Leave()
@@ -44,7 +49,7 @@ func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
 		return nil, err
 	}
 	tx.hasRead = true
-	it := &Iterator{tx: tx, cursor: c, prefix: b.PrefixBytes}
+	it := &Iterator{tx: tx, cursor: c, prefix: b.PrefixBytes, key: []byte{}, value: []byte{}}
 	tx.iterators = append(tx.iterators, it)
 	return it, nil
 }
@@ -102,15 +107,25 @@ func (it *Iterator) Key() []byte {
 	if c == nil {
 		return nil
 	}
-	return base.CutPrefix(c.Key(), it.prefix)
+	key := base.CutPrefix(c.Key(), it.prefix)
+	if it.tx.options.ReadOnly {
+		return key
+	}
+	it.key = append(it.key[:0], key...)
+	return it.key
 }
 
 // Value returns the row's value. See Key.
 func (it *Iterator) Value() []byte {
-	if c := it.onRow(); c != nil {
+	c := it.onRow()
+	switch {
+	case c == nil:
+		return nil
+	case !c.ShowsOwn():
 		return c.Value()
 	}
-	return nil
+	it.value = append(it.value[:0], c.Value()...)
+	return it.value
 }
 
 // Expiry returns when the row expires, 0 if never.

@@ -17,7 +17,7 @@ import (
 // has read has changed since its own. If something has, the error is a
 // *txn.ConflictError; if waiting would never end, txn.ErrDeadlock.
 func (tx *Tx) Lock(k *Keyspace, lo, hi []byte) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()

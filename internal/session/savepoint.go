@@ -49,7 +49,7 @@ func (s *savepoints) steps() []txn.Step {
 // Savepoint returns the present place; the zero Savepoint while another goroutine
 // is in the transaction.
 func (tx *Tx) Savepoint() Savepoint {
-	if tx.enter() != nil {
+	if enter(tx) != nil {
 		return Savepoint{}
 	}
 	defer tx.inUse.Leave()
@@ -64,7 +64,7 @@ func (tx *Tx) Savepoint() Savepoint {
 // used again; those that were set later are given up. What was read since then
 // counts as read. Open iterators that show any of it fail with ErrRolledBack.
 func (tx *Tx) RollbackTo(s Savepoint) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -83,7 +83,7 @@ func (tx *Tx) RollbackTo(s Savepoint) error {
 
 // Release gives a savepoint up, with those that were set after it.
 func (tx *Tx) Release(s Savepoint) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()

@@ -76,7 +76,8 @@ func TestRollbackEndsIteratorsOverIt(t *testing.T) {
 		after, err := v.Iterator(nil, all())
 		must(t, err)
 		must(t, v.RollbackTo(place)) // nothing is taken back
-		if got := string(before.Key()) + " " + rows(t, before, false); got != "a a=0 b=0 c=1" {
+		key := string(before.Key())
+		if got := key + " " + rows(t, before, false); got != "a a=0 b=0 c=1" {
 			t.Errorf("spill at %d: the one from before shows %s", spillBytes, got)
 		}
 		if got := rows(t, after, true); got != "c=1 b=0 a=0" {

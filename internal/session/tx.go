@@ -64,8 +64,8 @@ func (tx *Tx) Options() Options {
 	return tx.options
 }
 
-// enter begins a verb, which ends with inUse.Leave.
-func (tx *Tx) enter() error {
+// enter begins a verb of a transaction, which ends with inUse.Leave.
+func enter(tx *Tx) error {
 	if tx == nil {
 		return base.ErrClosed
 	}
@@ -117,7 +117,7 @@ func (tx *Tx) use(k *Keyspace) {
 // NoteFailure makes Err return an error that the one who met it could not: the
 // first one counts.
 func (tx *Tx) NoteFailure(err error) {
-	if tx.enter() != nil {
+	if enter(tx) != nil {
 		return // which Err says
 	}
 	defer tx.inUse.Leave()
@@ -130,7 +130,7 @@ func (tx *Tx) NoteFailure(err error) {
 // transaction was used by several goroutines at a time. Commit returns it, and so
 // does View. It stays when the transaction has ended.
 func (tx *Tx) Err() error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -148,7 +148,7 @@ func (tx *Tx) tracked() *txn.Reads {
 // AppendGet appends the value of key, which is in keyspace k, to dst. Where there
 // is none it returns base.ErrNotFound, and dst as it was.
 func (tx *Tx) AppendGet(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return dst, err
 	}
 	dst, err := tx.get(dst, k, key)
@@ -210,7 +210,7 @@ func (tx *Tx) read(dst, key []byte) ([]byte, error) {
 // Put sets the value of key, which is in keyspace k, until expiry; 0: for ever.
 // Both slices are copied.
 func (tx *Tx) Put(k *Keyspace, key, value []byte, expiry base.Instant) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -227,7 +227,7 @@ func (tx *Tx) Put(k *Keyspace, key, value []byte, expiry base.Instant) error {
 
 // Delete removes key, which is in keyspace k.
 func (tx *Tx) Delete(k *Keyspace, key []byte) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -241,7 +241,7 @@ func (tx *Tx) Delete(k *Keyspace, key []byte) error {
 // DeleteRange removes the keys in [lo, hi), all of which are in keyspace k. Both
 // bounds are copied.
 func (tx *Tx) DeleteRange(k *Keyspace, lo, hi []byte) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()
@@ -256,7 +256,7 @@ func (tx *Tx) DeleteRange(k *Keyspace, lo, hi []byte) error {
 // Merge applies an operand to key, which is in keyspace k and accepts it. It does
 // not count as a read of the key. Both slices are copied.
 func (tx *Tx) Merge(k *Keyspace, key, operand []byte) error {
-	if err := tx.enter(); err != nil {
+	if err := enter(tx); err != nil {
 		return err
 	}
 	defer tx.inUse.Leave()

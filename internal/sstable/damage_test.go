@@ -448,3 +448,27 @@ func TestIsOrphan(t *testing.T) {
 		t.Error("a foreign table is taken for an orphan")
 	}
 }
+
+// TestCorruptionOwnsItsKeys writes into the keys of an error, which go to users:
+// they were the reader's own, and every later error would tell others.
+func TestCorruptionOwnsItsKeys(t *testing.T) {
+	f, m, _ := smallTable(t, compress.None)
+	data := bytes.Clone(f.data)
+	data[headerBytes+1] ^= 1
+	r, err := OpenReader(&memFile{data: data}, newTestCache(t, 1<<20).options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	first := func() *base.CorruptionError {
+		_, _, _, err := get(r, m[0].key, m[0].tr.Seq())
+		return wantCorruption(t, "get", err)
+	}
+	c := first()
+	lo, hi := string(c.Lo), string(c.Hi)
+	clear(c.Lo)
+	clear(c.Hi)
+	if again := first(); lo == "" || string(again.Lo) != lo || string(again.Hi) != hi {
+		t.Errorf("[%q, %q) is damaged, and before it was [%q, %q)", again.Lo, again.Hi, lo, hi)
+	}
+}

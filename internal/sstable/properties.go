@@ -3,10 +3,8 @@ package sstable
 import (
 	"encoding/binary"
 	"errors"
-	"math/bits"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/zeebo/xxh3"
 )
 
 // Properties describes a table. The properties block holds all of it but
@@ -144,16 +142,7 @@ func (t *tally) addSeq(seq base.SeqNum) {
 	t.LargestSeq = max(t.LargestSeq, seq)
 }
 
-// entrySum is the contribution of one record to EntryChecksum. The product is
-// what ties the value to its key and trailer; adding a to it keeps the key in
-// the sum should b be zero. It is part of the format.
+// entrySum is the contribution of one record to EntryChecksum.
 func entrySum(keyHash uint64, tr base.Trailer, value []byte) uint64 {
-	const (
-		trailerFactor = 0x9e3779b97f4a7c15
-		valueMask     = 0xd6e8feb86659fd93
-	)
-	a := keyHash + uint64(tr)*trailerFactor
-	b := xxh3.Hash(value) ^ valueMask
-	hi, lo := bits.Mul64(a, b)
-	return hi ^ lo ^ a
+	return uint64(base.RecordSum(keyHash, tr, value))
 }

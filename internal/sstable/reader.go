@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -213,7 +214,8 @@ func (r *Reader) corrupt(offset, length int64, kind string, err error) error {
 }
 
 // blame turns what was found about a block into the error to return: a failed
-// read stays as it is, everything else is corruption that affects [lo, hi).
+// read stays as it is, everything else is corruption that affects [lo, hi), which are
+// copied: errors go to users.
 func (r *Reader) blame(err error, kind blockKind, ref blockRef, lo, hi []byte) error {
 	var failed *readError
 	if errors.As(err, &failed) {
@@ -221,7 +223,7 @@ func (r *Reader) blame(err error, kind blockKind, ref blockRef, lo, hi []byte) e
 	}
 	return &base.CorruptionError{
 		File: r.name, Offset: ref.offset, Length: int64(ref.diskBytes), Kind: kind.String(),
-		Lo: lo, Hi: hi, Err: err,
+		Lo: bytes.Clone(lo), Hi: bytes.Clone(hi), Err: err,
 	}
 }
 

@@ -74,7 +74,7 @@ func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
 	f, err := s.cfg.Files.Open(filepath.Join(s.cfg.Dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &base.CorruptionError{
-			File: name, Offset: -1, Kind: "table", Lo: meta.Lo, Hi: meta.Hi, Err: err,
+			File: name, Offset: -1, Kind: "table", Lo: bytes.Clone(meta.Lo), Hi: bytes.Clone(meta.Hi), Err: err,
 		}
 	} else if err != nil {
 		return nil, fmt.Errorf("open table %s: %w", name, err)

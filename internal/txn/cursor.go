@@ -430,6 +430,9 @@ func (c *Cursor) Value() []byte {
 	return nil
 }
 
+// ShowsOwn reports whether the value is memory of the transaction's own writes.
+func (c *Cursor) ShowsOwn() bool { return c.fromOwn }
+
 // Expiry returns when the row expires, 0 if never.
 func (c *Cursor) Expiry() base.Instant {
 	switch {

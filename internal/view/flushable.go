@@ -48,6 +48,41 @@ func NewMemtable(memory *offheap.Accountant, sizeBytes int) (*Flushable, error) 
 	return &Flushable{Table: t, capBytes: int64(sizeBytes)}, nil
 }
 
+// Restored returns what m was before it was overwritten, from the groups of the log
+// that it was made of. An error says that they are not all of them.
+func (m *Flushable) Restored(groups []wal.Group) (*Flushable, error) {
+	sizeBytes := 0
+	for i := range groups {
+		sizeBytes += len(groups[i].Payload)
+	}
+	s, err := NewSorter(nil, 0, sizeBytes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range groups {
+		if _, err := s.Add(groups[i].First, groups[i].Payload); err != nil {
+			return nil, err
+		}
+	}
+	restored, err := s.Flushable()
+	if err != nil {
+		return nil, err
+	}
+	if has, was := restored.recordCount(), m.recordCount(); has != was {
+		return nil, fmt.Errorf("the log has %d of the %d records of a memtable", has, was)
+	}
+	restored.LastSeq = m.LastSeq
+	return restored, nil
+}
+
+// recordCount returns how many records were added, range deletes included.
+func (m *Flushable) recordCount() int {
+	if m.Table != nil {
+		return m.Table.Len() + m.Table.RangeDeleteCount()
+	}
+	return len(m.sorted.entries) + len(m.sorted.tombstones)
+}
+
 // Get returns the newest version of key that seq sees, if it is here.
 func (m *Flushable) Get(key []byte, seq base.SeqNum) (base.Trailer, []byte, bool) {
 	if m.Table != nil {

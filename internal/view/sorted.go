@@ -86,7 +86,12 @@ func (s *Sorter) add(r *batch.Reader) error {
 	}
 	s.expires = s.expires || r.Kind == base.KindSetExpiring
 	b.narrowPrefix(r.Key)
-	s.addEntry(sortedEntry{trailer: base.MakeTrailer(s.last, r.Kind), at: uint64(len(b.buf) - r.TailBytes())})
+	e := sortedEntry{trailer: base.MakeTrailer(s.last, r.Kind)}
+	e.place = uint64(len(b.buf)-r.TailBytes()) << entrySumBits
+	if b.summed() {
+		e.place |= uint64(base.RecordSum(base.Hash(r.Key), e.trailer, r.Value).Short() & entrySumMask)
+	}
+	s.addEntry(e)
 	return nil
 }
 
@@ -168,8 +173,23 @@ type sortedBatches struct {
 type sortedEntry struct {
 	head    uint64 // of the key behind the common prefix, so that few keys are compared
 	trailer base.Trailer
-	at      uint64 // where in buf batch.Record finds key and value
+	// place is where in buf batch.Record finds key and value, and below that, where the
+	// batches are summed, the low bits of base.RecordSum.
+	place uint64
 }
+
+const (
+	entrySumBits = 24
+	entrySumMask = 1<<entrySumBits - 1
+)
+
+func (e *sortedEntry) at() uint64  { return e.place >> entrySumBits }
+func (e *sortedEntry) sum() uint32 { return uint32(e.place & entrySumMask) }
+
+// summed reports whether the records have checksums: those that were committed do.
+// What recovery has found in the log is in tables before anybody can have written to
+// it.
+func (b *sortedBatches) summed() bool { return b.arena == nil }
 
 // sizeBytes is what the batches take, wherever that is.
 func (b *sortedBatches) sizeBytes() int64 {
@@ -227,7 +247,7 @@ func commonBytes(a, b []byte) (n int) {
 }
 
 func (b *sortedBatches) record(e *sortedEntry) (key, value []byte) {
-	return batch.Record(b.buf[e.at:], e.trailer.Kind())
+	return batch.Record(b.buf[e.at():], e.trailer.Kind())
 }
 
 // sort brings the entries into internal order.
@@ -392,7 +412,7 @@ func (it *sortedIter) at(pos int) *base.Record {
 func (it *sortedIter) warm() {
 	b := it.batches
 	for i := it.pos; i < min(it.pos+warmEntries, len(b.entries)); i++ {
-		at := b.entries[i].at
+		at := b.entries[i].at()
 		it.warmed += b.buf[at] + b.buf[min(at+cacheLineBytes, uint64(len(b.buf)-1))]
 	}
 }
@@ -401,7 +421,12 @@ func (it *sortedIter) First() *base.Record { return it.at(0) }
 func (it *sortedIter) Last() *base.Record  { return it.at(len(it.batches.entries) - 1) }
 func (it *sortedIter) Prev() *base.Record  { return it.at(it.pos - 1) }
 func (it *sortedIter) Err() error          { return nil }
-func (it *sortedIter) Close() error        { return nil }
+
+// Sum returns the checksum that the current record was added with, as far as there is
+// one.
+func (it *sortedIter) Sum() uint32 { return it.batches.entries[it.pos].sum() }
+
+func (it *sortedIter) Close() error { return nil }
 
 func (it *sortedIter) Next() *base.Record {
 	if it.pos%warmEntries == 0 {

@@ -38,7 +38,7 @@ type ReadSet struct {
 // already.
 func (r *Reader) Validate(c *ReadSet) error {
 	if key, expiry := c.Reads.FirstExpiry(); expiry != 0 && expiry <= r.cfg.Timeline.Now() {
-		return &txn.ConflictError{Key: key}
+		return &txn.ConflictError{Key: bytes.Clone(key)}
 	}
 	if base.SeqNum(r.visible.Load()) == c.Since {
 		return nil
@@ -55,7 +55,7 @@ func (r *Reader) Validate(c *ReadSet) error {
 			return err
 		}
 		if changed {
-			return &txn.ConflictError{Key: key}
+			return &txn.ConflictError{Key: bytes.Clone(key)}
 		}
 	}
 	for _, s := range c.Reads.Spans() {
@@ -64,7 +64,7 @@ func (r *Reader) Validate(c *ReadSet) error {
 			return err
 		}
 		if changed {
-			return &txn.ConflictError{Key: s.Lo, End: s.Hi}
+			return &txn.ConflictError{Key: bytes.Clone(s.Lo), End: bytes.Clone(s.Hi)}
 		}
 	}
 	return nil
@@ -81,7 +81,7 @@ func (c *ReadSet) Against(b *batch.Batch) error {
 		}
 		if r.Kind == base.KindRangeDelete {
 			if s, ok := c.Reads.Overlap(r.Key, r.Value); ok {
-				return &txn.ConflictError{Key: s.Lo, End: s.Hi}
+				return &txn.ConflictError{Key: bytes.Clone(s.Lo), End: bytes.Clone(s.Hi)}
 			}
 		} else if c.Reads.Covers(r.Key) {
 			return &txn.ConflictError{Key: bytes.Clone(r.Key)}

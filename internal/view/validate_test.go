@@ -213,3 +213,27 @@ func TestValidateKnowsTheTime(t *testing.T) {
 		t.Errorf("a key that has expired: %v", err)
 	}
 }
+
+// TestConflictOwnsItsKey writes into the key of a conflict, which goes to users
+// while the read set that it comes from may be validated again.
+func TestConflictOwnsItsKey(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(op{kind: base.KindSet, key: "k", value: "v"})
+	var point, span txn.Reads
+	point.AddPoint([]byte("k"))
+	span.AddSpan([]byte("a"), []byte("z"))
+	for _, reads := range []*txn.Reads{&point, &span} {
+		reads.Freeze()
+		for range 2 {
+			var c *txn.ConflictError
+			if err := r.Validate(&ReadSet{Since: 0, Reads: reads}); !errors.As(err, &c) {
+				t.Fatalf("%v instead of a conflict", err)
+			}
+			if string(c.Key) != "k" && string(c.Key)+string(c.End) != "az" {
+				t.Errorf("the conflict is about [%q, %q)", c.Key, c.End)
+			}
+			clear(c.Key)
+			clear(c.End)
+		}
+	}
+}

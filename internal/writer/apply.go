@@ -1,6 +1,8 @@
 package writer
 
 import (
+	"sync/atomic"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/hotcache"
@@ -21,6 +23,8 @@ type applier struct {
 	// hotWrites are the hashes of the keys that the hot-record cache knows to
 	// be written.
 	hotWrites []uint64
+	distrust  atomic.Bool // what the hot-record cache holds is to go
+	under     []byte      // a copy of what an operand is applied to
 	joined    []byte      // what an operand comes to, before it is in the memtable
 	joinFloor base.SeqNum // operands that are not newer are not joined
 }
@@ -39,6 +43,9 @@ func (a *applier) apply(payloads [][]byte, first, last base.SeqNum, merges bool)
 
 func (a *applier) applyAll(payloads [][]byte, first, last base.SeqNum) error {
 	defer a.endHotWrites()
+	if a.distrust.Load() {
+		a.forgetHot()
+	}
 	seq := first
 	for _, payload := range payloads {
 		var err error
@@ -166,6 +173,17 @@ func (a *applier) beginHotWrite(r *batch.Reader) {
 	invariant.Yield()
 }
 
+// DistrustHot has the next commit empty the hot-record cache: it may have copies of
+// what was overwritten in memory.
+func (a *applier) DistrustHot() { a.distrust.Store(true) }
+
+func (a *applier) forgetHot() {
+	a.distrust.Store(false)
+	if a.hot != nil {
+		a.hot.BeginAll() // until endHotWrites
+	}
+}
+
 // endHotWrites tells it that they are visible, or will never be.
 func (a *applier) endHotWrites() {
 	if a.hot == nil {
@@ -184,10 +202,12 @@ func (a *applier) endHotWrites() {
 // which is counted up a million times is read as fast as any key. That version
 // stays for the snapshots that see it. The new one must not be longer than the
 // operand, for which there is room. What the log holds is the operand, so a replay
-// comes to the same.
+// comes to the same. A version that is not what was added is left to the flush, which
+// will find it.
 func (a *applier) addOperand(mem *memtable.Table, key, stored []byte, seq base.SeqNum) error {
 	kind, value := base.KindMerge, stored
-	tr, under, found := mem.Get(key, base.SeqNumMax)
+	tr, under, found := mem.AppendNewest(a.under[:0], key)
+	a.under = under[:0]
 	if found && mem.RangeDeletes().Covering(key, base.SeqNumMax) <= tr.Seq() {
 		if joined, out := a.joinOperand(key, tr, under, stored, seq); joined.Valid() && len(out) <= len(stored) {
 			kind, value = joined, out

@@ -67,7 +67,10 @@ type Writer struct {
 
 // New returns a Writer.
 func New(cfg Config) *Writer {
-	return &Writer{cfg: cfg, applier: applier{reads: cfg.Reads, keyspaces: cfg.Keyspaces, hot: cfg.Hot}}
+	return &Writer{cfg: cfg, applier: applier{
+		reads: cfg.Reads, keyspaces: cfg.Keyspaces, hot: cfg.Hot,
+		under: []byte{}, // an empty value is not the same as none
+	}}
 }
 
 // Env is what the pipeline calls.

@@ -67,6 +67,7 @@ func settingsOf(seed uint64, n int) [sets]settings {
 	hotCaches := deal(rng, true, true, false)
 	tracked := deal(rng, true, false)
 	before := deal(rng, closed, leaking, cutKeepAll, cutKeepNone, cutKeepSome)
+	lent := deal(rng, false, false, true)
 	for i := range out {
 		out[i] = settings{before: before[i], options: lightning.Options{
 			MemoryBudget: int64(budgets[i]),
@@ -80,7 +81,7 @@ func settingsOf(seed uint64, n int) [sets]settings {
 				FileBytes:        int64(files[i]),
 				L0Files:          l0Files[i],
 			},
-			Debug: lightning.DebugOptions{NoHotCache: !hotCaches[i], TrackHandles: tracked[i]},
+			Debug: lightning.DebugOptions{NoHotCache: !hotCaches[i], TrackHandles: tracked[i], CheckSlices: lent[i]},
 		}}
 	}
 	return out

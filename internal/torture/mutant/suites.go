@@ -48,6 +48,9 @@ var suitesByName = map[string]Suite{
 
 	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|PutUntil|Purge|TTL", "-short"),
 	"keyspaces":    tests(".", "Keyspace|ReservedNames"),
+	"lent":         tests(".", "CheckSlices|LentSlices|Overwritten"),
+	"loans":        tests("./internal/loan", ""),
+	"merging":      tests("./internal/merge", ""),
 	"transactions": tests("./internal/txn", ""),
 	"spills":       tests(".", "Spill", "-short"),
 	"anomalies":    tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short"),
