@@ -9,6 +9,7 @@ import (
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
@@ -25,7 +26,8 @@ import (
 // known only at the end, and the manifest has it (FileMeta.SeqBase). Everything
 // older is in tables by then, so the log is needed from there on only, and
 // recovery skips what it has of before. The log has no group with the numbers of
-// such a commit: for a feed of changes it is a gap.
+// such a commit: for those who read changes the same edit names the tables once more,
+// if the log is kept for them; see internal/feed.
 
 // Ingest is a transaction that is committed past the log.
 type Ingest struct {
@@ -97,12 +99,19 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 			return err
 		}
 	}
-	if !db.reads.State().Mem.Empty() {
+	// Where the log is kept, a segment ends where such a commit stands, or large
+	// batches would hold one, and all commits in it, for ever.
+	inLog := db.archive.Enabled() && db.segments.CurrentBytes() > 0
+	if inLog || !db.reads.State().Mem.Empty() {
 		if err := db.writer.Rotate(db.commits.LastSeq()); err != nil {
 			return err
 		}
 	}
-	return db.flusher.await(db.stopped, db.stopped, db.commits.LastSeq())
+	if err := db.flusher.await(db.stopped, db.stopped, db.commits.LastSeq()); err != nil {
+		return err
+	}
+	// Feeds come to the commit only when they can read the log before it.
+	return db.segments.Sync()
 }
 
 // installIngest gives tables the next sequence numbers and makes them part of
@@ -125,11 +134,22 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		return commit.ErrSeqNumsUsedUp
 	}
 	edit.LastSeq, edit.IngestedSeq = last, last
+	if db.archive.Enabled() {
+		edit.AddIngests = []manifest.IngestCommit{{
+			First: first, Last: last, At: base.Instant(db.opts.Clock.Now().UnixNano()), Tables: outputs,
+		}}
+	}
+	firstLog, position := segments.Needed(db.reads.State(), 0)
+	edit.RemoveLogs, edit.LogStart = db.segments.Before(firstLog), uint64(position)
 	if db.hot != nil {
 		db.hot.BeginAll()
 		defer db.hot.EndAll()
 	}
 	err := db.versions.edit(edit, func(v *manifest.Version) {
+		db.segments.Drop(edit.RemoveLogs)
+		for i := range edit.AddIngests {
+			db.archive.NoteIngest(&edit.AddIngests[i])
+		}
 		db.reads.NoteFlushed(last)
 		db.counters.ingestedSeq.Store(uint64(last))
 		db.reads.Update(func(c *view.Change) {

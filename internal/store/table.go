@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/ranked"
@@ -16,7 +17,8 @@ import (
 )
 
 // Table is an SST file: its description and, once it was needed, its open
-// reader. Trees that hold the file count as references.
+// reader. Trees that hold the file count as references, and so does the log
+// archive.
 //
 // reader is opened at most once, under mu; after that it is read without a
 // lock by anyone who holds a reference or is in an epoch guard entered while
@@ -31,7 +33,7 @@ type Table struct {
 	mu     ranked.Mutex[ranked.TableOpen]
 
 	// obsolete is set, before the last reference goes, when the manifest no
-	// longer names the file.
+	// longer names the file, neither in the tree nor for the log archive.
 	obsolete atomic.Bool
 }
 
@@ -60,7 +62,7 @@ func (t *Table) open() (*sstable.Reader, error) {
 	if r := t.reader.Load(); r != nil {
 		return r, nil
 	}
-	r, err := t.store.openReader(t.Meta)
+	r, err := t.store.openReader(t.Meta, t.store.cfg.Cache)
 	t.store.opened(t.Meta.Num, err)
 	if err != nil {
 		return nil, err
@@ -69,7 +71,12 @@ func (t *Table) open() (*sstable.Reader, error) {
 	return r, nil
 }
 
-func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
+// OpenApart opens the file once more, for one pass over it. The reader is the
+// caller's, leaves the cache alone, and reads on when the file is deleted, where the
+// system allows that, or the database is closed.
+func (t *Table) OpenApart() (*sstable.Reader, error) { return t.store.openReader(t.Meta, nil) }
+
+func (s *Store) openReader(meta *manifest.FileMeta, cache *framecache.Cache) (*sstable.Reader, error) {
 	name := TableName(meta.Num)
 	f, err := s.cfg.FS.Open(filepath.Join(s.cfg.Dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +92,7 @@ func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
 		FileNum:   meta.Num,
 		SizeBytes: int64(meta.SizeBytes),
 		SeqBase:   meta.SeqBase,
-		Cache:     s.cfg.Cache,
+		Cache:     cache,
 		Epochs:    s.cfg.Epochs,
 	})
 }

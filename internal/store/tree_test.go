@@ -49,7 +49,7 @@ func TestTablesGoWithTheirLastTree(t *testing.T) {
 	}
 	read(first, "\x00a", "a@1")
 	r.GiveUp([]manifest.LevelNum{{Num: a.Num}, {Num: 999}})
-	if r.Live(a.Num) || !r.Live(b.Num) {
+	if r.Named(a.Num) || !r.Named(b.Num) {
 		t.Error("not what was given up is not live")
 	}
 	r.expectFiles(a, b)

@@ -1,0 +1,176 @@
+package feed
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/store"
+)
+
+// This file is what an Archive knows of transactions that were committed past the
+// log. The edit of the manifest that is such a commit names its tables twice: for
+// the tree, and for the archive, where they stay when compactions have replaced
+// them. So commit and history cannot come apart in a crash, and the log needs no
+// record of it. The archive holds a reference on each table, and deletes what the
+// tree does not have when retention says so; the next edit, whatever it is for, has
+// the manifest forget it. What the manifest names and the directory does not have was
+// on its way out in a crash, or taken away.
+
+// ingestCommit is a transaction that was committed past the log.
+type ingestCommit struct {
+	first, last base.SeqNum
+	tables      []*store.Table // in the order of their keys
+	sizeBytes   int64
+	since       time.Time    // when it was committed
+	during      base.FileNum // the segment that was written then; 0: long ago
+}
+
+// keepTables returns a commit whose tables stay until deleteAll or Close.
+func (a *Archive) keepTables(c *manifest.IngestCommit) ingestCommit {
+	kept := ingestCommit{
+		first: c.First, last: c.Last, since: time.Unix(0, int64(c.At)), tables: a.cfg.Store.Keep(c.Tables),
+	}
+	for _, meta := range c.Tables {
+		kept.sizeBytes += int64(meta.SizeBytes)
+	}
+	return kept
+}
+
+// NoteIngest takes up a commit past the log that the manifest names for the archive.
+// It is called before the commit is visible.
+func (a *Archive) NoteIngest(c *manifest.IngestCommit) {
+	kept := a.keepTables(c)
+	a.addIngest(kept)
+	a.Keep()
+}
+
+func (a *catalogue) addIngest(c ingestCommit) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.during = a.current(); c.during != 0 {
+		if s := &a.segments[len(a.segments)-1]; s.extent.First == c.first {
+			s.extent.First = c.last + 1 // there is nothing in it
+		}
+	}
+	a.ingests = append(a.ingests, c)
+	a.named = append(a.named, c.first)
+}
+
+// ingestAt returns the commit past the log that a sequence number belongs to.
+func (a *catalogue) ingestAt(seq base.SeqNum) (c ingestCommit, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.ingests {
+		if c.first <= seq && seq <= c.last {
+			return c, true
+		}
+	}
+	return c, false
+}
+
+// nextIngest returns the first number of the next commit past the log behind a
+// number; that of the end where there is none.
+func (a *catalogue) nextIngest(seq base.SeqNum) base.SeqNum {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.ingests {
+		if c.first > seq {
+			return c.first
+		}
+	}
+	return base.SeqNumMax
+}
+
+// Forgotten returns the first numbers of the commits that the manifest names and the
+// archive does not have any more.
+func (a *catalogue) Forgotten() (gone []base.SeqNum) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	left := a.ingests // in the order of named
+	for _, first := range a.named {
+		if len(left) > 0 && left[0].first == first {
+			left = left[1:]
+		} else {
+			gone = append(gone, first)
+		}
+	}
+	return gone
+}
+
+// NoteForgotten notes that the manifest names commits no more.
+func (a *catalogue) NoteForgotten(gone []base.SeqNum) {
+	if len(gone) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.named = slices.DeleteFunc(a.named, func(first base.SeqNum) bool { return slices.Contains(gone, first) })
+}
+
+// loadIngests takes up the commits that the manifest names for the archive and whose
+// tables are all among the files of the directory. It is called after load, but in a
+// read-only database, which deletes nothing.
+func (a *Archive) loadIngests(named []manifest.IngestCommit, names []string) {
+	there := map[string]bool{}
+	for _, name := range names {
+		there[name] = true
+	}
+	found := slices.DeleteFunc(slices.Clone(named), func(c manifest.IngestCommit) bool {
+		return slices.ContainsFunc(c.Tables, func(m *manifest.FileMeta) bool { return !there[store.TableName(m.Num)] })
+	})
+	if !a.cfg.ReadOnly {
+		found = found[a.leftovers(found):]
+	}
+	for _, c := range found {
+		kept := a.keepTables(&c)
+		a.mu.Lock()
+		a.ingests = append(a.ingests, kept)
+		a.mu.Unlock()
+	}
+}
+
+// leftovers counts the oldest commits behind which something is missing: the segments
+// that followed were deleted, and a crash came before it was their turn.
+func (a *catalogue) leftovers(found []manifest.IngestCommit) (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.lost) > 0 {
+		return 0
+	}
+	first := a.oldestSeq()
+	for i, c := range found {
+		next := first
+		if i+1 < len(found) {
+			next = min(next, found[i+1].First)
+		}
+		if c.First < next && c.Last+1 < next {
+			n = i + 1
+		}
+	}
+	return n
+}
+
+// Close ends the enforcement by time, for good, and gives the tables back. Their
+// files stay.
+func (a *Archive) Close() {
+	ingests := a.shut()
+	a.cfg.Janitor.Add(func() {
+		for _, c := range ingests {
+			a.cfg.Store.Unref(c.tables)
+		}
+	})
+}
+
+// shut takes off all commits past the log, and stops the timer.
+func (a *catalogue) shut() (ingests []ingestCommit) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closing = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	ingests, a.ingests = a.ingests, nil
+	return ingests
+}
