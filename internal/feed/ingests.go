@@ -110,8 +110,7 @@ func (a *catalogue) NoteForgotten(gone []base.SeqNum) {
 }
 
 // loadIngests takes up the commits that the manifest names for the archive and whose
-// tables are all among the files of the directory. It is called after load, but in a
-// read-only database, which deletes nothing.
+// tables are all among the files of the directory.
 func (a *Archive) loadIngests(named []manifest.IngestCommit, names []string) {
 	there := map[string]bool{}
 	for _, name := range names {
@@ -120,36 +119,12 @@ func (a *Archive) loadIngests(named []manifest.IngestCommit, names []string) {
 	found := slices.DeleteFunc(slices.Clone(named), func(c manifest.IngestCommit) bool {
 		return slices.ContainsFunc(c.Tables, func(m *manifest.FileMeta) bool { return !there[store.TableName(m.Num)] })
 	})
-	if !a.cfg.ReadOnly {
-		found = found[a.leftovers(found):]
-	}
 	for _, c := range found {
 		kept := a.keepTables(&c)
 		a.mu.Lock()
 		a.ingests = append(a.ingests, kept)
 		a.mu.Unlock()
 	}
-}
-
-// leftovers counts the oldest commits behind which something is missing: the segments
-// that followed were deleted, and a crash came before it was their turn.
-func (a *catalogue) leftovers(found []manifest.IngestCommit) (n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.lost) > 0 {
-		return 0
-	}
-	first := a.oldestSeq()
-	for i, c := range found {
-		next := first
-		if i+1 < len(found) {
-			next = min(next, found[i+1].First)
-		}
-		if c.First < next && c.Last+1 < next {
-			n = i + 1
-		}
-	}
-	return n
 }
 
 // Close ends the enforcement by time, for good, and gives the tables back. Their

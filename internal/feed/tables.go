@@ -8,6 +8,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/internal/store"
 )
@@ -96,29 +97,31 @@ func (t *tables) changes(c *Commit, yield func(Change) bool) {
 
 // each walks over the operations in order.
 func (t *tables) each(do operation) error {
-	for _, walk := range []func(r *sstable.Reader, do operation) error{eachRangeDelete, t.eachRecord} {
-		for i, r := range t.readers {
-			switch err := walk(r, do); {
-			case errors.Is(err, errEnough):
-				return nil
-			case errors.Is(err, errRecords):
-				return &base.CorruptionError{File: t.names[i], Offset: -1, Kind: "table", Err: err}
-			case err != nil:
-				return err
-			}
-		}
+	file, err := t.names[0], t.eachRangeDelete(do)
+	for i := 0; i < len(t.readers) && err == nil; i++ {
+		file, err = t.names[i], t.eachRecord(t.readers[i], do)
 	}
-	return nil
+	switch {
+	case errors.Is(err, errEnough):
+		return nil
+	case errors.Is(err, errRecords):
+		return &base.CorruptionError{File: file, Offset: -1, Kind: "table", Err: err}
+	}
+	return err
 }
 
-// eachRangeDelete walks over the range deletes of a table. Neighbours may have been
-// joined; each keyspace gets its own.
-func eachRangeDelete(r *sstable.Reader, do operation) error {
-	list, err := r.RangeDeletes()
-	if err != nil {
-		return err
+// eachRangeDelete walks over the range deletes. Each table has those in its span, and
+// neighbours were joined; each keyspace gets its own.
+func (t *tables) eachRangeDelete(do operation) error {
+	var lists []*rangedel.List
+	for _, r := range t.readers {
+		list, err := r.RangeDeletes()
+		if err != nil {
+			return err
+		}
+		lists = append(lists, list)
 	}
-	for _, f := range list.Fragments() {
+	for _, f := range rangedel.Merge(lists...).Fragments() {
 		for lo := f.Lo; bytes.Compare(lo, f.Hi) < 0; {
 			_, n := keyspace.SplitPrefix(lo)
 			hi := keyspace.PrefixEnd(lo[:n])
