@@ -77,38 +77,51 @@ func printChanges(
 	return count, nil
 }
 
-// commit prints a batch of changes on a line.
+// commit prints a batch of changes on a line, of which no more than a change is in
+// memory.
 func (p *printer) commit(batch *lightning.ChangeBatch) error {
 	p.line = fmt.Appendf(p.line[:0], `{"first":%d,"last":%d,"changes":[`, batch.First, batch.Last)
 	comma := ""
 	for c := range batch.All() {
-		p.line = fmt.Appendf(p.line, `%s{"kind":"%v"`, comma, c.Kind)
+		p.line = append(p.line, comma...)
+		p.change(&c)
 		comma = ","
-		options := lightning.KeyspaceOptions{}
-		if c.Options != nil {
-			options = *c.Options
+		if _, err := p.out.Write(p.line); err != nil {
+			return err
 		}
-		for _, field := range []struct {
-			name string
-			text []byte
-			is   bool
-		}{
-			{"keyspace", []byte(c.Keyspace), c.Keyspace != ""},
-			{"key", c.Key, c.Key != nil},
-			{"end", c.End, c.End != nil},
-			{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
-			{"expires_at", []byte(c.ExpiresAt.UTC().Format(time.RFC3339Nano)), !c.ExpiresAt.IsZero()},
-			{"compression", []byte(options.Compression.String()), options.Compression != 0},
-			{"ttl", []byte(options.TTL.String()), options.TTL != 0},
-			{"merge", []byte(options.Merge), options.Merge != ""},
-		} {
-			if field.is {
-				p.line = appendField(append(p.line, ','), field.name, field.text)
-			}
-		}
-		p.line = append(p.line, '}')
+		p.line = p.line[:0]
 	}
-	p.line = append(p.line, "]}\n"...)
-	_, err := p.out.Write(p.line)
+	if err := batch.Err(); err != nil {
+		return err
+	}
+	_, err := p.out.Write(append(p.line, "]}\n"...))
 	return err
+}
+
+// change appends a change to the line.
+func (p *printer) change(c *lightning.Change) {
+	p.line = fmt.Appendf(p.line, `{"kind":"%v"`, c.Kind)
+	options := lightning.KeyspaceOptions{}
+	if c.Options != nil {
+		options = *c.Options
+	}
+	for _, field := range []struct {
+		name string
+		text []byte
+		is   bool
+	}{
+		{"keyspace", []byte(c.Keyspace), c.Keyspace != ""},
+		{"key", c.Key, c.Key != nil},
+		{"end", c.End, c.End != nil},
+		{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
+		{"expires_at", []byte(c.ExpiresAt.UTC().Format(time.RFC3339Nano)), !c.ExpiresAt.IsZero()},
+		{"compression", []byte(options.Compression.String()), options.Compression != 0},
+		{"ttl", []byte(options.TTL.String()), options.TTL != 0},
+		{"merge", []byte(options.Merge), options.Merge != ""},
+	} {
+		if field.is {
+			p.line = appendField(append(p.line, ','), field.name, field.text)
+		}
+	}
+	p.line = append(p.line, '}')
 }
