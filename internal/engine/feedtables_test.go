@@ -295,6 +295,50 @@ func TestCommitPastALogThatIsNotKept(t *testing.T) {
 	must(t, db.Close())
 }
 
+// Where no log is kept, who follows gets such a commit nevertheless. Its tables stay until
+// the log goes on, there is another one, or nobody follows any more.
+func TestFeedFollowsPastALogThatIsNotKept(t *testing.T) {
+	for name, end := range map[string]func(db *DB, f *feed.Feed) error{
+		"the log goes on": func(db *DB, f *feed.Feed) error {
+			fillFile(t, db, "x", 10)
+			return nil
+		},
+		"another":           func(db *DB, f *feed.Feed) error { putPastLog(t, db, "c", 1); return nil },
+		"no feed":           func(_ *DB, f *feed.Feed) error { return f.Close() },
+		"no feed, no crash": func(db *DB, f *feed.Feed) error { return errors.Join(f.Close(), db.Close()) },
+		"closed":            func(db *DB, _ *feed.Feed) error { return db.Close() },
+	} {
+		disk := memfs.New()
+		db := openTest(t, testOptions(disk))
+		f, err := db.Feed(1)
+		must(t, err)
+		fill(t, db, "a", 1)
+		putPastLog(t, db, "b", 100)
+		must(t, db.Compact(t.Context(), nil, nil))
+		settleHistory(db)
+		for i, want := range []int{1, 100} {
+			c, err := f.Next(t.Context())
+			if err != nil || c.Len() != want || c.First != base.SeqNum(i+1) {
+				t.Fatalf("%s: got %v, %v", name, c, err)
+			}
+		}
+		before := len(tableNames(t, disk))
+		must(t, end(db, f))
+		settleHistory(db)
+		if m := db.archive.Metrics(); m.Ingests > 0 && name != "another" {
+			t.Errorf("%s: %d commits are kept", name, m.Ingests)
+		}
+		if left := len(tableNames(t, disk)); left >= before {
+			t.Errorf("%s: of %d tables %d are left", name, before, left)
+		}
+		_ = f.Close()
+		if err := db.Close(); err != nil && err != base.ErrClosed {
+			t.Error(err)
+		}
+		expectNoOrphans(t, disk, name)
+	}
+}
+
 // What is damaged in a kept table is told before anything of the commit is delivered,
 // and the feed goes on behind it. The database does not mind.
 func TestKeptTableDamaged(t *testing.T) {

@@ -27,7 +27,7 @@ import (
 // older is in tables by then, so the log is needed from there on only, and
 // recovery skips what it has of before. The log has no group with the numbers of
 // such a commit: for those who read changes the same edit names the tables once more,
-// if the log is kept for them; see internal/feed.
+// if the log is kept for them; see feed/ingests.go.
 
 // Ingest is a transaction that is committed past the log.
 type Ingest struct {
@@ -134,10 +134,11 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		return commit.ErrSeqNumsUsedUp
 	}
 	edit.LastSeq, edit.IngestedSeq = last, last
+	ingest := manifest.IngestCommit{
+		First: first, Last: last, At: base.Instant(db.opts.Clock.Now().UnixNano()), Tables: outputs,
+	}
 	if db.archive.Enabled() {
-		edit.AddIngests = []manifest.IngestCommit{{
-			First: first, Last: last, At: base.Instant(db.opts.Clock.Now().UnixNano()), Tables: outputs,
-		}}
+		edit.AddIngests = []manifest.IngestCommit{ingest}
 	}
 	firstLog, position := segments.Needed(db.reads.State(), 0)
 	edit.RemoveLogs, edit.LogStart = db.segments.Before(firstLog), uint64(position)
@@ -147,9 +148,7 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 	}
 	err := db.versions.edit(edit, func(v *manifest.Version) {
 		db.segments.Drop(edit.RemoveLogs)
-		for i := range edit.AddIngests {
-			db.archive.NoteIngest(&edit.AddIngests[i])
-		}
+		db.archive.NoteIngest(&ingest)
 		db.reads.NoteFlushed(last)
 		db.counters.ingestedSeq.Store(uint64(last))
 		db.reads.Update(func(c *view.Change) {

@@ -88,8 +88,8 @@ type catalogue struct {
 	lost     []lostSegment  // go when what is newer goes
 	ingests  []ingestCommit // oldest first
 	named    []base.SeqNum  // the first numbers of those that the manifest names
-	end      wal.Position  // of what a read-only database found
-	timer    clock.Timer   // for the age of the oldest
+	end      wal.Position   // of what a read-only database found
+	timer    clock.Timer    // for the age of the oldest
 	closing  bool
 	feeds    int
 
@@ -124,7 +124,12 @@ func (s *segmentInfo) name() string {
 }
 
 // Begin notes that the log goes on in segment num.
-func (a *catalogue) Begin(num base.FileNum, start wal.Position, first base.SeqNum) {
+func (a *Archive) Begin(num base.FileNum, start wal.Position, first base.SeqNum) {
+	a.begin(num, start, first)
+	a.dropPassing()
+}
+
+func (a *catalogue) begin(num base.FileNum, start wal.Position, first base.SeqNum) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.finish(start, first-1)
@@ -402,8 +407,8 @@ func (a *catalogue) Holds(name string) bool {
 // Metrics describes what is kept beyond the needs of the database.
 type Metrics struct {
 	Segments  int
-	Ingests   int   // commits past the log
-	SizeBytes int64 // of both; the tables of commits may be in the tree as well
+	Ingests   int         // commits past the log
+	SizeBytes int64       // of both, whether tables are in the tree as well or not
 	OldestSeq base.SeqNum // the first number that a feed can begin with
 	Feeds     int         // open ones
 }

@@ -101,6 +101,7 @@ func (f *Feed) NextSeq() base.SeqNum { return f.next }
 // Close gives up what the feed holds.
 func (f *Feed) Close() error {
 	f.archive.count(-1)
+	f.archive.dropPassing()
 	return errors.Join(f.leaveTables(), f.leave())
 }
 

@@ -38,12 +38,44 @@ func (a *Archive) keepTables(c *manifest.IngestCommit) ingestCommit {
 	return kept
 }
 
-// NoteIngest takes up a commit past the log that the manifest names for the archive.
-// It is called before the commit is visible.
+// NoteIngest takes up a commit past the log, before it is visible. Where the log is
+// kept the manifest names it for the archive. Where it is not, and a feed is open, it
+// is kept in passing, as the log is: until that goes on behind it.
 func (a *Archive) NoteIngest(c *manifest.IngestCommit) {
-	kept := a.keepTables(c)
-	a.addIngest(kept)
-	a.Keep()
+	if !a.Enabled() && a.Metrics().Feeds == 0 {
+		return
+	}
+	a.addIngest(a.keepTables(c))
+	if a.Enabled() {
+		a.noteNamed(c.First)
+		a.Keep()
+	} else {
+		a.dropPassing()
+	}
+}
+
+// inPassing reports whether nothing is kept but for the feeds of now.
+func (a *Archive) inPassing() bool { return !a.Enabled() && !a.cfg.ReadOnly }
+
+// dropPassing has the janitor delete what was kept in passing and has passed.
+func (a *Archive) dropPassing() {
+	if a.inPassing() && a.Metrics().Ingests > 0 {
+		a.cfg.Janitor.Add(func() { a.deleteAll(a.takePassed()) })
+	}
+}
+
+// takePassed takes off the commits past the log that were kept in passing, but the
+// newest while the log has not gone on and there is a feed to read it.
+func (a *catalogue) takePassed() (gone removal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := len(a.ingests)
+	if n > 0 && a.feeds > 0 && a.ingests[n-1].during == a.current() {
+		n--
+	}
+	gone.ingests = slices.Clone(a.ingests[:n])
+	a.ingests = slices.Delete(a.ingests, 0, n)
+	return gone
 }
 
 func (a *catalogue) addIngest(c ingestCommit) {
@@ -55,7 +87,13 @@ func (a *catalogue) addIngest(c ingestCommit) {
 		}
 	}
 	a.ingests = append(a.ingests, c)
-	a.named = append(a.named, c.first)
+}
+
+// noteNamed notes that the manifest names a commit, the newest of all.
+func (a *catalogue) noteNamed(first base.SeqNum) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.named = append(a.named, first)
 }
 
 // ingestAt returns the commit past the log that a sequence number belongs to.
@@ -128,11 +166,14 @@ func (a *Archive) loadIngests(named []manifest.IngestCommit, names []string) {
 }
 
 // Close ends the enforcement by time, for good, and gives the tables back. Their
-// files stay.
+// files stay, but those that were kept in passing.
 func (a *Archive) Close() {
 	ingests := a.shut()
 	a.cfg.Janitor.Add(func() {
 		for _, c := range ingests {
+			if a.inPassing() {
+				a.cfg.Store.ForgetKept(c.tables)
+			}
 			a.cfg.Store.Unref(c.tables)
 		}
 	})
