@@ -85,11 +85,11 @@ func (a *Archive) Enabled() bool { return a.cfg.Retention.Enabled() }
 type catalogue struct {
 	mu       ranked.Mutex[ranked.Archive]
 	segments []segmentInfo
-	lost     []lostSegment  // go when what is newer goes
-	ingests  []ingestCommit // oldest first
-	named    []base.SeqNum  // the first numbers of those that the manifest names
-	end      wal.Position   // of what a read-only database found
-	timer    clock.Timer    // for the age of the oldest
+	lost     []lostSegment // go when what is newer goes
+	ingests  ingestList
+	named    []base.SeqNum // the first numbers of those that the manifest names
+	end      wal.Position  // of what a read-only database found
+	timer    clock.Timer   // for the age of the oldest
 	closing  bool
 	feeds    int
 
@@ -309,11 +309,11 @@ func (a *catalogue) current() base.FileNum {
 	return 0
 }
 
-// retirable lists the units that retention may take. The newest commit past the log
+// retirable returns the units that retention may take. The newest commit past the log
 // is not among them, as the segment that is being written is not: feeds may just be
-// about to read it. The caller holds a.mu.
-func (a *catalogue) retirable() []unit {
-	return slices.DeleteFunc(a.units(), func(u unit) bool { return u.newest })
+// about to read it.
+func retirable(units []unit) []unit {
+	return slices.DeleteFunc(units, func(u unit) bool { return u.newest })
 }
 
 // removal is what was taken off the catalogue, and whose files are to go.
@@ -326,7 +326,7 @@ type removal struct {
 func (a *catalogue) takeExpired(o Retention, now time.Time) removal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	units := a.retirable()
+	units := retirable(a.units())
 	var total int64
 	for _, u := range units {
 		total += u.sizeBytes
@@ -380,7 +380,7 @@ func (a *catalogue) setTimer(c clock.Clock, age time.Duration, fn func()) {
 	if a.closing || age <= 0 {
 		return
 	}
-	if units := a.retirable(); len(units) > 0 {
+	if units := retirable(a.units()); len(units) > 0 {
 		a.timer = c.AfterFunc(max(age-c.Now().Sub(units[0].since), 0), fn)
 	}
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -27,6 +28,14 @@ type ingestCommit struct {
 	during      base.FileNum // the segment that was written then; 0: long ago
 }
 
+// ingestList is commits past the log, the oldest first. They do not overlap.
+type ingestList []ingestCommit
+
+// endingAt is where the first commit is that ends at or behind a number.
+func (l ingestList) endingAt(seq base.SeqNum) int {
+	return sort.Search(len(l), func(i int) bool { return l[i].last >= seq })
+}
+
 // keepTables returns a commit whose tables stay until deleteAll or Close.
 func (a *Archive) keepTables(c *manifest.IngestCommit) ingestCommit {
 	kept := ingestCommit{
@@ -45,9 +54,8 @@ func (a *Archive) NoteIngest(c *manifest.IngestCommit) {
 	if !a.Enabled() && a.Metrics().Feeds == 0 {
 		return
 	}
-	a.addIngest(a.keepTables(c))
+	a.addIngest(a.keepTables(c), a.Enabled())
 	if a.Enabled() {
-		a.noteNamed(c.First)
 		a.Keep()
 	} else {
 		a.dropPassing()
@@ -78,7 +86,8 @@ func (a *catalogue) takePassed() (gone removal) {
 	return gone
 }
 
-func (a *catalogue) addIngest(c ingestCommit) {
+// addIngest takes up the newest commit of all; named says whether the manifest names it.
+func (a *catalogue) addIngest(c ingestCommit, named bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.during = a.current(); c.during != 0 {
@@ -87,36 +96,28 @@ func (a *catalogue) addIngest(c ingestCommit) {
 		}
 	}
 	a.ingests = append(a.ingests, c)
-}
-
-// noteNamed notes that the manifest names a commit, the newest of all.
-func (a *catalogue) noteNamed(first base.SeqNum) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.named = append(a.named, first)
+	if named {
+		a.named = append(a.named, c.first)
+	}
 }
 
 // ingestAt returns the commit past the log that a sequence number belongs to.
 func (a *catalogue) ingestAt(seq base.SeqNum) (c ingestCommit, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, c := range a.ingests {
-		if c.first <= seq && seq <= c.last {
-			return c, true
-		}
+	if i := a.ingests.endingAt(seq); i < len(a.ingests) && a.ingests[i].first <= seq {
+		return a.ingests[i], true
 	}
 	return c, false
 }
 
 // nextIngest returns the first number of the next commit past the log behind a
-// number; that of the end where there is none.
+// number that is in none; that of the end where there is none.
 func (a *catalogue) nextIngest(seq base.SeqNum) base.SeqNum {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, c := range a.ingests {
-		if c.first > seq {
-			return c.first
-		}
+	if i := a.ingests.endingAt(seq); i < len(a.ingests) {
+		return a.ingests[i].first
 	}
 	return base.SeqNumMax
 }
