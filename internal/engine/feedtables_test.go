@@ -313,23 +313,20 @@ func TestFeedFollowsPastALogThatIsNotKept(t *testing.T) {
 		f, err := db.Feed(1)
 		must(t, err)
 		fill(t, db, "a", 1)
+		_, err = f.Next(t.Context()) // the log may be used again at once
+		must(t, err)
 		putPastLog(t, db, "b", 100)
 		must(t, db.Compact(t.Context(), nil, nil))
 		settleHistory(db)
-		for i, want := range []int{1, 100} {
-			c, err := f.Next(t.Context())
-			if err != nil || c.Len() != want || c.First != base.SeqNum(i+1) {
-				t.Fatalf("%s: got %v, %v", name, c, err)
-			}
+		c, err := f.Next(t.Context())
+		if err != nil || c.Len() != 100 || c.First != 2 {
+			t.Fatalf("%s: got %v, %v", name, c, err)
 		}
-		before := len(tableNames(t, disk))
+		kept := db.archive.Metrics().Ingests
 		must(t, end(db, f))
 		settleHistory(db)
-		if m := db.archive.Metrics(); m.Ingests > 0 && name != "another" {
-			t.Errorf("%s: %d commits are kept", name, m.Ingests)
-		}
-		if left := len(tableNames(t, disk)); left >= before {
-			t.Errorf("%s: of %d tables %d are left", name, before, left)
+		if m := db.archive.Metrics(); kept != 1 || m.Ingests > 0 && name != "another" {
+			t.Errorf("%s: %d commits were kept, and are %d", name, kept, m.Ingests)
 		}
 		_ = f.Close()
 		if err := db.Close(); err != nil && err != base.ErrClosed {

@@ -188,6 +188,6 @@ func (a *catalogue) shut() (ingests []ingestCommit) {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
-	ingests, a.ingests = a.ingests, nil
+	ingests, a.ingests, a.named = a.ingests, nil, nil
 	return ingests
 }
