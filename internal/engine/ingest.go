@@ -117,36 +117,17 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 // installIngest gives tables the next sequence numbers and makes them part of
 // the tree, above all else. Called by the leader, with nothing in memory.
 func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
-	first := db.commits.LastSeq() + 1
-	last := first
-	edit := &manifest.Edit{}
-	for _, meta := range outputs {
-		last = max(last, first+meta.LargestSeq)
-		meta.SeqBase = first
-		meta.SmallestSeq += first
-		meta.LargestSeq += first
-		if meta.Expiring.Count > 0 {
-			db.timeline.Use()
-		}
-		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+	ingest, err := db.place(outputs)
+	if err != nil {
+		return err
 	}
-	if last > base.SeqNumMax {
-		return commit.ErrSeqNumsUsedUp
-	}
-	edit.LastSeq, edit.IngestedSeq = last, last
-	ingest := manifest.IngestCommit{
-		First: first, Last: last, At: base.Instant(db.opts.Clock.Now().UnixNano()), Tables: outputs,
-	}
-	if db.archive.Enabled() {
-		edit.AddIngests = []manifest.IngestCommit{ingest}
-	}
-	firstLog, position := segments.Needed(db.reads.State(), 0)
-	edit.RemoveLogs, edit.LogStart = db.segments.Before(firstLog), uint64(position)
+	edit := db.editForIngest(&ingest)
 	if db.hot != nil {
 		db.hot.BeginAll()
 		defer db.hot.EndAll()
 	}
-	err := db.versions.edit(edit, func(v *manifest.Version) {
+	last := ingest.Last
+	err = db.versions.edit(edit, func(v *manifest.Version) {
 		db.segments.Drop(edit.RemoveLogs)
 		db.archive.NoteIngest(&ingest)
 		db.reads.NoteFlushed(last)
@@ -160,4 +141,40 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		db.commits.Advance(last)
 	}
 	return err
+}
+
+// place gives tables the next sequence numbers.
+func (db *DB) place(outputs []*manifest.FileMeta) (manifest.IngestCommit, error) {
+	first := db.commits.LastSeq() + 1
+	ingest := manifest.IngestCommit{
+		First: first, Last: first, At: base.Instant(db.opts.Clock.Now().UnixNano()), Tables: outputs,
+	}
+	for _, meta := range outputs {
+		meta.SeqBase = first
+		meta.SmallestSeq += first
+		meta.LargestSeq += first
+		ingest.Last = max(ingest.Last, meta.LargestSeq)
+		if meta.Expiring.Count > 0 {
+			db.timeline.Use()
+		}
+	}
+	if ingest.Last > base.SeqNumMax {
+		return ingest, commit.ErrSeqNumsUsedUp
+	}
+	return ingest, nil
+}
+
+// editForIngest returns the edit that is the commit. Nothing is in memory, so the log
+// is needed no more but for what comes.
+func (db *DB) editForIngest(ingest *manifest.IngestCommit) *manifest.Edit {
+	firstLog, position := segments.Needed(db.reads.State(), 0)
+	edit := &manifest.Edit{RemoveLogs: db.segments.Before(firstLog), LogStart: uint64(position)}
+	for _, meta := range ingest.Tables {
+		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+	}
+	edit.LastSeq, edit.IngestedSeq = ingest.Last, ingest.Last
+	if db.archive.Enabled() {
+		edit.AddIngests = []manifest.IngestCommit{*ingest}
+	}
+	return edit
 }

@@ -86,12 +86,12 @@ func (a *Archive) ageReached() {
 // It returns false when nothing is left. It is a task of the janitor.
 func (a *Archive) giveUpHalf() bool {
 	gone := a.takeHalf()
-	n := len(gone.segments) + len(gone.ingests)
-	if n > 0 {
-		a.cfg.Events.ArchiveGivenUp(n, a.OldestSeq())
+	segments, ingests := len(gone.segments), len(gone.ingests)
+	if segments+ingests > 0 {
+		a.cfg.Events.ArchiveGivenUp(segments, ingests, a.OldestSeq())
 	}
 	a.deleteAll(gone)
-	return n > 0
+	return segments+ingests > 0
 }
 
 // MakeSpace gives up a part of what is kept where an error says that the disk is full.
