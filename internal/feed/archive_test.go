@@ -323,6 +323,30 @@ func TestLostSegmentsGoWithTheirNeighbours(t *testing.T) {
 	}
 }
 
+// Close takes everything off the catalogue. A feed that meets that is told of the end,
+// and of no gap.
+func TestFeedMeetsClose(t *testing.T) {
+	r := newRoom(t, Retention{SizeBytes: 1 << 20})
+	asked := 0
+	r.cfg.Failure = func() error {
+		if asked++; asked == 1 {
+			return nil // as it was when the feed looked
+		}
+		return base.ErrClosed
+	}
+	r.cfg.IngestedSeq = func() base.SeqNum { return 5 }
+	r.cfg.Durable = func() (base.SeqNum, wal.Position) { return 5, 0 }
+	r.last = 5
+	r.Archive.openedSeq = 5
+	r.Finish(0, 0)
+	f, err := r.Feed(3)
+	must(t, err)
+	if _, err := f.Next(t.Context()); err != base.ErrClosed {
+		t.Errorf("got %v", err)
+	}
+	must(t, f.Close())
+}
+
 // Segments and commits past the log go in one order. What lies in a segment goes with it,
 // and nothing goes that is newer than a segment that is needed.
 func TestUnits(t *testing.T) {

@@ -57,7 +57,8 @@ func (e *GapError) Unwrap() error { return e.Err }
 
 // Feed reads the commits of a database in order, from the files of the log, and
 // from tables where they were committed past the log: those that are published and
-// durable, so that what it delivered is never rolled back. It is used by one goroutine at a time.
+// durable, so that what it delivered is never rolled back. It is used by one
+// goroutine at a time.
 type Feed struct {
 	archive *Archive
 	next    base.SeqNum // the first number that is wanted
@@ -156,7 +157,7 @@ func (f *Feed) Next(ctx context.Context) (*Commit, error) {
 				return f.pastLog(ctx, &c)
 			}
 			if err := f.readGroup(); err != nil {
-				return nil, f.nearest(f.explain(err))
+				return nil, f.outcome(f.explain(err))
 			}
 			continue
 		}
@@ -175,16 +176,20 @@ func (f *Feed) Next(ctx context.Context) (*Commit, error) {
 func (f *Feed) pastLog(ctx context.Context, c *ingestCommit) (*Commit, error) {
 	if err := f.openTables(ctx, c); err != nil {
 		if _, known := f.archive.ingestAt(c.first); !known {
-			return nil, f.nearest(newGap(f.next, c.last+1, nil))
+			return nil, f.outcome(newGap(f.next, c.last+1, nil))
 		}
-		return nil, f.unreadable(err, c.last)
+		return nil, f.outcome(f.unreadable(err, c.last))
 	}
 	f.next = c.last + 1
 	return &f.commit, nil
 }
 
-// nearest lets a gap end where a commit past the log begins that is there.
-func (f *Feed) nearest(err error) error {
+// outcome is what an error comes to. In a database that is being closed nothing is
+// missing, and a gap ends where a commit past the log begins that is there.
+func (f *Feed) outcome(err error) error {
+	if failed := f.archive.cfg.Failure(); errors.Is(failed, base.ErrClosed) {
+		return failed
+	}
 	var gap *GapError
 	if errors.As(err, &gap) {
 		gap.Oldest = min(gap.Oldest, uint64(f.archive.nextIngest(f.next)))
