@@ -412,7 +412,7 @@ func TestKeptTableThatCannotBeReadAgain(t *testing.T) {
 	}
 	for range 2 { // at the second time it does not get as far
 		if _, err := f.Next(t.Context()); !errors.Is(err, syscall.EIO) || f.NextSeq() != 1 {
-			t.Errorf("goes on at %d with %v", f.NextSeq(), err)
+			t.Fatalf("goes on at %d with %v", f.NextSeq(), err)
 		}
 	}
 	rule.Disarm()

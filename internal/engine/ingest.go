@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
@@ -117,9 +118,13 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 // installIngest gives tables the next sequence numbers and makes them part of
 // the tree, above all else. Called by the leader, with nothing in memory.
 func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
-	ingest, err := db.place(outputs)
-	if err != nil {
-		return err
+	ingest := place(outputs, db.commits.LastSeq()+1)
+	if ingest.Last > base.SeqNumMax {
+		return commit.ErrSeqNumsUsedUp
+	}
+	ingest.At = base.Instant(db.opts.Clock.Now().UnixNano())
+	if slices.ContainsFunc(outputs, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 }) {
+		db.timeline.Use()
 	}
 	edit := db.editForIngest(&ingest)
 	if db.hot != nil {
@@ -127,7 +132,7 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		defer db.hot.EndAll()
 	}
 	last := ingest.Last
-	err = db.versions.edit(edit, func(v *manifest.Version) {
+	err := db.versions.edit(edit, func(v *manifest.Version) {
 		db.segments.Drop(edit.RemoveLogs)
 		db.archive.NoteIngest(&ingest)
 		db.reads.NoteFlushed(last)
@@ -143,25 +148,16 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 	return err
 }
 
-// place gives tables the next sequence numbers.
-func (db *DB) place(outputs []*manifest.FileMeta) (manifest.IngestCommit, error) {
-	first := db.commits.LastSeq() + 1
-	ingest := manifest.IngestCommit{
-		First: first, Last: first, At: base.Instant(db.opts.Clock.Now().UnixNano()), Tables: outputs,
-	}
+// place gives tables sequence numbers from first on.
+func place(outputs []*manifest.FileMeta, first base.SeqNum) manifest.IngestCommit {
+	ingest := manifest.IngestCommit{First: first, Last: first, Tables: outputs}
 	for _, meta := range outputs {
 		meta.SeqBase = first
 		meta.SmallestSeq += first
 		meta.LargestSeq += first
 		ingest.Last = max(ingest.Last, meta.LargestSeq)
-		if meta.Expiring.Count > 0 {
-			db.timeline.Use()
-		}
 	}
-	if ingest.Last > base.SeqNumMax {
-		return ingest, commit.ErrSeqNumsUsedUp
-	}
-	return ingest, nil
+	return ingest
 }
 
 // editForIngest returns the edit that is the commit. Nothing is in memory, so the log

@@ -111,13 +111,15 @@ func (a *catalogue) ingestAt(seq base.SeqNum) (c ingestCommit, ok bool) {
 	return c, false
 }
 
-// nextIngest returns the first number of the next commit past the log behind a
-// number that is in none; that of the end where there is none.
+// nextIngest returns the first number of the next commit past the log that begins
+// behind a number; the last number of all where there is none.
 func (a *catalogue) nextIngest(seq base.SeqNum) base.SeqNum {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if i := a.ingests.endingAt(seq); i < len(a.ingests) {
-		return a.ingests[i].first
+	for i := a.ingests.endingAt(seq); i < len(a.ingests); i++ {
+		if a.ingests[i].first > seq {
+			return a.ingests[i].first
+		}
 	}
 	return base.SeqNumMax
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"time"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/torture/model"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -116,7 +116,7 @@ func changeRows(rows map[string]string, c *lightning.Change) {
 	switch c.Kind {
 	case lightning.ChangePut:
 		rows[key] = string(c.Value)
-		if !c.ExpiresAt.IsZero() && time.Until(c.ExpiresAt) <= 0 {
+		if !c.ExpiresAt.IsZero() && !c.ExpiresAt.After(clock.System.Now()) {
 			delete(rows, key)
 		}
 	case lightning.ChangeMerge:
