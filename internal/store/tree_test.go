@@ -121,6 +121,13 @@ func TestKeptTables(t *testing.T) {
 			}
 			r.drop(tree)
 		}},
+		"the archive, when the tree has given it up": {true, true, func(r *room, meta *manifest.FileMeta) {
+			kept := r.Keep([]*manifest.FileMeta{meta})
+			tree := r.NewTree(r.version([]*manifest.FileMeta{meta}))
+			r.GiveUp([]manifest.LevelNum{{Num: meta.Num}})
+			r.drop(tree)
+			r.Unref(kept) // the database is closed
+		}},
 		"the archive": {true, true, func(r *room, meta *manifest.FileMeta) {
 			kept := r.Keep([]*manifest.FileMeta{meta})
 			reader, err := kept[0].OpenApart()
