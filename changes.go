@@ -72,8 +72,9 @@ type Change struct {
 // ChangeBatch is what one commit wrote: a single write, a Batch or a
 // transaction. It is valid for one turn of the loop over DB.Changes.
 type ChangeBatch struct {
-	// First and Last are its sequence numbers; each change has one. A feed goes
-	// on behind the batch at Last+1.
+	// First and Last are its sequence numbers; each change has one, but those of a
+	// transaction that was too large for memory, which have fewer. A feed goes on
+	// behind the batch at Last+1.
 	First, Last uint64
 	commit      *feed.Commit
 	lender      *loan.Lender
@@ -88,9 +89,24 @@ func (b *ChangeBatch) Len() int {
 	return b.commit.Len()
 }
 
+// Err returns what has ended the last loop over All before its time; nil if nothing
+// has. That happens with a transaction that was too large for memory alone: All reads
+// it from files, which are sound when the batch is delivered, but may not be readable
+// any more. Ask before the changes count as made; if nobody does, the next turn of the
+// loop over DB.Changes has the error.
+func (b *ChangeBatch) Err() error {
+	if b.commit == nil {
+		return nil // of the zero ChangeBatch
+	}
+	return b.commit.Err()
+}
+
 // All returns the changes in order: a later one wins over an earlier one. Their
-// slices belong to the feed: they are valid for one turn of the loop over
-// DB.Changes, and must not be written to.
+// slices belong to the feed: they are valid for one turn of the loop over All, and
+// must not be written to. Of a transaction that was too large for memory it has what
+// that came to: the ranges that were deleted, then of each key the last write, or the
+// operands, in the order of the keys; it takes little memory. See Err for how that can
+// end.
 func (b *ChangeBatch) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		if b.Len() == 0 {

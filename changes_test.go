@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -64,7 +66,8 @@ func (r replica) apply(t *testing.T, batch *lightning.ChangeBatch) {
 			t.Fatalf("unknown change %v", c.Kind)
 		}
 	}
-	if n != batch.Len() || uint64(n) != batch.Last-batch.First+1 {
+	// A transaction that went to files has fewer numbers than changes.
+	if n != batch.Len() || uint64(n) < batch.Last-batch.First+1 || batch.Err() != nil {
 		t.Fatalf("batch %d..%d has %d changes and says %d", batch.First, batch.Last, n, batch.Len())
 	}
 }
@@ -156,6 +159,7 @@ func (w *writer) commit() {
 			delete(w.rows, name)
 		}
 	case 1, 2:
+		lightning.SpillAt(w.db, w.rng.Int64N(2)<<20)
 		must(w.t, w.db.Update(func(tx *lightning.Tx) error {
 			for range 1 + w.rng.IntN(4) {
 				if name = w.name(); name == "" {
@@ -438,58 +442,161 @@ func TestChangesBesideWriters(t *testing.T) {
 	must(t, db.Close())
 }
 
-// A transaction that is committed past the log is a gap, for one who waits and
-// for one who comes later, and the feed goes on behind it.
+// A transaction that is committed past the log comes like any other, for one who waits
+// and for one who comes later, also when nothing else is left of its tables.
 func TestChangesOfSpilledTransactions(t *testing.T) {
 	o := small(memfs.New())
 	o.LogArchive.SizeBytes = 1 << 30
 	db := open(t, o)
 	must(t, db.Put([]byte("before"), nil))
-	begun, gaps := make(chan struct{}), make(chan error, 1)
+	text := func(batch *lightning.ChangeBatch) string {
+		line := fmt.Sprintf("%d..%d, %d:", batch.First, batch.Last, batch.Len())
+		for c := range batch.All() {
+			line += fmt.Sprintf(" %v %s %s", c.Kind, c.Key, c.Value)
+		}
+		must(t, batch.Err())
+		return line
+	}
+	begun, got := make(chan struct{}), make(chan string)
 	go func() {
+		defer close(got)
 		for batch, err := range db.Changes(t.Context(), 0) {
-			if err != nil {
-				gaps <- err
+			must(t, err)
+			switch batch.First {
+			case 1:
+				close(begun)
+				continue
+			case 3:
 				return
 			}
-			if batch.Last == 1 {
-				close(begun)
-			}
+			got <- text(batch)
 		}
 	}()
 	<-begun
 	lightning.SpillAt(db, 0)
 	must(t, db.Update(func(tx *lightning.Tx) error {
-		return errors.Join(tx.Put([]byte("a"), nil), tx.Put([]byte("b"), nil))
+		return errors.Join(
+			tx.Put([]byte("b"), []byte("2")), tx.Put([]byte("c"), nil), tx.Put([]byte("a"), nil),
+			tx.DeleteRange([]byte("bb"), []byte("d")), tx.Put([]byte("a"), []byte("1")), tx.Delete([]byte("x")),
+		)
 	}))
-	check := func(what string, err error) {
-		t.Helper()
-		var gap *lightning.GapError
-		if !errors.As(err, &gap) || gap.From != 2 || errors.Is(err, lightning.ErrCorrupted) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		must(t, db.Put([]byte("behind"), nil))
-		for batch, err := range db.Changes(t.Context(), gap.Oldest) {
+	const want = "2..2, 4: delete-range bb  put a 1 put b 2 delete x "
+	if line := <-got; line != want {
+		t.Errorf("one who waits got %q", line)
+	}
+	must(t, db.Put([]byte("behind"), nil))
+	<-got
+	m := db.Metrics().LogArchive
+	if m.Transactions != 1 || m.SizeBytes == 0 || m.OldestSeq != 1 {
+		t.Errorf("metrics are %+v", m)
+	}
+	for what, settle := range map[string]func() error{
+		"at once":          func() error { return nil },
+		"after a flush":    func() error { return db.Flush(t.Context()) },
+		"after compaction": func() error { return db.Compact(t.Context(), nil, nil) },
+		"after a reopen":   func() error { err := db.Close(); db = open(t, o); return err },
+	} {
+		must(t, settle())
+		var lines []string
+		for batch, err := range db.Changes(t.Context(), 1) {
 			must(t, err)
-			for c := range batch.All() {
-				if string(c.Key) != "behind" {
-					t.Fatalf("%s: behind the gap is %q", what, c.Key)
-				}
+			if lines = append(lines, text(batch)); batch.Last == 3 {
+				break
 			}
+		}
+		if len(lines) != 3 || lines[1] != want {
+			t.Errorf("%s: %q", what, lines)
+		}
+	}
+}
+
+// What a replica needs to know of a keyspace is delivered when it is made, and when it
+// gets other options.
+func TestChangesOfKeyspaceOptions(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	want := []lightning.KeyspaceOptions{
+		{Compression: lightning.CompressionSmall, TTL: time.Hour},
+		{Merge: lightning.MergeAddInt64},
+		{},
+		{Compression: lightning.CompressionNone, TTL: time.Minute},
+		{Compression: lightning.CompressionFast},
+	}
+	for i, name := range []string{"a", "b", "c"} {
+		_, err := db.Keyspace(name, &want[i])
+		must(t, err)
+	}
+	for _, o := range want[3:] {
+		must(t, db.SetKeyspaceOptions("a", o))
+	}
+	must(t, db.DropKeyspace("b"))
+	must(t, db.SyncLog())
+	next := 0
+	follow(t, db, 1, func(batch *lightning.ChangeBatch) {
+		for c := range batch.All() {
+			switch {
+			case c.Kind == lightning.ChangeKeyspace && c.Options != nil:
+				if *c.Options != want[next] {
+					t.Errorf("%d: %+v, want %+v", next, *c.Options, want[next])
+				}
+				next++
+			case c.Options != nil || c.Keyspace != "b":
+				t.Errorf("%v of %s with %+v", c.Kind, c.Keyspace, c.Options)
+			}
+		}
+	})
+	if next != len(want) {
+		t.Errorf("%d acts", next)
+	}
+}
+
+// A large transaction is delivered with little memory, whose size does not depend on its
+// own.
+func TestChangesOfATransactionLargerThanMemory(t *testing.T) {
+	const rows, valueBytes, heapBytesMax = 24_000, 2 << 10, 8 << 20
+	db, err := lightning.Open(t.TempDir(), &lightning.Options{
+		MemoryBudget: 8 << 20, LogArchive: lightning.LogArchiveOptions{SizeBytes: 1 << 30},
+	})
+	must(t, err)
+	defer db.Close()
+	must(t, db.Update(func(tx *lightning.Tx) error {
+		value := make([]byte, valueBytes)
+		rng := rand.NewChaCha8([32]byte{})
+		for row := range rows {
+			_, _ = rng.Read(value)
+			if err := tx.Put(fmt.Appendf(nil, "%08d", row), value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, db.Put([]byte("behind"), nil))
+	defer debug.SetGCPercent(debug.SetGCPercent(20))
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	runtime.GC()
+	before, peak := heap(), int64(0)
+	start := time.Now()
+	for batch, err := range db.Changes(t.Context(), 1) {
+		must(t, err)
+		count := 0
+		for range batch.All() {
+			if count++; count%1000 == 1 {
+				peak = max(peak, heap()-before)
+			}
+		}
+		must(t, batch.Err())
+		if count != batch.Len() || batch.First == 1 && count != rows {
+			t.Errorf("%d of %d changes of %d", count, batch.Len(), batch.First)
+		}
+		if batch.First > 1 {
 			break
 		}
 	}
-	check("one who waits", <-gaps)
-	for what, settle := range map[string]func() error{
-		"after more":    func() error { return nil },
-		"after a flush": func() error { return db.Flush(t.Context()) },
-	} {
-		must(t, settle())
-		var last error
-		for _, err := range db.Changes(t.Context(), 2) {
-			last = err
-			break
-		}
-		check(what, last)
+	t.Logf("%d MiB of changes took %d KiB of the heap and %v", rows*valueBytes>>20, peak>>10, time.Since(start))
+	if peak > heapBytesMax {
+		t.Errorf("more than %d MiB", heapBytesMax>>20)
 	}
 }

@@ -391,9 +391,6 @@ func (w *dataWorld) replicate() {
 	defer func() { must(w.t, replica.db.Close()) }()
 	last := w.db.Metrics().VisibleSeq
 	for batch, err := range w.db.Changes(w.t.Context(), 0) {
-		if errors.Is(err, lightning.ErrGap) && w.spillBytes < 1<<20 {
-			return // a transaction that was committed past the log
-		}
 		must(w.t, err)
 		b := replica.db.NewBatch()
 		for c := range batch.All() {
@@ -408,7 +405,7 @@ func (w *dataWorld) replicate() {
 			}
 			must(w.t, apply(c, to))
 		}
-		must(w.t, b.Commit())
+		must(w.t, errors.Join(batch.Err(), b.Commit()))
 		if batch.Last >= last {
 			break
 		}

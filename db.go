@@ -366,6 +366,9 @@ func (db *DB) DropKeyspace(name string) error {
 //		for change := range batch.All() {
 //			...
 //		}
+//		if err := batch.Err(); err != nil {
+//			return err
+//		}
 //		next = batch.Last + 1 // keep it with what was made of the changes
 //	}
 //
@@ -379,7 +382,9 @@ func (db *DB) DropKeyspace(name string) error {
 // feed that waits for them syncs the log, at most every 10 ms, so it lags by
 // that and the time of a sync. A feed costs writers nothing else, however slow
 // its consumer is; between turns it holds one open file and one commit group,
-// which are not part of Options.MemoryBudget.
+// which are not part of Options.MemoryBudget, or the open tables of a transaction
+// that was too large for memory. Such a transaction is read once before it is
+// delivered, to see that it is sound.
 //
 // The loop waits for new commits until ctx ends, which gives ctx.Err(), or the
 // database is closed, which gives ErrClosed. In a read-only database it ends by

@@ -268,6 +268,7 @@ func ExampleDB_Changes() {
 				check(copied.DeleteRange(c.Key, c.End))
 			}
 		}
+		check(batch.Err())
 		next = batch.Last + 1
 		check(copied.In(progress).Put([]byte("next"), fmt.Append(nil, next)))
 		check(copied.Commit())

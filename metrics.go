@@ -68,7 +68,11 @@ type LogMetrics struct {
 // LogArchiveMetrics describes what DB.Changes can deliver.
 type LogArchiveMetrics struct {
 	// Segments of the log are kept although the database does not need them.
-	Segments  int
+	Segments int
+	// Transactions that were too large for memory are kept as tables, some of which
+	// the database may still need as well.
+	Transactions int
+	// SizeBytes is the size of both on the disk.
 	SizeBytes int64
 	// OldestSeq is the first write that DB.Changes can begin at. A read-only
 	// database looks for it when it is first asked for changes.
@@ -170,10 +174,11 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		Cache: cacheMetrics(&e),
 		Log:   LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},
 		LogArchive: LogArchiveMetrics{
-			Segments:  e.Archive.Segments,
-			SizeBytes: e.Archive.SizeBytes,
-			OldestSeq: uint64(e.Archive.OldestSeq),
-			Feeds:     e.Archive.Feeds,
+			Segments:     e.Archive.Segments,
+			Transactions: e.Archive.Ingests,
+			SizeBytes:    e.Archive.SizeBytes,
+			OldestSeq:    uint64(e.Archive.OldestSeq),
+			Feeds:        e.Archive.Feeds,
 		},
 		Flushes: WorkMetrics{Count: e.Flushes, WrittenBytes: e.FlushBytes, Time: e.FlushTime},
 		Compactions: CompactionMetrics{

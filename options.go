@@ -128,10 +128,13 @@ type LogOptions struct {
 type LogArchiveOptions struct {
 	// SizeBytes bounds the size of what is kept. Segments of the log are kept
 	// and deleted as a whole, oldest first; one is about as large as a memtable
-	// at most, so several times that is a sensible bound. When the disk is full
-	// history is given up before that, half of it at a time.
+	// at most, so several times that is a sensible bound. A transaction that was
+	// too large for memory is kept and deleted as a whole, too, and counts with all
+	// it wrote; the newest stays until the log goes on behind it. When the disk is
+	// full history is given up before that, half of it at a time.
 	SizeBytes int64
-	// Age is how long a segment is kept after it was finished.
+	// Age is how long a segment is kept after it was finished, and such a
+	// transaction after its commit.
 	Age time.Duration
 }
 

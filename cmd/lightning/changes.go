@@ -91,35 +91,50 @@ func optionColumns(o lightning.KeyspaceOptions) (set []column) {
 	return set
 }
 
-// commit prints a batch of changes on a line.
+// commit prints a batch of changes on a line. Of a large one no more than a part is in
+// memory.
 func (p *printer) commit(batch *lightning.ChangeBatch) error {
 	p.line = fmt.Appendf(p.line[:0], `{"first":%d,"last":%d,"changes":[`, batch.First, batch.Last)
 	comma := ""
 	for c := range batch.All() {
-		p.line = fmt.Appendf(p.line, `%s{"kind":"%v"`, comma, c.Kind)
+		p.line = append(p.line, comma...)
+		p.change(&c)
 		comma = ","
-		for _, field := range []struct {
-			name string
-			text []byte
-			is   bool
-		}{
-			{"keyspace", []byte(c.Keyspace), c.Keyspace != ""},
-			{"key", c.Key, c.Key != nil},
-			{"end", c.End, c.End != nil},
-			{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
-			{records.ExpiryMember, appendExpiry(nil, c.ExpiresAt), !c.ExpiresAt.IsZero()},
-		} {
-			if field.is {
-				p.line = appendField(append(p.line, ','), field.name, field.text)
+		if len(p.line) >= bufferBytes {
+			if err := p.print(p.line); err != nil {
+				return err
 			}
+			p.line = p.line[:0]
 		}
-		if c.Options != nil {
-			for _, option := range optionColumns(*c.Options) {
-				p.line = appendField(append(p.line, ','), option.name, option.text)
-			}
-		}
-		p.line = append(p.line, '}')
 	}
-	p.line = append(p.line, "]}\n"...)
-	return p.print(p.line)
+	if err := batch.Err(); err != nil {
+		return err
+	}
+	return p.print(append(p.line, "]}\n"...))
+}
+
+// change appends a change to the line.
+func (p *printer) change(c *lightning.Change) {
+	p.line = fmt.Appendf(p.line, `{"kind":"%v"`, c.Kind)
+	for _, field := range []struct {
+		name string
+		text []byte
+		is   bool
+	}{
+		{"keyspace", []byte(c.Keyspace), c.Keyspace != ""},
+		{"key", c.Key, c.Key != nil},
+		{"end", c.End, c.End != nil},
+		{"value", c.Value, c.Kind == lightning.ChangePut || c.Kind == lightning.ChangeMerge},
+		{records.ExpiryMember, appendExpiry(nil, c.ExpiresAt), !c.ExpiresAt.IsZero()},
+	} {
+		if field.is {
+			p.line = appendField(append(p.line, ','), field.name, field.text)
+		}
+	}
+	if c.Options != nil {
+		for _, option := range optionColumns(*c.Options) {
+			p.line = appendField(append(p.line, ','), option.name, option.text)
+		}
+	}
+	p.line = append(p.line, '}')
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +67,51 @@ func TestProgramKeepsHistory(t *testing.T) {
 	}
 	if got := lightningOK("changes", dir, "--from", "9"); got != "" {
 		t.Errorf("behind the last: %s", got)
+	}
+}
+
+// A transaction that was too large for memory is printed like any other, and the program
+// knows how much is kept for it.
+func TestChangesOfALargeTransaction(t *testing.T) {
+	const rows, valueBytes = 3000, 1000
+	dir := filepath.Join(t.TempDir(), "db")
+	db, err := lightning.Open(dir, &lightning.Options{
+		MemoryBudget: 4 << 20, LogArchive: lightning.LogArchiveOptions{SizeBytes: 1 << 30},
+		Tree: lightning.TreeOptions{MemtableBytes: 1 << 20}, Compression: lightning.CompressionNone,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *lightning.Tx) error {
+		for i := range rows {
+			if err := tx.Put(fmt.Appendf(nil, "%05d", i), make([]byte, valueBytes)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if size := transactionsBytes(dir); size < rows*valueBytes {
+		t.Errorf("%d bytes are kept", size)
+	}
+	if bound := archiveToKeep(dir); bound != keptArchive {
+		t.Errorf("the bound is %d", bound)
+	}
+	var out, complaint bytes.Buffer
+	for _, args := range [][]string{{"put", dir, "a", "1"}, {"changes", dir}} {
+		if code := run(t.Context(), args, bytes.NewReader(nil), &out, &complaint); code != exitOK {
+			t.Fatalf("%q: exit code %d: %s", args, code, complaint.String())
+		}
+	}
+	lines := strings.Split(out.String(), "\n")
+	if n := strings.Count(lines[0], `"kind":"put"`); n != rows || len(lines) != 3 {
+		t.Errorf("%d changes in the first of %d lines", n, len(lines))
+	}
+	var commit struct{ First, Last int }
+	if err := json.Unmarshal([]byte(lines[0]), &commit); err != nil || commit.First != 1 || commit.Last != 1 {
+		t.Errorf("%+v, %v", commit, err)
 	}
 }
 

@@ -179,6 +179,8 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 const (
 	keptArchive      = 64 << 20
 	keptArchiveFiles = 256
+	// peekBudget is for looking into a database without reading from it.
+	peekBudget = 4 << 20
 )
 
 // archiveToKeep is the bound of the log archive of a database. More than the program
@@ -187,6 +189,9 @@ const (
 func archiveToKeep(dir string) int64 {
 	entries, _ := os.ReadDir(dir) // where this fails, opening does
 	var total int64
+	if slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), ".sst") }) {
+		total = transactionsBytes(dir)
+	}
 	var sizes []int64 // the oldest first
 	for _, entry := range entries {
 		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".archive") {
@@ -204,6 +209,17 @@ func archiveToKeep(dir string) int64 {
 		}
 	}
 	return keptArchive
+}
+
+// transactionsBytes is the size of the large transactions that the log archive of a
+// database keeps as tables, which only the database can tell.
+func transactionsBytes(dir string) int64 {
+	db, err := lightning.Open(dir, &lightning.Options{ReadOnly: true, MemoryBudget: peekBudget})
+	if err != nil {
+		return 0 // opening it for real says why
+	}
+	defer db.Close()
+	return db.Metrics().LogArchive.SizeBytes // of segments it has none before somebody asks
 }
 
 func isMissing(name string) bool {

@@ -232,22 +232,22 @@ func TestHistoryDamaged(t *testing.T) {
 	for at := 0; at < len(content); at += 1 + len(content)/150 {
 		damaged := slices.Clone(content)
 		damaged[at] ^= 0x10
-		judgeDamage(t, fs, name, damaged, want, fmt.Sprint("byte ", at), &reported)
+		judgeDamage(t, fs, name, damaged, want, "s100050", fmt.Sprint("byte ", at), &reported)
 	}
 	for _, size := range []int{0, 10, 64, 70, 127, 128, 3000, len(content) - 64, len(content) - 1} {
-		judgeDamage(t, fs, name, content[:size], want, fmt.Sprint("cut to ", size), &reported)
+		judgeDamage(t, fs, name, content[:size], want, "s100050", fmt.Sprint("cut to ", size), &reported)
 	}
 	if reported < 100 {
 		t.Errorf("only %d times was the damage reported", reported)
 	}
 }
 
-func judgeDamage(t *testing.T, fs *memfs.FS, name string, damaged []byte, want []string, what string, reported *int) {
+func judgeDamage(t *testing.T, fs *memfs.FS, name string, damaged []byte, want []string, row, what string, reported *int) {
 	t.Helper()
 	fs = fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 	putFile(t, fs, name, damaged)
 	db := openTest(t, historyTestOptions(fs))
-	_, err := db.Reads().AppendGet(nil, []byte("\x00s100050"))
+	_, err := db.Reads().AppendGet(nil, []byte("\x00"+row))
 	must(t, err)
 	var got []string
 	for from := base.SeqNum(1); ; {

@@ -82,7 +82,7 @@ func (db *DB) abandon() {
 func (db *DB) releaseMemory() error {
 	db.reads.GiveUp()
 	if db.archive != nil {
-		db.archive.StopTimer()
+		db.archive.Close()
 	}
 	db.janitor.Stop()
 	if db.hot != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -58,6 +59,7 @@ func readFeed(t testing.TB, db *DB, from base.SeqNum) (lines []string, err error
 			t.Fatalf("%d..%d follows what ends before %d", c.First, c.Last, want)
 		}
 		lines = append(lines, commitText(c))
+		must(t, c.Err())
 	}
 	return lines, nil
 }
@@ -104,7 +106,16 @@ func (w *crashWriter) step() {
 	w.t.Helper()
 	d := commit.Durability(w.rng.IntN(3))
 	key := fmt.Appendf(nil, "%02d", w.rng.IntN(20))
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(13) {
+	case 10, 11:
+		commitPastLog(w.t, w.db, func(tx *txn.Writes) {
+			tx.DeleteRange([]byte("\x0005"), append([]byte{0}, key...))
+			for i := range 1 + w.rng.IntN(40) {
+				tx.Put(fmt.Appendf(nil, "\x00%02d", i), make([]byte, 1000))
+			}
+		})
+	case 12:
+		must(w.t, w.db.Compact(w.t.Context(), nil, nil))
 	case 0:
 		must(w.t, w.db.Flush(w.t.Context()))
 	case 1:

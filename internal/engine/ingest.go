@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
@@ -9,6 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
@@ -25,7 +27,8 @@ import (
 // known only at the end, and the manifest has it (FileMeta.SeqBase). Everything
 // older is in tables by then, so the log is needed from there on only, and
 // recovery skips what it has of before. The log has no group with the numbers of
-// such a commit: for a feed of changes it is a gap.
+// such a commit: for those who read changes the same edit names the tables once more,
+// if the log is kept for them; see feed/ingests.go.
 
 // Ingest is a transaction that is committed past the log.
 type Ingest struct {
@@ -97,40 +100,42 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 			return err
 		}
 	}
-	if !db.reads.State().Mem.Empty() {
+	// Where the log is kept, a segment ends where such a commit stands, or large
+	// batches would hold one, and all commits in it, for ever.
+	inLog := db.archive.Enabled() && db.segments.CurrentBytes() > 0
+	if inLog || !db.reads.State().Mem.Empty() {
 		if err := db.writer.Rotate(db.commits.LastSeq()); err != nil {
 			return err
 		}
 	}
-	return db.flusher.await(db.stopped, db.stopped, db.commits.LastSeq())
+	if err := db.flusher.await(db.stopped, db.stopped, db.commits.LastSeq()); err != nil {
+		return err
+	}
+	// Feeds come to the commit only when they can read the log before it.
+	return db.segments.Sync()
 }
 
 // installIngest gives tables the next sequence numbers and makes them part of
 // the tree, above all else. Called by the leader, with nothing in memory.
 func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
-	first := db.commits.LastSeq() + 1
-	last := first
-	edit := &manifest.Edit{}
-	for _, meta := range outputs {
-		last = max(last, first+meta.LargestSeq)
-		meta.SeqBase = first
-		meta.SmallestSeq += first
-		meta.LargestSeq += first
-		if meta.Expiring.Count > 0 {
-			db.timeline.Use()
-		}
-		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
-	}
-	if last > base.SeqNumMax {
+	ingest := place(outputs, db.commits.LastSeq()+1)
+	if ingest.Last > base.SeqNumMax {
 		return commit.ErrSeqNumsUsedUp
 	}
-	edit.LastSeq, edit.IngestedSeq = last, last
+	ingest.At = base.Instant(db.opts.Clock.Now().UnixNano())
+	if slices.ContainsFunc(outputs, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 }) {
+		db.timeline.Use()
+	}
+	edit := db.editForIngest(&ingest)
 	db.reads.Dead.Clear()
 	if db.hot != nil {
 		db.hot.BeginAll()
 		defer db.hot.EndAll()
 	}
+	last := ingest.Last
 	err := db.versions.edit(edit, func(v *manifest.Version) {
+		db.segments.Drop(edit.RemoveLogs)
+		db.archive.NoteIngest(&ingest)
 		db.reads.NoteFlushed(last)
 		db.counters.ingestedSeq.Store(uint64(last))
 		db.reads.Update(func(c *view.Change) {
@@ -142,4 +147,31 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		db.commits.Advance(last)
 	}
 	return err
+}
+
+// place gives tables sequence numbers from first on.
+func place(outputs []*manifest.FileMeta, first base.SeqNum) manifest.IngestCommit {
+	ingest := manifest.IngestCommit{First: first, Last: first, Tables: outputs}
+	for _, meta := range outputs {
+		meta.SeqBase = first
+		meta.SmallestSeq += first
+		meta.LargestSeq += first
+		ingest.Last = max(ingest.Last, meta.LargestSeq)
+	}
+	return ingest
+}
+
+// editForIngest returns the edit that is the commit. Nothing is in memory, so the log
+// is needed no more but for what comes.
+func (db *DB) editForIngest(ingest *manifest.IngestCommit) *manifest.Edit {
+	firstLog, position := segments.Needed(db.reads.State(), 0)
+	edit := &manifest.Edit{RemoveLogs: db.segments.Before(firstLog), LogStart: uint64(position)}
+	for _, meta := range ingest.Tables {
+		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+	}
+	edit.LastSeq, edit.IngestedSeq = ingest.Last, ingest.Last
+	if db.archive.Enabled() {
+		edit.AddIngests = []manifest.IngestCommit{*ingest}
+	}
+	return edit
 }

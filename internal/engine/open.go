@@ -128,6 +128,7 @@ func (db *opener) wire(state *manifest.State) {
 		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, SnapshotClosed: db.changed.Notify,
 	})
 	db.archive = feed.NewArchive(db.feedConfig())
+	db.versions.archive = db.archive
 	db.spills = spill.New(db.store, &db.reads.Epochs, o.FileBytes, db.health.Writable, db.stopped)
 	db.claims = claims{reads: &db.reads, claimed: map[base.FileNum]bool{}, damaged: map[base.FileNum]error{}}
 	db.segments = segments.New(segments.Config{
@@ -172,7 +173,8 @@ func (db *DB) walConfig() wal.Config {
 func (db *opener) feedConfig() feed.Config {
 	return feed.Config{
 		WAL: db.walConfig(), Retention: db.opts.Archive, ReadOnly: db.opts.ReadOnly, Clock: db.opts.Clock,
-		Events: db.events, Janitor: db.janitor, Keyspaces: db.keyspaces, Stopped: db.stopped.Done(),
+		Events: db.events, Janitor: db.janitor, Keyspaces: db.keyspaces, Store: db.store,
+		Stopped: db.stopped.Done(),
 		Failure: func() error {
 			if db.reads.Closed() {
 				return base.ErrClosed

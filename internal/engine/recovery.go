@@ -12,6 +12,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
@@ -69,7 +70,8 @@ func (r *recovery) run() error {
 		r.events.TornLog(result.TornFile, result.TornBytes)
 	}
 	r.commits.Advance(r.reads.VisibleSeq())
-	if err := r.archive.Recover(names, logs, result.End); err != nil || r.opts.ReadOnly {
+	err = r.archive.Recover(feed.Found{Names: names, Live: logs, Ingests: r.state.Ingests, End: result.End})
+	if err != nil || r.opts.ReadOnly {
 		return err
 	}
 	return r.finish(logs, result.End)
@@ -269,7 +271,7 @@ func fileNumOf(name string) (base.FileNum, bool) {
 func (r *recovery) removeOrphans() {
 	for _, name := range r.names {
 		n, ok := fileNumOf(name)
-		if !ok || r.store.Live(n) || r.segments.Names(n) || r.archive.Holds(name) || !r.isOrphan(name) {
+		if !ok || r.store.Named(n) || r.segments.Names(n) || r.archive.Holds(name) || !r.isOrphan(name) {
 			continue
 		}
 		if err := r.store.Remove(name); err != nil {

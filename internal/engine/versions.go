@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 
+	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/ranked"
@@ -25,6 +26,8 @@ type versions struct {
 	mu    ranked.Mutex[ranked.ManifestEdit]
 	log   *manifest.Log // nil before begin, and in a read-only database
 	store *store.Store  // gives out file numbers
+	// archive knows which commits past the log the manifest is to forget.
+	archive *feed.Archive
 }
 
 // create makes the manifest of a new database.
@@ -69,12 +72,14 @@ func (v *versions) edit(e *manifest.Edit, done func(v *manifest.Version)) error 
 	}
 	e.NextFileNum = v.store.NextFileNum()
 	e.ClockHighWater = v.timeline.ReadTime()
+	e.ForgetIngests = v.archive.Forgotten()
 	if err := v.log.Append(e); errors.Is(err, manifest.ErrRefused) {
 		return err
 	} else if err != nil {
 		return v.health.Poison("manifest", err)
 	}
 	v.timeline.Saved(e.ClockHighWater)
+	v.archive.NoteForgotten(e.ForgetIngests)
 	done(v.log.State().Version)
 	v.changed.Notify()
 	return nil

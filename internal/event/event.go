@@ -103,8 +103,9 @@ func (s *Sink) ArchiveDamaged(file string, err error) {
 	s.log.Error("an archived log segment is damaged", "file", file, "err", err)
 }
 
-// ArchiveGivenUp says that archived log segments went for a disk that is full,
-// and with what number changes begin now.
-func (s *Sink) ArchiveGivenUp(segments int, oldest base.SeqNum) {
-	s.log.Warn("the disk is full: archived log segments are given up", "segments", segments, "oldest", oldest)
+// ArchiveGivenUp says that archived log segments, and large transactions, went for a
+// disk that is full, and with what number changes begin now.
+func (s *Sink) ArchiveGivenUp(segments, transactions int, oldest base.SeqNum) {
+	s.log.Warn("the disk is full: a part of the log archive is given up",
+		"segments", segments, "transactions", transactions, "oldest", oldest)
 }

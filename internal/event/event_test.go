@@ -36,7 +36,7 @@ func TestWhatIsLogged(t *testing.T) {
 	s.CacheLeaked(4096)
 	s.ArchiveFailed("000004.wal", err)
 	s.ArchiveDamaged("000005.history", err)
-	s.ArchiveGivenUp(6, 77)
+	s.ArchiveGivenUp(6, 2, 77)
 	want := `
 level=ERROR msg="database refuses writes" cause=log err=reason
 level=ERROR msg="background work failed" job=flush err=reason
@@ -49,7 +49,7 @@ level=WARN msg="clean-up failed" file=000003.sst err=reason
 level=ERROR msg="block cache closed with blocks in use" bytes=4096
 level=ERROR msg="archive a log segment" file=000004.wal err=reason
 level=ERROR msg="an archived log segment is damaged" file=000005.history err=reason
-level=WARN msg="the disk is full: archived log segments are given up" segments=6 oldest=77
+level=WARN msg="the disk is full: a part of the log archive is given up" segments=6 transactions=2 oldest=77
 `
 	if got := "\n" + log.String(); got != want {
 		t.Errorf("logged is\n%s\nwant\n%s", strings.TrimSpace(got), strings.TrimSpace(want))

@@ -12,6 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/signal"
+	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/wal"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	Events    *event.Sink
 	Janitor   *janitor.Janitor
 	Keyspaces *keyspace.Registry
+	Store     *store.Store // has the tables of commits past the log
 	// Stopped is closed when the database closes.
 	Stopped <-chan struct{}
 	// Failure returns why nothing will be read or written any more, or nil.
@@ -50,8 +52,9 @@ type Config struct {
 	Sync func() error
 }
 
-// Archive keeps log segments for those who read changes. The catalogue says which
-// there are; files.go has what is done with them.
+// Archive keeps log segments for those who read changes, and the tables of what was
+// committed past the log. The catalogue says which there are; files.go has what is
+// done with them.
 type Archive struct {
 	catalogue
 	cfg       Config
@@ -59,10 +62,10 @@ type Archive struct {
 	live      []base.FileNum // the segments that the manifest named at open
 }
 
-// NewArchive returns an archive that knows no segment yet.
+// NewArchive returns an archive that knows nothing yet.
 func NewArchive(cfg Config) *Archive { return &Archive{cfg: cfg} }
 
-// Enabled reports whether segments are kept that the database needs no more.
+// Enabled reports whether what the database needs no more is kept.
 func (a *Archive) Enabled() bool { return a.cfg.Retention.Enabled() }
 
 // catalogue knows which log segments can be read, and which sequence numbers
@@ -75,12 +78,16 @@ func (a *Archive) Enabled() bool { return a.cfg.Retention.Enabled() }
 // that succeeds it counts and can be read like one. Files are touched by the
 // janitor alone, one task at a time.
 //
+// Commits past the log are between the segments, by their numbers; see ingests.go.
+//
 // All methods are safe for concurrent use. Its lock is never held during I/O; the
 // janitor's is taken under it.
 type catalogue struct {
 	mu       ranked.Mutex[ranked.Archive]
 	segments []segmentInfo
 	lost     []lostSegment // go when what is newer goes
+	ingests  ingestList
+	named    []base.SeqNum // the first numbers of those that the manifest names
 	end      wal.Position  // of what a read-only database found
 	timer    clock.Timer   // for the age of the oldest
 	closing  bool
@@ -117,7 +124,12 @@ func (s *segmentInfo) name() string {
 }
 
 // Begin notes that the log goes on in segment num.
-func (a *catalogue) Begin(num base.FileNum, start wal.Position, first base.SeqNum) {
+func (a *Archive) Begin(num base.FileNum, start wal.Position, first base.SeqNum) {
+	a.begin(num, start, first)
+	a.dropPassing()
+}
+
+func (a *catalogue) begin(num base.FileNum, start wal.Position, first base.SeqNum) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.finish(start, first-1)
@@ -224,10 +236,14 @@ func (a *catalogue) OldestSeq() base.SeqNum {
 
 // oldestSeq is OldestSeq for callers that hold a.mu.
 func (a *catalogue) oldestSeq() base.SeqNum {
-	if len(a.segments) == 0 {
-		return a.openedSeq + 1
+	oldest := a.openedSeq + 1
+	if len(a.segments) > 0 {
+		oldest = a.segments[0].extent.First
 	}
-	return a.segments[0].extent.First
+	if len(a.ingests) > 0 {
+		oldest = min(oldest, a.ingests[0].first)
+	}
+	return oldest
 }
 
 // nextToArchive returns the oldest segment that is obsolete and not archived.
@@ -250,56 +266,110 @@ func (a *catalogue) noteArchived(num base.FileNum, sizeBytes int64) {
 	}
 }
 
+// unit is what is kept or deleted as a whole: a segment, with the commits past the
+// log that lie in it, or one of those that lie between segments.
+type unit struct {
+	segments, ingests int // how many it has of what is left
+	sizeBytes         int64
+	since             time.Time
+	newest            bool // whether the log has not gone on since in a further segment
+}
+
+// units lists what the database needs no more, the oldest first. The caller holds
+// a.mu.
+func (a *catalogue) units() (all []unit) {
+	segments, ingests := a.segments, a.ingests
+	for {
+		switch {
+		case len(ingests) > 0 && (len(segments) == 0 || ingests[0].first <= segments[0].extent.First):
+			all = append(all, unit{
+				ingests: 1, sizeBytes: ingests[0].sizeBytes, since: ingests[0].since,
+				newest: len(ingests) == 1 && ingests[0].during == a.current(),
+			})
+		case len(segments) > 0 && segments[0].obsolete:
+			u := unit{segments: 1, sizeBytes: segments[0].sizeBytes, since: segments[0].since}
+			for u.ingests < len(ingests) && ingests[u.ingests].first <= segments[0].extent.Last {
+				u.sizeBytes += ingests[u.ingests].sizeBytes
+				u.ingests++
+			}
+			all = append(all, u)
+		default:
+			return all
+		}
+		u := &all[len(all)-1]
+		segments, ingests = segments[u.segments:], ingests[u.ingests:]
+	}
+}
+
+// current is the segment that is being written, 0 if none is. The caller holds a.mu.
+func (a *catalogue) current() base.FileNum {
+	if n := len(a.segments); n > 0 && a.segments[n-1].open {
+		return a.segments[n-1].num
+	}
+	return 0
+}
+
+// retirable returns the units that retention may take. The newest commit past the log
+// is not among them, as the segment that is being written is not: feeds may just be
+// about to read it.
+func retirable(units []unit) []unit {
+	return slices.DeleteFunc(units, func(u unit) bool { return u.newest })
+}
+
+// removal is what was taken off the catalogue, and whose files are to go.
+type removal struct {
+	segments []segmentInfo
+	ingests  []ingestCommit
+}
+
 // takeExpired takes off what retention does not allow any more and returns it.
-func (a *catalogue) takeExpired(o Retention, now time.Time) []segmentInfo {
+func (a *catalogue) takeExpired(o Retention, now time.Time) removal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	units := retirable(a.units())
 	var total int64
-	obsolete := 0
-	for _, s := range a.segments {
-		if !s.obsolete {
-			break
-		}
-		obsolete++
-		total += s.sizeBytes
+	for _, u := range units {
+		total += u.sizeBytes
 	}
 	n := 0
-	for ; n < obsolete; n++ {
-		s := &a.segments[n]
+	for ; n < len(units); n++ {
 		tooLarge := o.SizeBytes > 0 && total > o.SizeBytes
-		tooOld := o.Age > 0 && now.Sub(s.since) >= o.Age
+		tooOld := o.Age > 0 && now.Sub(units[n].since) >= o.Age
 		if !tooLarge && !tooOld {
 			break
 		}
-		total -= s.sizeBytes
+		total -= units[n].sizeBytes
 	}
-	return a.takeOldest(n)
+	return a.takeOldest(units[:n])
 }
 
-// takeHalf takes off the older half of what is obsolete, at least one segment.
-func (a *catalogue) takeHalf() []segmentInfo {
+// takeHalf takes off the older half of what is kept, at least something.
+func (a *catalogue) takeHalf() removal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	obsolete := 0
-	for obsolete < len(a.segments) && a.segments[obsolete].obsolete {
-		obsolete++
-	}
-	return a.takeOldest((obsolete + 1) / 2)
+	units := a.units()
+	return a.takeOldest(units[:(len(units)+1)/2])
 }
 
-// takeOldest takes off the first n segments, and what was lost between them.
-// The caller holds a.mu.
-func (a *catalogue) takeOldest(n int) []segmentInfo {
-	taken := slices.Clone(a.segments[:n])
-	a.segments = slices.Delete(a.segments, 0, n)
+// takeOldest takes off the oldest units, and what was lost between them. The caller
+// holds a.mu.
+func (a *catalogue) takeOldest(units []unit) (gone removal) {
+	segments, ingests := 0, 0
+	for _, u := range units {
+		segments, ingests = segments+u.segments, ingests+u.ingests
+	}
+	gone.segments = slices.Clone(a.segments[:segments])
+	gone.ingests = slices.Clone(a.ingests[:ingests])
+	a.segments = slices.Delete(a.segments, 0, segments)
+	a.ingests = slices.Delete(a.ingests, 0, ingests)
 	for len(a.lost) > 0 && (len(a.segments) == 0 || a.lost[0].num < a.segments[0].num) {
-		taken = append(taken, a.lost[0].segmentInfo)
+		gone.segments = append(gone.segments, a.lost[0].segmentInfo)
 		a.lost = a.lost[1:]
 	}
-	return taken
+	return gone
 }
 
-// setTimer calls fn when the oldest obsolete segment gets too old.
+// setTimer calls fn when the oldest of what is kept gets too old.
 func (a *catalogue) setTimer(c clock.Clock, age time.Duration, fn func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -307,19 +377,11 @@ func (a *catalogue) setTimer(c clock.Clock, age time.Duration, fn func()) {
 		a.timer.Stop()
 		a.timer = nil
 	}
-	if a.closing || age <= 0 || len(a.segments) == 0 || !a.segments[0].obsolete {
+	if a.closing || age <= 0 {
 		return
 	}
-	a.timer = c.AfterFunc(max(age-c.Now().Sub(a.segments[0].since), 0), fn)
-}
-
-// StopTimer ends the enforcement by time, for good.
-func (a *catalogue) StopTimer() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closing = true
-	if a.timer != nil {
-		a.timer.Stop()
+	if units := retirable(a.units()); len(units) > 0 {
+		a.timer = c.AfterFunc(max(age-c.Now().Sub(units[0].since), 0), fn)
 	}
 }
 
@@ -345,7 +407,8 @@ func (a *catalogue) Holds(name string) bool {
 // Metrics describes what is kept beyond the needs of the database.
 type Metrics struct {
 	Segments  int
-	SizeBytes int64
+	Ingests   int         // commits past the log
+	SizeBytes int64       // of both, whether tables are in the tree as well or not
 	OldestSeq base.SeqNum // the first number that a feed can begin with
 	Feeds     int         // open ones
 }
@@ -354,12 +417,15 @@ type Metrics struct {
 func (a *catalogue) Metrics() Metrics {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := Metrics{OldestSeq: a.oldestSeq(), Feeds: a.feeds}
+	m := Metrics{Ingests: len(a.ingests), OldestSeq: a.oldestSeq(), Feeds: a.feeds}
 	for _, s := range a.segments {
 		if s.obsolete {
 			m.Segments++
 			m.SizeBytes += s.sizeBytes
 		}
+	}
+	for _, c := range a.ingests {
+		m.SizeBytes += c.sizeBytes
 	}
 	return m
 }

@@ -60,7 +60,7 @@ func newRoom(t testing.TB, keep Retention) *room {
 	r.log, err = wal.NewLog(r.cfg.WAL, segment, 0)
 	must(t, err)
 	t.Cleanup(func() {
-		r.StopTimer()
+		r.Close()
 		must(t, r.log.Close())
 		r.janitor.Stop()
 	})
@@ -286,7 +286,7 @@ func TestMakeSpace(t *testing.T) {
 	r.expectFiles(wal.ArchivedFileName(1), wal.ArchivedFileName(2), wal.ArchivedFileName(3), wal.FileName(4))
 	r.MakeSpace(vfs.ErrNoSpace)
 	r.expectFiles(wal.ArchivedFileName(3), wal.FileName(4))
-	if !strings.Contains(r.told.String(), "segments=2 oldest=3") {
+	if !strings.Contains(r.told.String(), "segments=2 transactions=0 oldest=3") {
 		t.Errorf("told %q", &r.told)
 	}
 	for range 2 {
@@ -312,13 +312,98 @@ func TestLostSegmentsGoWithTheirNeighbours(t *testing.T) {
 	for _, want := range [][]base.FileNum{{2, 1, 3}, {4, 5}, {6}, nil} {
 		var got []base.FileNum
 		a.mu.Lock()
-		for _, s := range a.takeOldest(min(1, len(a.segments))) {
+		units := a.units()
+		for _, s := range a.takeOldest(units[:min(1, len(units))]).segments {
 			got = append(got, s.num)
 		}
 		a.mu.Unlock()
 		if !slices.Equal(got, want) {
 			t.Errorf("segments %v go, want %v", got, want)
 		}
+	}
+}
+
+// Close takes everything off the catalogue. A feed that meets that is told of the end,
+// and of no gap.
+func TestFeedMeetsClose(t *testing.T) {
+	r := newRoom(t, Retention{SizeBytes: 1 << 20})
+	asked := 0
+	r.cfg.Failure = func() error {
+		if asked++; asked == 1 {
+			return nil // as it was when the feed looked
+		}
+		return base.ErrClosed
+	}
+	r.cfg.IngestedSeq = func() base.SeqNum { return 5 }
+	r.cfg.Durable = func() (base.SeqNum, wal.Position) { return 5, 0 }
+	r.last = 5
+	r.Archive.openedSeq = 5
+	r.Finish(0, 0)
+	f, err := r.Feed(3)
+	must(t, err)
+	if _, err := f.Next(t.Context()); err != base.ErrClosed {
+		t.Errorf("got %v", err)
+	}
+	must(t, f.Close())
+}
+
+// Segments and commits past the log go in one order. What lies in a segment goes with it,
+// and nothing goes that is newer than a segment that is needed.
+func TestUnits(t *testing.T) {
+	a := NewArchive(Config{Retention: Retention{SizeBytes: 1}})
+	next := base.SeqNum(1)
+	segment := func(num base.FileNum, records base.SeqNum) {
+		a.Begin(num, 0, next)
+		next += records
+	}
+	ingest := func(numbers base.SeqNum) {
+		a.addIngest(ingestCommit{first: next, last: next + numbers - 1, sizeBytes: 100}, true)
+		next += numbers
+	}
+	ingest(2)     // 1..2
+	segment(1, 3) // 3..5
+	ingest(2)     // 6..7, in the segment
+	next++        // 8, another record
+	segment(2, 0) // empty
+	ingest(1)     // 9
+	ingest(3)     // 10..12
+	expect := func(want ...unit) {
+		t.Helper()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if got := a.units(); !slices.Equal(got, want) {
+			t.Errorf("units are %+v, want %+v", got, want)
+		}
+	}
+	old := unit{ingests: 1, sizeBytes: 100}
+	expect(old) // the first segment is needed
+	a.retire(1, time.Time{})
+	full := unit{segments: 1, ingests: 1, sizeBytes: 100}
+	newest := unit{ingests: 1, sizeBytes: 100, newest: true}
+	expect(old, full, old, newest)
+	segment(3, 1) // 13
+	expect(old, full, old, old)
+	for seq, want := range map[base.SeqNum]bool{0: false, 1: true, 2: true, 3: false, 6: true, 8: false, 9: true, 12: true, 13: false} {
+		if _, ok := a.ingestAt(seq); ok != want {
+			t.Errorf("%d is past the log: %v", seq, ok)
+		}
+	}
+	if a.OldestSeq() != 1 || a.nextIngest(4) != 6 || a.nextIngest(6) != 9 || a.nextIngest(13) != base.SeqNumMax {
+		t.Errorf("the oldest is %d, behind 4 comes %d, behind 13 %d", a.OldestSeq(), a.nextIngest(4), a.nextIngest(13))
+	}
+	gone := a.takeExpired(Retention{SizeBytes: 250}, time.Time{})
+	if len(gone.segments) != 1 || len(gone.ingests) != 2 || a.OldestSeq() != 9 {
+		t.Errorf("%d segments and %d commits go, the oldest is %d", len(gone.segments), len(gone.ingests), a.OldestSeq())
+	}
+	if forgotten := a.Forgotten(); !slices.Equal(forgotten, []base.SeqNum{1, 6}) {
+		t.Errorf("%v are forgotten", forgotten)
+	}
+	a.NoteForgotten([]base.SeqNum{1, 6})
+	if forgotten := a.Forgotten(); forgotten != nil {
+		t.Errorf("%v are forgotten again", forgotten)
+	}
+	if half := a.takeHalf(); len(half.ingests) != 1 || half.ingests[0].first != 9 {
+		t.Errorf("half of it is %+v", half)
 	}
 }
 

@@ -36,11 +36,30 @@ type Change struct {
 	Settings keyspace.Settings // of a ChangeKeyspace
 }
 
-// Commit is what one batch or single write wrote.
+// Commit is what one batch, single write or transaction wrote.
 type Commit struct {
 	First, Last base.SeqNum
-	batch       []byte // checked
+	batch       []byte  // checked
+	tables      *tables // nil where all is in the batch
 	names       map[uint64]string
+}
+
+// Len returns the number of operations. Each has a sequence number, but for those of
+// a commit past the log.
+func (c *Commit) Len() int {
+	if c.tables != nil {
+		return c.tables.operations
+	}
+	return int(c.Last - c.First + 1)
+}
+
+// Err returns what has ended the last walk over Changes too early: nothing does but a
+// file that cannot be read any more.
+func (c *Commit) Err() error {
+	if c.tables != nil {
+		return c.tables.err
+	}
+	return nil
 }
 
 // ChangesOf are the operations of an encoded batch, in order. name tells what a
@@ -55,7 +74,7 @@ func ChangesOf(encoded []byte, name func(id uint64) (string, bool)) iter.Seq[Cha
 			}
 			id, _ := keyspace.SplitPrefix(r.Key)
 			c.names[id], _ = name(id)
-			if change, err := c.change(&r); err != nil || !yield(change) {
+			if change, err := c.change(r.Kind, r.Key, r.Value); err != nil || !yield(change) {
 				return
 			}
 		}
@@ -65,12 +84,16 @@ func ChangesOf(encoded []byte, name func(id uint64) (string, bool)) iter.Seq[Cha
 // Changes are the operations in order.
 func (c *Commit) Changes() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
+		if c.tables != nil {
+			c.tables.changes(c, yield)
+			return
+		}
 		r := batch.NewReader(c.batch)
 		for {
 			if ok, err := r.Next(); !ok || err != nil {
 				return
 			}
-			if change, err := c.change(&r); err != nil || !yield(change) {
+			if change, err := c.change(r.Kind, r.Key, r.Value); err != nil || !yield(change) {
 				return
 			}
 		}
@@ -78,29 +101,29 @@ func (c *Commit) Changes() iter.Seq[Change] {
 }
 
 // change translates a record.
-func (c *Commit) change(r *batch.Reader) (Change, error) {
-	if r.Kind == base.KindKeyspace {
-		return c.act(r)
+func (c *Commit) change(kind base.Kind, internal, value []byte) (Change, error) {
+	if kind == base.KindKeyspace {
+		return c.act(internal, value)
 	}
-	id, n := keyspace.SplitPrefix(r.Key)
+	id, n := keyspace.SplitPrefix(internal)
 	name, ok := c.names[id]
 	if !ok {
 		return Change{}, fmt.Errorf("keyspace %d is not known", id)
 	}
-	key := r.Key[n:]
-	stored, err := base.Decode(base.MakeTrailer(0, r.Kind), r.Value)
+	key := internal[n:]
+	stored, err := base.Decode(base.MakeTrailer(0, kind), value)
 	if err != nil {
 		return Change{}, err
 	}
-	switch {
-	case r.Kind == base.KindSet || r.Kind == base.KindSetExpiring:
+	switch kind {
+	case base.KindSet, base.KindSetExpiring:
 		return Change{Kind: ChangeSet, Keyspace: name, Key: key, Value: stored.Value, Expiry: stored.Expiry}, nil
-	case r.Kind == base.KindMerge:
+	case base.KindMerge:
 		return Change{Kind: ChangeMerge, Keyspace: name, Key: key, Value: stored.Value}, nil
-	case r.Kind == base.KindDelete:
+	case base.KindDelete:
 		return Change{Kind: ChangeDelete, Keyspace: name, Key: key}, nil
-	case r.Kind == base.KindRangeDelete:
-		end, ok := rangeEnd(r.Key[:n], r.Value)
+	case base.KindRangeDelete:
+		end, ok := rangeEnd(internal[:n], value)
 		if !ok {
 			return Change{}, errors.New("range delete leaves its keyspace")
 		}
@@ -110,12 +133,12 @@ func (c *Commit) change(r *batch.Reader) (Change, error) {
 		}
 		return change, nil
 	}
-	return Change{}, fmt.Errorf("%v of a key of %d bytes is not known", r.Kind, len(key))
+	return Change{}, fmt.Errorf("%v of a key of %d bytes is not known", kind, len(key))
 }
 
 // act translates an act on a keyspace.
-func (c *Commit) act(r *batch.Reader) (Change, error) {
-	a, err := keyspace.DecodeAct(r.Key, r.Value)
+func (c *Commit) act(key, value []byte) (Change, error) {
+	a, err := keyspace.DecodeAct(key, value)
 	if err != nil {
 		return Change{}, err
 	}
@@ -154,8 +177,8 @@ func (f *Feed) split() error {
 			err = batch.ErrEncoding
 		}
 		if err == nil {
-			f.learnName(&r)
-			_, err = c.change(&r)
+			f.learnName(r.Key)
+			_, err = c.change(r.Kind, r.Key, r.Value)
 		}
 		ends := r.Left() == 0 && len(r.Rest()) == 0
 		if err == nil && (last > f.group.Last || ends && last < f.group.Last) {
@@ -177,9 +200,9 @@ func (f *Feed) split() error {
 	return nil
 }
 
-// learnName asks for the name of a record's keyspace, once.
-func (f *Feed) learnName(r *batch.Reader) {
-	id, _ := keyspace.SplitPrefix(r.Key)
+// learnName asks for the name of the keyspace of a key, once.
+func (f *Feed) learnName(key []byte) {
+	id, _ := keyspace.SplitPrefix(key)
 	if _, ok := f.names[id]; ok {
 		return
 	}
@@ -187,6 +210,3 @@ func (f *Feed) learnName(r *batch.Reader) {
 		f.names[id] = name
 	}
 }
-
-// Len returns the number of operations: each has a sequence number.
-func (c *Commit) Len() int { return int(c.Last - c.First + 1) }

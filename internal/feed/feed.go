@@ -55,9 +55,10 @@ func (e *GapError) Is(target error) bool { return target == ErrGap }
 // Unwrap returns the damage that is the reason, if it is.
 func (e *GapError) Unwrap() error { return e.Err }
 
-// Feed reads the commits of a database in order, from the files of the log:
-// those that are published and durable, so that what it delivered is never
-// rolled back. It is used by one goroutine at a time.
+// Feed reads the commits of a database in order, from the files of the log, and
+// from tables where they were committed past the log: those that are published and
+// durable, so that what it delivered is never rolled back. It is used by one
+// goroutine at a time.
 type Feed struct {
 	archive *Archive
 	next    base.SeqNum // the first number that is wanted
@@ -101,7 +102,33 @@ func (f *Feed) NextSeq() base.SeqNum { return f.next }
 // Close gives up what the feed holds.
 func (f *Feed) Close() error {
 	f.archive.count(-1)
-	return f.leave()
+	f.archive.dropPassing()
+	return errors.Join(f.leaveTables(), f.leave())
+}
+
+// leaveTables gives up the current commit if it is one past the log. It returns why
+// that could not be read to its end, and then it is the next one again.
+func (f *Feed) leaveTables() error {
+	t := f.commit.tables
+	if t == nil {
+		return nil
+	}
+	f.commit.tables = nil
+	closeErr := t.close()
+	if t.err == nil {
+		return closeErr
+	}
+	f.next = f.commit.First
+	return f.unreadable(t.err, f.commit.Last)
+}
+
+// unreadable is the error for the next commit, which ends at a number, where a table
+// of it cannot be read.
+func (f *Feed) unreadable(err error, last base.SeqNum) error {
+	if errors.Is(err, base.ErrCorrupted) {
+		return newGap(f.next, last+1, err)
+	}
+	return err
 }
 
 // leave closes the file that is being read.
@@ -118,13 +145,19 @@ func (f *Feed) leave() error {
 // for one, until ctx ends or the database is closed; at the end of a read-only
 // database it returns ErrEnd.
 func (f *Feed) Next(ctx context.Context) (*Commit, error) {
+	if err := f.leaveTables(); err != nil {
+		return nil, err
+	}
 	for {
 		if err := f.await(ctx); err != nil {
 			return nil, err
 		}
 		if len(f.rest) == 0 {
+			if c, ok := f.archive.ingestAt(f.next); ok {
+				return f.pastLog(ctx, &c)
+			}
 			if err := f.readGroup(); err != nil {
-				return nil, f.explain(err)
+				return nil, f.outcome(f.explain(err))
 			}
 			continue
 		}
@@ -138,6 +171,32 @@ func (f *Feed) Next(ctx context.Context) (*Commit, error) {
 	}
 }
 
+// pastLog returns a commit past the log. Where its files have gone meanwhile the gap
+// is what the archive says now.
+func (f *Feed) pastLog(ctx context.Context, c *ingestCommit) (*Commit, error) {
+	if err := f.openTables(ctx, c); err != nil {
+		if _, known := f.archive.ingestAt(c.first); !known {
+			return nil, f.outcome(newGap(f.next, c.last+1, nil))
+		}
+		return nil, f.outcome(f.unreadable(err, c.last))
+	}
+	f.next = c.last + 1
+	return &f.commit, nil
+}
+
+// outcome is what an error comes to. In a database that is being closed nothing is
+// missing, and a gap ends where a commit past the log begins that is there.
+func (f *Feed) outcome(err error) error {
+	if failed := f.archive.cfg.Failure(); errors.Is(failed, base.ErrClosed) {
+		return failed
+	}
+	var gap *GapError
+	if errors.As(err, &gap) {
+		gap.Oldest = min(gap.Oldest, uint64(f.archive.nextIngest(f.next)))
+	}
+	return err
+}
+
 // await blocks until the next commit can be delivered.
 func (f *Feed) await(ctx context.Context) error {
 	for {
@@ -147,9 +206,6 @@ func (f *Feed) await(ctx context.Context) error {
 		if f.next <= f.archive.cfg.VisibleSeq() {
 			if err := f.awaitDurable(ctx); err != nil {
 				return err
-			}
-			if gap := f.ingested(); gap != nil {
-				return gap
 			}
 			continue
 		}
@@ -185,17 +241,6 @@ func (f *Feed) ready(ctx context.Context) (bool, error) {
 	return false, failed
 }
 
-// ingested returns the gap that a transaction is which was committed past the log,
-// if the next commit is one and nothing in the log follows. The log was synced, so
-// that its horizon is all that it has.
-func (f *Feed) ingested() error {
-	last := f.archive.cfg.IngestedSeq()
-	if f.next > last || f.next <= f.archive.Horizon() {
-		return nil
-	}
-	return newGap(f.next, last+1, nil)
-}
-
 // awaitDurable gives others some time to sync the log, and does it then.
 func (f *Feed) awaitDurable(ctx context.Context) error {
 	over := make(chan struct{})
@@ -214,15 +259,17 @@ func (f *Feed) awaitDurable(ctx context.Context) error {
 	return f.archive.cfg.Sync()
 }
 
-// Horizon is the newest number that feeds deliver.
+// Horizon is the newest number that feeds deliver. What is committed past the log is
+// durable, and so is all that the log has of before.
 func (a *Archive) Horizon() base.SeqNum {
 	durable, _ := a.cfg.Durable()
-	return min(max(a.openedSeq, durable), a.cfg.VisibleSeq())
+	return min(max(a.openedSeq, durable, a.cfg.IngestedSeq()), a.cfg.VisibleSeq())
 }
 
 // readGroup reads the next group that has something wanted, which is in the log
 // and durable. It may return with none, to be called again.
 func (f *Feed) readGroup() error {
+	ingested := f.archive.cfg.IngestedSeq() // all before it is below the limit
 	limit := f.archive.end
 	if !f.archive.cfg.ReadOnly {
 		_, limit = f.archive.cfg.Durable()
@@ -243,8 +290,8 @@ func (f *Feed) readGroup() error {
 	switch {
 	case err != nil:
 		return err
-	case !ok && f.cur.AtEnd() && f.next <= f.archive.cfg.IngestedSeq():
-		return newGap(f.next, f.behind(&s), nil)
+	case !ok && f.cur.AtEnd() && f.next <= ingested:
+		return newGap(f.next, min(ingested+1, f.behind(&s)), nil)
 	case !ok:
 		return f.damaged(&s, limit)
 	case g.First > f.next:

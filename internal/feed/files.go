@@ -9,12 +9,13 @@ import (
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/vfs"
 )
 
 // This file is what an Archive does with files: archiving segments, deleting
-// what retention does not allow, and finding them again.
+// what retention does not allow, and finding the segments again.
 
 // Retire takes over segments that the manifest no longer names. Those that hold
 // nothing are deleted.
@@ -85,24 +86,29 @@ func (a *Archive) ageReached() {
 // It returns false when nothing is left. It is a task of the janitor.
 func (a *Archive) giveUpHalf() bool {
 	gone := a.takeHalf()
-	if len(gone) > 0 {
-		a.cfg.Events.ArchiveGivenUp(len(gone), a.OldestSeq())
+	segments, ingests := len(gone.segments), len(gone.ingests)
+	if segments+ingests > 0 {
+		a.cfg.Events.ArchiveGivenUp(segments, ingests, a.OldestSeq())
 	}
 	a.deleteAll(gone)
-	return len(gone) > 0
+	return segments+ingests > 0
 }
 
-// MakeSpace gives up segments where an error says that the disk is full.
+// MakeSpace gives up a part of what is kept where an error says that the disk is full.
 func (a *Archive) MakeSpace(err error) {
 	if a.cfg.Retention.Enabled() && errors.Is(err, vfs.ErrNoSpace) {
 		a.cfg.Janitor.Add(func() { a.giveUpHalf() })
 	}
 }
 
-// deleteAll deletes files that are off the catalogue.
-func (a *Archive) deleteAll(gone []segmentInfo) {
-	for _, s := range gone {
+// deleteAll deletes the files of what is off the catalogue.
+func (a *Archive) deleteAll(gone removal) {
+	for _, s := range gone.segments {
 		a.remove(s.name())
+	}
+	for _, c := range gone.ingests {
+		a.cfg.Store.ForgetKept(c.tables)
+		a.cfg.Store.Unref(c.tables)
 	}
 }
 
@@ -187,15 +193,31 @@ func (a *Archive) SyncOld(logs []base.FileNum) error {
 	return nil
 }
 
-// Recover takes up what an earlier opener left. names are the files of the
-// directory, live the segments that the manifest names, end is where the log goes
-// on.
-func (a *Archive) Recover(names []string, live []base.FileNum, end wal.Position) error {
-	a.openedSeq, a.end, a.live = a.cfg.VisibleSeq(), end, live
-	if a.cfg.ReadOnly || !a.cfg.Retention.Enabled() {
-		return nil
+// Found is what an earlier opener left.
+type Found struct {
+	Names   []string                // of the files in the directory
+	Live    []base.FileNum          // the segments that the manifest names
+	Ingests []manifest.IngestCommit // the commits past the log that it names
+	End     wal.Position            // where the log goes on
+}
+
+// Recover takes up what an earlier opener left.
+func (a *Archive) Recover(found Found) error {
+	a.openedSeq, a.end, a.live = a.cfg.VisibleSeq(), found.End, found.Live
+	for _, c := range found.Ingests {
+		a.named = append(a.named, c.First)
 	}
-	return a.load(names, live, end)
+	switch {
+	case a.cfg.ReadOnly:
+	case !a.cfg.Retention.Enabled():
+		return nil
+	default:
+		if err := a.load(found.Names, found.Live, found.End); err != nil {
+			return err
+		}
+	}
+	a.loadIngests(found.Ingests, found.Names)
+	return nil
 }
 
 // findReadOnly looks for the segments of a read-only database, which nobody needs before

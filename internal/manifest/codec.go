@@ -27,11 +27,13 @@ const (
 	tagClockHighWater = 13
 	tagIngestedSeq    = 14
 	tagGrowLog        = 15
+	tagForgetIngest   = 16
+	tagAddIngest      = 17
 )
 
 // repeats reports whether a field may stand several times.
 func repeats(tag byte) bool {
-	return tag >= tagRemoveLog && tag <= tagAddDropped || tag == tagGrowLog
+	return tag >= tagRemoveLog && tag <= tagAddDropped || tag >= tagGrowLog && tag <= tagAddIngest
 }
 
 // appendEdit appends the encoding of e.
@@ -85,6 +87,24 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		value = binary.AppendUvarint(value[:0], uint64(l.Num))
 		value = binary.AppendUvarint(value, uint64(l.SizeBytes))
 		dst = appendField(dst, tagGrowLog, value)
+	}
+	for _, first := range e.ForgetIngests {
+		value = binary.AppendUvarint(value[:0], uint64(first))
+		dst = appendField(dst, tagForgetIngest, value)
+	}
+	for i := range e.AddIngests {
+		value = appendIngest(value[:0], &e.AddIngests[i])
+		dst = appendField(dst, tagAddIngest, value)
+	}
+	return dst
+}
+
+func appendIngest(dst []byte, c *IngestCommit) []byte {
+	dst = binary.AppendUvarint(dst, uint64(c.First))
+	dst = binary.AppendUvarint(dst, uint64(c.Last))
+	dst = binary.AppendUvarint(dst, uint64(c.At))
+	for _, m := range c.Tables {
+		dst = appendBytes(dst, appendMeta(nil, m))
 	}
 	return dst
 }
@@ -259,6 +279,10 @@ func (e *Edit) decodeField(tag byte, in *input) {
 	case tagGrowLog:
 		l := LogSize{Num: base.FileNum(in.uvarint()), SizeBytes: int64(in.uvarint())}
 		e.GrowLogs = append(e.GrowLogs, l)
+	case tagForgetIngest:
+		e.ForgetIngests = append(e.ForgetIngests, base.SeqNum(in.uvarint()))
+	case tagAddIngest:
+		e.AddIngests = append(e.AddIngests, in.ingest())
 	default:
 		in.err = errUnknownField
 	}
@@ -329,6 +353,23 @@ func (in *input) bytes() []byte {
 		return nil
 	}
 	return in.take(int(n))
+}
+
+func (in *input) ingest() IngestCommit {
+	c := IngestCommit{
+		First: base.SeqNum(in.uvarint()), Last: base.SeqNum(in.uvarint()), At: base.Instant(in.uvarint()),
+	}
+	for len(in.rest) > 0 {
+		table := input{rest: in.bytes()}
+		c.Tables = append(c.Tables, table.meta())
+		if table.err == nil && len(table.rest) > 0 {
+			table.err = errTrailing
+		}
+		if in.err == nil {
+			in.err = table.err
+		}
+	}
+	return c
 }
 
 func (in *input) meta() *FileMeta {

@@ -101,8 +101,53 @@ func TestIngestEditRoundTrip(t *testing.T) {
 	}
 }
 
+// keptEdit has the fields of commits past the log that the archive keeps.
+func keptEdit() *Edit {
+	e := ingestEdit()
+	first, second := e.AddFiles[0].Meta, e.AddFiles[1].Meta
+	return &Edit{
+		ForgetIngests: []base.SeqNum{7, 300},
+		AddIngests: []IngestCommit{
+			{First: 1, Last: 250, At: 5, Tables: []*FileMeta{first}},
+			{First: 300, Last: 301, At: 6, Tables: []*FileMeta{second}},
+		},
+	}
+}
+
+func TestKeptIngestsRoundTrip(t *testing.T) {
+	const want = "100107" + "1002ac02" +
+		"111f" + "01" + "fa01" + "05" + "1a" + "c801" + "b009" + "0161" + "0162" + "01" + "c801" + "0a" + "02" + "01" + "f403" +
+		"68f03072eb18579b" + "0001" +
+		"1124" + "ac02" + "ad02" + "06" + "1e" + "c901" + "b109" + "0162" + "0163" + "ac02" + "ad02" + "0a" + "02" + "01" + "f403" +
+		"7d6c7bf1a4928e39" + "030101" + "ac02"
+	b := appendEdit(nil, keptEdit())
+	if hex.EncodeToString(b) != want {
+		t.Errorf("got  %x\nwant %s", b, want)
+	}
+	got, err := decodeEdit(b)
+	if err != nil || !reflect.DeepEqual(got, keptEdit()) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	state, err := newState(testID).apply(got)
+	if err != nil || state.NextFileNum != 202 {
+		t.Fatalf("the next number is %v, %v", state, err)
+	}
+	again, err := newState(testID).apply(state.snapshot())
+	if err != nil || !reflect.DeepEqual(again.Ingests, keptEdit().AddIngests) {
+		t.Errorf("the snapshot is of %+v, %v", again, err)
+	}
+	for range 2 { // the second time it is not there any more
+		if again, err = again.apply(&Edit{ForgetIngests: []base.SeqNum{1}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Ingests) != 1 || again.Ingests[0].First != 300 {
+			t.Errorf("%+v are left", again.Ingests)
+		}
+	}
+}
+
 func TestEditRoundTrip(t *testing.T) {
-	edits := []*Edit{{}, fullEdit()}
+	edits := []*Edit{{}, fullEdit(), keptEdit()}
 	state := newState(testID)
 	ed := newEditor(1)
 	for range 100 {
@@ -150,7 +195,7 @@ func TestDecodeEditRefuses(t *testing.T) {
 	addition := func(b ...byte) []byte { return append(appendMeta([]byte{1}, table(9, "b", "c")), b...) }
 	long := appendMeta([]byte{1}, table(9, "b", strings.Repeat("c", maxBoundBytes+1)))
 	for name, b := range map[string][]byte{
-		"unknown field":     field(tagIngestedSeq+1, 1),
+		"unknown field":     field(tagAddIngest+1, 1),
 		"field zero":        field(0, 1),
 		"no length":         {tagAddLog},
 		"length too large":  {tagAddLog, 200, 1, 1},
@@ -176,6 +221,8 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"base too large":    field(tagAddFile, addition(0, 2)...),
 		"behind the base":   field(tagAddFile, addition(0, 1, 1)...),
 		"ingested zero":     field(tagIngestedSeq, 0),
+		"ingest, no tables": field(tagAddIngest, 1, 1, 1),
+		"half an ingest":    field(tagAddIngest, 1, 1, 1, 2, 9),
 		"clock mark twice":  append(field(tagClockHighWater, 1), field(tagClockHighWater, 2)...),
 		"dropped nameless":  field(tagAddDropped, 1, 0, 0),
 	} {

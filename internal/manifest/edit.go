@@ -109,6 +109,17 @@ type DroppedKeyspace struct {
 	LastSeq base.SeqNum // no later record belongs to it
 }
 
+// IngestCommit is a transaction that was committed by an edit of the manifest,
+// past the log, as the log archive keeps it: what it wrote is in tables, which stay
+// for those who read changes when compactions have taken them out of the tree. It
+// is immutable once an Edit holds it.
+type IngestCommit struct {
+	First, Last base.SeqNum  // its sequence numbers
+	At          base.Instant // when it was committed
+	// Tables are disjoint and in the order of their keys.
+	Tables []*FileMeta
+}
+
 // Edit is one atomic change of a State. Removals are applied before
 // additions, so an edit may move a table between levels, or change a keyspace
 // by dropping and adding the same identifier.
@@ -142,6 +153,11 @@ type Edit struct {
 	DropKeyspaces []uint64
 	AddDropped    []DroppedKeyspace
 	ForgetDropped []uint64
+	// AddIngests come in the order of their numbers, and behind those before.
+	AddIngests []IngestCommit
+	// ForgetIngests are the first sequence numbers of commits that the archive
+	// keeps no more. One that is not there any more changes nothing.
+	ForgetIngests []base.SeqNum
 }
 
 func (m *FileMeta) validate() error {
@@ -189,6 +205,33 @@ func (k *DroppedKeyspace) validate() error {
 	}
 	same := Keyspace{ID: k.ID, Name: k.Name}
 	return same.validate()
+}
+
+func (c *IngestCommit) validate() error {
+	switch {
+	case c.First == 0 || c.First > c.Last || c.Last > base.SeqNumMax:
+		return fmt.Errorf("sequence numbers %d..%d of an ingest commit are out of range", c.First, c.Last)
+	case c.At < 0:
+		return fmt.Errorf("ingest commit %d: time %d is out of range", c.First, c.At)
+	case len(c.Tables) == 0:
+		return fmt.Errorf("ingest commit %d has no tables", c.First)
+	}
+	for i, m := range c.Tables {
+		if m == nil {
+			return fmt.Errorf("ingest commit %d: a table has no description", c.First)
+		}
+		if err := m.validate(); err != nil {
+			return err
+		}
+		if m.SmallestSeq < c.First || m.LargestSeq > c.Last {
+			return fmt.Errorf("ingest commit %d..%d: table %s has sequence numbers %d..%d",
+				c.First, c.Last, m.Num, m.SmallestSeq, m.LargestSeq)
+		}
+		if i > 0 && bytes.Compare(c.Tables[i-1].Hi, m.Lo) > 0 {
+			return fmt.Errorf("ingest commit %d: table %s is out of order", c.First, m.Num)
+		}
+	}
+	return nil
 }
 
 // validate checks everything about e that does not depend on the state it is
@@ -240,6 +283,11 @@ func (e *Edit) validate() error {
 	}
 	for i := range e.AddDropped {
 		if err := e.AddDropped[i].validate(); err != nil {
+			return err
+		}
+	}
+	for i := range e.AddIngests {
+		if err := e.AddIngests[i].validate(); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 func FuzzDecodeEdit(f *testing.F) {
 	f.Add(appendEdit(nil, fullEdit()))
+	f.Add(appendEdit(nil, keptEdit()))
 	f.Add(appendEdit(nil, newState(testID).snapshot()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := decodeEdit(b)

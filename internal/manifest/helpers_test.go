@@ -75,7 +75,7 @@ func (ed *editor) number() base.FileNum {
 func (ed *editor) edit(state *State) *Edit {
 	ed.seq += base.SeqNum(ed.rng.IntN(100))
 	e := &Edit{NextFileNum: ed.next, LastSeq: ed.seq, LogStart: state.LogStart + uint64(ed.rng.IntN(64))*8}
-	switch ed.rng.IntN(5) {
+	switch ed.rng.IntN(6) {
 	case 0:
 		e.AddLogs = append(e.AddLogs, logs(ed.number())...)
 		if n := len(state.Logs); n > 0 {
@@ -98,6 +98,13 @@ func (ed *editor) edit(state *State) *Edit {
 		}
 	case 2:
 		ed.move(state, e)
+	case 3:
+		f := table(ed.number(), "a", "b")
+		f.SmallestSeq = f.LargestSeq
+		if n := len(state.Ingests); n > 2 {
+			e.ForgetIngests = append(e.ForgetIngests, state.Ingests[ed.rng.IntN(n)].First)
+		}
+		e.AddIngests = append(e.AddIngests, IngestCommit{First: f.SmallestSeq, Last: f.LargestSeq, Tables: []*FileMeta{f}})
 	default:
 		lo := ed.rng.IntN(90)
 		f := table(ed.number(), fmt.Sprintf("k%02d", lo), fmt.Sprintf("k%02d", lo+1+ed.rng.IntN(9)))

@@ -21,6 +21,7 @@ type State struct {
 	LogStart       uint64 // log position from which replay is needed
 	ClockHighWater base.Instant
 	IngestedSeq    base.SeqNum
+	Ingests        []IngestCommit // that the archive keeps, by number
 	Version        *Version
 
 	num base.FileNum // of the manifest that this was loaded from, see Open
@@ -54,6 +55,9 @@ func (s *State) apply(e *Edit) (*State, error) {
 		return nil, err
 	}
 	if err := next.applyDropped(e); err != nil {
+		return nil, err
+	}
+	if err := next.applyIngests(e); err != nil {
 		return nil, err
 	}
 	return &next, nil
@@ -197,6 +201,26 @@ func ascending(ids []uint64) []uint64 {
 	return slices.Sorted(slices.Values(ids))
 }
 
+func (s *State) applyIngests(e *Edit) error {
+	if len(e.AddIngests) == 0 && len(e.ForgetIngests) == 0 {
+		return nil
+	}
+	kept := slices.DeleteFunc(slices.Clone(s.Ingests), func(c IngestCommit) bool {
+		return slices.Contains(e.ForgetIngests, c.First)
+	})
+	for _, c := range e.AddIngests {
+		if n := len(kept); n > 0 && kept[n-1].Last >= c.First {
+			return fmt.Errorf("ingest commit %d follows %d..%d", c.First, kept[n-1].First, kept[n-1].Last)
+		}
+		kept = append(kept, c)
+		for _, m := range c.Tables {
+			s.NextFileNum = max(s.NextFileNum, m.Num+1)
+		}
+	}
+	s.Ingests = kept
+	return nil
+}
+
 // snapshot returns the edit that makes s of a new state.
 func (s *State) snapshot() *Edit {
 	e := &Edit{
@@ -209,6 +233,7 @@ func (s *State) snapshot() *Edit {
 		AddLogs:        s.Logs,
 		AddKeyspaces:   s.Keyspaces,
 		AddDropped:     s.Dropped,
+		AddIngests:     s.Ingests,
 	}
 	for level, files := range s.Version.Levels {
 		for _, f := range files {

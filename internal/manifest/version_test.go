@@ -96,6 +96,16 @@ func TestApplyRefuses(t *testing.T) {
 		"empty span":               add(2, table(9, "b", "b")),
 		"long bound":               add(2, table(9, "b", strings.Repeat("c", maxBoundBytes+1))),
 		"sequences reversed":       add(2, seqs),
+		"ingest at zero":           {AddIngests: []IngestCommit{ingest(0, 5, table(7, "a", "b"))}},
+		"ingest reversed":          {AddIngests: []IngestCommit{ingest(8, 7, table(7, "a", "b"))}},
+		"ingest too far":           {AddIngests: []IngestCommit{ingest(1, base.SeqNumMax+1, table(7, "a", "b"))}},
+		"ingest before time":       {AddIngests: []IngestCommit{{First: 1, Last: 9, At: -1, Tables: []*FileMeta{table(7, "a", "b")}}}},
+		"ingest without tables":    {AddIngests: []IngestCommit{ingest(1, 9)}},
+		"ingest of nil":            {AddIngests: []IngestCommit{ingest(1, 9, nil)}},
+		"ingest of no table":       {AddIngests: []IngestCommit{ingest(1, 9, table(0, "a", "b"))}},
+		"ingest of others":         {AddIngests: []IngestCommit{ingest(1, 6, table(7, "a", "b"))}},
+		"ingest out of order":      {AddIngests: []IngestCommit{ingest(1, 9, table(8, "c", "e"), table(7, "a", "d"))}},
+		"ingest twice":             {AddIngests: []IngestCommit{ingest(1, 9, table(7, "a", "b")), ingest(9, 9, table(9, "a", "b"))}},
 		"sequence out of range":    add(2, huge),
 	} {
 		before := describe(start)
@@ -193,6 +203,11 @@ func TestOverlapping(t *testing.T) {
 			}
 		}
 	}
+}
+
+// ingest is a commit past the log.
+func ingest(first, last base.SeqNum, tables ...*FileMeta) IngestCommit {
+	return IngestCommit{First: first, Last: last, Tables: tables}
 }
 
 func TestStateRefuses(t *testing.T) {

@@ -92,7 +92,7 @@ func newRoom(t testing.TB, keep feed.Retention) *room {
 		Janitor: r.janitor, Changed: &r.changed, Clock: clock.System, RetryDelay: retryDelay, Edit: r.edit,
 	})
 	t.Cleanup(func() {
-		r.archive.StopTimer()
+		r.archive.Close()
 		r.StopTimer()
 		if r.Log() != nil {
 			_ = r.Log().Close() // it may have failed

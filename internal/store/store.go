@@ -51,7 +51,8 @@ type Store struct {
 	next atomic.Uint64
 
 	mu   ranked.Mutex[ranked.Tables]
-	live map[base.FileNum]*Table // that the manifest names
+	live map[base.FileNum]*Table // that the manifest has in the tree
+	kept map[base.FileNum]*Table // that it names for the log archive
 	// unreadable are those of them whose file could not be opened when somebody
 	// last needed it, and why.
 	unreadable map[base.FileNum]error
@@ -59,7 +60,7 @@ type Store struct {
 
 // New returns a store without tables.
 func New(cfg Config) *Store {
-	return &Store{cfg: cfg, live: map[base.FileNum]*Table{}, unreadable: map[base.FileNum]error{}}
+	return &Store{cfg: cfg, live: map[base.FileNum]*Table{}, kept: map[base.FileNum]*Table{}, unreadable: map[base.FileNum]error{}}
 }
 
 // SkipFileNums makes sure that only numbers from next on are given out.
@@ -71,21 +72,73 @@ func (s *Store) NewFileNum() base.FileNum { return base.FileNum(s.next.Add(1) - 
 // NextFileNum returns a number above all that were given out.
 func (s *Store) NextFileNum() base.FileNum { return base.FileNum(s.next.Load()) }
 
-// Live reports whether the manifest names the table.
-func (s *Store) Live(n base.FileNum) bool {
+// Named reports whether the manifest names the table.
+func (s *Store) Named(n base.FileNum) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.live[n] != nil
+	return s.live[n] != nil || s.kept[n] != nil
 }
 
-// GiveUp notes that the manifest no longer names tables: their files go when
-// nobody reads them any more.
+// table returns the table of a file, making it where nobody has it yet. The caller
+// holds s.mu.
+func (s *Store) table(meta *manifest.FileMeta) *Table {
+	if t := s.live[meta.Num]; t != nil {
+		return t
+	}
+	if t := s.kept[meta.Num]; t != nil {
+		return t
+	}
+	return &Table{Meta: meta, store: s}
+}
+
+// Keep returns the tables of files that are kept for the log archive, with a
+// reference on each: whatever becomes of them in the tree, the files stay until
+// ForgetKept.
+func (s *Store) Keep(files []*manifest.FileMeta) []*Table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tables := make([]*Table, len(files))
+	for i, meta := range files {
+		t := s.table(meta)
+		t.refs.Add(1)
+		s.kept[meta.Num] = t
+		tables[i] = t
+	}
+	return tables
+}
+
+// ForgetKept notes that the log archive keeps tables no more. What the tree does
+// not have goes when nobody reads it any more; see Unref.
+func (s *Store) ForgetKept(tables []*Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range tables {
+		delete(s.kept, t.Meta.Num)
+		if s.live[t.Meta.Num] == nil {
+			t.obsolete.Store(true)
+		}
+	}
+}
+
+// Unref gives back the references that Keep took.
+func (s *Store) Unref(tables []*Table) {
+	var unused []*Table
+	for _, t := range tables {
+		if t.refs.Add(-1) == 0 {
+			unused = append(unused, t)
+		}
+	}
+	s.Dispose(unused)
+}
+
+// GiveUp notes that the tree no longer has tables: their files go when nobody
+// reads them any more, unless the log archive keeps them.
 func (s *Store) GiveUp(gone []manifest.LevelNum) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range gone {
 		if t := s.live[f.Num]; t != nil {
-			t.obsolete.Store(true)
+			t.obsolete.Store(s.kept[f.Num] == nil)
 			delete(s.live, f.Num)
 			delete(s.unreadable, f.Num)
 		}

@@ -9,14 +9,17 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // Table is an SST file: its description and, once it was needed, its open
-// reader. Trees that hold the file count as references.
+// reader. Trees that hold the file count as references, and so does the log
+// archive.
 //
 // reader is opened at most once, under mu; after that it is read without a
 // lock by anyone who holds a reference or is in an epoch guard entered while
@@ -31,7 +34,7 @@ type Table struct {
 	mu     ranked.Mutex[ranked.TableOpen]
 
 	// obsolete is set, before the last reference goes, when the manifest no
-	// longer names the file.
+	// longer names the file, neither in the tree nor for the log archive.
 	obsolete atomic.Bool
 }
 
@@ -60,7 +63,7 @@ func (t *Table) open() (*sstable.Reader, error) {
 	if r := t.reader.Load(); r != nil {
 		return r, nil
 	}
-	r, err := t.store.openReader(t.Meta)
+	r, err := t.store.openPooled(t.Meta, t.store.cfg.Cache)
 	t.store.opened(t.Meta.Num, err)
 	if err != nil {
 		return nil, err
@@ -69,9 +72,29 @@ func (t *Table) open() (*sstable.Reader, error) {
 	return r, nil
 }
 
-func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
+// OpenApart opens the file once more, for one pass over it. The reader is the
+// caller's, leaves the cache alone, and reads on when the file is deleted, where the
+// system allows that, or the database is closed: it is none of the files that are
+// closed for others.
+func (t *Table) OpenApart() (*sstable.Reader, error) {
+	f, err := t.store.cfg.FS.Open(t.store.path(t.Meta))
+	return t.store.openReader(t.Meta, f, err, nil)
+}
+
+// openPooled opens a table as one of those that are closed for others.
+func (s *Store) openPooled(meta *manifest.FileMeta, cache *framecache.Cache) (*sstable.Reader, error) {
+	f, err := s.cfg.Files.Open(s.path(meta))
+	return s.openReader(meta, f, err, cache)
+}
+
+func (s *Store) path(meta *manifest.FileMeta) string {
+	return filepath.Join(s.cfg.Dir, TableName(meta.Num))
+}
+
+// openReader opens a table whose file was opened, or could not be.
+func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, cache *framecache.Cache) (
+	*sstable.Reader, error) {
 	name := TableName(meta.Num)
-	f, err := s.cfg.Files.Open(filepath.Join(s.cfg.Dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &base.CorruptionError{
 			File: name, Offset: -1, Kind: "table", Lo: bytes.Clone(meta.Lo), Hi: bytes.Clone(meta.Hi), Err: err,
@@ -85,7 +108,7 @@ func (s *Store) openReader(meta *manifest.FileMeta) (*sstable.Reader, error) {
 		FileNum:   meta.Num,
 		SizeBytes: int64(meta.SizeBytes),
 		SeqBase:   meta.SeqBase,
-		Cache:     s.cfg.Cache,
+		Cache:     cache,
 		Epochs:    s.cfg.Epochs,
 	})
 }

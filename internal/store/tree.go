@@ -43,12 +43,9 @@ func (s *Store) NewTree(v *manifest.Version) *Tree {
 		}
 		t.Levels[level] = make([]*Table, len(files))
 		for i, meta := range files {
-			tab := s.live[meta.Num]
-			if tab == nil {
-				tab = &Table{Meta: meta, store: s}
-				s.live[meta.Num] = tab
-			}
+			tab := s.table(meta)
 			tab.refs.Add(1)
+			s.live[meta.Num] = tab
 			t.MaxSeq[level] = max(t.MaxSeq[level], meta.LargestSeq)
 			t.Levels[level][i] = tab
 			if level == 0 && (i == 0 || !sameRun(files[i-1], meta)) {

@@ -49,7 +49,7 @@ func TestTablesGoWithTheirLastTree(t *testing.T) {
 	}
 	read(first, "\x00a", "a@1")
 	r.GiveUp([]manifest.LevelNum{{Num: a.Num}, {Num: 999}})
-	if r.Live(a.Num) || !r.Live(b.Num) {
+	if r.Named(a.Num) || !r.Named(b.Num) {
 		t.Error("not what was given up is not live")
 	}
 	r.expectFiles(a, b)
@@ -78,6 +78,79 @@ func TestTablesGoWithTheirLastTree(t *testing.T) {
 	r.drop(third)
 	r.expectFiles()
 	r.expectQuiet()
+}
+
+// What is kept for the log archive stays when no tree has it any more, and what trees
+// have when it is not kept any more; which comes first does not matter.
+func TestKeptTables(t *testing.T) {
+	for name, c := range map[string]struct {
+		named, kept bool // at the end
+		steps       func(r *room, meta *manifest.FileMeta)
+	}{
+		"neither": {false, false, func(r *room, meta *manifest.FileMeta) {
+			tree := r.NewTree(r.version([]*manifest.FileMeta{meta}))
+			kept := r.Keep([]*manifest.FileMeta{meta})
+			if kept[0] != tree.Levels[0][0] {
+				r.t.Error("archive and tree have tables of their own for one file")
+			}
+			r.GiveUp([]manifest.LevelNum{{Num: meta.Num}})
+			r.drop(tree)
+			r.expectFiles(meta)
+			r.ForgetKept(kept)
+			r.Unref(kept)
+		}},
+		"a reader is left": {false, false, func(r *room, meta *manifest.FileMeta) {
+			kept := r.Keep([]*manifest.FileMeta{meta}) // before the tree, as at an ingest
+			tree := r.NewTree(r.version([]*manifest.FileMeta{meta}))
+			if kept[0] != tree.Levels[0][0] {
+				r.t.Error("archive and tree have tables of their own for one file")
+			}
+			r.GiveUp([]manifest.LevelNum{{Num: meta.Num}})
+			r.ForgetKept(kept)
+			r.Unref(kept)
+			r.expectFiles(meta)
+			r.drop(tree)
+		}},
+		"the tree": {true, true, func(r *room, meta *manifest.FileMeta) {
+			kept := r.Keep([]*manifest.FileMeta{meta})
+			tree := r.NewTree(r.version([]*manifest.FileMeta{meta}))
+			r.ForgetKept(kept)
+			r.Unref(kept)
+			if got, err := r.get(tree, "\x00a", base.SeqNumMax); err != nil || got != "a@1" {
+				r.t.Errorf("read %q, %v", got, err)
+			}
+			r.drop(tree)
+		}},
+		"the archive, when the tree has given it up": {true, true, func(r *room, meta *manifest.FileMeta) {
+			kept := r.Keep([]*manifest.FileMeta{meta})
+			tree := r.NewTree(r.version([]*manifest.FileMeta{meta}))
+			r.GiveUp([]manifest.LevelNum{{Num: meta.Num}})
+			r.drop(tree)
+			r.Unref(kept) // the database is closed
+		}},
+		"the archive": {true, true, func(r *room, meta *manifest.FileMeta) {
+			kept := r.Keep([]*manifest.FileMeta{meta})
+			reader, err := kept[0].OpenApart()
+			must(r.t, err)
+			must(r.t, reader.Close())
+			r.Unref(kept) // the database is closed
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRoom(t)
+			meta := r.table([]base.Record{rec("\x00a", 1, "a")})
+			c.steps(r, meta)
+			if c.kept {
+				r.expectFiles(meta)
+			} else {
+				r.expectFiles()
+			}
+			if r.Named(meta.Num) != c.named {
+				t.Errorf("named: %v", !c.named)
+			}
+			r.expectQuiet()
+		})
+	}
 }
 
 // A file that cannot be deleted is told of, and left.

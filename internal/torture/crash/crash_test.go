@@ -11,7 +11,9 @@ import (
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
+	"github.com/lightningdb/lightning/internal/torture/model"
 	"github.com/lightningdb/lightning/internal/torture/script"
+	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -69,6 +71,51 @@ func TestCrashStates(t *testing.T) {
 				t.Error("no crash state was judged")
 			}
 		})
+	}
+}
+
+// TestCrashStatesWithAnArchive is TestCrashStates with all changes kept: they must be
+// there without a hole, and come to what the database holds.
+func TestCrashStatesWithAnArchive(t *testing.T) {
+	for name, s := range scripts(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := smallOptions()
+			o.LogArchive.SizeBytes = 1 << 30
+			var tally ledger.Tally
+			c := Config{Options: o, PerOp: 4, Stride: 1, Depth: 2, Dive: 20}
+			if testing.Short() {
+				c.PerOp, c.Depth = 2, 1
+			}
+			if err := Run(s, c, &tally); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d crash states", tally.Count(ledger.States))
+		})
+	}
+}
+
+// The script of large transactions has them committed past the log.
+func TestLargeTransactionsAreLarge(t *testing.T) {
+	o := smallOptions()
+	o.FS, o.LogArchive.SizeBytes = memfs.New(), 1<<30
+	s := script.NewSession(o)
+	must(t, s.Open())
+	h := script.NewHistory(model.State{})
+	operations := scripts(t)["large-transaction.script"]
+	for i := range operations {
+		must(t, s.Run(&operations[i], h))
+	}
+	if n := s.DB.Metrics().LogArchive.Transactions; n != 2 {
+		t.Errorf("%d of them", n)
+	}
+	must(t, s.Close())
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -109,7 +109,7 @@ func weights() map[script.Kind]int {
 func (g *generator) chooseKinds() {
 	all := weights()
 	for kind := range script.Kinds {
-		if kind == script.Merge || kind == script.PutLong || kind == script.PutGone {
+		if kind == script.Merge || kind == script.PutLong || kind == script.PutGone || kind == script.Transact {
 			continue // not drawn for, so that seeds keep their histories
 		}
 		weight := all[kind] * []int{3, 3, 3, 9, 1}[g.rng.IntN(5)]

@@ -64,6 +64,9 @@ func (g *generator) op() Op {
 		if g.rng.IntN(6) == 0 {
 			large = 10 << 10 // seven of them are more than the smallest memtable
 			count += 3
+			if g.values%2 == 0 { // not drawn, so that the seeds that were found keep the rest
+				o.Kind, large = Transact, 2*large
+			}
 		}
 		for range count {
 			part := g.write()

@@ -10,7 +10,7 @@ import (
 )
 
 // Commits reports whether the operation, in one commit or by itself, changes rows.
-func (o *Op) Commits() bool { return o.Kind <= Batch || o.Kind == DropSpace }
+func (o *Op) Commits() bool { return o.Kind <= Transact || o.Kind == DropSpace }
 
 // Syncs reports whether its success promises that all before it is durable.
 func (o *Op) Syncs() bool {
@@ -18,7 +18,7 @@ func (o *Op) Syncs() bool {
 	case SyncLog, Reopen, DropSpace:
 		return true
 	}
-	return o.Kind <= Batch && o.Wait == WaitFor(lightning.DurabilitySync)
+	return o.Kind <= Transact && o.Wait == WaitFor(lightning.DurabilitySync)
 }
 
 // Check returns the error that the database must return for a write, and for the
@@ -75,7 +75,7 @@ func (o *Op) Singles() []Op {
 // Apply returns what the operation makes of a state.
 func (o *Op) Apply(s model.State) model.State {
 	switch {
-	case o.Kind == Batch:
+	case o.Kind == Batch || o.Kind == Transact:
 		for i := range o.Parts {
 			s = o.Parts[i].Apply(s)
 		}

@@ -18,7 +18,7 @@ import "github.com/lightningdb/lightning"
 // Kind is what an operation does.
 type Kind uint8
 
-// The operations. Batch and BatchAdd hold writes of the first six kinds as parts,
+// The operations. Batch, Transact and BatchAdd hold writes of the first six kinds as parts,
 // MultiGet holds Gets, and Move holds the last six.
 const (
 	Put Kind = iota
@@ -31,6 +31,7 @@ const (
 	Fill      // puts Count keys, of which it leaves out all but every Every-th
 	Sweep     // deletes what a Fill puts, key by key
 	Batch     // a batch in one go
+	Transact  // a transaction in one go, which goes to files if it is large
 	BatchAdd  // adds to the batch in a slot
 	BatchCommit
 	BatchReset
@@ -62,19 +63,21 @@ const (
 
 func (k Kind) String() string {
 	return [...]string{"put", "delete", "delete-range", "merge", "put-long", "put-gone", "overwrite", "fill",
-		"sweep", "batch", "batch-add", "batch-commit", "batch-reset", "get", "multi-get", "scan",
+		"sweep", "batch", "transact", "batch-add", "batch-commit", "batch-reset", "get", "multi-get", "scan",
 		"take-snapshot", "close-snapshot", "open-iterator", "move", "close-iterator", "flush", "compact",
 		"sync-log", "create-space", "drop-space", "reopen", "read-only", "check", "verify", "first", "last",
 		"next", "prev", "seek-ge", "seek-lt"}[k]
 }
 
 // hasParts reports whether operations of this kind hold others.
-func (k Kind) hasParts() bool { return k == Batch || k == BatchAdd || k == MultiGet || k == Move }
+func (k Kind) hasParts() bool {
+	return k == Batch || k == Transact || k == BatchAdd || k == MultiGet || k == Move
+}
 
 // mayHold reports whether an operation of kind k can have a part of that kind.
 func (k Kind) mayHold(part Kind) bool {
 	switch k {
-	case Batch, BatchAdd:
+	case Batch, Transact, BatchAdd:
 		return part <= PutGone
 	case MultiGet:
 		return part == Get

@@ -122,6 +122,8 @@ func (s *Session) Do(ctx context.Context, o *Op) error {
 		return s.DB.DropKeyspace(o.Space)
 	case Batch:
 		return s.commit(o, o.Parts)
+	case Transact:
+		return s.transact(o)
 	}
 	if o.Wait != 0 {
 		return s.commit(o, []Op{*o})
@@ -139,6 +141,28 @@ func (s *Session) single(o *Op) error {
 		return o.Write(k)
 	}
 	return o.Write(s.DB)
+}
+
+func (s *Session) transact(o *Op) error {
+	tx, err := s.DB.Begin(lightning.TxOptions{})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for i := range o.Parts {
+		into := tx
+		k, err := s.Space(o.Parts[i].Space)
+		if err != nil {
+			return err
+		}
+		if k != nil {
+			into = tx.In(k)
+		}
+		if err := o.Parts[i].Write(into); err != nil {
+			return err
+		}
+	}
+	return tx.CommitWith(o.Wait.Or(s.Options.Durability))
 }
 
 func (s *Session) commit(o *Op, parts []Op) error {
