@@ -52,12 +52,12 @@ func unlockDir(d *os.File) error {
 // statBlockBytes is the unit in which a stat counts blocks, whatever their size.
 const statBlockBytes = 512
 
-func allocatedBytes(info fs.FileInfo) int64 {
+func allocatedBytes(info fs.FileInfo) (sizeBytes int64, known bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return 0
+		return 0, false
 	}
-	return int64(st.Blocks) * statBlockBytes
+	return int64(st.Blocks) * statBlockBytes, true
 }
 
 func isNoSpace(err error) bool {

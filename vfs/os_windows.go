@@ -42,7 +42,7 @@ func syncFileData(f *os.File) error { return f.Sync() }
 func preallocate(f *os.File, have, size int64) error { return extend(f, have, size) }
 
 // allocatedBytes is the length, for the same reason.
-func allocatedBytes(info fs.FileInfo) int64 { return info.Size() }
+func allocatedBytes(info fs.FileInfo) (sizeBytes int64, known bool) { return info.Size(), true }
 
 // syncOpenDir does nothing: NTFS journals its directories and offers no call.
 func syncOpenDir(*os.File) error { return nil }

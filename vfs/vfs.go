@@ -70,11 +70,11 @@ type File interface {
 
 // AllocatedBytes returns how much space of its file system the file has that info,
 // of FS.Stat, describes: less than its size where nothing was reserved for a part of
-// it, and 0 where that cannot be told. The FileInfo of a file system other than OS
-// may have a method AllocatedBytes to tell it.
-func AllocatedBytes(info fs.FileInfo) int64 {
+// it. known is false where that cannot be told. The FileInfo of a file system other
+// than OS may have a method AllocatedBytes to tell it.
+func AllocatedBytes(info fs.FileInfo) (sizeBytes int64, known bool) {
 	if teller, ok := info.(interface{ AllocatedBytes() int64 }); ok {
-		return teller.AllocatedBytes()
+		return teller.AllocatedBytes(), true
 	}
 	return allocatedBytes(info)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -14,10 +15,12 @@ import (
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // compactor is the worker that runs the jobs that the picker finds, those that a
@@ -31,11 +34,13 @@ type compactor struct {
 	timeline  *timeline.Timeline
 	claims    *claims
 	health    *health.Health
+	reserve   *reserve.Reserve
 	counters  *counters
 	events    *event.Sink
 	clock     clock.Clock
 	changed   *signal.Changes
 	outcome   health.Outcome
+	starved   atomic.Bool // the next job has failed for lack of space, even with the reserve
 
 	l0Files   int
 	baseBytes uint64
@@ -55,6 +60,7 @@ func (c *compactor) run(ctx context.Context) {
 		changed := c.changed.Watch()
 		job, manual := c.next()
 		if job == nil {
+			c.starved.Store(false)
 			select {
 			case <-changed:
 				continue
@@ -66,7 +72,7 @@ func (c *compactor) run(ctx context.Context) {
 			c.claims.releaseJob(job)
 			return
 		}
-		err := c.runFor(ctx, manual, job)
+		err := c.attempt(ctx, manual, job)
 		c.finish(manual, job, err)
 		if err == nil || manual != nil && manual.ctx.Err() != nil {
 			continue
@@ -123,8 +129,12 @@ func (c *compactor) take(pick func(v *manifest.Version, l compact.Limits) *compa
 
 // limits are those for the picker.
 func (c *compactor) limits(damaged func(*manifest.FileMeta) bool) compact.Limits {
+	l0Files := c.l0Files
+	if c.reserve.Full() {
+		l0Files = 1 // deletes bring space when they meet what they delete
+	}
 	return compact.Limits{
-		L0Files: c.l0Files, BaseBytes: c.baseBytes, Damaged: damaged, SharedSeq: base.SeqNumMax,
+		L0Files: l0Files, BaseBytes: c.baseBytes, Damaged: damaged, SharedSeq: base.SeqNumMax,
 	}
 }
 
@@ -154,6 +164,13 @@ func (c *compactor) debtBytes(v *manifest.Version) uint64 {
 	c.claims.mu.Lock()
 	defer c.claims.mu.Unlock()
 	return compact.DebtBytes(v, c.limits(c.claims.isDamaged))
+}
+
+// attempt runs a job, on a full disk with what the reserve sets free.
+func (c *compactor) attempt(ctx context.Context, manual *manualCompaction, job *compact.Job) error {
+	err := c.reserve.Try(job.LeastBytes(), func() error { return c.runFor(ctx, manual, job) })
+	c.starved.Store(c.reserve.Full() && errors.Is(err, vfs.ErrNoSpace))
+	return err
 }
 
 // runFor runs a job under a context that also ends with that of the request
@@ -270,7 +287,7 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 		return nil, err
 	}
 	defer merged.Close()
-	out := store.Output{Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.fileBytes}
+	out := store.Output{Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.reserve.TableBytes(c.fileBytes)}
 	outputs, stats, err := c.store.Write(ctx, merged, out, compact.Config{
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,

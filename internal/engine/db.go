@@ -28,6 +28,7 @@ import (
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/spill"
@@ -60,6 +61,7 @@ type DB struct {
 	archive   *feed.Archive
 	spills    *spill.Spills
 
+	reserve  *reserve.Reserve
 	segments *segments.Segments
 	writer   *writer.Writer
 
@@ -69,6 +71,7 @@ type DB struct {
 	claims    claims
 	flusher   flusher
 	compactor compactor
+	keeper    keeper
 	counters  counters
 	recovered recovered
 

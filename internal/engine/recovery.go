@@ -16,6 +16,7 @@ import (
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/wal"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // recovered is what recovery found; it does not change any more.
@@ -54,6 +55,7 @@ func (r *recovery) run() error {
 		logs = append(logs, s.Num)
 	}
 	r.segments.Found(logs)
+	r.reserve.Find()
 	if err := r.archive.SyncOld(logs); err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func (r *recovery) begin() error {
 
 // finish makes the database ready for writes.
 func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
-	if err := r.versions.begin(); err != nil {
+	if err := r.withSpace(r.versions.begin); err != nil {
 		return err
 	}
 	if err := r.flushReplayed(); err != nil {
@@ -117,8 +119,25 @@ func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
 	if r.archive.Enabled() {
 		r.archive.Keep()
 	}
-	r.removeOrphans()
+	r.removeOrphans(func(name string) bool { return !r.archive.Holds(name) })
+	r.reserve.Take()
 	return nil
+}
+
+// withSpace does what takes space. Where the disk is full, the tables go first that a
+// crash has left of unfinished work, and the reserve next.
+func (r *recovery) withSpace(do func() error) error {
+	err := do()
+	if !errors.Is(err, vfs.ErrNoSpace) {
+		return err
+	}
+	r.removeOrphans(isTable)
+	return r.reserve.Try(0, do)
+}
+
+func isTable(name string) bool {
+	_, ok := store.ParseTableName(name)
+	return ok
 }
 
 // checkTables reports every live table that is missing or has the wrong size.
@@ -242,10 +261,10 @@ func (r *recovery) flushReplayed() error {
 	if len(r.reads.State().Immutables) == 0 || r.opts.ReadOnly {
 		return nil
 	}
-	if err := r.versions.begin(); err != nil {
+	if err := r.withSpace(r.versions.begin); err != nil {
 		return err
 	}
-	return r.flusher.flush(context.Background())
+	return r.withSpace(func() error { return r.flusher.flush(context.Background()) })
 }
 
 // nextFileNum returns a number above all that the manifest gave out or a file
@@ -272,11 +291,12 @@ func fileNumOf(name string) (base.FileNum, bool) {
 
 // removeOrphans deletes tables and log segments that bear our names but are in
 // no manifest and not in the archive: what a crash left of unfinished work, and the
-// archive itself where it is switched off. Anything else is left alone.
-func (r *recovery) removeOrphans() {
+// archive itself where it is switched off. Anything else is left alone. may says which
+// files may go now.
+func (r *recovery) removeOrphans(may func(name string) bool) {
 	for _, name := range r.names {
 		n, ok := fileNumOf(name)
-		if !ok || r.store.Live(n) || r.segments.Names(n) || r.archive.Holds(name) || !r.isOrphan(name) {
+		if !ok || r.store.Live(n) || r.segments.Names(n) || !may(name) || !r.isOrphan(name) {
 			continue
 		}
 		if err := r.store.Remove(name); err != nil {

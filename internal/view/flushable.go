@@ -110,6 +110,18 @@ func (m *Flushable) ReservedBytes() int64 {
 	return int64(len(m.large.buf))
 }
 
+// largeOverheadBytes is what a table has beside key and value of a record, at most:
+// lengths, trailer, hash, filter, and its share of index and block.
+const largeOverheadBytes = 40
+
+// TableBytes bounds what the part takes as a table, about.
+func (m *Flushable) TableBytes() int64 {
+	if m.Table != nil {
+		return int64(m.Table.UsedBytes())
+	}
+	return int64(len(m.large.buf) + largeOverheadBytes*len(m.large.entries))
+}
+
 // Free drops the arena. Nobody may be reading.
 func (m *Flushable) Free() {
 	if m.Table != nil {
