@@ -62,6 +62,9 @@ type Job struct {
 	Bottom bool
 	// TTL says that the job is there to get rid of expired records.
 	TTL bool
+	// Sweep says that what deletes above the input end is left out, and up to which
+	// number there may be some; 0: it is not.
+	Sweep base.SeqNum
 }
 
 // Span returns the half-open key range that the inputs cover.

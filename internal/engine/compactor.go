@@ -3,8 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -40,11 +40,12 @@ type compactor struct {
 	clock     clock.Clock
 	changed   *signal.Changes
 	outcome   health.Outcome
-	starved   atomic.Bool // the next job has failed for lack of space, even with the reserve
 
 	l0Files   int
 	baseBytes uint64
 	fileBytes int64
+
+	swept map[base.FileNum]base.SeqNum // up to which number; of the worker
 
 	manual manualQueue
 	purge  purging
@@ -60,7 +61,7 @@ func (c *compactor) run(ctx context.Context) {
 		changed := c.changed.Watch()
 		job, manual := c.next()
 		if job == nil {
-			c.starved.Store(false)
+			c.reserve.Starved(false)
 			select {
 			case <-changed:
 				continue
@@ -86,6 +87,9 @@ func (c *compactor) run(ctx context.Context) {
 // next returns the next job, whose inputs it claims, and the request that it serves
 // if any. Requests whose range is settled are completed.
 func (c *compactor) next() (*compact.Job, *manualCompaction) {
+	if job := c.takeSweep(); job != nil {
+		return job, nil
+	}
 	if len(c.reads.State().Tree.Version.Levels[0]) >= 3*c.l0Files {
 		if job := c.take(compact.Pick); job != nil {
 			return job, nil
@@ -168,8 +172,15 @@ func (c *compactor) debtBytes(v *manifest.Version) uint64 {
 
 // attempt runs a job, on a full disk with what the reserve sets free.
 func (c *compactor) attempt(ctx context.Context, manual *manualCompaction, job *compact.Job) error {
-	err := c.reserve.Try(job.LeastBytes(), func() error { return c.runFor(ctx, manual, job) })
-	c.starved.Store(c.reserve.Full() && errors.Is(err, vfs.ErrNoSpace))
+	if job.Sweep > 0 {
+		c.noteSwept(job.Inputs[0][0].Num, job.Sweep) // whether it goes well or not
+	}
+	need := int64(math.MaxInt64)
+	if least := job.LeastBytes(); least <= int64(job.Bytes())/2 {
+		need = least // it brings space, so it may have the reserve
+	}
+	err := c.reserve.Try(need, func() error { return c.runFor(ctx, manual, job) })
+	c.reserve.Starved(need < math.MaxInt64 && errors.Is(err, vfs.ErrNoSpace))
 	return err
 }
 
@@ -253,6 +264,11 @@ func (c *compactor) runJob(ctx context.Context, job *compact.Job, manual *manual
 			c.claims.forget(edit.RemoveFiles)
 		}
 		c.reads.Update(func(next *view.Change) { next.Tree = c.store.NewTree(v) })
+		if job.Sweep > 0 {
+			for _, meta := range outputs {
+				c.noteSwept(meta.Num, job.Sweep)
+			}
+		}
 		if manual != nil && !job.Move {
 			for _, meta := range outputs {
 				manual.wrote[meta.Num] = true
@@ -287,8 +303,17 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 		return nil, err
 	}
 	defer merged.Close()
-	out := store.Output{Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.reserve.TableBytes(c.fileBytes)}
-	outputs, stats, err := c.store.Write(ctx, merged, out, compact.Config{
+	source := compact.Source(merged)
+	if job.Sweep > 0 {
+		if source, err = c.sweeping(merged, s.Tree, pinned.Seqs); err != nil {
+			return nil, err
+		}
+	}
+	c.reserve.Cover(0, false) // it grows with the tree
+	out := store.Output{
+		Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.reserve.TableBytes(c.fileBytes), Spare: c.reserve.Spare,
+	}
+	outputs, stats, err := c.store.Write(ctx, source, out, compact.Config{
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,
 		RangeDeletes: deletes,

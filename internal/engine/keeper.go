@@ -4,20 +4,17 @@ import (
 	"context"
 
 	"github.com/lightningdb/lightning/internal/clock"
-	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
 // keeper is the worker that sees to it that the reserve is there: while the disk is
-// full it has deletes flushed, so that compactions find them, and history given up, and
-// it takes the reserve back when there is space.
+// full it has deletes flushed, so that compactions find them, and it takes the reserve
+// back when there is space.
 type keeper struct {
 	reserve *reserve.Reserve
-	archive *feed.Archive
 	reads   *view.Reader
-	starved func() bool // whether a compaction needs more than there is
 	flush   func(ctx context.Context) error
 	changed *signal.Changes
 	clock   clock.Clock
@@ -25,15 +22,13 @@ type keeper struct {
 
 // run is the worker.
 func (k *keeper) run(ctx context.Context) {
-	for k.changed.Wait(ctx, k.reserve.Missing) == nil {
+	due := func() bool { return k.reserve.Missing() && !k.reserve.InUse() }
+	for k.changed.Wait(ctx, due) == nil {
+		k.reserve.Take()
 		if k.reserve.Full() && k.unflushed() {
 			_ = k.flush(ctx) // the flusher says why it cannot
 		}
-		if !k.starved() {
-			k.reserve.Take()
-		}
-		k.archive.MakeSpace(k.reserve.Err())
-		if !signal.Sleep(ctx, k.clock, retryDelay) {
+		if k.reserve.Missing() && !signal.Sleep(ctx, k.clock, retryDelay) {
 			return
 		}
 	}

@@ -127,7 +127,8 @@ func (db *opener) wire(state *manifest.State) {
 	})
 	db.archive = feed.NewArchive(db.feedConfig())
 	db.reserve = reserve.New(reserve.Config{
-		FS: o.FS, Dir: db.dir, Events: db.events, Changed: &db.changed, Needs: db.keeper.needs,
+		FS: o.FS, Dir: db.dir, Events: db.events, Changed: &db.changed,
+		Needs: db.keeper.needs, MakeSpace: db.archive.MakeSpace,
 		MemtableBytes: int64(o.MemtableBytes), FileBytes: o.FileBytes, ReadOnly: o.ReadOnly,
 	})
 	db.spills = spill.New(spill.Config{
@@ -149,7 +150,7 @@ func (db *opener) wire(state *manifest.State) {
 		Reads: &db.reads, Keyspaces: db.keyspaces, Hot: db.hot, Memory: &db.memory, Timeline: db.timeline,
 		Segments: db.segments, Health: &db.health, Reserve: db.reserve, Changed: &db.changed, Clock: o.Clock, Stopped: db.stopped,
 		MemtableBytes: o.MemtableBytes, AsyncDelay: o.AsyncDelay, L0Files: o.L0Files,
-		FlushErr: db.flusher.outcome.Err, MakeSpace: db.archive.MakeSpace, Published: db.archive.Wake,
+		FlushErr: db.flusher.outcome.Err, Published: db.archive.Wake,
 	})
 	db.flusher = flusher{
 		reads: &db.reads, store: db.store, versions: &db.versions, segments: db.segments, reserve: db.reserve,
@@ -163,7 +164,7 @@ func (db *opener) wire(state *manifest.State) {
 		l0Files: o.L0Files, baseBytes: baseLevelMemtables * uint64(o.MemtableBytes), fileBytes: o.FileBytes,
 	}
 	db.keeper = keeper{
-		reserve: db.reserve, archive: db.archive, reads: &db.reads, starved: db.compactor.starved.Load, flush: db.Flush,
+		reserve: db.reserve, reads: &db.reads, flush: db.Flush,
 		changed: &db.changed, clock: o.Clock,
 	}
 	db.commits.Init(db.writer.Env())

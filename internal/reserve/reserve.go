@@ -31,6 +31,8 @@ const (
 	// the file may have: a small database has a small reserve, and so has a small
 	// disk.
 	treeShare, diskShare = 8, 16
+	// leaveBytes is what compactions leave for the log and the manifest.
+	leaveBytes = 512 << 10
 	// deleteShare is the part of the free space that deletes may fill on a full
 	// disk before they are flushed. Log and table take it twice; the rest is for
 	// compactions.
@@ -47,6 +49,9 @@ type Config struct {
 	Events  *event.Sink
 	Changed *signal.Changes // told when the disk is full, and when it is no longer
 	Needs   func() Needs
+	// MakeSpace gives up what the database can do without, some time soon, where an
+	// error says that the disk is full.
+	MakeSpace func(err error)
 
 	MemtableBytes int64
 	FileBytes     int64 // at which tables end
@@ -71,10 +76,12 @@ type Reserve struct {
 	outcome health.Outcome // why it has not the space that it should have
 
 	full    atomic.Bool  // what adds data is refused
+	unsure  atomic.Bool  // given up by a flush: it may be there again at once
+	starved atomic.Bool  // a compaction has more to do than there is space for
 	held    atomic.Int64 // bytes of the file
 	covered atomic.Int64 // see CoveredBytes
 	spends  atomic.Int64 // how often it was given up
-	users   atomic.Int64 // who is using the space of it
+	users   atomic.Int64 // who is using the space that it has set free
 
 	mu ranked.Mutex[ranked.Reserve]
 	f  vfs.File // nil: none yet
@@ -96,8 +103,19 @@ func (r *Reserve) CoveredBytes() int64 { return r.covered.Load() }
 // Err returns why less is held than should be, or nil.
 func (r *Reserve) Err() error { return r.outcome.Err() }
 
-// Missing reports whether Take has something to do.
+// Missing reports whether less is held than should be.
 func (r *Reserve) Missing() bool { return r.Full() || r.Err() != nil }
+
+// InUse reports whether somebody is using the space that the reserve has set free.
+func (r *Reserve) InUse() bool { return r.users.Load() > 0 }
+
+// Starved notes whether a compaction that would bring space has not enough of it. As
+// long as that is so, Take leaves the reserve to it.
+func (r *Reserve) Starved(is bool) { r.starved.Store(is) }
+
+// Settled reports whether Admit will say the same for a while: otherwise a flush is
+// using what the reserve has set free, and Take comes next.
+func (r *Reserve) Settled() bool { return !r.unsure.Load() }
 
 // Admit returns ErrFull while the disk is full.
 func (r *Reserve) Admit() error {
@@ -114,6 +132,20 @@ func (r *Reserve) TableBytes(limitBytes int64) int64 {
 		return limitBytes
 	}
 	return min(limitBytes, max(r.HeldBytes()-fixedBytes, r.leastCover()))
+}
+
+// Spare returns an error that matches vfs.ErrNoSpace where a compaction must not write
+// another table: flushes are to have the space that is left.
+func (r *Reserve) Spare() error {
+	leave := int64(leaveBytes)
+	if !r.Full() {
+		// For this table, and for a flush of what is in memory.
+		leave += 2 * max(r.HeldBytes()-fixedBytes, 0)
+	}
+	if free := r.freeBytes(); free < leave {
+		return fmt.Errorf("another table would leave too little of %d bytes: %w", free, vfs.ErrNoSpace)
+	}
+	return nil
 }
 
 func (r *Reserve) leastCover() int64 { return min(leastCoverBytes, r.cfg.MemtableBytes) }
@@ -139,13 +171,18 @@ func (r *Reserve) Find() {
 func (r *Reserve) Take() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.users.Load() > 0 {
+	if r.InUse() {
 		return
 	}
-	err := r.take()
+	err := r.Err()
+	if !r.starved.Load() || !r.Full() {
+		err = r.take()
+	}
+	r.cfg.MakeSpace(err)
 	before := r.outcome.Err()
 	r.outcome.Set(err)
 	wasFull := r.full.Swap(errors.Is(err, vfs.ErrNoSpace))
+	wasUnsure := r.unsure.Swap(false)
 	r.settle()
 	switch {
 	case err == nil && (wasFull || before != nil):
@@ -153,7 +190,7 @@ func (r *Reserve) Take() {
 	case err != nil && before == nil && !wasFull:
 		r.cfg.Events.ReserveMissing(err)
 	}
-	if wasFull != r.Full() {
+	if wasFull != r.Full() || wasUnsure {
 		r.cfg.Changed.Notify()
 	}
 }
@@ -214,6 +251,7 @@ func (r *Reserve) adapt(extraBytes int64, must bool) {
 	case size < held/2:
 		err = r.cut(size)
 	}
+	r.cfg.MakeSpace(err)
 	if err != nil && !errors.Is(err, vfs.ErrNoSpace) {
 		r.outcome.Set(err)
 		r.cfg.Events.ReserveMissing(err)
@@ -242,7 +280,7 @@ func (r *Reserve) Try(needBytes int64, do func() error) error {
 		return err
 	}
 	if needBytes <= r.HeldBytes()+r.freeBytes() {
-		r.Spend(err)
+		r.spend(err, needBytes == 0)
 	}
 	if r.spends.Load() == before {
 		return err
@@ -252,15 +290,20 @@ func (r *Reserve) Try(needBytes int64, do func() error) error {
 
 // use runs do, and keeps Take from the space that it needs on a full disk.
 func (r *Reserve) use(do func() error) error {
-	if r.full.Load() {
-		r.users.Add(1)
-		defer r.users.Add(-1)
+	if !r.full.Load() {
+		return do()
 	}
-	return do()
+	r.users.Add(1)
+	err := do()
+	r.users.Add(-1)
+	r.cfg.Changed.Notify()
+	return err
 }
 
 // Spend gives up the reserve if err says that the disk is full.
-func (r *Reserve) Spend(err error) {
+func (r *Reserve) Spend(err error) { r.spend(err, false) }
+
+func (r *Reserve) spend(err error, unsure bool) {
 	if !errors.Is(err, vfs.ErrNoSpace) {
 		return
 	}
@@ -270,11 +313,13 @@ func (r *Reserve) Spend(err error) {
 	if held == 0 || r.cut(0) != nil {
 		return
 	}
+	r.unsure.Store(unsure)
 	r.full.Store(true)
 	r.outcome.Set(err)
 	r.settle()
 	r.spends.Add(1)
 	r.cfg.Events.ReserveGivenUp(held, err)
+	r.cfg.MakeSpace(err)
 	r.cfg.Changed.Notify()
 }
 

@@ -90,7 +90,7 @@ func newRoom(t testing.TB, keep feed.Retention) *room {
 	})
 	r.reserve = reserve.New(reserve.Config{
 		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: maxBytes, FileBytes: maxBytes,
-		Needs: func() reserve.Needs { return reserve.Needs{} },
+		MakeSpace: r.archive.MakeSpace, Needs: func() reserve.Needs { return reserve.Needs{} },
 	})
 	r.Segments = New(Config{
 		WAL: walConfig, MaxBytes: maxBytes, Health: &r.health, Reserve: r.reserve, Store: tables, Archive: r.archive, Events: events,

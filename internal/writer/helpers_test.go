@@ -120,7 +120,8 @@ func newRoom(t testing.TB) *room {
 	archive := feed.NewArchive(feed.Config{WAL: walConfig, Clock: clock.System, Events: events, Janitor: cleaner})
 	r.reserve = reserve.New(reserve.Config{
 		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: memtableBytes, FileBytes: memtableBytes,
-		Needs: func() reserve.Needs { return reserve.Needs{UnflushedBytes: r.reads.State().UnflushedBytes()} },
+		MakeSpace: archive.MakeSpace,
+		Needs:     func() reserve.Needs { return reserve.Needs{UnflushedBytes: r.reads.State().UnflushedBytes()} },
 	})
 	r.segments = segments.New(segments.Config{
 		WAL: walConfig, MaxBytes: memtableBytes, Health: &r.health, Reserve: r.reserve, Store: tables, Archive: archive, Events: events,
@@ -132,7 +133,6 @@ func newRoom(t testing.TB) *room {
 		Health: &r.health, Reserve: r.reserve, Changed: &r.changed, Clock: clock.System, Stopped: ctx,
 		MemtableBytes: memtableBytes, AsyncDelay: time.Millisecond, L0Files: 4,
 		FlushErr:  func() error { r.mu.Lock(); defer r.mu.Unlock(); return r.flushErr },
-		MakeSpace: archive.MakeSpace,
 		Published: func() { r.mu.Lock(); defer r.mu.Unlock(); r.published++ },
 	})
 	r.reads.Init(view.Config{

@@ -54,8 +54,6 @@ type Config struct {
 	L0Files       int
 	// FlushErr returns why memtables cannot be flushed now, or nil.
 	FlushErr func() error
-	// MakeSpace gives up history where an error says that the disk is full.
-	MakeSpace func(err error)
 	// Published is called when something has become visible.
 	Published func()
 }
@@ -96,8 +94,11 @@ func (w *Writer) StallTime() time.Duration { return time.Duration(w.stallNS.Load
 
 // admit says whether a batch may be committed now: on a full disk only deletes may.
 func (w *Writer) admit(b *batch.Batch) error {
-	if !b.Adds() {
+	if !b.Adds() || w.cfg.Reserve.Admit() == nil {
 		return nil
+	}
+	if w.cfg.Changed.Wait(w.cfg.Stopped, w.cfg.Reserve.Settled) != nil {
+		return base.ErrClosed
 	}
 	return w.cfg.Reserve.Admit()
 }
@@ -164,9 +165,7 @@ func (w *Writer) cover(g *commit.Group) error {
 			return nil
 		}
 		if nothing {
-			err := fmt.Errorf("a commit of %d bytes does not fit on the disk: %w", g.SizeBytes, vfs.ErrNoSpace)
-			w.cfg.MakeSpace(err)
-			return err
+			return fmt.Errorf("a commit of %d bytes does not fit on the disk: %w", g.SizeBytes, vfs.ErrNoSpace)
 		}
 		if err := w.flushAll(g.First - 1); err != nil {
 			return err
