@@ -34,9 +34,8 @@ const (
 	// leaveBytes is what compactions leave for the log and the manifest.
 	leaveBytes = 512 << 10
 	// deleteShare is the part of the free space that deletes may fill on a full
-	// disk before they are flushed. Log and table take it twice; the rest is for
-	// compactions.
-	deleteShare = 4
+	// disk before they are flushed: log and table take it twice.
+	deleteShare = 2
 )
 
 // ErrFull is what a write that adds data gets while the disk is full.

@@ -110,16 +110,21 @@ func (m *Flushable) ReservedBytes() int64 {
 	return int64(len(m.large.buf))
 }
 
-// largeOverheadBytes is what a table has beside key and value of a record, at most:
+// tableOverheadBytes is what a table has beside key and value of a record, at most:
 // lengths, trailer, hash, filter, and its share of index and block.
-const largeOverheadBytes = 40
+const tableOverheadBytes = 40
+
+// TableBytes bounds what records, encoded in so many bytes, take as a table, about.
+func TableBytes(records int, encodedBytes int64) int64 {
+	return encodedBytes + tableOverheadBytes*int64(records)
+}
 
 // TableBytes bounds what the part takes as a table, about.
 func (m *Flushable) TableBytes() int64 {
 	if m.Table != nil {
 		return int64(m.Table.UsedBytes())
 	}
-	return int64(len(m.large.buf) + largeOverheadBytes*len(m.large.entries))
+	return TableBytes(len(m.large.entries), int64(len(m.large.buf)))
 }
 
 // Free drops the arena. Nobody may be reading.

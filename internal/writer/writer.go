@@ -150,7 +150,7 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 // tables when the disk is full.
 func (w *Writer) isCovered(g *commit.Group) bool {
 	used := int64(w.reads.State().Mem.Table.UsedBytes())
-	return w.waitingBytes+used+g.MemtableBytes <= w.cfg.Reserve.CoveredBytes()
+	return w.waitingBytes+used+view.TableBytes(g.Records, g.SizeBytes) <= w.cfg.Reserve.CoveredBytes()
 }
 
 // cover makes the reserve larger for a group, or flushes what is in memory. Where it
@@ -160,11 +160,19 @@ func (w *Writer) cover(g *commit.Group) error {
 		s := w.reads.State()
 		w.waitingBytes = s.UnflushedBytes() - s.Mem.TableBytes()
 		nothing := s.Mem.Empty() && len(s.Immutables) == 0
-		w.cfg.Reserve.Cover(g.MemtableBytes, nothing)
+		w.cfg.Reserve.Cover(view.TableBytes(g.Records, g.SizeBytes), nothing)
 		if w.isCovered(g) {
 			return nil
 		}
-		if nothing {
+		switch {
+		case nothing && w.cfg.Reserve.InUse():
+			// What a compaction is taking now comes back.
+			idle := func() bool { return !w.cfg.Reserve.InUse() }
+			if w.cfg.Changed.Wait(w.cfg.Stopped, idle) != nil {
+				return base.ErrClosed
+			}
+			continue
+		case nothing:
 			return fmt.Errorf("a commit of %d bytes does not fit on the disk: %w", g.SizeBytes, vfs.ErrNoSpace)
 		}
 		if err := w.flushAll(g.First - 1); err != nil {
@@ -301,7 +309,7 @@ func (w *Writer) applyGroup(g *commit.Group) error {
 	var err error
 	if w.isLarge(g.Records, g.SizeBytes) {
 		err = w.applyLarge(g.Payloads, g.First, g.Last)
-		w.waitingBytes += g.MemtableBytes
+		w.waitingBytes += view.TableBytes(g.Records, g.SizeBytes)
 	} else {
 		err = w.apply(g.Payloads, g.First, g.Last, g.Merges)
 	}
