@@ -133,6 +133,15 @@ func (r *Reserve) TableBytes(limitBytes int64) int64 {
 	return min(limitBytes, max(r.HeldBytes()-fixedBytes, r.leastCover()))
 }
 
+// SpareFor returns what a compaction of sizeBytes has to ask before each table: nothing
+// where it takes no more than half of the free space.
+func (r *Reserve) SpareFor(sizeBytes int64) func() error {
+	if 2*sizeBytes <= r.freeBytes() {
+		return nil
+	}
+	return r.Spare
+}
+
 // Spare returns an error that matches vfs.ErrNoSpace where a compaction must not write
 // another table: flushes are to have the space that is left.
 func (r *Reserve) Spare() error {
