@@ -7,21 +7,30 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/lightningdb/lightning/vfs"
 )
 
-// This file is what a Reserve does with its file. All of it is called with the lock.
+// file is the file of a Reserve, whose lock its user holds; only heldBytes may be
+// loaded, and freeBytes called, without.
 //
 // Nothing in the file is ever read, and no order of writes matters: what a crash
 // leaves of it is looked at by its length and by the space that it has.
+type file struct {
+	fs        vfs.FS
+	dir       string
+	readOnly  bool     // it is only looked at
+	f         vfs.File // nil: none yet
+	heldBytes atomic.Int64
+}
 
-func (r *Reserve) path() string { return filepath.Join(r.cfg.Dir, Name) }
+func (h *file) path() string { return filepath.Join(h.dir, Name) }
 
 // find opens the file that is there, if one is. One with holes, such as a copy, holds
 // less than it seems to: it begins anew.
-func (r *Reserve) find() error {
-	info, err := r.cfg.FS.Stat(r.path())
+func (h *file) find() error {
+	info, err := h.fs.Stat(h.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -30,39 +39,36 @@ func (r *Reserve) find() error {
 	}
 	has, known := vfs.AllocatedBytes(info)
 	whole := !known || has >= info.Size()
-	if r.cfg.ReadOnly {
+	if h.readOnly {
 		if whole {
-			r.held.Store(info.Size())
+			h.heldBytes.Store(info.Size())
 		}
 		return nil
 	}
-	if r.f, err = r.cfg.FS.OpenReadWrite(r.path()); err != nil {
+	if h.f, err = h.fs.OpenReadWrite(h.path()); err != nil {
 		return fmt.Errorf("open %s: %w", Name, err)
 	}
-	r.held.Store(info.Size())
+	h.heldBytes.Store(info.Size())
 	if !whole {
-		return r.cut(0)
+		return h.cut(0)
 	}
 	return nil
 }
 
 // open makes the file if there is none, or none any more under its name.
-func (r *Reserve) open() error {
-	_, err := r.cfg.FS.Stat(r.path())
+func (h *file) open() error {
+	_, err := h.fs.Stat(h.path())
 	switch {
-	case err == nil && r.f != nil:
+	case err == nil && h.f != nil:
 		return nil
 	case err == nil:
-		return r.find()
+		return h.find()
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("look at %s: %w", Name, err)
 	}
-	if r.f != nil {
-		_ = r.f.Close() // with it goes the space of a file that was removed
-		r.f = nil
-		r.held.Store(0)
-	}
-	if r.f, err = r.cfg.FS.Create(r.path()); err != nil {
+	_ = h.close() // with it goes the space of a file that was removed
+	h.heldBytes.Store(0)
+	if h.f, err = h.fs.Create(h.path()); err != nil {
 		return fmt.Errorf("create %s: %w", Name, err)
 	}
 	return nil
@@ -70,26 +76,26 @@ func (r *Reserve) open() error {
 
 // grow makes the file larger, with its space; on failure it stays as it was. Where
 // the file system is known to have less, nothing is tried.
-func (r *Reserve) grow(sizeBytes int64) error {
-	held := r.HeldBytes()
-	if sizeBytes-held > r.freeBytes() {
+func (h *file) grow(sizeBytes int64) error {
+	held := h.heldBytes.Load()
+	if sizeBytes-held > h.freeBytes() {
 		return fmt.Errorf("extend %s to %d bytes: %w", Name, sizeBytes, vfs.ErrNoSpace)
 	}
-	err := r.f.Preallocate(sizeBytes)
+	err := h.f.Preallocate(sizeBytes)
 	if err == nil {
-		err = r.fillUnlessReserved(held, sizeBytes)
+		err = h.fillUnlessReserved(held, sizeBytes)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("extend %s to %d bytes: %w", Name, sizeBytes, err), r.f.Truncate(held))
+		return errors.Join(fmt.Errorf("extend %s to %d bytes: %w", Name, sizeBytes, err), h.f.Truncate(held))
 	}
-	r.held.Store(sizeBytes)
+	h.heldBytes.Store(sizeBytes)
 	return nil
 }
 
 // fillUnlessReserved writes to [from, to) if the file has not the space for it, as
 // where the file system cannot reserve.
-func (r *Reserve) fillUnlessReserved(from, to int64) error {
-	info, err := r.cfg.FS.Stat(r.path())
+func (h *file) fillUnlessReserved(from, to int64) error {
+	info, err := h.fs.Stat(h.path())
 	if err != nil {
 		return err
 	}
@@ -101,27 +107,37 @@ func (r *Reserve) fillUnlessReserved(from, to int64) error {
 	noise, chunk := rand.NewChaCha8(seed), make([]byte, 256<<10)
 	for at := from; at < to; at += int64(len(chunk)) {
 		_, _ = noise.Read(chunk) // never fails
-		if _, err := r.f.WriteAt(chunk[:min(int64(len(chunk)), to-at)], at); err != nil {
+		if _, err := h.f.WriteAt(chunk[:min(int64(len(chunk)), to-at)], at); err != nil {
 			return err
 		}
 	}
-	return r.f.SyncData() // where space is allocated late, it is now
+	return h.f.SyncData() // where space is allocated late, it is now
 }
 
 // cut makes the file smaller. Some file systems free space only when the change is
 // durable.
-func (r *Reserve) cut(sizeBytes int64) error {
-	if err := r.f.Truncate(sizeBytes); err != nil {
+func (h *file) cut(sizeBytes int64) error {
+	if err := h.f.Truncate(sizeBytes); err != nil {
 		return fmt.Errorf("cut %s: %w", Name, err)
 	}
-	r.held.Store(sizeBytes)
-	_ = r.f.Sync() // nothing depends on it
+	h.heldBytes.Store(sizeBytes)
+	_ = h.f.Sync() // nothing depends on it
 	return nil
 }
 
+// close closes the file, which keeps its space.
+func (h *file) close() error {
+	if h.f == nil {
+		return nil
+	}
+	err := h.f.Close()
+	h.f = nil
+	return err
+}
+
 // freeBytes is how much the file system has left, as far as it tells.
-func (r *Reserve) freeBytes() int64 {
-	free, err := r.cfg.FS.FreeBytes(r.cfg.Dir)
+func (h *file) freeBytes() int64 {
+	free, err := h.fs.FreeBytes(h.dir)
 	if err != nil {
 		return math.MaxInt64 / 2
 	}

@@ -77,24 +77,25 @@ type Reserve struct {
 	full    atomic.Bool  // what adds data is refused
 	unsure  atomic.Bool  // given up by a flush: it may be there again at once
 	starved atomic.Bool  // a compaction has more to do than there is space for
-	held    atomic.Int64 // bytes of the file
 	covered atomic.Int64 // see CoveredBytes
 	spends  atomic.Int64 // how often it was given up
 	users   atomic.Int64 // who is using the space that it has set free
 
-	mu ranked.Mutex[ranked.Reserve]
-	f  vfs.File // nil: none yet
+	mu   ranked.Mutex[ranked.Reserve]
+	file file
 }
 
 // New returns a reserve that holds nothing: Find and Take come next.
-func New(cfg Config) *Reserve { return &Reserve{cfg: cfg} }
+func New(cfg Config) *Reserve {
+	return &Reserve{cfg: cfg, file: file{fs: cfg.FS, dir: cfg.Dir, readOnly: cfg.ReadOnly}}
+}
 
 // Full reports whether the reserve was given up, or could not be taken, because the
 // disk is full.
 func (r *Reserve) Full() bool { return r.full.Load() }
 
 // HeldBytes returns how much is held.
-func (r *Reserve) HeldBytes() int64 { return r.held.Load() }
+func (r *Reserve) HeldBytes() int64 { return r.file.heldBytes.Load() }
 
 // CoveredBytes returns how much may be in memory and not in tables yet.
 func (r *Reserve) CoveredBytes() int64 { return r.covered.Load() }
@@ -136,7 +137,7 @@ func (r *Reserve) TableBytes(limitBytes int64) int64 {
 // SpareFor returns what a compaction of sizeBytes has to ask before each table: nothing
 // where it takes no more than half of the free space.
 func (r *Reserve) SpareFor(sizeBytes int64) func() error {
-	if 2*sizeBytes <= r.freeBytes() {
+	if 2*sizeBytes <= r.file.freeBytes() {
 		return nil
 	}
 	return r.Spare
@@ -150,7 +151,7 @@ func (r *Reserve) Spare() error {
 		// For this table, and for a flush of what is in memory.
 		leave += 2 * max(r.HeldBytes()-fixedBytes, 0)
 	}
-	if free := r.freeBytes(); free < leave {
+	if free := r.file.freeBytes(); free < leave {
 		return fmt.Errorf("another table would leave too little of %d bytes: %w", free, vfs.ErrNoSpace)
 	}
 	return nil
@@ -170,7 +171,7 @@ func (r *Reserve) unusable() bool {
 func (r *Reserve) Find() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.find()
+	_ = r.file.find()
 }
 
 // Take makes the reserve as large as it should be, or as the disk allows but not less
@@ -187,6 +188,9 @@ func (r *Reserve) Take() {
 		err = r.take()
 	}
 	r.cfg.MakeSpace(err)
+	if errors.Is(err, vfs.ErrNoSpace) && r.HeldBytes() > 0 {
+		_ = r.file.cut(0) // too little is of more use to deletes
+	}
 	before := r.outcome.Err()
 	r.outcome.Set(err)
 	wasFull := r.full.Swap(errors.Is(err, vfs.ErrNoSpace))
@@ -204,15 +208,15 @@ func (r *Reserve) Take() {
 }
 
 func (r *Reserve) take() error {
-	if err := r.open(); err != nil {
+	if err := r.file.open(); err != nil {
 		return err
 	}
 	n := r.cfg.Needs()
 	least := fixedBytes + max(r.leastCover(), n.UnflushedBytes, n.LargestBytes)
 	if wanted := max(least, r.wanted(n)); wanted > r.HeldBytes() {
-		err := r.grow(wanted)
+		err := r.file.grow(wanted)
 		if err != nil && r.HeldBytes() < least && wanted > least {
-			err = r.grow(least)
+			err = r.file.grow(least)
 		}
 		if err != nil && r.HeldBytes() < least {
 			return err
@@ -224,7 +228,7 @@ func (r *Reserve) take() error {
 // wanted is how large the reserve should be where the disk has space.
 func (r *Reserve) wanted(n Needs) int64 {
 	cover := max(n.UnflushedBytes+n.UnflushedBytes/growth, min(r.cfg.FileBytes, n.TreeBytes/treeShare))
-	return min(fixedBytes+cover, (r.HeldBytes()+r.freeBytes())/diskShare)
+	return min(fixedBytes+cover, (r.HeldBytes()+r.file.freeBytes())/diskShare)
 }
 
 // Cover makes the reserve larger, if it can, for extraBytes that come into memory. It
@@ -252,12 +256,12 @@ func (r *Reserve) adapt(extraBytes int64, must bool) {
 	}
 	err := error(nil)
 	switch held := r.HeldBytes(); {
-	case r.f == nil:
+	case r.file.f == nil:
 		return
 	case size > held:
-		err = r.grow(size)
+		err = r.file.grow(size)
 	case size < held/2:
-		err = r.cut(size)
+		err = r.file.cut(size)
 	}
 	r.cfg.MakeSpace(err)
 	if err != nil && !errors.Is(err, vfs.ErrNoSpace) {
@@ -271,7 +275,7 @@ func (r *Reserve) settle() {
 	covered := max(r.HeldBytes()-fixedBytes, 0)
 	switch {
 	case r.full.Load():
-		covered = r.freeBytes() / deleteShare
+		covered = r.file.freeBytes() / deleteShare
 	case r.unusable():
 		covered = math.MaxInt64
 	}
@@ -287,25 +291,30 @@ func (r *Reserve) Try(needBytes int64, do func() error) error {
 	if !errors.Is(err, vfs.ErrNoSpace) {
 		return err
 	}
-	if needBytes <= r.HeldBytes()+r.freeBytes() {
+	r.users.Add(1)
+	defer r.leave()
+	if needBytes <= r.HeldBytes()+r.file.freeBytes() {
 		r.spend(err, needBytes == 0)
 	}
 	if r.spends.Load() == before {
 		return err
 	}
-	return r.use(do)
+	return do()
 }
 
 // use runs do, and keeps Take from the space that it needs on a full disk.
 func (r *Reserve) use(do func() error) error {
-	if !r.full.Load() {
-		return do()
+	if r.full.Load() {
+		r.users.Add(1)
+		defer r.leave()
 	}
-	r.users.Add(1)
-	err := do()
+	return do()
+}
+
+// leave ends what a user has begun.
+func (r *Reserve) leave() {
 	r.users.Add(-1)
 	r.cfg.Changed.Notify()
-	return err
 }
 
 // Spend gives up the reserve if err says that the disk is full.
@@ -318,11 +327,12 @@ func (r *Reserve) spend(err error, unsure bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	held := r.HeldBytes()
-	if held == 0 || r.cut(0) != nil {
+	if held == 0 || r.file.cut(0) != nil {
 		return
 	}
-	r.unsure.Store(unsure)
-	r.full.Store(true)
+	if !r.full.Swap(true) {
+		r.unsure.Store(unsure)
+	}
 	r.outcome.Set(err)
 	r.settle()
 	r.spends.Add(1)
@@ -335,10 +345,5 @@ func (r *Reserve) spend(err error, unsure bool) {
 func (r *Reserve) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.f == nil {
-		return nil
-	}
-	err := r.f.Close()
-	r.f = nil
-	return err
+	return r.file.close()
 }
