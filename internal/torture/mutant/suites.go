@@ -41,8 +41,11 @@ var suitesByName = map[string]Suite{
 	"keyspaceRegistry": tests("./internal/keyspace", ""),
 	"timelines":        tests("./internal/timeline", ""),
 	"sessions":         tests("./internal/session", ""),
+	"reserves":         tests("./internal/reserve", ""),
+	"sweeps":           tests("./internal/engine", "Sweep"),
 	"signals":          tests("./internal/signal", ""),
 
+	"fullDisks":    tests(".", "FullDisk|Reserve"),
 	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|Purge|TTL", "-short"),
 	"transactions": tests("./internal/txn", ""),
 	"spills":       tests(".", "Spill", "-short"),
