@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -274,38 +275,42 @@ func TestFullDiskIsOpened(t *testing.T) {
 	}
 }
 
+// life is what a kill leaves.
+type life struct {
+	disk           *memfs.FS
+	begun, deleted int64 // deletes
+}
+
 // kill stops the database at an operation of the file system while it deletes. What
 // the operating system has stays.
 func (f *fullDisk) kill(at int64) {
-	first, deleted, begun := f.disk.Ops(), 0, 0
-	type life struct {
-		disk           *memfs.FS
-		deleted, begun int
-	}
-	var left *life
+	first := f.disk.Ops()
+	var begun, deleted atomic.Int64
+	var left atomic.Pointer[life]
 	f.disk.SetHook(func(op vfs.Op) error {
-		if left == nil && op.N >= first+at {
-			left = &life{f.disk.Crash(memfs.CrashOptions{Keep: memfs.KeepAll}), deleted, begun}
+		if left.Load() == nil && op.N >= first+at {
+			was := deleted.Load() // before the disk is looked at
+			disk := f.disk.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+			left.CompareAndSwap(nil, &life{disk, begun.Load(), was})
 		}
 		return nil
 	})
-	for begun < f.rows/2 {
-		begun++
-		must(f.t, f.db.Delete(rowKey(begun-1)))
-		deleted++
+	for i := range f.rows / 2 {
+		begun.Add(1)
+		must(f.t, f.db.Delete(rowKey(i)))
+		deleted.Add(1)
 	}
 	f.wait()
 	f.disk.SetHook(nil)
 	must(f.t, f.db.Close())
-	if left == nil {
+	was := left.Load()
+	if was == nil {
 		f.t.Skip("it came to its end")
 	}
-	f.disk, f.fs, f.gone = left.disk, faultfs.New(left.disk), left.deleted
+	f.disk, f.fs, f.gone = was.disk, faultfs.New(was.disk), int(was.deleted)
 	f.open()
-	if left.begun > left.deleted {
-		must(f.t, f.db.Delete(rowKey(left.deleted))) // it may have taken effect
-		f.gone++
-	}
+	f.deleteRows(int(was.begun - was.deleted)) // they may have taken effect
+	f.check()
 	f.deleteRows(f.rows/2 - f.gone)
 	f.check()
 	must(f.t, f.db.DeleteRange(nil, nil))

@@ -45,7 +45,7 @@ type databaseStats struct {
 	DiskBytes        int64        `json:"disk_bytes"` // all files
 	TableBytes       uint64       `json:"table_bytes"`
 	ReserveBytes     int64        `json:"reserve_bytes"` // held for a full disk
-	Levels           []levelStats `json:"levels"` // those with tables
+	Levels           []levelStats `json:"levels"`        // those with tables
 	LogFiles         int64        `json:"log_files"`
 	LogTornBytes     int64        `json:"log_torn_bytes"`
 	UnflushedBytes   int64        `json:"unflushed_bytes"` // read from the log into memory
