@@ -380,3 +380,50 @@ func TestReserveIsLeftByReaders(t *testing.T) {
 		t.Error("a reader touches the file")
 	}
 }
+
+// growingOptions have a memtable that is larger than a new log segment.
+func growingOptions(disk *memfs.FS) *lightning.Options {
+	return &lightning.Options{
+		FS: disk, MemoryBudget: 16 << 20, Durability: lightning.DurabilityBuffered,
+		Tree: lightning.TreeOptions{MemtableBytes: 2 << 20},
+	}
+}
+
+// TestDeletesTakeTheReserveOnAFullDisk deletes so much that the log must grow on a full disk.
+func TestDeletesTakeTheReserveOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memfs.New()
+		db := open(t, growingOptions(disk))
+		synctest.Wait()
+		disk.SetCapacity(disk.UsedBytes())
+		b := db.NewBatch()
+		for i := range 8000 {
+			must(t, b.Delete(fmt.Appendf(nil, "%050d", i)))
+		}
+		must(t, b.Commit())
+		if db.Metrics().Health.ReserveErr == nil {
+			t.Error("the log has grown into nothing")
+		}
+		disk.SetCapacity(0)
+	})
+}
+
+// TestReplayOnAFullDisk opens a database that was killed with much in its log, when
+// there is no space at all. It once took a table that did not fit.
+func TestReplayOnAFullDisk(t *testing.T) {
+	disk := memfs.New()
+	db := open(t, growingOptions(disk))
+	const rows = 1200
+	for i := range rows {
+		must(t, db.Put(rowKey(i), rowValue(i)))
+	}
+	full := disk.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+	full.SetCapacity(full.UsedBytes())
+	db = open(t, growingOptions(full))
+	must(t, db.Delete(rowKey(0)))
+	for i := range rows {
+		if ok, err := db.Has(rowKey(i)); err != nil || ok != (i > 0) {
+			t.Fatalf("row %d is there: %v, %v", i, ok, err)
+		}
+	}
+}
