@@ -48,7 +48,8 @@ var (
 	// ErrCorrupted matches every *CorruptionError.
 	ErrCorrupted = base.ErrCorrupted
 	// ErrNoSpace says that the disk is full. Where a write fails with it
-	// before anything was written, it can be tried again.
+	// before anything was written, it can be tried again. Writes that only delete go
+	// on meanwhile; see Metrics.Health.ReserveErr.
 	ErrNoSpace = vfs.ErrNoSpace
 	// ErrLeaked is what Close returns, in addition to closing, when iterators,
 	// snapshots or transactions were left open.

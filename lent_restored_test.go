@@ -94,7 +94,7 @@ func (p *pair) spaces(t *testing.T) map[string]*lightning.Keyspace {
 
 // randomAct returns something that can be done to both.
 func randomAct(rng *rand.Rand) func(t *testing.T, p *pair) {
-	key, other := rowKey(rng.IntN(40)), rowKey(rng.IntN(40))
+	key, other := lentKey(rng.IntN(40)), lentKey(rng.IntN(40))
 	value := bytes.Repeat([]byte{byte(rng.IntN(256))}, 8)
 	if rng.IntN(4) == 0 {
 		value = bytes.Repeat(value, 500)
@@ -112,7 +112,7 @@ func randomAct(rng *rand.Rand) func(t *testing.T, p *pair) {
 		return func(t *testing.T, p *pair) { // larger than a memtable
 			b := p.db.NewBatch()
 			for i := range 40 {
-				must(t, b.Put(rowKey(i), bytes.Repeat(value[:8], 400)))
+				must(t, b.Put(lentKey(i), bytes.Repeat(value[:8], 400)))
 			}
 			must(t, b.Commit())
 		}

@@ -33,16 +33,16 @@ func vandals() map[string]func(db *lightning.DB) error {
 		}
 		return nil
 	}
-	keys := [][]byte{rowKey(1), rowKey(2)}
+	keys := [][]byte{lentKey(1), lentKey(2)}
 	return map[string]func(db *lightning.DB) error{
-		"GetFunc":  func(db *lightning.DB) error { return db.GetFunc(rowKey(1), value) },
+		"GetFunc":  func(db *lightning.DB) error { return db.GetFunc(lentKey(1), value) },
 		"MultiGet": func(db *lightning.DB) error { return db.MultiGet(keys, values) },
 		"Scan":     func(db *lightning.DB) error { return db.Scan(lightning.ScanOptions{}, rows) },
 		"Scan backwards": func(db *lightning.DB) error {
 			return db.Scan(lightning.ScanOptions{Reverse: true}, rows)
 		},
 		"Snapshot.GetFunc": func(db *lightning.DB) error {
-			return inSnapshot(db, func(s *lightning.Snapshot) error { return s.GetFunc(rowKey(1), value) })
+			return inSnapshot(db, func(s *lightning.Snapshot) error { return s.GetFunc(lentKey(1), value) })
 		},
 		"Snapshot.MultiGet": func(db *lightning.DB) error {
 			return inSnapshot(db, func(s *lightning.Snapshot) error { return s.MultiGet(keys, values) })
@@ -107,14 +107,14 @@ func inSnapshot(db *lightning.DB, fn func(s *lightning.Snapshot) error) error {
 
 const lentRows = 300
 
-func rowKey(i int) []byte { return fmt.Appendf(nil, "key-%06d", i) }
+func lentKey(i int) []byte { return fmt.Appendf(nil, "key-%06d", i) }
 
-func rowValue(i int) []byte { return fmt.Appendf(nil, "value-%d-%s", i, strings.Repeat("v", 20)) }
+func lentValue(i int) []byte { return fmt.Appendf(nil, "value-%d-%s", i, strings.Repeat("v", 20)) }
 
 func fillRows(t testing.TB, db *lightning.DB) {
 	t.Helper()
 	for i := range lentRows {
-		must(t, db.Put(rowKey(i), rowValue(i)))
+		must(t, db.Put(lentKey(i), lentValue(i)))
 	}
 }
 
@@ -124,7 +124,7 @@ func expectRows(t testing.TB, db *lightning.DB) {
 	i := 0
 	must(t, db.Scan(lightning.ScanOptions{}, func(rows iter.Seq2[[]byte, []byte]) error {
 		for k, v := range rows {
-			if !bytes.Equal(k, rowKey(i)) || !bytes.Equal(v, rowValue(i)) {
+			if !bytes.Equal(k, lentKey(i)) || !bytes.Equal(v, lentValue(i)) {
 				t.Fatalf("row %d is %q = %q", i, k, v)
 			}
 			i++
@@ -135,8 +135,8 @@ func expectRows(t testing.TB, db *lightning.DB) {
 		t.Fatalf("%d rows, want %d", i, lentRows)
 	}
 	for i := range lentRows {
-		v, err := db.Get(rowKey(i))
-		if must(t, err); !bytes.Equal(v, rowValue(i)) {
+		v, err := db.Get(lentKey(i))
+		if must(t, err); !bytes.Equal(v, lentValue(i)) {
 			t.Fatalf("row %d is %q", i, v)
 		}
 	}
@@ -189,10 +189,10 @@ func TestCheckSlicesOnlyReads(t *testing.T) {
 	if it.Key() != nil || it.Value() != nil || it.Valid() {
 		t.Error("a row before the first")
 	}
-	if !it.Last() || !bytes.Equal(it.Key(), rowKey(lentRows-1)) || &it.Key()[0] != &it.Key()[0] {
+	if !it.Last() || !bytes.Equal(it.Key(), lentKey(lentRows-1)) || &it.Key()[0] != &it.Key()[0] {
 		t.Errorf("the last row is %q", it.Key())
 	}
-	if !it.Prev() || !it.SeekGE(rowKey(5)) || !it.SeekLT(rowKey(5)) || !bytes.Equal(it.Value(), rowValue(4)) {
+	if !it.Prev() || !it.SeekGE(lentKey(5)) || !it.SeekLT(lentKey(5)) || !bytes.Equal(it.Value(), lentValue(4)) {
 		t.Errorf("row 4 is %q", it.Value())
 	}
 	must(t, it.Close())
@@ -206,7 +206,7 @@ func TestCheckSlicesFindsKeptSlices(t *testing.T) {
 	db := open(t, checked(memfs.New()))
 	fillRows(t, db)
 	var kept []byte
-	must(t, db.GetFunc(rowKey(1), func(value []byte) error { kept = value; return nil }))
+	must(t, db.GetFunc(lentKey(1), func(value []byte) error { kept = value; return nil }))
 	if kept[0] != 0xdb {
 		t.Errorf("%q can still be read", kept)
 	}
@@ -221,12 +221,12 @@ func TestCheckSlicesFindsKeptSlices(t *testing.T) {
 func TestCheckSlicesOfBatchesAndChanges(t *testing.T) {
 	db := open(t, checked(memfs.New()))
 	b := db.NewBatch()
-	must(t, b.Put(rowKey(0), rowValue(0)))
+	must(t, b.Put(lentKey(0), lentValue(0)))
 	for op := range b.All() {
 		scribble(op.Key, op.Value)
 	}
 	must(t, b.Commit())
-	if v, err := db.Get(rowKey(0)); err != nil || !bytes.Equal(v, rowValue(0)) {
+	if v, err := db.Get(lentKey(0)); err != nil || !bytes.Equal(v, lentValue(0)) {
 		t.Errorf("%q, %v", v, err)
 	}
 	for _, stop := range []bool{false, true} {

@@ -127,6 +127,12 @@ type HealthMetrics struct {
 	// BackgroundErr is the error of the last flush, compaction or preparation
 	// of a log segment, until one succeeds.
 	BackgroundErr error
+	// ReserveBytes is the size of the file that holds space for a full disk.
+	// ReserveErr says why it has less than it should. Where that matches ErrNoSpace,
+	// the disk is full: writes that add data are refused with ErrNoSpace until the
+	// space is there again. For other reasons they go on.
+	ReserveBytes int64
+	ReserveErr   error
 	// QuarantinedFiles are damaged files that compactions leave alone.
 	QuarantinedFiles int
 	// UnreadableFiles are tables whose file could not be opened when it was last
@@ -205,6 +211,8 @@ func newHealthMetrics(e *engine.Metrics) HealthMetrics {
 	return HealthMetrics{
 		WriteErr:         e.WriteErr,
 		BackgroundErr:    e.BackgroundErr,
+		ReserveBytes:     e.ReserveBytes,
+		ReserveErr:       e.ReserveErr,
 		QuarantinedFiles: e.QuarantinedFiles,
 		UnreadableFiles:  e.UnreadableFiles,
 		ReadErr:          e.ReadErr,

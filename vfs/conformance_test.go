@@ -7,9 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
@@ -142,6 +145,44 @@ func TestTruncateAndPreallocate(t *testing.T) {
 			t.Fatal("truncating left bytes", size)
 		}
 	})
+}
+
+// What was written takes space, what was cut off takes none, and a hole does not
+// count as space: a file that only was extended is told from one with its space.
+func TestAllocatedBytes(t *testing.T) {
+	eachFS(t, func(t *testing.T, fsys vfs.FS, dir string) {
+		name := filepath.Join(dir, "a")
+		const sizeBytes = 1 << 20
+		f := create(t, fsys, name, strings.Repeat("x", sizeBytes))
+		must(t, f.Sync()) // some allocate late
+		allocated := func() int64 {
+			info, err := fsys.Stat(name)
+			must(t, err)
+			n, known := vfs.AllocatedBytes(info)
+			if !known {
+				t.Error("it is not known")
+			}
+			return n
+		}
+		if n := allocated(); n < sizeBytes {
+			t.Errorf("%d bytes take %d", sizeBytes, n)
+		}
+		must(t, f.Truncate(0))
+		must(t, f.Truncate(sizeBytes))
+		if n := allocated(); n >= sizeBytes && runtime.GOOS != "windows" {
+			t.Errorf("a hole of %d bytes takes %d", sizeBytes, n)
+		}
+		must(t, f.Close())
+	})
+}
+
+// What a FileInfo does not tell, nobody knows.
+func TestAllocatedBytesUnknown(t *testing.T) {
+	info, err := fs.Stat(fstest.MapFS{"a": {Data: []byte("abc")}}, "a")
+	must(t, err)
+	if n, known := vfs.AllocatedBytes(info); known && runtime.GOOS != "windows" {
+		t.Errorf("got %d", n)
+	}
 }
 
 func TestCreateTruncates(t *testing.T) {

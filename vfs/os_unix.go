@@ -4,7 +4,9 @@ package vfs
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +47,17 @@ func unlockDir(d *os.File) error {
 		_ = unix.Flock(int(fd), unix.LOCK_UN) // fails only where there was none to take
 		return nil
 	})
+}
+
+// statBlockBytes is the unit in which a stat counts blocks, whatever their size.
+const statBlockBytes = 512
+
+func allocatedBytes(info fs.FileInfo) (sizeBytes int64, known bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int64(st.Blocks) * statBlockBytes, true
 }
 
 func isNoSpace(err error) bool {

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -39,6 +40,9 @@ func syncFileData(f *os.File) error { return f.Sync() }
 // preallocate sets the length: NTFS reserves the clusters of a file that is
 // not sparse.
 func preallocate(f *os.File, have, size int64) error { return extend(f, have, size) }
+
+// allocatedBytes is the length, for the same reason.
+func allocatedBytes(info fs.FileInfo) (sizeBytes int64, known bool) { return info.Size(), true }
 
 // syncOpenDir does nothing: NTFS journals its directories and offers no call.
 func syncOpenDir(*os.File) error { return nil }

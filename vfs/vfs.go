@@ -75,6 +75,17 @@ type File interface {
 	SyncData() error
 	// Preallocate reserves space for bytes [0, size) and extends the file to
 	// size; what was not written reads as zeroes. File systems that cannot
-	// reserve only extend.
+	// reserve only extend: AllocatedBytes tells.
 	Preallocate(size int64) error
+}
+
+// AllocatedBytes returns how much space of its file system the file has that info,
+// of FS.Stat, describes: less than its size where nothing was reserved for a part of
+// it. known is false where that cannot be told. The FileInfo of a file system other
+// than OS may have a method AllocatedBytes to tell it.
+func AllocatedBytes(info fs.FileInfo) (sizeBytes int64, known bool) {
+	if teller, ok := info.(interface{ AllocatedBytes() int64 }); ok {
+		return teller.AllocatedBytes(), true
+	}
+	return allocatedBytes(info)
 }

@@ -49,7 +49,8 @@ type databaseStats struct {
 	NewestWrite      uint64       `json:"newest_write"`
 	DiskBytes        int64        `json:"disk_bytes"` // all files
 	TableBytes       uint64       `json:"table_bytes"`
-	Levels           []levelStats `json:"levels"` // those with tables
+	ReserveBytes     int64        `json:"reserve_bytes"` // held for a full disk
+	Levels           []levelStats `json:"levels"`        // those with tables
 	LogFiles         int64        `json:"log_files"`
 	LogTornBytes     int64        `json:"log_torn_bytes"`
 	UnflushedBytes   int64        `json:"unflushed_bytes"` // read from the log into memory
@@ -72,6 +73,7 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 		Keyspaces:        append([]string{}, db.Keyspaces()...),
 		NewestWrite:      m.VisibleSeq,
 		TableBytes:       m.DiskBytes(),
+		ReserveBytes:     m.Health.ReserveBytes,
 		Levels:           []levelStats{},
 		LogFiles:         m.Log.Files,
 		LogTornBytes:     m.Log.TornBytes,
@@ -101,6 +103,9 @@ func (s *databaseStats) print(w io.Writer) error {
 	}
 	fact("keyspaces", "%s", strings.Join(append([]string{"(default)"}, s.Keyspaces...), ", "))
 	fact("on disk", "%s, of it %s in tables", console.Bytes(s.DiskBytes), console.Bytes(int64(s.TableBytes)))
+	if s.ReserveBytes > 0 {
+		fact("", "%s held for a full disk", console.Bytes(s.ReserveBytes))
+	}
 	fact("newest write", "%s", console.Count(int64(s.NewestWrite)))
 	if s.LogFiles == 0 {
 		fact("log", "empty")

@@ -50,6 +50,7 @@ func tiers() map[string]int {
 		"internal/wal":      3,
 		"internal/sstable":  3,
 		"internal/manifest": 3,
+		"internal/reserve":  3,
 
 		"internal/iterate": 4,
 		"internal/compact": 4,

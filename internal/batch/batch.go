@@ -35,6 +35,7 @@ type Batch struct {
 	keyspaces []*keyspace.Info
 	expiring  bool // whether a record expires
 	merging   bool // whether a record is an operand
+	adding    bool // whether a record is more than a delete
 }
 
 const headerBytes = 4
@@ -69,12 +70,16 @@ func (b *Batch) Expires() bool { return b.expiring }
 // Merges reports whether a record is a merge operand.
 func (b *Batch) Merges() bool { return b.merging }
 
+// Adds reports whether the batch adds data: a batch of deletes, range deletes and
+// drops of keyspaces does not.
+func (b *Batch) Adds() bool { return b.adding }
+
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	b.buf = b.buf[:0]
 	b.memBytes = 0
 	b.keyspaces = b.keyspaces[:0]
-	b.expiring, b.merging = false, false
+	b.expiring, b.merging, b.adding = false, false, false
 }
 
 // Touch notes that the batch writes to a keyspace; nil is the default one.
@@ -144,6 +149,7 @@ func (b *Batch) DeleteRange(lo, hi []byte) error {
 // is alone in the commit pipeline.
 func (b *Batch) Keyspace(a keyspace.Act) error {
 	value := a.AppendTo(nil)
+	b.adding = b.adding || a.Keyspace != nil
 	if err := b.begin(base.KindKeyspace, nil, keyspace.AppendPrefix(nil, a.ID), len(value)); err != nil {
 		return err
 	}
@@ -162,6 +168,7 @@ func (b *Batch) begin(kind base.Kind, prefix, key []byte, valueBytes int) error 
 		b.buf = append(b.buf, 0, 0, 0, 0)
 	}
 	b.memBytes += int64(memtable.AddBound(keyBytes, valueBytes))
+	b.adding = b.adding || kind != base.KindDelete && kind != base.KindRangeDelete && kind != base.KindKeyspace
 	binary.LittleEndian.PutUint32(b.buf, binary.LittleEndian.Uint32(b.buf)+1)
 	b.buf = append(b.buf, byte(kind))
 	b.buf = binary.AppendUvarint(b.buf, uint64(keyBytes))

@@ -11,7 +11,7 @@ import (
 // emptyEnv does nothing for a group: what is measured is the queue.
 func emptyEnv() Env {
 	nothing := func(*Group) error { return nil }
-	return Env{MakeRoom: nothing, WriteLog: nothing, Apply: nothing}
+	return Env{Admit: admitAll, MakeRoom: nothing, WriteLog: nothing, Apply: nothing}
 }
 
 func TestSingleWriteDoesNotAllocate(t *testing.T) {

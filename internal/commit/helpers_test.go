@@ -61,13 +61,22 @@ type fake struct {
 	steps []string
 	// groups are the groups that came to MakeRoom; payloads as the keys in them.
 	groups []Group
+	admit  error                    // what a commit that adds data is told
 	fail   map[string]error         // by step
 	wait   map[string]chan struct{} // by step: it goes on when that is closed
 }
 
+func admitAll(*batch.Batch) error { return nil }
+
 func newFake(t testing.TB) *fake {
 	f := &fake{t: t, fail: map[string]error{}, wait: map[string]chan struct{}{}}
 	f.Init(Env{
+		Admit: func(b *batch.Batch) error {
+			if b.Adds() {
+				return f.admit
+			}
+			return nil
+		},
 		Validate: func(r *Request, ahead []*Request) error {
 			step := "validate " + name(r) + " behind ["
 			for i, other := range ahead {

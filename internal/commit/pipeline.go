@@ -15,6 +15,7 @@ import (
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // Durability says what a commit waits for.
@@ -28,8 +29,11 @@ const (
 )
 
 // Env is what a Pipeline has done for a group, in this order. The leader alone
-// calls it, so no two calls overlap.
+// calls it, so no two calls overlap. Where a step fails for lack of space, it is done
+// again for those of the group that add nothing.
 type Env struct {
+	// Admit says whether a request may be committed now.
+	Admit func(b *batch.Batch) error
 	// Validate says whether a request that has read something may be committed
 	// behind those ahead of it in its group.
 	Validate func(r *Request, ahead []*Request) error
@@ -52,6 +56,7 @@ type Group struct {
 	Durability    Durability // what the strictest member asks
 	Merges        bool       // whether a record is a merge operand
 	Expires       bool       // whether a record expires
+	Adds          bool       // whether a record is more than a delete
 }
 
 // Pipeline is the combining queue of commits. At any time at most one
@@ -174,6 +179,9 @@ func (p *Pipeline) Alone(ctx context.Context, fn func() error) error {
 // CommitAsLeader writes a batch, as a group of its own. Only the leader may call
 // it, in a function that Alone runs.
 func (p *Pipeline) CommitAsLeader(b *batch.Batch, d Durability) error {
+	if err := p.env.Admit(b); err != nil {
+		return err
+	}
 	r := Request{Batch: b, Durability: d}
 	return p.commitGroup([]*Request{&r})
 }
@@ -316,7 +324,10 @@ func (p *Pipeline) runGroup(group []*Request) {
 	// can reach; drops are alone in the pipeline, so this look is exact.
 	live := p.live[:0]
 	for _, r := range group {
-		if r.err = r.Batch.CheckKeyspaces(); r.err == nil && r.Reads != nil {
+		if r.err = p.env.Admit(r.Batch); r.err == nil {
+			r.err = r.Batch.CheckKeyspaces()
+		}
+		if r.err == nil && r.Reads != nil {
 			r.err = p.env.Validate(r, live)
 		}
 		if r.err == nil {
@@ -328,11 +339,29 @@ func (p *Pipeline) runGroup(group []*Request) {
 	if len(live) == 0 {
 		return
 	}
-	if err := p.commitGroup(live); err != nil {
+	err := p.commitGroup(live)
+	if errors.Is(err, vfs.ErrNoSpace) {
+		all := len(live)
+		if live = setAside(live, err); 0 < len(live) && len(live) < all {
+			err = p.commitGroup(live)
+		}
+	}
+	if err != nil {
 		for _, r := range live {
 			r.err = err
 		}
 	}
+}
+
+// setAside gives those of a group that add data an error, and returns the others, in
+// the same memory: deletes do not share the fate of what they happened to come with.
+func setAside(group []*Request, err error) []*Request {
+	return slices.DeleteFunc(group, func(r *Request) bool {
+		if r.Batch.Adds() {
+			r.err = err
+		}
+		return r.Batch.Adds()
+	})
 }
 
 // commitGroup writes the log, makes it as durable as the strictest member
@@ -349,6 +378,7 @@ func (p *Pipeline) commitGroup(members []*Request) error {
 		g.Durability = max(g.Durability, r.Durability)
 		g.Merges = g.Merges || r.Batch.Merges()
 		g.Expires = g.Expires || r.Batch.Expires()
+		g.Adds = g.Adds || r.Batch.Adds()
 	}
 	defer clear(g.Payloads)
 	g.First, g.Last = p.lastSeq+1, p.lastSeq+base.SeqNum(g.Records)

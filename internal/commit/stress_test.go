@@ -48,7 +48,7 @@ var errConflict = errors.New("fake conflict")
 
 func newStressed(t testing.TB) *stressed {
 	s := &stressed{t: t, failed: map[string]bool{}}
-	s.Init(Env{Validate: s.validate, MakeRoom: s.makeRoom, WriteLog: s.writeLog, Apply: s.apply})
+	s.Init(Env{Admit: admitAll, Validate: s.validate, MakeRoom: s.makeRoom, WriteLog: s.writeLog, Apply: s.apply})
 	return s
 }
 
@@ -266,6 +266,7 @@ func TestBatchIsTheCallersAgain(t *testing.T) {
 	var p Pipeline
 	var sum atomic.Uint64
 	p.Init(Env{
+		Admit:    admitAll,
 		Validate: func(*Request, []*Request) error { return nil },
 		MakeRoom: func(*Group) error { return nil },
 		WriteLog: func(g *Group) error {

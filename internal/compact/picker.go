@@ -62,6 +62,9 @@ type Job struct {
 	Bottom bool
 	// TTL says that the job is there to get rid of expired records.
 	TTL bool
+	// Sweep says that what deletes above the input end is left out, and up to which
+	// number there may be some; 0: it is not.
+	Sweep base.SeqNum
 }
 
 // Span returns the half-open key range that the inputs cover.
@@ -81,6 +84,21 @@ func (j *Job) Span() (lo, hi []byte) {
 
 // Bytes returns the size of all inputs.
 func (j *Job) Bytes() uint64 { return fileBytes(j.Inputs[0]) + fileBytes(j.Inputs[1]) }
+
+// LeastBytes estimates the least that the outputs take: each delete ends itself and one
+// record, and what a range delete ends is not known.
+func (j *Job) LeastBytes() (n int64) {
+	for _, files := range j.Inputs {
+		for _, f := range files {
+			if f.RangeDeletes > 0 {
+				return 0
+			}
+			left := 1 - 2*float64(f.Deletes)/float64(max(f.Count, 1))
+			n += int64(left * float64(f.SizeBytes))
+		}
+	}
+	return max(n, 0)
+}
 
 // shape holds the target size of each level. Levels above base are meant to be
 // empty; level 0 feeds base directly, so that a small tree has few levels.

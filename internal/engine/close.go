@@ -35,7 +35,7 @@ func (db *DB) Close() error {
 	db.spills.Close()
 	var errs []error
 	if !db.opts.ReadOnly {
-		errs = append(errs, db.settle(), db.segments.Log().Close(), db.versions.close())
+		errs = append(errs, db.settle(), db.segments.Log().Close(), db.versions.close(), db.reserve.Close())
 	}
 	errs = append(errs, db.releaseMemory(), db.lock.Close())
 	endWhenIdle(db)
@@ -52,10 +52,14 @@ func (db *DB) settle() error {
 	if err := db.writer.SealInPlace(lastSeq); err != nil {
 		return err
 	}
-	if err := db.flusher.flush(context.Background(), 1); err != nil {
-		return err
+	err := db.reserve.Try(0, func() error { return db.flusher.flush(context.Background(), 1) })
+	if err == nil {
+		err = db.segments.DropAll(lastSeq)
 	}
-	return db.segments.DropAll(lastSeq)
+	if err == nil && db.reserve.Missing() {
+		db.reserve.Take() // the log has given up its space
+	}
+	return err
 }
 
 // abandon undoes what a failed Open did.
@@ -68,6 +72,9 @@ func (db *DB) abandon() {
 	db.versions.close()
 	if db.writer != nil {
 		db.writer.DropReplayed()
+	}
+	if db.reserve != nil {
+		db.reserve.Close()
 	}
 	db.releaseMemory()
 	if db.lock != nil {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -14,10 +15,12 @@ import (
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // compactor is the worker that runs the jobs that the picker finds, those that a
@@ -31,6 +34,7 @@ type compactor struct {
 	timeline  *timeline.Timeline
 	claims    *claims
 	health    *health.Health
+	reserve   *reserve.Reserve
 	counters  *counters
 	events    *event.Sink
 	clock     clock.Clock
@@ -40,6 +44,8 @@ type compactor struct {
 	l0Files   int
 	baseBytes uint64
 	fileBytes int64
+
+	swept map[base.FileNum]base.SeqNum // up to which number; of the worker
 
 	manual manualQueue
 	purge  purging
@@ -55,6 +61,7 @@ func (c *compactor) run(ctx context.Context) {
 		changed := c.changed.Watch()
 		job, manual := c.next()
 		if job == nil {
+			c.reserve.Starved(false)
 			select {
 			case <-changed:
 				continue
@@ -66,7 +73,7 @@ func (c *compactor) run(ctx context.Context) {
 			c.claims.releaseJob(job)
 			return
 		}
-		err := c.runFor(ctx, manual, job)
+		err := c.attempt(ctx, manual, job)
 		c.finish(manual, job, err)
 		if err == nil || manual != nil && manual.ctx.Err() != nil {
 			continue
@@ -80,6 +87,9 @@ func (c *compactor) run(ctx context.Context) {
 // next returns the next job, whose inputs it claims, and the request that it serves
 // if any. Requests whose range is settled are completed.
 func (c *compactor) next() (*compact.Job, *manualCompaction) {
+	if job := c.takeSweep(); job != nil {
+		return job, nil
+	}
 	if len(c.reads.State().Tree.Version.Levels[0]) >= 3*c.l0Files {
 		if job := c.take(compact.Pick); job != nil {
 			return job, nil
@@ -123,8 +133,12 @@ func (c *compactor) take(pick func(v *manifest.Version, l compact.Limits) *compa
 
 // limits are those for the picker.
 func (c *compactor) limits(damaged func(*manifest.FileMeta) bool) compact.Limits {
+	l0Files := c.l0Files
+	if c.reserve.Full() {
+		l0Files = 1 // deletes bring space when they meet what they delete
+	}
 	return compact.Limits{
-		L0Files: c.l0Files, BaseBytes: c.baseBytes, Damaged: damaged, SharedSeq: base.SeqNumMax,
+		L0Files: l0Files, BaseBytes: c.baseBytes, Damaged: damaged, SharedSeq: base.SeqNumMax,
 	}
 }
 
@@ -154,6 +168,20 @@ func (c *compactor) debtBytes(v *manifest.Version) uint64 {
 	c.claims.mu.Lock()
 	defer c.claims.mu.Unlock()
 	return compact.DebtBytes(v, c.limits(c.claims.isDamaged))
+}
+
+// attempt runs a job, on a full disk with what the reserve sets free.
+func (c *compactor) attempt(ctx context.Context, manual *manualCompaction, job *compact.Job) error {
+	if job.Sweep > 0 {
+		c.noteSwept(job.Inputs[0][0].Num, job.Sweep) // whether it goes well or not
+	}
+	need := int64(math.MaxInt64)
+	if least := job.LeastBytes(); least <= int64(job.Bytes())/2 {
+		need = least // it brings space, so it may have the reserve
+	}
+	err := c.reserve.Try(need, func() error { return c.runFor(ctx, manual, job) })
+	c.reserve.Starved(need < math.MaxInt64 && errors.Is(err, vfs.ErrNoSpace))
+	return err
 }
 
 // runFor runs a job under a context that also ends with that of the request
@@ -236,6 +264,11 @@ func (c *compactor) runJob(ctx context.Context, job *compact.Job, manual *manual
 			c.claims.forget(edit.RemoveFiles)
 		}
 		c.reads.Update(func(next *view.Change) { next.Tree = c.store.NewTree(v) })
+		if job.Sweep > 0 {
+			for _, meta := range outputs {
+				c.noteSwept(meta.Num, job.Sweep)
+			}
+		}
 		if manual != nil && !job.Move {
 			for _, meta := range outputs {
 				manual.wrote[meta.Num] = true
@@ -270,8 +303,18 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 		return nil, err
 	}
 	defer merged.Close()
-	out := store.Output{Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.fileBytes}
-	outputs, stats, err := c.store.Write(ctx, merged, out, compact.Config{
+	source := compact.Source(merged)
+	if job.Sweep > 0 {
+		if source, err = c.sweeping(merged, s.Tree, pinned.Seqs); err != nil {
+			return nil, err
+		}
+	}
+	c.reserve.Cover(0, false) // it grows with the tree
+	out := store.Output{
+		Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.reserve.TableBytes(c.fileBytes),
+		Spare: c.reserve.SpareFor(int64(job.Bytes())),
+	}
+	outputs, stats, err := c.store.Write(ctx, source, out, compact.Config{
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,
 		RangeDeletes: deletes,

@@ -29,6 +29,7 @@ import (
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/spill"
@@ -62,6 +63,7 @@ type DB struct {
 	archive   *feed.Archive
 	spills    *spill.Spills
 
+	reserve  *reserve.Reserve
 	segments *segments.Segments
 	writer   *writer.Writer
 
@@ -72,6 +74,7 @@ type DB struct {
 	flusher    flusher
 	compactor  compactor
 	deadRanges deadRanges
+	keeper     keeper
 	counters   counters
 	recovered  recovered
 

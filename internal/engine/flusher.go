@@ -20,6 +20,7 @@ import (
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
@@ -36,6 +37,7 @@ type flusher struct {
 	store     *store.Store
 	versions  *versions
 	segments  *segments.Segments
+	reserve   *reserve.Reserve
 	archive   *feed.Archive
 	keyspaces *keyspace.Registry
 	claims    *claims
@@ -58,7 +60,7 @@ func (f *flusher) run(ctx context.Context) {
 		if f.changed.Wait(ctx, waiting) != nil {
 			return
 		}
-		err := f.flush(ctx, 1)
+		err := f.reserve.Try(0, func() error { return f.flush(ctx, 1) })
 		if err != nil {
 			f.events.BackgroundFailed("flush", err)
 		}

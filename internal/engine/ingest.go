@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -49,6 +50,9 @@ const ingestFiles = 4
 
 // CommitIngest makes the writes of a transaction visible and durable at once.
 func (db *DB) CommitIngest(in *Ingest) error {
+	if err := db.reserve.Admit(); err != nil {
+		return err
+	}
 	if err := db.spills.Begin(); err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 // admitIngest validates the transaction and has memory emptied for it. Called by
 // the leader.
 func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
-	if err := db.health.Writable(); err != nil {
+	if err := cmp.Or(db.health.Writable(), db.reserve.Admit()); err != nil {
 		return err
 	}
 	if err := keyspace.CheckLive(in.Keyspaces); err != nil {

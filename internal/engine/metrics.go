@@ -96,6 +96,8 @@ type Metrics struct {
 	UnreadableFiles                   int
 	ReadErr                           error
 	BackgroundErr, WriteErr           error
+	ReserveBytes                      int64
+	ReserveErr                        error
 	MemoryByOwner                     map[string]int64
 	Archive                           feed.Metrics
 }
@@ -178,5 +180,6 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.QuarantinedFiles = db.claims.damagedFiles()
 	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()
+	m.ReserveBytes, m.ReserveErr = db.reserve.HeldBytes(), db.reserve.Err()
 	m.BackgroundErr = cmp.Or(db.compactor.outcome.Err(), db.segments.Err(), db.flusher.outcome.Err())
 }

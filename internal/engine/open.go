@@ -15,6 +15,7 @@ import (
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/ranked/watchfs"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
@@ -129,33 +130,47 @@ func (db *opener) wire(state *manifest.State) {
 	})
 	db.archive = feed.NewArchive(db.feedConfig())
 	db.versions.archive = db.archive
-	db.spills = spill.New(db.store, &db.reads.Epochs, o.FileBytes, db.health.Writable, db.stopped)
+	db.reserve = reserve.New(reserve.Config{
+		FS: o.FS, Dir: db.dir, Events: db.events, Changed: &db.changed,
+		Needs: db.keeper.needs, MakeSpace: db.archive.MakeSpace,
+		MemtableBytes: int64(o.MemtableBytes), FileBytes: o.FileBytes, ReadOnly: o.ReadOnly,
+	})
+	db.spills = spill.New(spill.Config{
+		Store: db.store, Epochs: &db.reads.Epochs, FileBytes: o.FileBytes, Writable: db.health.Writable,
+		Admit: db.reserve.Admit, Stopped: db.stopped,
+	})
 	db.claims = claims{reads: &db.reads, claimed: map[base.FileNum]bool{}, damaged: map[base.FileNum]error{}}
 	db.segments = segments.New(segments.Config{
-		WAL: db.walConfig(), MaxBytes: int64(o.MemtableBytes), Health: &db.health, Store: db.store,
+		WAL: db.walConfig(), MaxBytes: int64(o.MemtableBytes), Health: &db.health, Reserve: db.reserve, Store: db.store,
 		Archive: db.archive, Events: db.events, Janitor: db.janitor, Changed: &db.changed, Clock: o.Clock,
 		RetryDelay: retryDelay,
 		Edit: func(e *manifest.Edit, done func()) error {
-			return db.versions.edit(e, func(*manifest.Version) { done() })
+			return db.reserve.Try(0, func() error {
+				return db.versions.edit(e, func(*manifest.Version) { done() })
+			})
 		},
 	})
 	db.writer = writer.New(writer.Config{
 		Reads: &db.reads, Keyspaces: db.keyspaces, Hot: db.hot, Memory: &db.memory, Timeline: db.timeline,
-		Segments: db.segments, Health: &db.health, Changed: &db.changed, Clock: o.Clock, Stopped: db.stopped,
+		Segments: db.segments, Health: &db.health, Reserve: db.reserve, Changed: &db.changed, Clock: o.Clock, Stopped: db.stopped,
 		MemtableBytes: o.MemtableBytes, AsyncDelay: o.AsyncDelay, L0Files: o.L0Files,
 		FlushErr: db.flusher.outcome.Err, Published: db.archive.Wake,
 	})
 	db.flusher = flusher{
-		reads: &db.reads, store: db.store, versions: &db.versions, segments: db.segments,
+		reads: &db.reads, store: db.store, versions: &db.versions, segments: db.segments, reserve: db.reserve,
 		archive: db.archive, keyspaces: db.keyspaces, claims: &db.claims, health: &db.health,
 		writer: db.writer, counters: &db.counters, events: db.events, clock: o.Clock, changed: &db.changed,
 	}
 	db.deadRanges = deadRanges{reads: &db.reads, commits: &db.commits}
 	db.compactor = compactor{
 		reads: &db.reads, store: db.store, versions: &db.versions, archive: db.archive, keyspaces: db.keyspaces,
-		timeline: db.timeline, claims: &db.claims, health: &db.health, counters: &db.counters,
+		timeline: db.timeline, claims: &db.claims, health: &db.health, reserve: db.reserve, counters: &db.counters,
 		events: db.events, clock: o.Clock, changed: &db.changed,
 		l0Files: o.L0Files, baseBytes: baseLevelMemtables * uint64(o.MemtableBytes), fileBytes: o.FileBytes,
+	}
+	db.keeper = keeper{
+		reserve: db.reserve, reads: &db.reads, flush: db.Flush,
+		changed: &db.changed, clock: o.Clock,
 	}
 	db.commits.Init(db.writer.Env())
 }
@@ -203,7 +218,9 @@ func (db *DB) installed(s *view.State) {
 }
 
 func (db *DB) startWorkers() {
-	for _, worker := range []func(context.Context){db.segments.Run, db.flusher.run, db.compactor.run, db.deadRanges.run} {
+	for _, worker := range []func(context.Context){
+		db.segments.Run, db.flusher.run, db.compactor.run, db.keeper.run, db.deadRanges.run,
+	} {
 		db.workers.Go(func() { worker(db.stopped) })
 	}
 }

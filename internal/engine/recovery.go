@@ -17,6 +17,7 @@ import (
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/wal"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // recovered is what recovery found; it does not change any more.
@@ -55,6 +56,7 @@ func (r *recovery) run() error {
 		logs = append(logs, s.Num)
 	}
 	r.segments.Found(logs)
+	r.reserve.Find()
 	if err := r.archive.SyncOld(logs); err != nil {
 		return err
 	}
@@ -102,9 +104,12 @@ func (r *recovery) begin() error {
 	return nil
 }
 
+// beginManifest makes the manifest ready for edits.
+func (r *recovery) beginManifest() error { return r.versions.begin(r.state) }
+
 // finish makes the database ready for writes.
 func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
-	if err := r.versions.begin(r.state); err != nil {
+	if err := r.withSpace(r.beginManifest); err != nil {
 		return err
 	}
 	if err := r.flushReplayed(); err != nil {
@@ -122,8 +127,29 @@ func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
 	if r.archive.Enabled() {
 		r.archive.Keep()
 	}
-	r.removeOrphans()
+	r.removeOrphans(func(name string) bool { return !r.archive.Holds(name) })
+	r.reserve.Take()
 	return nil
+}
+
+// withSpace does what takes space. Where the disk is full, the tables go first that a
+// crash has left of unfinished work, and the reserve next.
+func (r *recovery) withSpace(do func() error) error {
+	err := do()
+	if !errors.Is(err, vfs.ErrNoSpace) {
+		return err
+	}
+	r.removeOrphans(r.isUnnamedTable)
+	return r.reserve.Try(0, do)
+}
+
+// isUnnamedTable reports whether a file is a table that the manifest names nowhere,
+// among those that the archive keeps neither, which may not know of them yet.
+func (r *recovery) isUnnamedTable(name string) bool {
+	n, ok := store.ParseTableName(name)
+	return ok && !slices.ContainsFunc(r.state.Ingests, func(c manifest.IngestCommit) bool {
+		return slices.ContainsFunc(c.Tables, func(m *manifest.FileMeta) bool { return m.Num == n })
+	})
 }
 
 // checkTables reports every live table that is missing or has the wrong size.
@@ -237,10 +263,10 @@ func (r *recovery) flushReplayed() error {
 	if len(r.reads.State().Immutables) == 0 || r.opts.ReadOnly {
 		return nil
 	}
-	if err := r.versions.begin(r.state); err != nil {
+	if err := r.withSpace(r.beginManifest); err != nil {
 		return err
 	}
-	return r.flusher.flush(context.Background(), replayWriters)
+	return r.withSpace(func() error { return r.flusher.flush(context.Background(), replayWriters) })
 }
 
 // nextFileNum returns a number above all that the manifest gave out or a file
@@ -267,11 +293,12 @@ func fileNumOf(name string) (base.FileNum, bool) {
 
 // removeOrphans deletes tables and log segments that bear our names but are in
 // no manifest and not in the archive: what a crash left of unfinished work, and the
-// archive itself where it is switched off. Anything else is left alone.
-func (r *recovery) removeOrphans() {
+// archive itself where it is switched off. Anything else is left alone. may says which
+// files may go now.
+func (r *recovery) removeOrphans(may func(name string) bool) {
 	for _, name := range r.names {
 		n, ok := fileNumOf(name)
-		if !ok || r.store.Named(n) || r.segments.Names(n) || r.archive.Holds(name) || !r.isOrphan(name) {
+		if !ok || r.store.Named(n) || r.segments.Names(n) || !may(name) || !r.isOrphan(name) {
 			continue
 		}
 		if err := r.store.Remove(name); err != nil {

@@ -109,3 +109,20 @@ func (s *Sink) ArchiveGivenUp(segments, transactions int, oldest base.SeqNum) {
 	s.log.Warn("the disk is full: a part of the log archive is given up",
 		"segments", segments, "transactions", transactions, "oldest", oldest)
 }
+
+// ReserveGivenUp says that the disk is full and the space that was held for that is
+// in use: until ReserveTaken, writes that add data are refused.
+func (s *Sink) ReserveGivenUp(sizeBytes int64, err error) {
+	s.log.Warn("the disk is full: the reserve is given up, only deletes are accepted", "bytes", sizeBytes, "err", err)
+}
+
+// ReserveTaken says that the reserve has its space again, and all writes go on.
+func (s *Sink) ReserveTaken(sizeBytes int64) {
+	s.log.Info("the reserve for a full disk is there again", "bytes", sizeBytes)
+}
+
+// ReserveMissing says that no space, or not enough, can be held in reserve. It is
+// tried again. For lack of space, writes that add data are refused meanwhile.
+func (s *Sink) ReserveMissing(err error) {
+	s.log.Warn("no reserve for a full disk", "err", err)
+}

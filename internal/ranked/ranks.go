@@ -36,6 +36,7 @@ func Order() []Lock {
 	return []Lock{
 		{Statistics{}, "statistics of a table", "who adds up and stores the statistics of package table", true, false},
 		{Leader{}, "leadership of the pipeline", "the write path: the log's end and the memtable; no mutex, but handed on", true, false},
+		{Reserve{}, "reserve", "the file that holds space for a full disk", true, false},
 		{ManifestEdit{}, "manifest edits", "one edit at a time, from the file number to the new read state", true, false},
 		{ManifestLog{}, "manifest log", "the manifest's file and where it stands", true, false},
 		{DirectorySync{}, "directory syncs", "one sync of a directory at a time, none after one that failed", true, false},
@@ -78,6 +79,7 @@ func (rank) isRank() {}
 type (
 	Statistics    struct{ rank }
 	Leader        struct{ rank }
+	Reserve       struct{ rank }
 	ManifestEdit  struct{ rank }
 	ManifestLog   struct{ rank }
 	DirectorySync struct{ rank }

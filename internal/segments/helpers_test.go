@@ -21,6 +21,7 @@ import (
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/wal"
@@ -55,6 +56,7 @@ type room struct {
 	janitor *janitor.Janitor
 	archive *feed.Archive
 	health  health.Health
+	reserve *reserve.Reserve
 	changed signal.Changes
 
 	mu       sync.Mutex
@@ -87,8 +89,12 @@ func newRoom(t testing.TB, keep feed.Retention) *room {
 		WAL: walConfig, Retention: keep, Clock: clock.System, Events: events, Janitor: r.janitor,
 		VisibleSeq: func() base.SeqNum { return r.last },
 	})
+	r.reserve = reserve.New(reserve.Config{
+		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: maxBytes, FileBytes: maxBytes,
+		MakeSpace: r.archive.MakeSpace, Needs: func() reserve.Needs { return reserve.Needs{} },
+	})
 	r.Segments = New(Config{
-		WAL: walConfig, MaxBytes: maxBytes, Health: &r.health, Store: tables, Archive: r.archive, Events: events,
+		WAL: walConfig, MaxBytes: maxBytes, Health: &r.health, Reserve: r.reserve, Store: tables, Archive: r.archive, Events: events,
 		Janitor: r.janitor, Changed: &r.changed, Clock: clock.System, RetryDelay: retryDelay, Edit: r.edit,
 	})
 	t.Cleanup(func() {

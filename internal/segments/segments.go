@@ -18,10 +18,12 @@ import (
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/ranked"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/wal"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 const (
@@ -37,6 +39,7 @@ type Config struct {
 	WAL      wal.Config
 	MaxBytes int64 // of a prepared segment
 	Health   *health.Health
+	Reserve  *reserve.Reserve
 	Store    *store.Store // gives out file numbers
 	Archive  *feed.Archive
 	Events   *event.Sink
@@ -109,7 +112,11 @@ func (s *Segments) Err() error { return s.outcome.Err() }
 func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.SeqNum) (base.FileNum, error) {
 	num := s.cfg.Store.NewFileNum()
 	s.nextBytes = firstLogBytes
-	prepared, err := wal.Prepare(s.cfg.WAL, num, s.nextBytes)
+	var prepared wal.Segment
+	err := s.cfg.Reserve.Try(0, func() (err error) {
+		prepared, err = wal.Prepare(s.cfg.WAL, num, s.nextBytes)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -288,12 +295,13 @@ func (s *Segments) Rotate(lastSeq base.SeqNum) (base.FileNum, wal.Position, erro
 func (s *Segments) Run(ctx context.Context) {
 	rotated := false
 	for {
-		if s.cfg.Changed.Wait(ctx, func() bool { return !s.Ready() || s.hasGrown() }) != nil {
+		if s.cfg.Changed.Wait(ctx, s.due) != nil {
 			return
 		}
+		s.trim()
 		var err error
 		if !s.Ready() {
-			err = s.prepare()
+			err = s.cfg.Reserve.Try(0, s.prepare)
 			if err == nil && rotated {
 				// What the last rotation left behind is made durable here: its file
 				// can be closed then, and commits that never sync still lose little
@@ -305,26 +313,23 @@ func (s *Segments) Run(ctx context.Context) {
 		if err == nil {
 			err = s.saveGrowth()
 		}
-		s.noteOutcome(err)
+		if err != nil {
+			s.cfg.Events.BackgroundFailed("prepare log segment", err)
+		}
+		s.outcome.Set(err)
+		s.cfg.Archive.MakeSpace(err)
+		s.cfg.Changed.Notify()
 		if err != nil && (s.cfg.Health.Err() != nil || !signal.Sleep(ctx, s.cfg.Clock, s.cfg.RetryDelay)) {
 			return
 		}
 	}
 }
 
-func (s *Segments) noteOutcome(err error) {
-	if err != nil {
-		s.cfg.Events.BackgroundFailed("prepare log segment", err)
-	}
-	s.outcome.Set(err)
-	s.cfg.Archive.MakeSpace(err)
-	s.cfg.Changed.Notify()
-}
-
-func (s *Segments) hasGrown() bool {
+// due reports whether the worker has something to do.
+func (s *Segments) due() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.grown) > 0
+	return s.prepared.Num == 0 || len(s.grown) > 0 || len(s.free) > freeMax(s.cfg.Reserve.Full())
 }
 
 // saveGrowth brings the sizes of segments that have grown into the manifest, once
@@ -358,6 +363,10 @@ func (s *Segments) prepare() error {
 		prepared, err = wal.Recycle(s.cfg.WAL, old, num, size)
 	} else {
 		prepared, err = wal.Prepare(s.cfg.WAL, num, size)
+	}
+	if errors.Is(err, vfs.ErrNoSpace) && size > firstLogBytes {
+		// It grows when it has to.
+		prepared, err = wal.Prepare(s.cfg.WAL, num, firstLogBytes)
 	}
 	if err != nil {
 		return err
@@ -432,18 +441,32 @@ func (s *Segments) Drop(gone []base.FileNum) {
 	archived := s.cfg.Archive.Enabled()
 	s.mu.Lock()
 	s.live = s.live[len(gone):]
-	var unused []base.FileNum
 	if !archived {
-		// The newest stay: a feed may just be reading there.
 		s.free = append(s.free, gone...)
-		n := max(len(s.free)-maxFreeLogs, 0)
-		unused = slices.Clone(s.free[:n])
-		s.free = slices.Delete(s.free, 0, n)
 	}
 	s.mu.Unlock()
 	if archived {
 		s.cfg.Archive.Retire(gone)
 	}
+	s.trim()
+}
+
+// freeMax is how many segments are kept for reuse.
+func freeMax(diskFull bool) int {
+	if diskFull {
+		return 0
+	}
+	return maxFreeLogs
+}
+
+// trim has segments removed that are not kept for reuse. The newest stay: a feed may
+// just be reading there.
+func (s *Segments) trim() {
+	s.mu.Lock()
+	n := max(len(s.free)-freeMax(s.cfg.Reserve.Full()), 0)
+	unused := slices.Clone(s.free[:n])
+	s.free = slices.Delete(s.free, 0, n)
+	s.mu.Unlock()
 	for _, n := range unused {
 		s.cfg.Archive.Forget(n)
 		s.cfg.Janitor.Add(func() { s.remove(n) })

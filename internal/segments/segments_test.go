@@ -120,7 +120,7 @@ func TestGrowthIsSaved(t *testing.T) {
 		go r.Run(ctx)
 		synctest.Wait()
 		want := []manifest.LogSize{{Num: first, SizeBytes: grown}, {Num: second, SizeBytes: r.Log().SegmentBytes()}}
-		if !slices.Equal(r.grown, want) || r.hasGrown() {
+		if !slices.Equal(r.grown, want) || r.due() {
 			t.Errorf("the manifest knows %v, not %v", r.grown, want)
 		}
 	})

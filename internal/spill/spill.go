@@ -18,6 +18,19 @@ import (
 	"github.com/lightningdb/lightning/internal/txn"
 )
 
+// Config is what Spills work with.
+type Config struct {
+	Store  *store.Store
+	Epochs *epoch.Domain
+	// FileBytes is the size of the database's tables. Those of spills are several
+	// times larger.
+	FileBytes int64
+	// Writable says why no file may be written, or returns nil; Admit why none may
+	// be made.
+	Writable, Admit func() error
+	Stopped         context.Context // ends when the database closes
+}
+
 // Spills are those of all open transactions of a database. When the database is
 // closed it gives up the runs of all, so that their files go; reads answer
 // base.ErrClosed then.
@@ -25,12 +38,7 @@ import (
 // All methods are safe for concurrent use. The lock is never held during I/O, and
 // no other is taken under it.
 type Spills struct {
-	store     *store.Store
-	epochs    *epoch.Domain
-	fileBytes int64
-	// writable says why no file may be written, or returns nil.
-	writable func() error
-	stopped  context.Context // ends when the database closes
+	cfg Config
 
 	mu     ranked.Mutex[ranked.Spills]
 	open   map[*Spill]bool // nil once the database is closed
@@ -38,14 +46,8 @@ type Spills struct {
 	busy   sync.WaitGroup // calls that write or remove files
 }
 
-// New returns the spills of a database, of which there are none yet. Tables of
-// theirs are several times larger than fileBytes.
-func New(s *store.Store, epochs *epoch.Domain, fileBytes int64, writable func() error, stopped context.Context) *Spills {
-	return &Spills{
-		store: s, epochs: epochs, fileBytes: fileBytes, writable: writable, stopped: stopped,
-		open: map[*Spill]bool{},
-	}
-}
+// New returns the spills of a database, of which there are none yet.
+func New(cfg Config) *Spills { return &Spills{cfg: cfg, open: map[*Spill]bool{}} }
 
 // Begin says why no file may be written for a transaction, or makes Close wait
 // until End.
@@ -55,7 +57,7 @@ func (a *Spills) Begin() error {
 	if a.open == nil {
 		return base.ErrClosed
 	}
-	if err := a.writable(); err != nil {
+	if err := a.cfg.Writable(); err != nil {
 		return err
 	}
 	a.busy.Add(1)
@@ -69,7 +71,7 @@ func (a *Spills) End() { a.busy.Done() }
 // many bytes: large, so that they are few; but what is kept in memory while a
 // file is written grows with it.
 func (a *Spills) FileBytes(sizeBytes int64, files int64) int64 {
-	return max(a.fileBytes, min(growth*a.fileBytes, sizeBytes/files))
+	return max(a.cfg.FileBytes, min(growth*a.cfg.FileBytes, sizeBytes/files))
 }
 
 // Close gives up the spills of all transactions that are still open.
@@ -83,7 +85,7 @@ func (a *Spills) Close() {
 	if len(spills) == 0 {
 		return
 	}
-	a.epochs.Synchronize() // reads look at runs inside a guard
+	a.cfg.Epochs.Synchronize() // reads look at runs inside a guard
 	for s := range spills {
 		s.release()
 	}
@@ -174,6 +176,9 @@ func (s *Spill) SizeBytes() (n int64) {
 
 // Add is txn.Spilled.Add.
 func (s *Spill) Add(records txn.Records, pins []base.SeqNum, live func(base.SeqNum) bool) error {
+	if err := s.all.cfg.Admit(); err != nil {
+		return err
+	}
 	if err := s.all.Begin(); err != nil {
 		return err
 	}
@@ -235,18 +240,18 @@ func (l *liveRecords) skip(rec *base.Record) *base.Record {
 // write writes a run; nil if nothing is left of the records.
 func (s *Spill) write(records txn.Records, pins []base.SeqNum, tier int) (*run, error) {
 	a := s.all
-	out := store.Output{FileBytes: growth * a.fileBytes, Temporary: true}
-	outputs, _, err := a.store.Write(a.stopped, records, out, compact.Config{Snapshots: pins})
+	out := store.Output{FileBytes: growth * a.cfg.FileBytes, Temporary: true}
+	outputs, _, err := a.cfg.Store.Write(a.cfg.Stopped, records, out, compact.Config{Snapshots: pins})
 	if err != nil {
 		return nil, a.StoppedBy(err)
 	}
 	if len(outputs) == 0 {
 		return nil, nil
 	}
-	r := &run{store: a.store, tier: tier, smallestSeq: base.SeqNumMax}
+	r := &run{store: a.cfg.Store, tier: tier, smallestSeq: base.SeqNumMax}
 	r.refs.Store(1)
 	for _, meta := range outputs {
-		r.tables = append(r.tables, a.store.Unlisted(meta))
+		r.tables = append(r.tables, a.cfg.Store.Unlisted(meta))
 		r.smallestSeq = min(r.smallestSeq, meta.SmallestSeq)
 		r.largestSeq = max(r.largestSeq, meta.LargestSeq)
 	}
@@ -255,7 +260,7 @@ func (s *Spill) write(records txn.Records, pins []base.SeqNum, tier int) (*run, 
 
 // StoppedBy turns the error of work that Close has stopped into base.ErrClosed.
 func (a *Spills) StoppedBy(err error) error {
-	if errors.Is(err, context.Canceled) && a.stopped.Err() != nil {
+	if errors.Is(err, context.Canceled) && a.cfg.Stopped.Err() != nil {
 		return base.ErrClosed
 	}
 	return err
@@ -263,7 +268,7 @@ func (a *Spills) StoppedBy(err error) error {
 
 // Get is txn.Spilled.Get.
 func (s *Spill) Get(key []byte, seq base.SeqNum) (tr base.Trailer, value []byte, found bool, err error) {
-	g := s.all.epochs.Enter()
+	g := s.all.cfg.Epochs.Enter()
 	defer g.Exit()
 	if s.all.closed.Load() {
 		return 0, nil, false, base.ErrClosed
@@ -291,7 +296,7 @@ func (s *Spill) NewWalk() (base.Iterator, error) {
 }
 
 func (s *Spill) newIter(noFill bool) (base.Iterator, error) {
-	g := s.all.epochs.Enter()
+	g := s.all.cfg.Epochs.Enter()
 	defer g.Exit()
 	if s.all.closed.Load() {
 		return nil, base.ErrClosed

@@ -41,7 +41,10 @@ func newSpills(t testing.TB, fs *memfs.FS) *Spills {
 		Events: event.NewSink(slog.New(slog.DiscardHandler)),
 	})
 	tables.SkipFileNums(1)
-	return New(tables, epochs, 16<<10, func() error { return nil }, context.Background())
+	free := func() error { return nil }
+	return New(Config{
+		Store: tables, Epochs: epochs, FileBytes: 16 << 10, Writable: free, Admit: free, Stopped: context.Background(),
+	})
 }
 
 func must(t testing.TB, err error) {
@@ -171,7 +174,7 @@ func TestCloseWaitsForFiles(t *testing.T) {
 func TestBeginOfARefusingDatabase(t *testing.T) {
 	all := newSpills(t, memfs.New())
 	refused := errors.New("refused")
-	all.writable = func() error { return refused }
+	all.cfg.Writable = func() error { return refused }
 	if err := all.Begin(); err != refused {
 		t.Error(err)
 	}

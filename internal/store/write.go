@@ -18,6 +18,9 @@ type Output struct {
 	Level     int
 	Bottom    bool
 	FileBytes int64 // at which a file ends; 0: never
+	// Spare, if given, says before each table why it must not be written, or returns
+	// nil.
+	Spare func() error
 	// Temporary says that nobody needs the tables after a crash: they are not
 	// synced, and not read back.
 	Temporary bool
@@ -33,6 +36,11 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	cfg.Operators = s.cfg.Keyspaces
 	cfg.SplitBefore = s.splitFunc(out)
 	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
+		if out.Spare != nil {
+			if err := out.Spare(); err != nil {
+				return 0, nil, err
+			}
+		}
 		num := s.NewFileNum()
 		created = append(created, num)
 		w, err := s.newWriter(num, firstKey, out)

@@ -146,6 +146,23 @@ func (m *Flushable) Borders(spans int) [][]byte {
 	return m.sorted.borders(spans)
 }
 
+// tableOverheadBytes is what a table has beside key and value of a record, at most:
+// lengths, trailer, hash, filter, and its share of index and block.
+const tableOverheadBytes = 40
+
+// TableBytes bounds what records, encoded in so many bytes, take as a table, about.
+func TableBytes(records int, encodedBytes int64) int64 {
+	return encodedBytes + tableOverheadBytes*int64(records)
+}
+
+// TableBytes bounds what the part takes as a table, about.
+func (m *Flushable) TableBytes() int64 {
+	if m.Table != nil {
+		return int64(m.Table.UsedBytes())
+	}
+	return TableBytes(len(m.sorted.entries), int64(len(m.sorted.buf)))
+}
+
 // Free drops the arena. Nobody may be reading.
 func (m *Flushable) Free() {
 	if m.Table != nil {

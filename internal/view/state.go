@@ -48,6 +48,12 @@ func (s *State) ReservedBytes() (n int64) {
 	return n
 }
 
+// UnflushedBytes is about what all that is in memory takes as tables.
+func (s *State) UnflushedBytes() (n int64) {
+	s.flushables(func(m *Flushable) bool { n += m.TableBytes(); return true })
+	return n
+}
+
 // Get finds the value of key as of seq, at a time, and when it expires: 0 if
 // never. The caller is in an epoch guard or holds a reference; in either
 // case it must be in a guard while it uses the value. hash is base.Hash(key).

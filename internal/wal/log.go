@@ -132,7 +132,8 @@ func (l *Log) Append(first, last base.SeqNum, payload ...[]byte) (Position, erro
 		length > base.MaxBatchBytes {
 		return 0, fmt.Errorf("log group %d..%d of %d bytes is out of range", first, last, length)
 	}
-	if err := l.current.reserve(l.Appended() + Position(groupBytes(length))); err != nil {
+	// Close is to have space for the seal.
+	if err := l.current.reserve(l.Appended() + Position(groupBytes(length)+groupBytes(0))); err != nil {
 		return 0, err
 	}
 	return l.append(groupHeader{

@@ -29,6 +29,7 @@ import (
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
@@ -66,6 +67,7 @@ type room struct {
 	fs       *faultfs.FS
 	reads    view.Reader
 	segments *segments.Segments
+	reserve  *reserve.Reserve
 	health   health.Health
 	changed  signal.Changes
 	memory   offheap.Accountant
@@ -117,14 +119,19 @@ func newRoom(t testing.TB) *room {
 	}
 	walConfig := wal.Config{FS: r.fs, Dir: "db", BufferBytes: 64 << 10}
 	archive := feed.NewArchive(feed.Config{WAL: walConfig, Clock: clock.System, Events: events, Janitor: cleaner})
+	r.reserve = reserve.New(reserve.Config{
+		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: memtableBytes, FileBytes: memtableBytes,
+		MakeSpace: archive.MakeSpace,
+		Needs:     func() reserve.Needs { return reserve.Needs{UnflushedBytes: r.reads.State().UnflushedBytes()} },
+	})
 	r.segments = segments.New(segments.Config{
-		WAL: walConfig, MaxBytes: memtableBytes, Health: &r.health, Store: tables, Archive: archive, Events: events,
+		WAL: walConfig, MaxBytes: memtableBytes, Health: &r.health, Reserve: r.reserve, Store: tables, Archive: archive, Events: events,
 		Janitor: cleaner, Changed: &r.changed, Clock: clock.System, RetryDelay: time.Second,
 		Edit: func(_ *manifest.Edit, done func()) error { done(); return nil },
 	})
 	r.Writer = New(Config{
 		Reads: &r.reads, Keyspaces: keyspaces, Hot: r.hot, Memory: &r.memory, Timeline: r.timeline, Segments: r.segments,
-		Health: &r.health, Changed: &r.changed, Clock: clock.System, Stopped: ctx,
+		Health: &r.health, Reserve: r.reserve, Changed: &r.changed, Clock: clock.System, Stopped: ctx,
 		MemtableBytes: memtableBytes, AsyncDelay: time.Millisecond, L0Files: 4,
 		FlushErr:  func() error { r.mu.Lock(); defer r.mu.Unlock(); return r.flushErr },
 		Published: func() { r.mu.Lock(); defer r.mu.Unlock(); r.published++ },
@@ -138,6 +145,7 @@ func newRoom(t testing.TB) *room {
 	mem.FirstLog, err = r.segments.Begin(&manifest.Edit{}, 0, 0)
 	must(t, err)
 	r.reads.Update(func(c *view.Change) { c.Mem, c.Tree = mem, tables.NewTree(new(manifest.Version)) })
+	r.reserve.Take()
 	r.Pipeline.Init(r.Env())
 	worker := make(chan struct{})
 	go func() { defer close(worker); r.segments.Run(ctx) }()

@@ -3,11 +3,13 @@ package writer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/health"
@@ -15,10 +17,12 @@ import (
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/memtable"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 const (
@@ -40,6 +44,7 @@ type Config struct {
 	Timeline  *timeline.Timeline
 	Segments  *segments.Segments
 	Health    *health.Health
+	Reserve   *reserve.Reserve
 	Changed   *signal.Changes
 	Clock     clock.Clock
 	Stopped   context.Context // ends when the database closes
@@ -63,6 +68,9 @@ type Writer struct {
 	stallNS atomic.Int64
 
 	replayed *view.Sorter // what recovery has found, and is in no part yet; nil: nothing
+	// waitingBytes is what waits for its flush, as tables, or was when there was
+	// last a look at it: not less than now.
+	waitingBytes int64
 }
 
 // New returns a Writer.
@@ -76,7 +84,7 @@ func New(cfg Config) *Writer {
 // Env is what the pipeline calls.
 func (w *Writer) Env() commit.Env {
 	return commit.Env{
-		Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
+		Admit: w.admit, Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
 	}
 }
 
@@ -88,6 +96,17 @@ func (w *Writer) Flushed(rawBytes int64, took time.Duration) { w.pace.flushed(ra
 
 // StallTime returns how long commits have waited for background work.
 func (w *Writer) StallTime() time.Duration { return time.Duration(w.stallNS.Load()) }
+
+// admit says whether a batch may be committed now: on a full disk only deletes may.
+func (w *Writer) admit(b *batch.Batch) error {
+	if !b.Adds() || w.cfg.Reserve.Admit() == nil {
+		return nil
+	}
+	if w.cfg.Changed.Wait(w.cfg.Stopped, w.cfg.Reserve.Settled) != nil {
+		return base.ErrClosed
+	}
+	return w.cfg.Reserve.Admit()
+}
 
 // validate says whether a request of the group may be committed behind those
 // ahead of it.
@@ -113,6 +132,11 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 		w.cfg.Timeline.Use()
 	}
 	w.pause(g.SizeBytes)
+	if !w.isCovered(g) {
+		if err := w.cover(g); err != nil {
+			return err
+		}
+	}
 	mem := w.reads.State().Mem
 	large := w.isLarge(g.Records, g.SizeBytes)
 	switch {
@@ -122,9 +146,54 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 		mem.Table.RangeDeleteCount() < maxRangeDeletes:
 		return nil
 	case large && mem.Empty() && w.cfg.Segments.CurrentBytes() < int64(w.cfg.MemtableBytes):
-		return w.waitForFlushes(0)
+		return w.waitForFlushes(0, maxImmutables)
 	}
 	return w.Rotate(g.First - 1)
+}
+
+// isCovered reports whether all that is in memory, and a group with it, can go to
+// tables when the disk is full.
+func (w *Writer) isCovered(g *commit.Group) bool {
+	used := int64(w.reads.State().Mem.Table.UsedBytes())
+	return w.waitingBytes+used+view.TableBytes(g.Records, g.SizeBytes) <= w.cfg.Reserve.CoveredBytes()
+}
+
+// cover makes the reserve larger for a group, or flushes what is in memory. Where it
+// cannot, there is no space for the group.
+func (w *Writer) cover(g *commit.Group) error {
+	for {
+		s := w.reads.State()
+		w.waitingBytes = s.UnflushedBytes() - s.Mem.TableBytes()
+		nothing := s.Mem.Empty() && len(s.Immutables) == 0
+		w.cfg.Reserve.Cover(view.TableBytes(g.Records, g.SizeBytes), nothing)
+		if w.isCovered(g) {
+			return nil
+		}
+		switch {
+		case nothing && w.cfg.Reserve.InUse():
+			// What a compaction is taking now comes back.
+			idle := func() bool { return !w.cfg.Reserve.InUse() }
+			if w.cfg.Changed.Wait(w.cfg.Stopped, idle) != nil {
+				return base.ErrClosed
+			}
+			continue
+		case nothing:
+			return fmt.Errorf("a commit of %d bytes does not fit on the disk: %w", g.SizeBytes, vfs.ErrNoSpace)
+		}
+		if err := w.flushAll(g.First - 1); err != nil {
+			return err
+		}
+	}
+}
+
+// flushAll has everything in memory flushed, and waits for it.
+func (w *Writer) flushAll(lastSeq base.SeqNum) error {
+	if !w.reads.State().Mem.Empty() {
+		if err := w.Rotate(lastSeq); err != nil {
+			return err
+		}
+	}
+	return w.waitForFlushes(0, 1)
 }
 
 // isLarge reports whether records, encoded in so many bytes, may not fit in an
@@ -143,14 +212,14 @@ func (w *Writer) pause(sizeBytes int64) {
 	}
 }
 
-// waitForFlushes blocks until one more immutable memtable may be added, and a
-// log segment is prepared where one is needed, or until it is plain that this
+// waitForFlushes blocks until there are fewer immutable memtables than maxWaiting,
+// and a log segment is prepared where one is needed, or until it is plain that this
 // will not happen soon.
-func (w *Writer) waitForFlushes(logsNeeded int) error {
+func (w *Writer) waitForFlushes(logsNeeded, maxWaiting int) error {
 	start := w.cfg.Clock.Now()
 	var err error
 	stopErr := w.cfg.Changed.Wait(w.cfg.Stopped, func() bool {
-		full := len(w.reads.State().Immutables) >= maxImmutables
+		full := len(w.reads.State().Immutables) >= maxWaiting
 		noLog := logsNeeded > 0 && !w.cfg.Segments.Ready()
 		failed, flushErr, logErr := w.cfg.Health.Err(), w.cfg.FlushErr(), w.cfg.Segments.Err()
 		switch {
@@ -175,7 +244,7 @@ func (w *Writer) waitForFlushes(logsNeeded int) error {
 // Rotate turns the memtable into an immutable one and begins a new memtable
 // and log segment. lastSeq is the newest number that was given out.
 func (w *Writer) Rotate(lastSeq base.SeqNum) error {
-	if err := w.waitForFlushes(1); err != nil {
+	if err := w.waitForFlushes(1, maxImmutables); err != nil {
 		return err
 	}
 	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)
@@ -194,6 +263,7 @@ func (w *Writer) Rotate(lastSeq base.SeqNum) error {
 // seal makes the memtable immutable, lastSeq being its newest number, and next the
 // one that takes writes. An empty one is dropped.
 func (w *Writer) seal(next *view.Flushable, lastSeq base.SeqNum) {
+	w.waitingBytes += w.reads.State().Mem.TableBytes()
 	w.reads.Update(func(c *view.Change) {
 		if !c.Mem.Empty() {
 			c.Mem.LastSeq = lastSeq
@@ -221,7 +291,12 @@ func (w *Writer) SealInPlace(lastSeq base.SeqNum) error {
 
 // writeLog appends a group and brings it where its durability asks.
 func (w *Writer) writeLog(g *commit.Group) error {
-	if err := w.cfg.Segments.Append(g.First, g.Last, g.Payloads); err != nil {
+	err := w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
+	if !g.Adds && errors.Is(err, vfs.ErrNoSpace) && w.cfg.Health.Err() == nil {
+		w.cfg.Reserve.Spend(err)
+		err = w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
+	}
+	if err != nil {
 		return err
 	}
 	switch g.Durability {
@@ -239,6 +314,7 @@ func (w *Writer) applyGroup(g *commit.Group) error {
 	var err error
 	if w.isLarge(g.Records, g.SizeBytes) {
 		err = w.applyLarge(g.Payloads, g.First, g.Last)
+		w.waitingBytes += view.TableBytes(g.Records, g.SizeBytes)
 	} else {
 		err = w.apply(g.Payloads, g.First, g.Last, g.Merges)
 	}

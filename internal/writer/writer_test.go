@@ -188,7 +188,7 @@ func TestWaitsEndWithAReason(t *testing.T) {
 			c.Mem, err = view.NewMemtable(&r.memory, memtableBytes)
 			must(t, err)
 		})
-		must(t, r.waitForFlushes(0)) // as a large group does
+		must(t, r.waitForFlushes(0, maxImmutables)) // as a large group does
 		r.fs.Reset()
 		time.Sleep(time.Second)
 		synctest.Wait()

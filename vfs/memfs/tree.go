@@ -227,12 +227,13 @@ func pagesFor(sizeBytes int64) int64 { return (sizeBytes + pageBytes - 1) / page
 type info struct {
 	name  string
 	size  int64
+	pages int64
 	isDir bool
 	names int
 }
 
 func (n *node) info(name string) info {
-	return info{name: filepath.Base(name), size: n.live.size, isDir: n.isDir, names: n.names}
+	return info{name: filepath.Base(name), size: n.live.size, pages: n.pages, isDir: n.isDir, names: n.names}
 }
 
 func (i info) Name() string       { return i.name }
@@ -241,6 +242,9 @@ func (i info) ModTime() time.Time { return time.Time{} }
 func (i info) IsDir() bool        { return i.isDir }
 func (i info) Sys() any           { return nil }
 func (i info) LinkCount() int     { return i.names } // for vfs.LinkCount
+
+// AllocatedBytes is what vfs.AllocatedBytes asks.
+func (i info) AllocatedBytes() int64 { return i.pages * pageBytes }
 
 func (i info) Mode() fs.FileMode {
 	if i.isDir {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,31 +48,36 @@ func largeBatch(key string, bytes int) *script.Op {
 func TestFullDiskInLogSegment(t *testing.T) {
 	for _, d := range []lightning.Durability{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync} {
 		t.Run(d.String(), func(t *testing.T) {
-			disk := memfs.New()
-			o := smallOptions()
-			o.Durability, o.Tree.MemtableBytes = d, 1<<20
-			s, h := open(t, o, disk), script.NewHistory(model.State{})
-			disk.SetCapacity(disk.UsedBytes() + 32<<10)
-			var err error
-			for i := 0; err == nil && i < 1000; i++ {
-				one := put(fmt.Sprintf("k%03d", i), 1000, d)
-				one.Value.Text = fmt.Sprint("value ", i)
-				err = s.Run(one, h)
-			}
-			if !errors.Is(err, lightning.ErrNoSpace) {
-				t.Fatalf("writing to a full disk: %v", err)
-			}
-			check(t, s, h)
-			disk.SetCapacity(0)
-			for _, o := range []*script.Op{put("space", 5, d), {Kind: script.SyncLog}} {
-				if err := s.Run(o, h); err != nil {
-					t.Fatalf("after space has come back: %v", err)
-				}
-			}
-			if err := script.Judge(disk.Crash(memfs.CrashOptions{}), o, h.Allowed); err != nil {
-				t.Fatal(err)
-			}
+			synctest.Test(t, func(t *testing.T) { fillLogSegment(t, d) })
 		})
+	}
+}
+
+func fillLogSegment(t *testing.T, d lightning.Durability) {
+	disk := memfs.New()
+	o := smallOptions()
+	o.Durability, o.Tree.MemtableBytes = d, 1<<20
+	s, h := open(t, o, disk), script.NewHistory(model.State{})
+	disk.SetCapacity(disk.UsedBytes() + 32<<10)
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		one := put(fmt.Sprintf("k%03d", i), 1000, d)
+		one.Value.Text = fmt.Sprint("value ", i)
+		err = s.Run(one, h)
+	}
+	if !errors.Is(err, lightning.ErrNoSpace) {
+		t.Fatalf("writing to a full disk: %v", err)
+	}
+	check(t, s, h)
+	disk.SetCapacity(0)
+	time.Sleep(2 * time.Second) // the reserve is there again by then, if it was given up
+	for _, o := range []*script.Op{put("space", 5, d), {Kind: script.SyncLog}} {
+		if err := s.Run(o, h); err != nil {
+			t.Fatalf("after space has come back: %v", err)
+		}
+	}
+	if err := script.Judge(disk.Crash(memfs.CrashOptions{}), o, h.Allowed); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -182,6 +188,58 @@ func TestFullDiskIsOverWhenSpaceIsBack(t *testing.T) {
 				s := open(t, smallOptions(), disk)
 				disk.SetCapacity(disk.UsedBytes() + pages*4096)
 				h := runUntilFull(t, s, life)
+				disk.SetCapacity(0)
+				expectWrites(t, s, h, disk)
+			})
+		})
+	}
+}
+
+// TestDeletesOnAFullDisk leaves more and more space on the disk, and deletes all when
+// it has filled up: that was once refused like any other write. Then it is killed,
+// or loses its power, and opened while the disk is still full.
+func TestDeletesOnAFullDisk(t *testing.T) {
+	deletes := script.Script{
+		{Kind: script.Delete, Key: script.Data{Text: "k000"}, Wait: script.WaitFor(lightning.DurabilitySync)},
+		{Kind: script.DropSpace, Space: "s"},
+		{Kind: script.DeleteRange, Key: script.Data{Text: "k001"}, Upper: script.Data{Text: "k1"}, Wait: script.WaitFor(lightning.DurabilitySync)},
+		{Kind: script.Batch, Wait: script.WaitFor(lightning.DurabilitySync), Parts: []script.Op{
+			{Kind: script.Delete, Key: script.Data{Text: "k100"}}, {Kind: script.DeleteRange, Key: script.Data{Text: "k"}},
+		}},
+		{Kind: script.Flush},
+	}
+	for pages := range int64(60) {
+		t.Run(fmt.Sprintf("pages=%d", pages), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				disk := memfs.New()
+				s := open(t, smallOptions(), disk)
+				life := script.Script{{Kind: script.CreateSpace, Space: "s"}}
+				for i := range 2000 {
+					life = append(life, *put(fmt.Sprintf("k%03d", i), 1000, lightning.DurabilityBuffered))
+				}
+				disk.SetCapacity(disk.UsedBytes() + pages*4096)
+				h := runUntilFull(t, s, life)
+				for i := range deletes {
+					if deletes[i].Space != "" && !slices.Contains(s.DB.Keyspaces(), deletes[i].Space) {
+						continue
+					}
+					if err := s.Run(&deletes[i], h); err != nil {
+						t.Fatalf("%v on a full disk: %v", &deletes[i], err)
+					}
+				}
+				check(t, s, h)
+				for _, keep := range []memfs.Policy{memfs.KeepNone, memfs.KeepAll} {
+					full := open(t, smallOptions(), disk.Crash(memfs.CrashOptions{Keep: keep}))
+					if err := full.DB.DeleteRange(nil, nil); err != nil {
+						t.Fatalf("delete after a crash on a full disk: %v", err)
+					}
+					crashed := disk.Crash(memfs.CrashOptions{Keep: keep})
+					crashed.SetCapacity(0)
+					if err := script.Judge(crashed, smallOptions(), h.Allowed); err != nil {
+						t.Fatal(err)
+					}
+				}
 				disk.SetCapacity(0)
 				expectWrites(t, s, h, disk)
 			})

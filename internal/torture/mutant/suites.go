@@ -44,8 +44,11 @@ var suitesByName = map[string]Suite{
 	"keyspaceRegistry": tests("./internal/keyspace", ""),
 	"timelines":        tests("./internal/timeline", ""),
 	"sessions":         tests("./internal/session", ""),
+	"reserves":         tests("./internal/reserve", ""),
+	"sweeps":           tests("./internal/engine", "Sweep"),
 	"signals":          tests("./internal/signal", ""),
 
+	"fullDisks":    tests(".", "FullDisk|Reserve"),
 	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|PutUntil|Purge|TTL", "-short"),
 	"keyspaces":    tests(".", "Keyspace|ReservedNames"),
 	"lent":         tests(".", "CheckSlices|LentSlices|Overwritten"),
