@@ -233,7 +233,7 @@ func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, deletes
 	[]*manifest.FileMeta, error) {
 	sources := make([]iterate.Source, len(imms))
 	for i, m := range imms {
-		sources[i] = iterate.Source{Iter: m.NewCheckedIter(), MaxSeq: base.SeqNumMax}
+		sources[i] = iterate.Source{Iter: m.NewFlushIter(), MaxSeq: base.SeqNumMax}
 	}
 	s.Merging = iterate.NewMerging(sources)
 	defer s.Close()

@@ -141,7 +141,6 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		db.segments.Drop(edit.RemoveLogs)
 		db.archive.NoteIngest(&ingest)
 		db.reads.NoteFlushed(last)
-		db.counters.ingestedSeq.Store(uint64(last))
 		db.reads.Update(func(c *view.Change) {
 			c.Tree, c.Visible = db.store.NewTree(v), last
 		})

@@ -7,7 +7,6 @@ import (
 	"math"
 	"testing"
 
-	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/txn"
@@ -38,7 +37,7 @@ func TestIngestedSeqIsRemembered(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, testOptions(fs))
 	fill(t, db, "a", 10)
-	if seq := base.SeqNum(db.counters.ingestedSeq.Load()); seq != 0 {
+	if seq := db.archive.IngestedSeq(); seq != 0 {
 		t.Errorf("%d before the first", seq)
 	}
 	before := db.reads.VisibleSeq()
@@ -50,7 +49,7 @@ func TestIngestedSeqIsRemembered(t *testing.T) {
 	want := before + 1 // one for all of it
 	check := func(when string) {
 		t.Helper()
-		if seq := base.SeqNum(db.counters.ingestedSeq.Load()); seq != want {
+		if seq := db.archive.IngestedSeq(); seq != want {
 			t.Errorf("%s: %d, want %d", when, seq, want)
 		}
 	}

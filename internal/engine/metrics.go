@@ -25,8 +25,6 @@ type counters struct {
 	recordsMerged, recordsDropped     atomic.Int64
 	recordsExpired                    atomic.Int64
 	txCommits, txConflicts            atomic.Int64
-	// ingestedSeq is the newest sequence number that was committed past the log.
-	ingestedSeq atomic.Uint64
 }
 
 func (c *counters) flushed(outputs []*manifest.FileMeta, took time.Duration) {

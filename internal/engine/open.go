@@ -196,8 +196,7 @@ func (db *opener) feedConfig() feed.Config {
 			}
 			return db.health.Err()
 		},
-		VisibleSeq:  db.reads.VisibleSeq,
-		IngestedSeq: func() base.SeqNum { return base.SeqNum(db.counters.ingestedSeq.Load()) },
+		VisibleSeq: db.reads.VisibleSeq,
 		Durable: func() (base.SeqNum, wal.Position) {
 			if log := db.segments.Log(); log != nil {
 				return log.DurableSeq(), log.Durable()

@@ -72,7 +72,9 @@ func (r *recovery) run() error {
 		r.events.TornLog(result.TornFile, result.TornBytes)
 	}
 	r.commits.Advance(r.reads.VisibleSeq())
-	err = r.archive.Recover(feed.Found{Names: names, Live: logs, Ingests: r.state.Ingests, End: result.End})
+	err = r.archive.Recover(feed.Found{
+		Names: names, Live: logs, Ingests: r.state.Ingests, IngestedSeq: r.state.IngestedSeq, End: result.End,
+	})
 	if err != nil || r.opts.ReadOnly {
 		return err
 	}
@@ -97,7 +99,6 @@ func (r *recovery) begin() error {
 		return err
 	}
 	r.reads.NoteFlushed(r.state.LastSeq)
-	r.counters.ingestedSeq.Store(uint64(r.state.IngestedSeq))
 	r.reads.Update(func(c *view.Change) {
 		c.Mem, c.Tree, c.Visible = mem, r.store.NewTree(r.state.Version), r.state.LastSeq
 	})

@@ -3,6 +3,7 @@ package feed
 import (
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -43,8 +44,6 @@ type Config struct {
 	Failure func() error
 	// VisibleSeq is the newest sequence number that readers see.
 	VisibleSeq func() base.SeqNum
-	// IngestedSeq is the newest one that was committed past the log.
-	IngestedSeq func() base.SeqNum
 	// Durable is how far the log is on stable storage; of a read-only database
 	// there is none.
 	Durable func() (base.SeqNum, wal.Position)
@@ -95,6 +94,8 @@ type catalogue struct {
 
 	// openedSeq is the last number that recovery found; it never changes after.
 	openedSeq base.SeqNum
+	// ingestedSeq is the newest number that was committed past the log.
+	ingestedSeq atomic.Uint64
 }
 
 // segmentInfo is one segment. While it is being written, its End and Last are

@@ -334,7 +334,7 @@ func TestFeedMeetsClose(t *testing.T) {
 		}
 		return base.ErrClosed
 	}
-	r.cfg.IngestedSeq = func() base.SeqNum { return 5 }
+	r.ingestedSeq.Store(5)
 	r.cfg.Durable = func() (base.SeqNum, wal.Position) { return 5, 0 }
 	r.last = 5
 	r.Archive.openedSeq = 5

@@ -259,17 +259,20 @@ func (f *Feed) awaitDurable(ctx context.Context) error {
 	return f.archive.cfg.Sync()
 }
 
+// IngestedSeq is the newest number that was committed past the log, 0 if none was.
+func (a *Archive) IngestedSeq() base.SeqNum { return base.SeqNum(a.ingestedSeq.Load()) }
+
 // Horizon is the newest number that feeds deliver. What is committed past the log is
 // durable, and so is all that the log has of before.
 func (a *Archive) Horizon() base.SeqNum {
 	durable, _ := a.cfg.Durable()
-	return min(max(a.openedSeq, durable, a.cfg.IngestedSeq()), a.cfg.VisibleSeq())
+	return min(max(a.openedSeq, durable, a.IngestedSeq()), a.cfg.VisibleSeq())
 }
 
 // readGroup reads the next group that has something wanted, which is in the log
 // and durable. It may return with none, to be called again.
 func (f *Feed) readGroup() error {
-	ingested := f.archive.cfg.IngestedSeq() // all before it is below the limit
+	ingested := f.archive.IngestedSeq() // all before it is below the limit
 	limit := f.archive.end
 	if !f.archive.cfg.ReadOnly {
 		_, limit = f.archive.cfg.Durable()

@@ -198,12 +198,16 @@ type Found struct {
 	Names   []string                // of the files in the directory
 	Live    []base.FileNum          // the segments that the manifest names
 	Ingests []manifest.IngestCommit // the commits past the log that it names
-	End     wal.Position            // where the log goes on
+	// IngestedSeq is the newest number that was committed past the log, also of what
+	// the manifest does not name any more.
+	IngestedSeq base.SeqNum
+	End         wal.Position // where the log goes on
 }
 
 // Recover takes up what an earlier opener left.
 func (a *Archive) Recover(found Found) error {
 	a.openedSeq, a.end, a.live = a.cfg.VisibleSeq(), found.End, found.Live
+	a.ingestedSeq.Store(uint64(found.IngestedSeq))
 	for _, c := range found.Ingests {
 		a.named = append(a.named, c.First)
 	}

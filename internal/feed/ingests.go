@@ -51,6 +51,7 @@ func (a *Archive) keepTables(c *manifest.IngestCommit) ingestCommit {
 // kept the manifest names it for the archive. Where it is not, and a feed is open, it
 // is kept in passing, as the log is: until that goes on behind it.
 func (a *Archive) NoteIngest(c *manifest.IngestCommit) {
+	a.ingestedSeq.Store(uint64(c.Last))
 	if !a.Enabled() && a.Metrics().Feeds == 0 {
 		return
 	}

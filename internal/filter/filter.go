@@ -37,7 +37,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"slices"
 )
 
 const (
@@ -56,50 +55,63 @@ const (
 // Builder collects the hashes of the keys of a table. The zero value is
 // ready.
 type Builder struct {
-	hashes []uint64
+	chunks [][]uint64 // all but the last full: one long list would be copied as it grows
+	count  int
+	last   uint64 // the hash that was added last
 }
+
+const chunkHashes = 8 << 10
 
 // Add adds a key. Adding the same key again right away, as happens with the
 // versions of a key, has no effect.
 func (b *Builder) Add(hash uint64) {
-	if n := len(b.hashes); n > 0 && b.hashes[n-1] == hash {
+	if b.last == hash && b.count > 0 {
 		return
 	}
-	if len(b.hashes) == cap(b.hashes) {
-		// Twice as many: append grows long slices by less, and copies them often.
-		b.hashes = slices.Grow(b.hashes, max(64, len(b.hashes)))
+	at := b.count / chunkHashes
+	if at == len(b.chunks) {
+		b.chunks = append(b.chunks, nil)
 	}
-	b.hashes = append(b.hashes, hash)
+	b.chunks[at] = append(b.chunks[at], hash)
+	b.count++
+	b.last = hash
 }
 
 // Len returns the number of keys added.
-func (b *Builder) Len() int { return len(b.hashes) }
+func (b *Builder) Len() int { return b.count }
 
 // Reset forgets the keys and keeps the memory.
-func (b *Builder) Reset() { b.hashes = b.hashes[:0] }
+func (b *Builder) Reset() {
+	for i := range b.chunks {
+		b.chunks[i] = b.chunks[i][:0]
+	}
+	b.count = 0
+}
 
 // Finish returns the filter over the keys added, in fresh memory. Fewer than
 // one bit per key counts as one, more than 64 as 64. About 1 % of absent keys
 // pass at 10 bits, 0.4 % at 12.
 func (b *Builder) Finish(bitsPerKey int) []byte {
 	bitsPerKey = min(max(bitsPerKey, 1), bitsPerKeyMax)
-	totalBits := uint64(len(b.hashes)) * uint64(bitsPerKey)
+	totalBits := uint64(b.count) * uint64(bitsPerKey)
 	blocks := min(max((totalBits+blockBytes*8-1)/(blockBytes*8), 1), blocksMax)
 	probes := probesFor(bitsPerKey)
 	f := make([]byte, blocks*blockBytes+trailerBytes)
-	for _, hash := range b.hashes {
-		line := block(f, blocks, hash)
-		groups := hash * mixer
-		for range probes {
-			line[groups>>3%blockBytes] |= 1 << (groups % 8)
-			groups >>= probeBits
+	for _, chunk := range b.chunks {
+		for _, hash := range chunk {
+			line := block(f, blocks, hash)
+			groups := hash * mixer
+			for range probes {
+				line[groups>>3%blockBytes] |= 1 << (groups % 8)
+				groups >>= probeBits
+			}
 		}
 	}
 	t := f[len(f)-trailerBytes:]
 	t[0] = format1
 	t[1] = byte(probes)
 	binary.LittleEndian.PutUint32(t[4:], uint32(blocks))
-	binary.LittleEndian.PutUint64(t[8:], uint64(len(b.hashes)))
+	binary.LittleEndian.PutUint64(t[8:], uint64(b.count))
 	return f
 }
 

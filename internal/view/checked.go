@@ -28,7 +28,7 @@ type summed interface {
 // ErrOverwritten.
 type Checked struct {
 	summed
-	mask    uint32 // the bits of a checksum that there are
+	mask    uint32 // the bits of a checksum that count
 	records int    // that there are
 	whole   bool   // the walk began with First
 	seen    int    // since then
@@ -37,17 +37,25 @@ type Checked struct {
 	err     error
 }
 
+// NewFlushIter returns an iterator over the point records for their flush: a checked
+// one, unless nobody can have written to them yet.
+func (m *Flushable) NewFlushIter() base.Iterator {
+	if m.Table == nil && !m.sorted.summed() {
+		return m.NewIter()
+	}
+	return m.NewCheckedIter()
+}
+
 // NewCheckedIter returns an iterator over the point records that looks whether they
-// are what was added. Nothing must be added meanwhile.
+// are what was added. Nothing must be added meanwhile; of sorted batches they have to
+// be summed.
 func (m *Flushable) NewCheckedIter() *Checked {
 	if m.Table != nil {
 		return &Checked{summed: m.Table.NewIter(), mask: 1<<32 - 1, records: m.Table.Len()}
 	}
-	c := &Checked{summed: &sortedIter{batches: m.sorted, pos: -1}, records: len(m.sorted.entries)}
-	if m.sorted.summed() {
-		c.mask = entrySumMask
+	return &Checked{
+		summed: &sortedIter{batches: m.sorted, pos: -1}, mask: entrySumMask, records: len(m.sorted.entries),
 	}
-	return c
 }
 
 // First moves to the first record.
@@ -107,7 +115,7 @@ func (c *Checked) check(rec *base.Record) *base.Record {
 	c.rec.Key = append(c.rec.Key[:0], rec.Key...)
 	c.rec.Value = append(c.rec.Value[:0], rec.Value...)
 	c.rec.Trailer = rec.Trailer
-	if c.mask != 0 && (c.recordSum()^c.Sum())&c.mask != 0 {
+	if (c.recordSum()^c.Sum())&c.mask != 0 {
 		return c.fail(c.rec.Key)
 	}
 	return &c.rec
