@@ -56,8 +56,12 @@ func (db *DB) settle() error {
 	if err == nil {
 		err = db.segments.DropAll(lastSeq)
 	}
-	if err == nil && db.reserve.Missing() {
+	switch {
+	case err != nil:
+	case db.reserve.Missing():
 		db.reserve.Take() // the log has given up its space
+	default:
+		db.reserve.Cover(0, false) // less is needed: nothing is in memory
 	}
 	return err
 }

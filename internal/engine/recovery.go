@@ -130,6 +130,7 @@ func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
 	}
 	r.removeOrphans(func(name string) bool { return !r.archive.Holds(name) })
 	r.reserve.Take()
+	r.reserve.Cover(0, false) // an earlier opener may have needed more
 	return nil
 }
 

@@ -397,11 +397,14 @@ func (a *catalogue) Extents() []wal.Extent {
 	return extents
 }
 
-// Holds reports whether a file is in the catalogue.
+// Holds reports whether a file is in the catalogue. Of a log segment that is to be
+// archived it may hold the copy too: see wal.Archive.
 func (a *catalogue) Holds(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.ContainsFunc(a.segments, func(s segmentInfo) bool { return s.name() == name }) ||
+	return slices.ContainsFunc(a.segments, func(s segmentInfo) bool {
+		return s.name() == name || wal.ArchivedFileName(s.num) == name
+	}) ||
 		slices.ContainsFunc(a.lost, func(l lostSegment) bool { return l.name() == name })
 }
 

@@ -14,6 +14,7 @@ const (
 	iteratorKind    = "iterator"
 	snapshotKind    = "snapshot"
 	transactionKind = "transaction"
+	ownKind         = "scan of the database" // which is nobody's handle
 )
 
 // handleRegistry knows the iterators, snapshots and transactions that are open, for the
@@ -101,9 +102,12 @@ func (h *handleRegistry) count(now time.Time) (iterators, snapshots int, oldest 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range h.live {
-		if n.kind == iteratorKind {
+		switch n.kind {
+		case ownKind:
+			continue
+		case iteratorKind:
 			iterators++
-		} else {
+		default:
 			snapshots++
 		}
 		oldest = max(oldest, now.Sub(n.since))

@@ -52,8 +52,14 @@ type IterOptions struct {
 }
 
 // NewIterator returns an iterator over what is visible now.
-func (r *Reader) NewIterator(o IterOptions) (*Iterator, error) {
-	s, at, h, err := r.acquire(iteratorKind)
+func (r *Reader) NewIterator(o IterOptions) (*Iterator, error) { return r.iterator(iteratorKind, o) }
+
+// NewOwnIterator is NewIterator for the database's own purposes: the iterator does not
+// count among the handles of users.
+func (r *Reader) NewOwnIterator(o IterOptions) (*Iterator, error) { return r.iterator(ownKind, o) }
+
+func (r *Reader) iterator(kind string, o IterOptions) (*Iterator, error) {
+	s, at, h, err := r.acquire(kind)
 	if err != nil {
 		return nil, err
 	}

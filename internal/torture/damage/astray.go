@@ -151,7 +151,7 @@ func (s *specimen) line(what string, files image) stray {
 func (s *specimen) lone(file string) []stray {
 	b, k := s.image[file], kind(file)
 	lines := []stray{s.line("missing", s.image.without(file))}
-	if k != kindLock {
+	if len(b) > 0 {
 		lines = append(lines,
 			s.line("empty", s.image.with(file, nil)),
 			s.line("one byte", s.image.with(file, b[:1])),

@@ -194,7 +194,8 @@ func TestTextRoundTrip(t *testing.T) {
 		}
 	}
 	for kind := range script.Kinds {
-		if seen[kind] == (kind == script.Merge || kind == script.PutLong || kind == script.PutGone) {
+		if seen[kind] == (kind == script.Merge || kind == script.PutLong || kind == script.PutGone ||
+			kind == script.Transact) {
 			t.Errorf("histories have a %v: %v", kind, seen[kind])
 		}
 	}
