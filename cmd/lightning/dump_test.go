@@ -163,3 +163,20 @@ func TestDumpCutOff(t *testing.T) {
 		}
 	}
 }
+
+// What is left of a dump whose first line is lost is no list of records, also for who
+// skips bad lines; and nothing at all, from a dump that failed, is no success.
+func TestDumpWithoutItsBeginning(t *testing.T) {
+	dir := t.TempDir()
+	from := filepath.Join(dir, "from.db")
+	fillForDump(t, from)
+	dumped := program(t.Context(), nil, "dump", from).stdout
+	_, headless, _ := strings.Cut(dumped, "\n")
+	for name, text := range map[string]string{"headless": headless, "late": "\n" + dumped, "empty": ""} {
+		got := program(t.Context(), strings.NewReader(text),
+			"import", filepath.Join(dir, name), "-", "-f", "jsonl", "--skip-bad")
+		if got.status != exitError || strings.Count(got.stderr, "\n") != 1 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

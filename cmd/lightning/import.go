@@ -110,6 +110,9 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	if err != nil {
 		return f.headerError(name, err)
 	}
+	if name == "-" && reader.IsEmpty() {
+		return errors.New("standard input is empty: whatever should have written to it has not; nothing was imported")
+	}
 	if reader.IsDump() {
 		if err := refuseChoices(cmd); err != nil {
 			return err

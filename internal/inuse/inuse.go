@@ -16,7 +16,7 @@ import (
 
 // ErrConcurrentUse says that a call came while another goroutine was in one of the
 // same thing, and did nothing.
-var ErrConcurrentUse = errors.New("used by several goroutines at the same time")
+var ErrConcurrentUse = errors.New("in use: another goroutine, or a loop over the same rows, is in a call")
 
 // Word says whether somebody is in. The zero Word is free. It must not be copied.
 type Word struct {

@@ -36,7 +36,13 @@ type DumpEnd struct {
 var (
 	errDumpCut  = errors.New("the dump ends without its last line: it is not whole")
 	errDumpGoes = errors.New("the dump goes on behind its last line")
+	errDumpLine = errors.New("this is a line of a dump, which the input does not begin as: is its first line lost?")
 )
+
+// ofDump reports whether a line, which is no record, is one of a dump.
+func ofDump(members map[string]json.RawMessage) bool {
+	return has(members, DumpMember) || has(members, "keyspace") || has(members, "keyspaces")
+}
 
 // dump reads one.
 type dump struct {

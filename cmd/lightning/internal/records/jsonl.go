@@ -41,6 +41,9 @@ func (j *jsonl) read() (Record, error) {
 		return Record{}, err
 	}
 	record, err := j.parse(withoutEnd(line))
+	if err == errDumpLine { // which is not to be passed over
+		return Record{}, fmt.Errorf("line %d: %w", j.lines.line, err)
+	}
 	if err != nil {
 		return Record{}, &LineError{j.lines.line, err}
 	}
@@ -53,7 +56,10 @@ func (j *jsonl) parse(line []byte) (record Record, err error) {
 	if err != nil {
 		return Record{}, err
 	}
-	return j.record(line, members)
+	if record, err = j.record(line, members); err != nil && ofDump(members) {
+		err = errDumpLine
+	}
+	return record, err
 }
 
 // record makes one of the members of a line.

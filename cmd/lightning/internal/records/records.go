@@ -108,7 +108,13 @@ type source interface {
 }
 
 // Reader reads records of any format.
-type Reader struct{ source source }
+type Reader struct {
+	source source
+	empty  bool
+}
+
+// IsEmpty reports whether there is not a byte of input.
+func (r *Reader) IsEmpty() bool { return r.empty }
 
 // IsDump reports whether the input is the dump of a database, of which the options
 // choose nothing.
@@ -125,6 +131,9 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, err = text.Peek(1)
+	empty := errors.Is(err, io.EOF) // other errors are told by the first read
+	err = nil
 	var s source
 	switch opts.Format {
 	case TSV:
@@ -141,7 +150,7 @@ func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{source: s}, nil
+	return &Reader{source: s, empty: empty}, nil
 }
 
 // Read returns the next record; io.EOF after the last, a *LineError for a
