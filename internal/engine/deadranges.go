@@ -38,7 +38,7 @@ func (d *deadRanges) prove(ctx context.Context) error {
 	if err := d.commits.Alone(ctx, func() error { return nil }); err != nil {
 		return err
 	}
-	it, err := d.reads.NewOwnIterator(view.IterOptions{Lower: lo, Upper: hi})
+	it, err := d.reads.NewIterator(view.IterOptions{Lower: lo, Upper: hi, Own: true})
 	if err != nil {
 		return err
 	}

@@ -49,16 +49,17 @@ var iteratorCores = sync.Pool{New: func() any { return &iteratorCore{} }}
 type IterOptions struct {
 	Lower, Upper []byte
 	PrefixBytes  int
+	// Own says that the iterator serves the database itself, and does not count among
+	// the handles of users.
+	Own bool
 }
 
 // NewIterator returns an iterator over what is visible now.
-func (r *Reader) NewIterator(o IterOptions) (*Iterator, error) { return r.iterator(iteratorKind, o) }
-
-// NewOwnIterator is NewIterator for the database's own purposes: the iterator does not
-// count among the handles of users.
-func (r *Reader) NewOwnIterator(o IterOptions) (*Iterator, error) { return r.iterator(ownKind, o) }
-
-func (r *Reader) iterator(kind string, o IterOptions) (*Iterator, error) {
+func (r *Reader) NewIterator(o IterOptions) (*Iterator, error) {
+	kind := iteratorKind
+	if o.Own {
+		kind = ownKind
+	}
 	s, at, h, err := r.acquire(kind)
 	if err != nil {
 		return nil, err
