@@ -397,12 +397,14 @@ func (a *catalogue) Extents() []wal.Extent {
 	return extents
 }
 
-// Holds reports whether a file is in the catalogue.
+// Holds reports whether a file is in the catalogue. Of a segment both names count: what
+// has the other one now may be about to be what it is archived as.
 func (a *catalogue) Holds(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.ContainsFunc(a.segments, func(s segmentInfo) bool { return s.name() == name }) ||
-		slices.ContainsFunc(a.lost, func(l lostSegment) bool { return l.name() == name })
+	return slices.ContainsFunc(a.segments, func(s segmentInfo) bool {
+		return name == wal.FileName(s.num) || name == wal.ArchivedFileName(s.num)
+	}) || slices.ContainsFunc(a.lost, func(l lostSegment) bool { return l.name() == name })
 }
 
 // Metrics describes what is kept beyond the needs of the database.
