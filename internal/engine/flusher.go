@@ -83,7 +83,7 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	if len(imms) == 0 {
 		return nil
 	}
-	outputs, err := f.writeIntact(ctx, imms, bordersOf(imms, writers))
+	outputs, restored, err := f.writeIntact(ctx, imms, bordersOf(imms, writers))
 	if err != nil {
 		return err
 	}
@@ -101,6 +101,9 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 			c.Immutables = c.Immutables[:len(c.Immutables)-len(imms)]
 			c.Tree = f.store.NewTree(v)
 		})
+		if restored {
+			f.writer.Distrust()
+		}
 		f.claims.forget(edit.RemoveFiles)
 		f.claims.release(edit.RemoveFiles)
 	})
@@ -165,18 +168,18 @@ func bordersOf(imms []*view.Flushable, writers int) [][]byte {
 // flushable it writes what the log has; if that cannot be had, the database refuses
 // writes, and the next open recovers.
 func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
-	[]*manifest.FileMeta, error) {
-	outputs, err := f.writeTables(ctx, imms, borders)
+	outputs []*manifest.FileMeta, restored bool, err error) {
+	outputs, err = f.writeTables(ctx, imms, borders)
 	if !errors.Is(err, view.ErrOverwritten) {
-		return outputs, err
+		return outputs, false, err
 	}
 	f.events.MemoryOverwritten(err)
-	restored, restoreErr := f.restore(imms)
+	intact, restoreErr := f.restore(imms)
 	if restoreErr != nil {
-		return nil, f.health.Poison("memtable", errors.Join(err, restoreErr))
+		return nil, false, f.health.Poison("memtable", errors.Join(err, restoreErr))
 	}
-	f.writer.DistrustHot()
-	return f.writeTables(ctx, restored, nil)
+	outputs, err = f.writeTables(ctx, intact, nil)
+	return outputs, true, err
 }
 
 // restore returns flushables, newest first, as the log has them. They take Go memory

@@ -397,13 +397,13 @@ func (a *catalogue) Extents() []wal.Extent {
 	return extents
 }
 
-// Holds reports whether a file is in the catalogue. Of a log segment that is to be
-// archived it may hold the copy too: see wal.Archive.
+// Holds reports whether a file is in the catalogue. Of a segment both names count: what
+// has the other one now may be about to be what it is archived as.
 func (a *catalogue) Holds(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.ContainsFunc(a.segments, func(s segmentInfo) bool {
-		return s.name() == name || wal.ArchivedFileName(s.num) == name
+		return name == wal.FileName(s.num) || name == wal.ArchivedFileName(s.num)
 	}) ||
 		slices.ContainsFunc(a.lost, func(l lostSegment) bool { return l.name() == name })
 }

@@ -105,6 +105,9 @@ func (a *Archive) MakeSpace(err error) {
 func (a *Archive) deleteAll(gone removal) {
 	for _, s := range gone.segments {
 		a.remove(s.name())
+		if !s.archived {
+			a.remove(wal.ArchivedFileName(s.num)) // a copy that a crash has left
+		}
 	}
 	for _, c := range gone.ingests {
 		a.cfg.Store.ForgetKept(c.tables)

@@ -33,15 +33,19 @@ type Pool struct {
 
 	mu       ranked.Mutex[ranked.OpenFiles]
 	released sync.Cond // a file has become idle or was closed
-	limit    int
+	limit    int       // from 1 to most: less where the process has run out of files
+	most     int
+	calm     int  // files opened since it had none, or since the limit rose
 	open     int  // files that are open, or being opened
 	reading  int  // of them, those that are being read
+	opening  int  // of them, those that are about to be
+	waiting  int  // who waits for a place: until they have one, files that are open wait too
 	idle     File // the ring of files that are open and not being read, oldest first
 }
 
 // New returns a pool of at most limit open files, one at least, of a file system.
 func New(fsys vfs.FS, limit int) *Pool {
-	p := &Pool{fs: fsys, limit: max(limit, 1)}
+	p := &Pool{fs: fsys, limit: max(limit, 1), most: max(limit, 1)}
 	p.released.L = &p.mu
 	p.idle.newer, p.idle.older = &p.idle, &p.idle
 	return p
@@ -79,7 +83,7 @@ func (p *Pool) GiveUp() bool {
 	p.mu.Lock()
 	under := p.takeIdle()
 	if under != nil {
-		p.limit = max(min(p.limit, p.open), 1)
+		p.limit, p.calm = max(min(p.limit, p.open), 1), 0
 	}
 	p.mu.Unlock()
 	if under == nil {
@@ -124,36 +128,57 @@ var _ vfs.ReadFile = (*File)(nil)
 
 // pin returns the open file, which stays open until unpin.
 func (f *File) pin() (vfs.File, error) {
+	under, old, err := f.place()
+	if under != nil || err != nil {
+		return under, err
+	}
+	return f.reopen(old)
+}
+
+// place returns the open file, pinned, or has a place for it when it returns none: that
+// of old, if that is not nil, which is still to be closed. Who waits for a place goes
+// before those who read what is open.
+func (f *File) place() (under, old vfs.File, err error) {
 	p := f.pool
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	inLine := false
+	defer func() {
+		if inLine {
+			p.leaveLine()
+		}
+	}()
 	for {
 		switch {
 		case f.closed:
-			p.mu.Unlock()
-			return nil, &fs.PathError{Op: "read", Path: f.name, Err: fs.ErrClosed}
-		case f.under != nil:
+			return nil, nil, &fs.PathError{Op: "read", Path: f.name, Err: fs.ErrClosed}
+		case f.under != nil && (inLine || p.waiting == 0):
 			f.take()
-			under := f.under
-			p.mu.Unlock()
-			return under, nil
-		case f.opening:
-		case p.open < p.limit:
-			p.open++
-			f.opening = true
-			p.mu.Unlock()
-			return f.reopen()
-		default:
-			if old := p.takeIdle(); old != nil {
-				p.open++
-				f.opening = true
-				p.mu.Unlock()
-				closeRead(old)
-				return f.reopen()
+			return f.under, nil, nil
+		case f.under != nil || f.opening:
+		case p.open < p.limit || p.anyIdle():
+			if p.open >= p.limit {
+				old = p.takeIdle()
 			}
+			p.open++
+			p.opening++
+			f.opening = true
+			return nil, old, nil
+		case !inLine:
+			inLine, p.waiting = true, p.waiting+1
 		}
 		p.released.Wait()
 	}
 }
+
+// leaveLine ends the wait for a place. The caller has the lock.
+func (p *Pool) leaveLine() {
+	if p.waiting--; p.waiting == 0 {
+		p.released.Broadcast()
+	}
+}
+
+func (p *Pool) anyIdle() bool { return p.idle.newer != &p.idle }
 
 // take counts a read. The caller has the lock.
 func (f *File) take() {
@@ -178,35 +203,60 @@ func (f *File) leaveIdle() {
 	}
 }
 
-// reopen opens the file, which has a place already, and pins it.
-func (f *File) reopen() (vfs.File, error) {
+// reopen opens the file, which has a place already, that of old if that is not nil,
+// and pins it.
+func (f *File) reopen(old vfs.File) (vfs.File, error) {
 	p := f.pool
-	under, err := retry(p, func() (vfs.File, error) { return p.fs.Open(f.name) })
+	if old != nil {
+		closeRead(old)
+	}
+	under, err := retry(p, 1, func() (vfs.File, error) { return p.fs.Open(f.name) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f.opening = false
+	p.opening--
+	p.released.Broadcast() // others may wait for this very file
 	if err != nil {
 		p.open--
-		p.released.Broadcast()
 		return nil, err
 	}
 	f.under = under
 	f.take()
-	p.released.Broadcast() // others may wait for this very file
+	if p.calm++; p.limit < p.most && p.calm >= calmPerFile*p.limit {
+		p.limit, p.calm = p.limit+1, 0
+	}
 	return under, nil
 }
 
-// waitForOthers waits until a file that is being read becomes idle. It returns false
-// where the pool has none open: others than the database have them all.
-func (p *Pool) waitForOthers() bool {
+// calmPerFile is how often each file is opened, about, before the pool tries whether the
+// process has room for one more again.
+const calmPerFile = 4
+
+// makeRoom closes a file that is not being read, for one that somebody else is to open,
+// and takes its place from the pool: the process may open no more files. It waits for
+// those that are being read or opened; own says how many of the latter are the caller's.
+// It returns false where there are none: others than the database have them all.
+func (p *Pool) makeRoom(own int) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reading == 0 {
-		return false
+	p.opening -= own // who waits himself is not waited for
+	if own > 0 {
+		p.released.Broadcast()
 	}
-	for p.idle.newer == &p.idle && p.reading > 0 {
+	p.waiting++
+	for !p.anyIdle() && p.reading+p.opening > 0 {
 		p.released.Wait()
 	}
+	p.leaveLine()
+	p.opening += own
+	under := p.takeIdle()
+	if under != nil {
+		p.limit, p.calm = max(min(p.limit, p.open), 1), 0
+	}
+	p.mu.Unlock()
+	if under == nil {
+		return false
+	}
+	closeRead(under)
 	return true
 }
 

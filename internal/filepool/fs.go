@@ -15,10 +15,10 @@ type FS struct {
 }
 
 // retry does what opens a file, once more for each file that the pool gives up.
-func retry[T any](p *Pool, open func() (T, error)) (T, error) {
+func retry[T any](p *Pool, own int, open func() (T, error)) (T, error) {
 	for {
 		opened, err := open()
-		if err == nil || !errors.Is(err, vfs.ErrTooManyFiles) || !p.GiveUp() && !p.waitForOthers() {
+		if err == nil || !errors.Is(err, vfs.ErrTooManyFiles) || !p.makeRoom(own) {
 			return opened, err
 		}
 	}
@@ -26,32 +26,32 @@ func retry[T any](p *Pool, open func() (T, error)) (T, error) {
 
 // Create is vfs.FS.Create.
 func (f *FS) Create(name string) (vfs.File, error) {
-	return retry(f.Pool, func() (vfs.File, error) { return f.FS.Create(name) })
+	return retry(f.Pool, 0, func() (vfs.File, error) { return f.FS.Create(name) })
 }
 
 // Open is vfs.FS.Open.
 func (f *FS) Open(name string) (vfs.File, error) {
-	return retry(f.Pool, func() (vfs.File, error) { return f.FS.Open(name) })
+	return retry(f.Pool, 0, func() (vfs.File, error) { return f.FS.Open(name) })
 }
 
 // OpenReadWrite is vfs.FS.OpenReadWrite.
 func (f *FS) OpenReadWrite(name string) (vfs.File, error) {
-	return retry(f.Pool, func() (vfs.File, error) { return f.FS.OpenReadWrite(name) })
+	return retry(f.Pool, 0, func() (vfs.File, error) { return f.FS.OpenReadWrite(name) })
 }
 
 // List is vfs.FS.List, which opens the directory.
 func (f *FS) List(dir string) ([]string, error) {
-	return retry(f.Pool, func() ([]string, error) { return f.FS.List(dir) })
+	return retry(f.Pool, 0, func() ([]string, error) { return f.FS.List(dir) })
 }
 
 // FreeBytes is vfs.FS.FreeBytes, which opens the directory.
 func (f *FS) FreeBytes(dir string) (uint64, error) {
-	return retry(f.Pool, func() (uint64, error) { return f.FS.FreeBytes(dir) })
+	return retry(f.Pool, 0, func() (uint64, error) { return f.FS.FreeBytes(dir) })
 }
 
 // SyncDir is vfs.FS.SyncDir, which may open the directory. That it could not be
 // opened says nothing of what is durable.
 func (f *FS) SyncDir(dir string) error {
-	_, err := retry(f.Pool, func() (struct{}, error) { return struct{}{}, f.FS.SyncDir(dir) })
+	_, err := retry(f.Pool, 0, func() (struct{}, error) { return struct{}{}, f.FS.SyncDir(dir) })
 	return err
 }

@@ -256,11 +256,15 @@ func mark(s *[slotWords]atomic.Uint64, writing uint64) {
 
 // BeginAll makes every record invalid, before a write that names no single key
 // can become visible, and lets none in until EndAll.
-func (c *Cache) BeginAll() { c.floor.Store(c.floor.Load() | 1) }
+func (c *Cache) BeginAll() { c.floor.Or(1) }
 
 // EndAll ends what BeginAll began; without one before it does nothing.
 func (c *Cache) EndAll() {
-	if floor := c.floor.Load(); floor&1 != 0 {
-		c.floor.Store(floor + 1)
+	if c.floor.Load()&1 != 0 {
+		c.floor.Add(1)
 	}
 }
+
+// Forget makes every record invalid that was read before the call. Anybody may call
+// it at any time.
+func (c *Cache) Forget() { c.floor.Add(2) }

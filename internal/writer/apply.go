@@ -1,8 +1,6 @@
 package writer
 
 import (
-	"sync/atomic"
-
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/hotcache"
@@ -23,7 +21,6 @@ type applier struct {
 	// hotWrites are the hashes of the keys that the hot-record cache knows to
 	// be written.
 	hotWrites []uint64
-	distrust  atomic.Bool // what the hot-record cache holds is to go
 	under     []byte      // a copy of what an operand is applied to
 	joined    []byte      // what an operand comes to, before it is in the memtable
 	joinFloor base.SeqNum // operands that are not newer are not joined
@@ -43,9 +40,6 @@ func (a *applier) apply(payloads [][]byte, first, last base.SeqNum, merges bool)
 
 func (a *applier) applyAll(payloads [][]byte, first, last base.SeqNum) error {
 	defer a.endHotWrites()
-	if a.distrust.Load() {
-		a.forgetHot()
-	}
 	seq := first
 	for _, payload := range payloads {
 		var err error
@@ -173,14 +167,12 @@ func (a *applier) beginHotWrite(r *batch.Reader) {
 	invariant.Yield()
 }
 
-// DistrustHot has the next commit empty the hot-record cache: it may have copies of
-// what was overwritten in memory.
-func (a *applier) DistrustHot() { a.distrust.Store(true) }
-
-func (a *applier) forgetHot() {
-	a.distrust.Store(false)
+// Distrust forgets what was learned from memory that was overwritten. It is called when
+// readers see what was written instead.
+func (a *applier) Distrust() {
+	a.reads.Dead.Clear()
 	if a.hot != nil {
-		a.hot.BeginAll() // until endHotWrites
+		a.hot.Forget()
 	}
 }
 
