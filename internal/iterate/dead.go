@@ -1,6 +1,8 @@
 package iterate
 
 import (
+	"sync/atomic"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -22,9 +24,14 @@ func noteRun() int {
 	return 16 * deadRun
 }
 
+// closedRun is after how many of them the walk asks whether the database is closed: to
+// pass millions takes seconds, for which Close is not to wait.
+const closedRun = 1024
+
 // deadRunner counts the records in a row that were no rows.
 type deadRunner struct {
 	ranges *deadrange.Map // nil: none
+	closed *atomic.Bool   // of the database; nil: it stays open
 	count  int
 	first  []byte // the key of the first of them
 }
@@ -65,11 +72,19 @@ func (d *deadRunner) endBackward(lo []byte, inclusive bool) {
 	d.ranges.Note(lo, base.Successor(nil, d.first))
 }
 
+// ended reports whether the walk is to end here.
+func (d *deadRunner) ended() bool {
+	return d.count%closedRun == 0 && d.count > 0 && d.closed != nil && d.closed.Load()
+}
+
 // passDeadForward goes on behind a record that is no row, or behind the dead range
 // that it lies in.
 func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
 	v.hold(rec)
 	r := v.dead.pass(rec.Key, v.seq, v.at)
+	if v.dead.ended() {
+		return nil // which runOut explains
+	}
 	if r == nil {
 		return v.source.Next()
 	}
@@ -79,7 +94,11 @@ func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
 
 // passDeadBackward is passDeadForward in the other direction.
 func (v *UserIter) passDeadBackward(rec *base.Record) *base.Record {
-	if r := v.dead.pass(rec.Key, v.seq, v.at); r != nil {
+	r := v.dead.pass(rec.Key, v.seq, v.at)
+	if v.dead.ended() {
+		return nil // which runOut explains
+	}
+	if r != nil {
 		return v.source.SeekLT(r.Lo)
 	}
 	return v.source.Prev()

@@ -1,6 +1,7 @@
 package iterate
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -56,6 +57,33 @@ func TestDeadRunsAreJumpedOver(t *testing.T) {
 		if n := walkOver(7); n < count-20 {
 			t.Errorf("an older reader took %d steps", n)
 		}
+	}
+}
+
+// A walk over what is no row ends when the database is closed meanwhile.
+func TestLongWalksEndWithTheDatabase(t *testing.T) {
+	records := numberedRecords(10000, func(int) base.SeqNum { return 5 })
+	for i := range records {
+		records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
+	}
+	var closed atomic.Bool
+	iter := newSliceIter(records, true)
+	v := NewUserIter(NewMerging([]Source{{iter, 5}}), Options{Seq: 9, Dead: deadrange.New(), Closed: &closed})
+	if v.First() || v.Err() != nil {
+		t.Fatalf("while it is open: %v", v.Err())
+	}
+	closed.Store(true)
+	for what, begin := range map[string]func() bool{"forward": v.First, "backward": v.Last} {
+		before := iter.steps
+		if begin() || v.Err() != base.ErrClosed {
+			t.Errorf("%s: %v", what, v.Err())
+		}
+		if n := iter.steps - before; n > 2*closedRun {
+			t.Errorf("%s: %d steps", what, n)
+		}
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

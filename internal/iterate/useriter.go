@@ -3,6 +3,7 @@ package iterate
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
@@ -44,6 +45,9 @@ type Options struct {
 	Expired interface{ Observe(expiry base.Instant) }
 	// Dead, which may be nil, knows where there are no rows.
 	Dead *deadrange.Map
+	// Closed, which may be nil, ends long walks over what is no row with
+	// base.ErrClosed.
+	Closed *atomic.Bool
 	// Operators tells the merge operator for a key. It may be nil where there
 	// are no operands.
 	Operators merge.Operators
@@ -128,7 +132,8 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	v.seq, v.newest = o.Seq, min(o.Seq, m.maxSeq())
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.mask.init(o.RangeDeletes, o.Seq)
-	v.at, v.expired, v.merger.operators, v.dead.ranges = o.At, o.Expired, o.Operators, o.Dead
+	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
+	v.dead.ranges, v.dead.closed, v.dead.count = o.Dead, o.Closed, 0
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
@@ -137,7 +142,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 // Forget lets go of what Init was given, for a UserIter that waits for the next
 // Init in a pool. The sources are the caller's to close.
 func (v *UserIter) Forget() {
-	v.expired, v.merger.operators, v.dead.ranges = nil, nil, nil
+	v.expired, v.merger.operators, v.dead.ranges, v.dead.closed = nil, nil, nil, nil
 	v.mask.init(nil, 0)
 	v.stop(atStart)
 }
@@ -290,7 +295,11 @@ func (v *UserIter) stop(end position) bool {
 
 // runOut leaves the rows after the source returned nil.
 func (v *UserIter) runOut(end position) bool {
-	if v.err = v.source.Err(); v.err != nil {
+	v.err = v.source.Err()
+	if v.err == nil && v.dead.ended() {
+		v.err = base.ErrClosed
+	}
+	if v.err != nil {
 		end = failed
 	}
 	return v.stop(end)

@@ -101,6 +101,7 @@ func (r *Reader) newIterator(s *State, at ReadPoint, h *handle, o IterOptions) (
 		Expired:      r.cfg.Timeline,
 		Operators:    s.operators,
 		Dead:         r.Dead,
+		Closed:       &r.closed,
 	})
 	return &Iterator{
 		at:     at,
