@@ -66,9 +66,10 @@ func (p *Pool) Limit() int {
 	return p.limit
 }
 
-// Open opens a file for reading.
-func (p *Pool) Open(name string) (*File, error) {
-	f := &File{pool: p, name: name}
+// Open opens a file for reading. opened, which may be nil, is told how that goes, this
+// time and whenever the file is opened again; it must not wait.
+func (p *Pool) Open(name string, opened func(err error)) (*File, error) {
+	f := &File{pool: p, name: name, opened: opened}
 	if _, err := f.pin(); err != nil {
 		return nil, err
 	}
@@ -113,8 +114,9 @@ func closeRead(f vfs.File) { _ = f.Close() }
 
 // File is a file that is opened when it is read.
 type File struct {
-	pool *Pool
-	name string
+	pool   *Pool
+	name   string
+	opened func(err error)
 
 	// Under the lock of the pool.
 	under        vfs.File // nil while it is not open
@@ -211,6 +213,9 @@ func (f *File) reopen(old vfs.File) (vfs.File, error) {
 		closeRead(old)
 	}
 	under, err := retry(p, 1, func() (vfs.File, error) { return p.fs.Open(f.name) })
+	if f.opened != nil {
+		f.opened(err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f.opening = false

@@ -97,7 +97,7 @@ func openAll(t testing.TB, p *Pool, n int) []*File {
 	t.Helper()
 	files := make([]*File, n)
 	for i := range files {
-		f, err := p.Open(name(i))
+		f, err := p.Open(name(i), nil)
 		must(t, err)
 		files[i] = f
 	}

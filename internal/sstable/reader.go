@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 
@@ -195,7 +196,7 @@ func (r *Reader) openTop(tail []byte, size int64) error {
 }
 
 // readAt fills p from offset. The error is a readError, or errTruncated where
-// the file ends too early.
+// the file ends too early, or one that matches fs.ErrNotExist where it has gone.
 func (r *Reader) readAt(p []byte, offset int64) error {
 	n, err := r.file.ReadAt(p, offset)
 	switch {
@@ -203,6 +204,8 @@ func (r *Reader) readAt(p []byte, offset int64) error {
 		return nil
 	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return errTruncated
+	case errors.Is(err, fs.ErrNotExist): // it was to be opened again, and is gone
+		return err
 	}
 	return &readError{name: r.name, offset: offset, err: err}
 }

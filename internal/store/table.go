@@ -63,7 +63,8 @@ func (t *Table) open() (*sstable.Reader, error) {
 	if r := t.reader.Load(); r != nil {
 		return r, nil
 	}
-	r, err := t.store.openPooled(t.Meta, t.store.cfg.Cache)
+	noted := func(err error) { t.store.opened(t.Meta.Num, openError(t.Meta, err)) }
+	r, err := t.store.openPooled(t.Meta, noted)
 	t.store.opened(t.Meta.Num, err)
 	if err != nil {
 		return nil, err
@@ -81,10 +82,11 @@ func (t *Table) OpenApart() (*sstable.Reader, error) {
 	return t.store.openReader(t.Meta, f, err, nil)
 }
 
-// openPooled opens a table as one of those that are closed for others.
-func (s *Store) openPooled(meta *manifest.FileMeta, cache *framecache.Cache) (*sstable.Reader, error) {
-	f, err := s.cfg.Files.Open(s.path(meta))
-	return s.openReader(meta, f, err, cache)
+// openPooled opens a table as one of those that are closed for others. noted is as
+// filepool.Pool.Open has it.
+func (s *Store) openPooled(meta *manifest.FileMeta, noted func(err error)) (*sstable.Reader, error) {
+	f, err := s.cfg.Files.Open(s.path(meta), noted)
+	return s.openReader(meta, f, err, s.cfg.Cache)
 }
 
 func (s *Store) path(meta *manifest.FileMeta) string {
@@ -94,16 +96,11 @@ func (s *Store) path(meta *manifest.FileMeta) string {
 // openReader opens a table whose file was opened, or could not be.
 func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, cache *framecache.Cache) (
 	*sstable.Reader, error) {
-	name := TableName(meta.Num)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &base.CorruptionError{
-			File: name, Offset: -1, Kind: "table", Lo: bytes.Clone(meta.Lo), Hi: bytes.Clone(meta.Hi), Err: err,
-		}
-	} else if err != nil {
-		return nil, fmt.Errorf("open table %s: %w", name, err)
+	if err := openError(meta, err); err != nil {
+		return nil, err
 	}
 	return sstable.OpenReader(f, sstable.ReaderOptions{
-		Name:      name,
+		Name:      TableName(meta.Num),
 		DBID:      s.cfg.DBID,
 		FileNum:   meta.Num,
 		SizeBytes: int64(meta.SizeBytes),
@@ -111,6 +108,21 @@ func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, c
 		Cache:     cache,
 		Epochs:    s.cfg.Epochs,
 	})
+}
+
+// openError says what it means that the file of a table could not be opened; nil if it
+// could.
+func openError(meta *manifest.FileMeta, err error) error {
+	name := TableName(meta.Num)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return &base.CorruptionError{
+			File: name, Offset: -1, Kind: "table", Lo: bytes.Clone(meta.Lo), Hi: bytes.Clone(meta.Hi), Err: err,
+		}
+	}
+	return fmt.Errorf("open table %s: %w", name, err)
 }
 
 // Get returns the newest version of key that seq sees, if it is in the table.

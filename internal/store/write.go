@@ -115,7 +115,7 @@ var ErrOutputDiffers = errors.New("table differs from what was written")
 
 // verifyOutput re-reads a new table in full before anything depends on it.
 func (s *Store) verifyOutput(ctx context.Context, meta *manifest.FileMeta) error {
-	r, err := s.openPooled(meta, s.cfg.Cache)
+	r, err := s.openPooled(meta, nil)
 	if err != nil {
 		return err
 	}
