@@ -54,7 +54,7 @@ func scripts(t *testing.T) map[string]script.Script {
 
 // TestCrashStates takes a crash at every operation of every script.
 func TestCrashStates(t *testing.T) {
-	perOp := 24
+	perOp := 8
 	if testing.Short() {
 		perOp = 4
 	}
@@ -83,9 +83,9 @@ func TestCrashStatesWithAnArchive(t *testing.T) {
 			o := smallOptions()
 			o.LogArchive.SizeBytes = 1 << 30
 			var tally ledger.Tally
-			c := Config{Options: o, PerOp: 4, Stride: 1, Depth: 2, Dive: 20}
+			c := Config{Options: o, PerOp: 2, Stride: 2, Depth: 2, Dive: 40}
 			if testing.Short() {
-				c.PerOp, c.Depth = 2, 1
+				c.PerOp, c.Depth = 1, 1
 			}
 			if err := Run(s, c, &tally); err != nil {
 				t.Fatal(err)
@@ -121,7 +121,7 @@ func must(t *testing.T, err error) {
 
 // TestCrashInRecovery crashes in recoveries and in the recoveries from those.
 func TestCrashInRecovery(t *testing.T) {
-	stride := int64(8)
+	stride := int64(24)
 	if testing.Short() {
 		stride = 40
 	}
