@@ -271,6 +271,15 @@ func TestOpenNamesWhatItCannotUse(t *testing.T) {
 	}
 }
 
+// openFaulty opens a new, small database whose files can be made to fail.
+func openFaulty(t *testing.T) (*lightning.DB, *faultfs.FS) {
+	t.Helper()
+	files := faultfs.New(memfs.New())
+	opts := small(nil)
+	opts.FS = files
+	return open(t, opts), files
+}
+
 // A table that is gone beneath an open database is damage, as Open would say, and
 // one that may not be read is not; the metrics have both at once, and what can be
 // read again needs no new Open. It was a plain error that nothing else told of.
@@ -319,11 +328,7 @@ func TestFileBeneathCannotBeOpened(t *testing.T) {
 // they are back.
 func TestPermissionsComeBackBeneath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := memfs.New()
-		opts := small(disk)
-		files := faultfs.New(disk)
-		opts.FS = files
-		db := open(t, opts)
+		db, files := openFaulty(t)
 		fill(t, db, 100)
 		rule := files.Add(faultfs.Rule{
 			Kinds:  vfs.OpCreate | vfs.OpOpen | vfs.OpOpenReadWrite | vfs.OpRename | vfs.OpRemove,
@@ -342,11 +347,7 @@ func TestPermissionsComeBackBeneath(t *testing.T) {
 // A flush that fails, and fails again in Close, is what Close returns.
 func TestCloseReportsAFailedFlush(t *testing.T) {
 	for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpWrite, vfs.OpSyncData, vfs.OpClose} {
-		disk := memfs.New()
-		opts := small(disk)
-		files := faultfs.New(disk)
-		opts.FS = files
-		db := open(t, opts)
+		db, files := openFaulty(t)
 		fill(t, db, 100)
 		failure := errors.New("injected")
 		files.Add(faultfs.Rule{Kinds: kind, Name: "*.sst", Sticky: true, Err: failure})

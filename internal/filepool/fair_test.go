@@ -1,6 +1,8 @@
 package filepool
 
 import (
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -50,41 +52,50 @@ func TestOthersWaitForAFileThatIsBeingOpened(t *testing.T) {
 			done.Store(true)
 		}()
 		synctest.Wait()
-		t.Logf("created before the other was opened: %v", done.Load())
+		if done.Load() {
+			t.Error("a file was made while the process had no room for it")
+		}
 		close(hold)
 		synctest.Wait()
+		if !done.Load() {
+			t.Error("the file was not made when there was room")
+		}
 	})
 }
 
-// Two goroutines that read one file without a pause do not keep a third from another
-// file for ever.
+// Goroutines that read one file without a pause do not keep another from its own for
+// ever.
 func TestOverlappingReadsStarveNobody(t *testing.T) {
-	process := newProcess(t, 2, 1000)
-	process.before = func() { time.Sleep(100 * time.Microsecond) } // a disk
-	p := New(process, 1)
-	files := openAll(t, p, 2)
-	var stop atomic.Bool
-	var reads atomic.Int64
-	for range 16 {
-		go func() {
-			for !stop.Load() {
-				_ = read(files[0], 0)
-				reads.Add(1)
-			}
-		}()
-	}
-	time.Sleep(10 * time.Millisecond)
-	got := make(chan error, 1)
-	start := time.Now()
-	go func() { got <- read(files[1], 1) }()
-	select {
-	case err := <-got:
-		t.Logf("waited %v, %d reads, %v", time.Since(start), reads.Load(), err)
-	case <-time.After(5 * time.Second):
-		t.Errorf("still waiting after %d reads of the other", reads.Load())
-	}
-	stop.Store(true)
-	time.Sleep(50 * time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		process := newProcess(t, 2, 1000)
+		p := New(process, 1)
+		files := openAll(t, p, 2)
+		const disk = 100 * time.Microsecond // for each read
+		process.before = func() { time.Sleep(disk) }
+		var stop atomic.Bool
+		var readers sync.WaitGroup
+		for turn := range 16 {
+			readers.Go(func() {
+				time.Sleep(time.Duration(turn) * disk / 16) // so that they overlap
+				for n := 0; n < 1000 && !stop.Load(); n++ {
+					if err := read(files[0], 0); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(10 * disk)
+		start := time.Now()
+		if err := read(files[1], 1); err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(start); waited > 10*disk {
+			t.Errorf("it waited for %v", waited)
+		}
+		stop.Store(true)
+		readers.Wait()
+	})
 }
 
 // A moment in which others had all files is not remembered for ever.
@@ -94,8 +105,9 @@ func TestLimitRecovers(t *testing.T) {
 	files := openAll(t, p, 50)
 	others := &FS{FS: process, Pool: p}
 	process.limit.Store(0) // others take whatever is given up
-	_, err := others.Create("x.wal")
-	t.Logf("%v; limit %d", err, p.Limit())
+	if _, err := others.Create("x.wal"); !errors.Is(err, vfs.ErrTooManyFiles) || p.Limit() > 1 {
+		t.Errorf("with no file to be had: %v; the limit is %d", err, p.Limit())
+	}
 	process.limit.Store(1000)
 	for i := range 2000 {
 		must(t, read(files[i%50], i%50))

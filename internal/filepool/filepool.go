@@ -77,23 +77,6 @@ func (p *Pool) Open(name string, opened func(err error)) (*File, error) {
 	return f, nil
 }
 
-// GiveUp closes a file that is not being read, for one that somebody else is to
-// open, and takes its place from the pool: the process may open no more files. It
-// returns false where there is none.
-func (p *Pool) GiveUp() bool {
-	p.mu.Lock()
-	under := p.takeIdle()
-	if under != nil {
-		p.limit, p.calm = max(min(p.limit, p.open), 1), 0
-	}
-	p.mu.Unlock()
-	if under == nil {
-		return false
-	}
-	closeRead(under)
-	return true
-}
-
 // takeIdle takes the file out of the pool that was not read for the longest time;
 // nil if all are being read. The caller has the lock.
 func (p *Pool) takeIdle() vfs.File {

@@ -20,10 +20,10 @@
 // # Invariants
 //
 //   - A frame's address, and size and number in the preamble of its block, are
-//     written while it is private and do not change before it is free. Its memory is freed only when nobody can reach
-//     it: readers inside an epoch guard may have found it as long as the
-//     ticket taken after its unlinking has not passed; pins are only added by
-//     those readers or by Publish to an attached frame, so once the ticket
+//     written while it is private and do not change before it is free. Its memory
+//     is freed only when nobody can reach it: readers inside an epoch guard may
+//     have found it as long as the ticket taken after its unlinking has not passed;
+//     pins are only added by those readers or by Publish to an attached frame, so once the ticket
 //     passed they only get fewer, and at zero nobody is left.
 //   - The bytes of all frames that are not free never exceed the capacity when
 //     Alloc hands out one more. Limbo counts, as its memory is still in use.

@@ -175,8 +175,8 @@ func (r *Reserve) Find() {
 }
 
 // Take makes the reserve as large as it should be, or as the disk allows but not less
-// than is needed, unless somebody is using the space. Where it cannot for lack of space, the disk is full; for other
-// reasons the database goes on without.
+// than is needed, unless somebody is using the space. Where it cannot for lack of
+// space, the disk is full; for other reasons the database goes on without.
 func (r *Reserve) Take() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

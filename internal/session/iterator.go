@@ -9,11 +9,12 @@ import (
 
 // Iterator walks the rows of a range as a transaction sees them at the moment in
 // which it is made: later writes of the transaction do not change what it shows.
-// If any of it is rolled back, it fails with ErrRolledBack. What it examines counts as read. It is positioned
-// with internal keys, and Key leaves the prefix out.
+// If any of it is rolled back, it fails with ErrRolledBack. What it examines counts as
+// read. It is positioned with internal keys, and Key leaves the prefix out.
 //
-// Whoever moves or closes it, or asks for its error, enters Tx.InUse. Moves fail once the transaction has ended, or cannot be used for another reason,
-// and Err says so. It must be closed in any case: it holds files and memory.
+// Whoever moves or closes it, or asks for its error, enters Tx.InUse. Moves fail once
+// the transaction has ended, or cannot be used for another reason, and Err says so. It
+// must be closed in any case: it holds files and memory.
 type Iterator struct {
 	tx     *Tx
 	cursor *txn.Cursor // nil once closed
