@@ -26,9 +26,9 @@ type osDir struct {
 	name string // clean, as it was given
 	// prefix is what the names begin with that filepath.Join makes of it.
 	prefix string
-	root *os.Root
-	self *os.File
-	info fs.FileInfo // of self
+	root   *os.Root
+	self   *os.File
+	info   fs.FileInfo // of self
 
 	locks int // on the directory itself; under heldLocks
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/store"
@@ -126,6 +127,24 @@ func TestOpenTellsOfAllTables(t *testing.T) {
 			t.Errorf("without %s: %v", gone[i], err)
 		}
 	}
+}
+
+// Tables become larger with the tree.
+func TestTablesGrow(t *testing.T) {
+	opts := testOptions(memfs.New())
+	opts.FileBytes = 4 << 10
+	db := openTest(t, opts)
+	value := make([]byte, 1000)
+	for i := range 16_000 {
+		must(t, db.Commits().Set(nil, []byte{0}, binary.BigEndian.AppendUint64(nil, uint64(i)), value, commit.Async))
+	}
+	must(t, db.Compact(context.Background(), nil, nil))
+	level := db.Metrics().Levels[manifest.NumLevels-1]
+	want := compact.TableBytes(level.Bytes, opts.FileBytes)
+	if mean := int64(level.Bytes) / int64(level.Files); want < 7<<10 || mean < want*3/4 || mean > want*3/2 {
+		t.Errorf("%d tables have %d bytes, want %d each", level.Files, level.Bytes, want)
+	}
+	must(t, db.Close())
 }
 
 // BenchmarkOpenManyTables opens a database of 20,000 tables. It reports how many files

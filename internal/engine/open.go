@@ -139,7 +139,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.reserve = reserve.New(reserve.Config{
 		FS: o.FS, Dir: db.dir, Events: db.events, Changed: &db.changed,
 		Needs: db.keeper.needs, MakeSpace: db.archive.MakeSpace,
-		MemtableBytes: int64(o.MemtableBytes), FileBytes: o.FileBytes, ReadOnly: o.ReadOnly,
+		MemtableBytes: int64(o.MemtableBytes), ReadOnly: o.ReadOnly,
 	})
 	db.spills = spill.New(spill.Config{
 		Store: db.store, Epochs: &db.reads.Epochs, FileBytes: o.FileBytes, Writable: db.health.Writable,
@@ -176,7 +176,7 @@ func (db *opener) wire(state *manifest.State) {
 	}
 	db.keeper = keeper{
 		reserve: db.reserve, reads: &db.reads, flush: db.Flush,
-		changed: &db.changed, clock: o.Clock,
+		changed: &db.changed, clock: o.Clock, fileBytes: o.FileBytes,
 	}
 	db.commits.Init(db.writer.Env())
 }
