@@ -10,6 +10,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
@@ -34,15 +35,10 @@ type recovered struct {
 type recovery struct {
 	*DB
 	state *manifest.State
-	names []string // of the files in the directory
+	names []string // of the files in the directory, when it was opened
 }
 
 func (r *recovery) run() error {
-	names, err := r.opts.FS.List(r.dir)
-	if err != nil {
-		return fmt.Errorf("list %s: %w", r.dir, err)
-	}
-	r.names = names
 	if err := r.checkTables(r.state.Version); err != nil {
 		return err
 	}
@@ -75,7 +71,7 @@ func (r *recovery) run() error {
 	}
 	r.commits.Advance(r.reads.VisibleSeq())
 	err = r.archive.Recover(feed.Found{
-		Names: names, Live: logs, Ingests: r.state.Ingests, IngestedSeq: r.state.IngestedSeq, End: result.End,
+		Names: r.names, Live: logs, Ingests: r.state.Ingests, IngestedSeq: r.state.IngestedSeq, End: result.End,
 	})
 	if err != nil || r.opts.ReadOnly {
 		return err
@@ -197,17 +193,33 @@ func (r *recovery) isUnnamedTable(name string) bool {
 	})
 }
 
-// checkTables reports every live table that is missing or has the wrong size.
+const (
+	// tableCheckers is how many look after the tables of a large database side by
+	// side: what the system has not in memory comes from the disk, one table at a time.
+	tableCheckers = 8
+	// tablesPerChecker is how many tables there are for each of them at least.
+	tablesPerChecker = 512
+)
+
+// checkTables reports every live table that is missing or has the wrong size. It opens
+// none of them.
 func (r *recovery) checkTables(v *manifest.Version) error {
-	var damage []error
-	for _, files := range v.Levels {
-		for _, f := range files {
-			if err := r.checkTable(f); err != nil {
-				damage = append(damage, err)
+	tables := slices.Concat(v.Levels[:]...)
+	parts := min(1+len(tables)/tablesPerChecker, tableCheckers)
+	damage := make([][]error, parts)
+	var wg sync.WaitGroup
+	for i := range parts {
+		part := tables[len(tables)*i/parts : len(tables)*(i+1)/parts]
+		wg.Go(func() {
+			for _, f := range part {
+				if err := r.checkTable(f); err != nil {
+					damage[i] = append(damage[i], err)
+				}
 			}
-		}
+		})
 	}
-	return errors.Join(damage...)
+	wg.Wait()
+	return errors.Join(slices.Concat(damage...)...)
 }
 
 func (r *recovery) checkTable(f *manifest.FileMeta) error {
