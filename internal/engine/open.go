@@ -124,9 +124,13 @@ func (db *opener) wire(state *manifest.State) {
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
 	})
 	db.versions.store = db.store
+	db.budget = budget{
+		memory: &db.memory, cache: db.cache,
+		totalBytes: o.MemoryBudget, fixedBytes: o.HotCacheBytes + int64(db.walConfig().BufferBytes),
+	}
 	db.reads.Init(view.Config{
 		Clock: o.Clock, Timeline: db.timeline, Keyspaces: db.keyspaces, Store: db.store, Janitor: db.janitor,
-		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, SnapshotClosed: db.changed.Notify,
+		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, Freed: db.budget.divide, SnapshotClosed: db.changed.Notify,
 	})
 	db.archive = feed.NewArchive(db.feedConfig())
 	db.versions.archive = db.archive
@@ -207,11 +211,9 @@ func (db *opener) feedConfig() feed.Config {
 	}
 }
 
-// installed follows a new read state: the cache gets what the memtables leave of
-// the budget.
+// installed follows a new read state.
 func (db *DB) installed(s *view.State) {
-	budget := db.opts.MemoryBudget
-	db.cache.SetCapacity(max(budget-s.ReservedBytes()-db.opts.HotCacheBytes, budget/8))
+	db.budget.divide(s)
 	db.writer.Installed(s)
 	db.changed.Notify()
 }

@@ -59,6 +59,11 @@ const (
 	reserveMaxFraction = 8
 	batchFraction      = 4 // of the reserve, evicted beyond the need
 
+	// A borrowFraction of the capacity, within a bound, is what Borrow grants in all,
+	// beside it.
+	borrowFraction = 8
+	borrowMaxBytes = 16 << 20
+
 	// One frame may take half of the capacity.
 	frameMaxFraction = 2
 	frameMaxBytes    = 1<<31 - 1
@@ -83,6 +88,9 @@ type Cache struct {
 
 	epochs *epoch.Domain
 	slab   *offheap.Slab
+
+	borrowed  atomic.Int64
+	borrowMax atomic.Int64
 
 	mu       ranked.Mutex[ranked.Cache]
 	closed   bool
@@ -123,6 +131,7 @@ func New(cfg Config) *Cache {
 		slab:     offheap.NewSlab(cfg.Memory, offheap.OwnerCache),
 		capacity: max(cfg.CapacityBytes, 0),
 	}
+	c.borrowMax.Store(min(c.capacity/borrowFraction, borrowMaxBytes))
 	c.ghost.resize(c.capacity)
 	return c
 }
@@ -135,6 +144,7 @@ func (c *Cache) SetCapacity(bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.capacity = max(bytes, 0)
+	c.borrowMax.Store(min(c.capacity/borrowFraction, borrowMaxBytes))
 	c.ghost.resize(c.capacity)
 	if over := c.attachedBytes() - (c.capacity - c.reserveBytes()); over > 0 {
 		c.evict(over)
@@ -196,11 +206,16 @@ func (c *Cache) alloc(sizeBytes int) *frame {
 func chargeBound(sizeBytes int) int64 {
 	const (
 		classMinBytes = 64
-		slabMaxBytes  = 128 << 10 // larger blocks are mapped in units
+		soleFromBytes = 16 << 10 // larger blocks may be mapped in units
+		soleUnitBytes = 4 << 10
+		slabMaxBytes  = 128 << 10 // larger ones always are
 		unitBytes     = 64 << 10
 	)
-	if sizeBytes > slabMaxBytes {
+	switch {
+	case sizeBytes > slabMaxBytes:
 		return int64(sizeBytes) + unitBytes
+	case sizeBytes > soleFromBytes:
+		return int64(sizeBytes) + max(int64(sizeBytes)/8+classMinBytes, soleUnitBytes)
 	}
 	return int64(sizeBytes) + int64(sizeBytes)/8 + classMinBytes
 }
@@ -283,6 +298,24 @@ func (c *Cache) free(f *frame) {
 // Misses is how many blocks were asked for that were not in the cache, since New.
 // It takes no lock.
 func (c *Cache) Misses() uint64 { return c.counts.allocs.Load() }
+
+// WasteBytes is what the cache holds of the system beyond what counts against its
+// capacity. It takes no lock.
+func (c *Cache) WasteBytes() int64 { return c.slab.WasteBytes() }
+
+// Borrow asks for memory beside the cache, for what is not worth a frame: it says
+// whether the caller may allocate so many bytes, and give them back with Return. All
+// of it together is a small part of the capacity. It takes no lock.
+func (c *Cache) Borrow(sizeBytes int64) bool {
+	if c.borrowed.Add(sizeBytes) <= c.borrowMax.Load() {
+		return true
+	}
+	c.Return(sizeBytes)
+	return false
+}
+
+// Return gives back what Borrow has granted.
+func (c *Cache) Return(sizeBytes int64) { c.borrowed.Add(-sizeBytes) }
 
 // Metrics returns the present state and the counts since New.
 func (c *Cache) Metrics() Metrics {

@@ -138,6 +138,10 @@ func (t *Table) UsedBytes() int { return int(t.stats.Load() >> 32) }
 // AddRangeDelete, whose AddBound is not larger succeeds.
 func (t *Table) AvailableBytes() int { return t.arena.Cap() - t.arena.Used() }
 
+// CommittedBytes returns what the table has of the system. It may be called by any
+// goroutine.
+func (t *Table) CommittedBytes() int { return t.arena.Committed() }
+
 // Free gives the memory back. The owner guarantees that nobody reads any more,
 // and that no iterator, value or list of range deletes is used afterwards.
 func (t *Table) Free() { t.arena.Free() }

@@ -61,9 +61,13 @@ const (
 	// maxRawBytes bounds the raw length of any block: one record of the largest
 	// key and value, and what the layout adds.
 	maxRawBytes = base.MaxStoredBytes + base.MaxKeyBytes + 4<<10
+	// minPartitionEntries is how many separators an index partition holds at least,
+	// but for the last one, however long they are: the top index has one for each
+	// partition.
+	minPartitionEntries = 8
 	// maxRawIndexBytes is the same for index partitions, which end at
-	// indexBlockBytes but hold at least one separator.
-	maxRawIndexBytes = indexBlockBytes + 2*maxKeyBytes
+	// indexBlockBytes but hold at least some separators.
+	maxRawIndexBytes = indexBlockBytes + (minPartitionEntries+1)*maxKeyBytes
 )
 
 // blockKind says what a block holds. It takes part in the block's checksum.

@@ -211,8 +211,11 @@ func (it *Iter) insideBlock(key []byte) bool {
 // seekBlock opens the first block whose separator is >= key, if there is one.
 func (it *Iter) seekBlock(key []byte) (found, ok bool) {
 	it.err = nil
-	p := it.r.top.SeekGE(key)
-	if p == it.r.top.Len() {
+	p, err := it.r.seekTop(key, base.SeqNumMax)
+	if err != nil {
+		return false, it.fail(err)
+	}
+	if p == len(it.r.parts) {
 		return false, true
 	}
 	if !it.openPartition(p) {
@@ -316,7 +319,13 @@ func (it *Iter) readAhead(b int, ref blockRef, onward bool) ([]byte, error) {
 	if stored := it.window.find(it.r.layout, ref); stored != nil {
 		return stored, nil
 	}
-	it.aheadSize = min(2*max(it.aheadSize, it.r.layout.storedBytes(ref)), aheadMaxBytes)
+	size := min(2*max(it.aheadSize, it.r.layout.storedBytes(ref)), aheadMaxBytes)
+	if !it.window.borrow(it.r.o.Cache, size) {
+		if size = it.aheadSize; int64(cap(it.window.memory)) < size {
+			return nil, nil // many scans read ahead already
+		}
+	}
+	it.aheadSize = size
 	return it.window.read(it.r, ref, it.aheadSize, it.r.dataEnd())
 }
 

@@ -182,13 +182,25 @@ func (r *Reader) data(index *block.View, p, entry int) (block.View, error) {
 	return v, nil
 }
 
+// partitionEnd returns the separator behind partition p, or what is given where the
+// top index cannot be read.
+func (r *Reader) partitionEnd(p int, otherwise []byte) []byte {
+	key, _, err := r.topEntry(p)
+	if err != nil {
+		return otherwise
+	}
+	return key
+}
+
 // blamePartition is blame for index partition p.
 func (r *Reader) blamePartition(err error, p int) error {
-	lo := r.props.Lo
+	lo, hi := r.props.Lo, r.props.Hi
 	if p > 0 {
-		lo = r.top.AppendKey(nil, p-1)
+		lo = r.partitionEnd(p-1, lo)
 	}
-	hi := base.Successor(nil, r.top.AppendKey(nil, p))
+	if last := r.partitionEnd(p, nil); last != nil {
+		hi = base.Successor(nil, last)
+	}
 	return r.blame(err, kindIndex, r.parts[p].ref, lo, hi)
 }
 
@@ -199,7 +211,7 @@ func (r *Reader) blameData(err error, index *block.View, p, entry int) error {
 	case entry > 0:
 		lo = index.AppendKey(nil, entry-1)
 	case p > 0:
-		lo = r.top.AppendKey(nil, p-1)
+		lo = r.partitionEnd(p-1, lo)
 	}
 	hi := base.Successor(nil, index.AppendKey(nil, entry))
 	return r.blame(err, kindData, dataRef(index, entry), lo, hi)

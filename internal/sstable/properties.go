@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -46,6 +47,13 @@ func (e *Expiring) add(expiry base.Instant) {
 	e.Count++
 	e.Mean += (expiry - e.Mean) / base.Instant(e.Count)
 	e.Last = max(e.Last, expiry)
+}
+
+// shareSpan has the span in memory of others, if it is the same.
+func (p *Properties) shareSpan(lo, hi []byte) {
+	if bytes.Equal(p.Lo, lo) && bytes.Equal(p.Hi, hi) {
+		p.Lo, p.Hi = lo, hi
+	}
 }
 
 // The properties block: propertyCount numbers of 8 bytes, then the lengths of

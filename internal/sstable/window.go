@@ -1,5 +1,7 @@
 package sstable
 
+import "github.com/lightningdb/lightning/internal/framecache"
+
 const (
 	// aheadMaxBytes is the most that a scan through the cache reads ahead.
 	aheadMaxBytes = 256 << 10
@@ -15,6 +17,22 @@ const (
 type window struct {
 	memory []byte // file bytes from offset on
 	offset int64
+
+	lender   *framecache.Cache // that was asked for the memory; nil: nobody
+	borrowed int64             // of it
+}
+
+// borrow asks the lender for what reads of sizeBytes need beyond what the window has.
+func (w *window) borrow(lender *framecache.Cache, sizeBytes int64) bool {
+	more := sizeBytes - int64(cap(w.memory))
+	if more <= 0 || lender == nil {
+		return true
+	}
+	if !lender.Borrow(more) {
+		return false
+	}
+	w.lender, w.borrowed = lender, w.borrowed+more
+	return true
 }
 
 // find returns the stored bytes of a block, nil if the window has not all of
@@ -58,8 +76,12 @@ func (w *window) move(r *Reader, offset, length int64) error {
 
 // shrink prepares the window for the pool.
 func (w *window) shrink() {
-	if cap(w.memory) > windowKeptBytes {
+	if cap(w.memory) > windowKeptBytes || w.lender != nil {
 		w.memory = nil
 	}
 	w.memory = w.memory[:0]
+	if w.lender != nil {
+		w.lender.Return(w.borrowed)
+		w.lender, w.borrowed = nil, 0
+	}
 }

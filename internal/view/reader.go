@@ -34,6 +34,9 @@ type Config struct {
 	// Installed is called with each new current state, under a lock that readers
 	// do not take. It must not wait.
 	Installed func(s *State)
+	// Freed is called, as Installed is, when memory of states that were current before
+	// has been given back.
+	Freed func(s *State)
 	// SnapshotClosed is called when a snapshot has gone. It must not wait.
 	SnapshotClosed func()
 }

@@ -196,6 +196,16 @@ func (b *sortedBatches) sizeBytes() int64 {
 	return int64(len(b.buf)) + int64(offheap.SliceBytes[sortedEntry](len(b.entries)))
 }
 
+// committedBytes is what of it the arenas have of the system.
+func (b *sortedBatches) committedBytes() (n int64) {
+	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
+		if arena != nil {
+			n += int64(arena.Committed())
+		}
+	}
+	return n
+}
+
 func (b *sortedBatches) free() {
 	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
 		if arena != nil {

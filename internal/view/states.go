@@ -137,6 +137,11 @@ func (r *states) Release(s *State) {
 			m.Free()
 		}
 		r.cfg.Store.Dispose(unused)
+		if len(memories) > 0 {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.cfg.Freed(r.current.Load())
+		}
 	})
 }
 

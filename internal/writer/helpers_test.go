@@ -138,7 +138,7 @@ func newRoom(t testing.TB) *room {
 	})
 	r.reads.Init(view.Config{
 		Clock: clock.System, Timeline: r.timeline, Keyspaces: keyspaces, Store: tables, Janitor: cleaner, Hot: r.hot,
-		Installed: func(s *view.State) { r.Installed(s); r.changed.Notify() }, SnapshotClosed: func() {},
+		Installed: func(s *view.State) { r.Installed(s); r.changed.Notify() }, Freed: func(*view.State) {}, SnapshotClosed: func() {},
 	})
 	mem, err := view.NewMemtable(&r.memory, memtableBytes)
 	must(t, err)
