@@ -122,6 +122,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.store = store.New(store.Config{
 		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, Cache: db.cache, Epochs: &db.reads.Epochs,
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
+		Memory: &db.memory, Later: db.janitor.Add,
 	})
 	db.versions.store = db.store
 	db.budget = budget{

@@ -103,6 +103,7 @@ type Cache struct {
 	holes    []uint32 // ordinals of the nils
 	tableIDs uint64   // given out so far
 	counts   counts
+	retired  []retired // the oldest first
 }
 
 type counts struct {

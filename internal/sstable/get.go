@@ -34,6 +34,7 @@ func (r *Reader) loadAndAsk(hash uint64) bool {
 	ref := r.footer.filter
 	f := r.allocate(ref.rawBytes)
 	if r.table != nil && !f.cached {
+		f.release()
 		return true
 	}
 	err := r.fill(f.memory, kindFilter, ref, nil)

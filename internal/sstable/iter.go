@@ -82,6 +82,7 @@ func (it *Iter) Close() error {
 	}
 	it.window.shrink()
 	if cap(it.raw) > scratchMaxBytes {
+		putBuffer(it.raw)
 		it.raw = nil
 	}
 	pool := it.r.iters
@@ -312,7 +313,7 @@ func (it *Iter) loadShared(b int, onward bool) error {
 func (it *Iter) readAhead(b int, ref blockRef, onward bool) ([]byte, error) {
 	sequential := onward && it.nextMiss == b
 	it.nextMiss = b + 1
-	if !sequential {
+	if !sequential || it.r.layout.storedBytes(ref) >= aheadMaxBytes {
 		it.aheadSize = it.r.layout.storedBytes(ref)
 		return nil, nil
 	}
@@ -355,7 +356,8 @@ func (r *Reader) unpack(kind blockKind, ref blockRef, stored []byte, raw *[]byte
 		return stored[:ref.diskBytes], err
 	}
 	if uint64(cap(*raw)) < uint64(ref.rawBytes) {
-		*raw = make([]byte, ref.rawBytes)
+		putBuffer(*raw)
+		*raw = takeBuffer(int(ref.rawBytes))
 	}
 	*raw = (*raw)[:ref.rawBytes]
 	return *raw, compress.Decompress(*raw, codec, stored[:ref.diskBytes])

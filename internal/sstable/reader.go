@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
@@ -41,6 +42,10 @@ type ReaderOptions struct {
 	Cache *framecache.Cache
 	// Epochs is the domain of Cache; it is not used without one.
 	Epochs *epoch.Domain
+	// Memory accounts for large values that have no place in the cache, and Later does
+	// something when the caller need not wait for it. Nil: such values are garbage.
+	Memory *offheap.Accountant
+	Later  func(task func())
 }
 
 // Reader reads one table. It keeps properties and top index in Go memory, the latter

@@ -1,6 +1,9 @@
 package sstable
 
-import "github.com/lightningdb/lightning/internal/framecache"
+import (
+	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/offheap"
+)
 
 const (
 	// aheadMaxBytes is the most that a scan through the cache reads ahead.
@@ -17,6 +20,7 @@ const (
 type window struct {
 	memory []byte // file bytes from offset on
 	offset int64
+	large  offheap.Block // that has memory, if that is large
 
 	lender   *framecache.Cache // that was asked for the memory; nil: nobody
 	borrowed int64             // of it
@@ -63,9 +67,7 @@ func (w *window) read(r *Reader, ref blockRef, aheadBytes, end int64) ([]byte, e
 }
 
 func (w *window) move(r *Reader, offset, length int64) error {
-	if int64(cap(w.memory)) < length {
-		w.memory = make([]byte, length)
-	}
+	w.makeRoom(r, length)
 	w.memory, w.offset = w.memory[:length], offset
 	err := r.readAt(w.memory, offset)
 	if err != nil {
@@ -74,8 +76,27 @@ func (w *window) move(r *Reader, offset, length int64) error {
 	return err
 }
 
+// makeRoom has memory of some length. What is far too large is not kept.
+func (w *window) makeRoom(r *Reader, length int64) {
+	isLarge := w.large.Bytes() != nil
+	if has := int64(cap(w.memory)); has >= length && (!isLarge || has <= max(2*length, largeBytes)) {
+		return
+	}
+	w.large.Free()
+	var ok bool
+	if w.large, ok = r.newLarge(length); ok {
+		w.memory = w.large.Bytes()
+	} else {
+		w.memory = make([]byte, length)
+	}
+}
+
 // shrink prepares the window for the pool.
 func (w *window) shrink() {
+	if w.large.Bytes() != nil {
+		w.large.Free()
+		w.large, w.memory = offheap.Block{}, nil
+	}
 	if cap(w.memory) > windowKeptBytes || w.lender != nil {
 		w.memory = nil
 	}

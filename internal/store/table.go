@@ -109,6 +109,8 @@ func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, c
 		Hi:        meta.Hi,
 		Cache:     cache,
 		Epochs:    s.cfg.Epochs,
+		Memory:    s.cfg.Memory,
+		Later:     s.cfg.Later,
 	})
 }
 

@@ -139,10 +139,10 @@ func (m *Flushable) committedBytes() int64 {
 
 // HeapBytes is what the part takes of Go's heap, which nobody else accounts for.
 func (m *Flushable) HeapBytes() int64 {
-	if m.Table != nil || m.sorted.arena != nil {
+	if m.Table != nil || !m.sorted.large {
 		return 0
 	}
-	return m.sorted.sizeBytes()
+	return m.sorted.heapBytes()
 }
 
 // Borders returns keys that divide the records into so many spans of about the same
