@@ -180,6 +180,14 @@ func (v *UserIter) Value() []byte {
 	return stored.Value
 }
 
+// StoredValue returns the value of the row as it is stored, nil if there is no row.
+func (v *UserIter) StoredValue() []byte {
+	if v.rec == nil {
+		return nil
+	}
+	return v.rec.Value
+}
+
 // Expiry returns when the row expires, 0 if never.
 func (v *UserIter) Expiry() base.Instant {
 	if v.rec == nil || v.rec.Trailer.Kind() != base.KindSetExpiring {
@@ -526,14 +534,19 @@ func (v *UserIter) returnToRow() bool {
 		return v.runOut(atEnd)
 	}
 	if !bytes.Equal(rec.Key, v.held.Key) || rec.Trailer != v.held.Trailer {
-		v.err = &base.CorruptionError{
-			File: "memory", Offset: -1, Kind: "row of an iterator", Err: errRowLost,
-			Lo: bytes.Clone(v.held.Key), Hi: base.Successor(nil, v.held.Key),
-		}
+		v.err = lost(v.held.Key)
 		return v.stop(failed)
 	}
 	v.setRow(rec)
 	return true
+}
+
+// lost is the error for a row that should be there.
+func lost(key []byte) error {
+	return &base.CorruptionError{
+		File: "memory", Offset: -1, Kind: "row of an iterator", Err: errRowLost,
+		Lo: bytes.Clone(key), Hi: base.Successor(nil, key),
+	}
 }
 
 var errRowLost = errors.New("it is not there any more: something has written into memory of the database")

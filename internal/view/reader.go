@@ -68,7 +68,7 @@ type Reader struct {
 // Init makes the reader ready. The first state must be installed before reads.
 func (r *Reader) Init(cfg Config) {
 	r.cfg, r.hot, r.Dead = cfg, cfg.Hot, deadrange.New()
-	r.states.cfg, r.states.epochs = &r.cfg, &r.Epochs
+	r.states.cfg, r.states.epochs, r.states.replaced = &r.cfg, &r.Epochs, r.parkOld
 }
 
 // ReadPoint is what a reader of several keys sees: writes up to a sequence
@@ -106,22 +106,51 @@ func (r *Reader) Metered(fn func(s *State, visible base.SeqNum)) bool {
 	return true
 }
 
-// acquire takes a reference on the current read state for a new handle, which
-// it registers, together with what a reader sees in it now. Close waits for the
-// guard, so it sees the handle.
-func (r *Reader) acquire(kind string) (*State, ReadPoint, *handle, error) {
+// register opens the handle of an iterator, which shows what snap sees or, without one,
+// what is visible now. A flush or compaction that has listed the read points before it
+// is in the registry has seen older records alone. Close waits for the guard, so it sees
+// the handle.
+func (r *Reader) register(it *Iterator, snap *Snapshot) error {
 	g := r.Epochs.Enter()
 	defer g.Exit()
 	if r.closed.Load() {
-		return nil, ReadPoint{}, nil, base.ErrClosed
+		return base.ErrClosed
 	}
-	s, at := r.nowTimed()
-	s.refs.Add(1)
-	return s, at, r.openHandle(kind), nil
+	kind := iteratorKind
+	if it.options.Own {
+		kind = ownKind
+	}
+	h := r.newHandle(kind)
+	h.iterator = it
+	for !r.handles.openAt(h, func() ReadPoint {
+		if snap != nil {
+			return snap.at
+		}
+		_, at := r.nowTimed()
+		return at
+	}) {
+		r.joins.Lock() // until the operands that are being applied are visible
+		r.joins.Unlock()
+	}
+	it.handle, it.at = h, h.at
+	return nil
 }
 
-func (r *Reader) openHandle(kind string) *handle {
-	return r.handles.open(kind, r.cfg.Clock.Now(), r.cfg.TrackHandles)
+// acquire takes a reference on the current read state; nil once the database is closed,
+// which waits for the guard.
+func (r *Reader) acquire() *State {
+	g := r.Epochs.Enter()
+	defer g.Exit()
+	if r.closed.Load() {
+		return nil
+	}
+	s := r.current.Load()
+	s.refs.Add(1)
+	return s
+}
+
+func (r *Reader) newHandle(kind string) *handle {
+	return newHandle(kind, r.cfg.Clock.Now(), r.cfg.TrackHandles)
 }
 
 // Closed reports whether Close was called.

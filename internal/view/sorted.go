@@ -237,6 +237,15 @@ func (b *sortedBatches) committedBytes() (n int64) {
 	return n
 }
 
+// shrink gives back the memory of all but some places in it.
+func (b *sortedBatches) shrink(keep [][]byte) {
+	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
+		if arena != nil {
+			arena.Shrink(keep)
+		}
+	}
+}
+
 func (b *sortedBatches) free() {
 	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
 		if arena != nil {
