@@ -59,10 +59,10 @@ const (
 	reserveMaxFraction = 8
 	batchFraction      = 4 // of the reserve, evicted beyond the need
 
-	// A borrowFraction of the capacity, within a bound, is what Borrow grants in all,
-	// beside it.
-	borrowFraction = 8
-	borrowMaxBytes = 16 << 20
+	// An aheadFraction of the capacity, within a bound, may be borrowed for reading
+	// ahead, beside it.
+	aheadFraction = 8
+	aheadMaxBytes = 16 << 20
 
 	// One frame may take half of the capacity.
 	frameMaxFraction = 2
@@ -89,8 +89,8 @@ type Cache struct {
 	epochs *epoch.Domain
 	slab   *offheap.Slab
 
-	borrowed  atomic.Int64
-	borrowMax atomic.Int64
+	// Ahead is for reading ahead.
+	Ahead Allowance
 
 	mu       ranked.Mutex[ranked.Cache]
 	closed   bool
@@ -132,7 +132,7 @@ func New(cfg Config) *Cache {
 		slab:     offheap.NewSlab(cfg.Memory, offheap.OwnerCache),
 		capacity: max(cfg.CapacityBytes, 0),
 	}
-	c.borrowMax.Store(min(c.capacity/borrowFraction, borrowMaxBytes))
+	c.Ahead.max.Store(min(c.capacity/aheadFraction, aheadMaxBytes))
 	c.ghost.resize(c.capacity)
 	return c
 }
@@ -145,7 +145,7 @@ func (c *Cache) SetCapacity(bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.capacity = max(bytes, 0)
-	c.borrowMax.Store(min(c.capacity/borrowFraction, borrowMaxBytes))
+	c.Ahead.max.Store(min(c.capacity/aheadFraction, aheadMaxBytes))
 	c.ghost.resize(c.capacity)
 	if over := c.attachedBytes() - (c.capacity - c.reserveBytes()); over > 0 {
 		c.evict(over)
@@ -303,20 +303,6 @@ func (c *Cache) Misses() uint64 { return c.counts.allocs.Load() }
 // WasteBytes is what the cache holds of the system beyond what counts against its
 // capacity. It takes no lock.
 func (c *Cache) WasteBytes() int64 { return c.slab.WasteBytes() }
-
-// Borrow asks for memory beside the cache, for what is not worth a frame: it says
-// whether the caller may allocate so many bytes, and give them back with Return. All
-// of it together is a small part of the capacity. It takes no lock.
-func (c *Cache) Borrow(sizeBytes int64) bool {
-	if c.borrowed.Add(sizeBytes) <= c.borrowMax.Load() {
-		return true
-	}
-	c.Return(sizeBytes)
-	return false
-}
-
-// Return gives back what Borrow has granted.
-func (c *Cache) Return(sizeBytes int64) { c.borrowed.Add(-sizeBytes) }
 
 // Metrics returns the present state and the counts since New.
 func (c *Cache) Metrics() Metrics {

@@ -103,8 +103,8 @@ func TestReadingAheadIsBounded(t *testing.T) {
 	if windows == 0 || windows > 1<<20/8 {
 		t.Errorf("%d bytes of windows", windows)
 	}
-	if !cache.Borrow(1 << 20 / 8) {
+	if !cache.Ahead.Borrow(1 << 20 / 8) {
 		t.Error("what was borrowed has not come back")
 	}
-	cache.Return(1 << 20 / 8)
+	cache.Ahead.Return(1 << 20 / 8)
 }

@@ -22,16 +22,17 @@ type window struct {
 	offset int64
 	large  offheap.Block // that has memory, if that is large
 
-	lender   *framecache.Cache // that was asked for the memory; nil: nobody
-	borrowed int64             // of it
+	lender   *framecache.Allowance // that was asked for the memory; nil: nobody
+	borrowed int64                 // of it
 }
 
 // borrow asks the lender for what reads of sizeBytes need beyond what the window has.
-func (w *window) borrow(lender *framecache.Cache, sizeBytes int64) bool {
+func (w *window) borrow(cache *framecache.Cache, sizeBytes int64) bool {
 	more := sizeBytes - int64(cap(w.memory))
-	if more <= 0 || lender == nil {
+	if more <= 0 || cache == nil {
 		return true
 	}
+	lender := &cache.Ahead
 	if !lender.Borrow(more) {
 		return false
 	}

@@ -83,7 +83,7 @@ func (s *Snapshot) NewIterator(o IterOptions) (*Iterator, error) {
 // now.
 func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
 	it := &Iterator{reader: r, options: o, core: iteratorCores.Get().(*iteratorCore)}
-	if err := r.register(it, snap); err != nil {
+	if err := it.register(snap); err != nil {
 		return nil, err
 	}
 	it.mu.Lock()
@@ -97,6 +97,37 @@ func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
 		return nil, err
 	}
 	return it, nil
+}
+
+// register opens the handle of an iterator, which shows what snap sees or, without one,
+// what is visible now. A flush or compaction that has listed the read points before it
+// is in the registry has seen older records alone. Close waits for the guard, so it sees
+// the handle.
+func (it *Iterator) register(snap *Snapshot) error {
+	r := it.reader
+	g := r.Epochs.Enter()
+	defer g.Exit()
+	if r.closed.Load() {
+		return base.ErrClosed
+	}
+	kind := iteratorKind
+	if it.options.Own {
+		kind = ownKind
+	}
+	h := r.cfg.newHandle(kind)
+	h.iterator = it
+	for !r.handles.openAt(h, func() ReadPoint {
+		if snap != nil {
+			return snap.at
+		}
+		_, at := r.nowTimed()
+		return at
+	}) {
+		r.joins.Lock() // until the operands that are being applied are visible
+		r.joins.Unlock()
+	}
+	it.handle, it.at = h, h.at
+	return nil
 }
 
 // open has the iterator show the current state, which holds all that it sees. The

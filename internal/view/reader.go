@@ -106,36 +106,6 @@ func (r *Reader) Metered(fn func(s *State, visible base.SeqNum)) bool {
 	return true
 }
 
-// register opens the handle of an iterator, which shows what snap sees or, without one,
-// what is visible now. A flush or compaction that has listed the read points before it
-// is in the registry has seen older records alone. Close waits for the guard, so it sees
-// the handle.
-func (r *Reader) register(it *Iterator, snap *Snapshot) error {
-	g := r.Epochs.Enter()
-	defer g.Exit()
-	if r.closed.Load() {
-		return base.ErrClosed
-	}
-	kind := iteratorKind
-	if it.options.Own {
-		kind = ownKind
-	}
-	h := r.newHandle(kind)
-	h.iterator = it
-	for !r.handles.openAt(h, func() ReadPoint {
-		if snap != nil {
-			return snap.at
-		}
-		_, at := r.nowTimed()
-		return at
-	}) {
-		r.joins.Lock() // until the operands that are being applied are visible
-		r.joins.Unlock()
-	}
-	it.handle, it.at = h, h.at
-	return nil
-}
-
 // acquire takes a reference on the current read state; nil once the database is closed,
 // which waits for the guard.
 func (r *Reader) acquire() *State {
@@ -149,8 +119,8 @@ func (r *Reader) acquire() *State {
 	return s
 }
 
-func (r *Reader) newHandle(kind string) *handle {
-	return newHandle(kind, r.cfg.Clock.Now(), r.cfg.TrackHandles)
+func (c *Config) newHandle(kind string) *handle {
+	return newHandle(kind, c.Clock.Now(), c.TrackHandles)
 }
 
 // Closed reports whether Close was called.

@@ -127,7 +127,7 @@ func (r *Reader) snapshot(kind string) (*Snapshot, error) {
 	s.at.Seq = base.SeqNum(r.visible.Load())
 	s.elem = r.snapshots.points.PushBack(s.at)
 	r.snapshots.mu.Unlock()
-	s.handle = r.newHandle(kind)
+	s.handle = r.cfg.newHandle(kind)
 	r.handles.open(s.handle)
 	return s, nil
 }
