@@ -94,7 +94,7 @@ var (
 	// ErrTooManyConflicts matches every *TooManyConflictsError.
 	ErrTooManyConflicts = session.ErrTooManyConflicts
 	// ErrTTL says that a time to live is not positive, or ends after the year 2262.
-	ErrTTL = errors.New("time to live must be positive")
+	ErrTTL = errors.New("time to live is out of range")
 	// ErrNoExpiry says that keys in a keyspace with a merge operator cannot expire:
 	// what an operand is applied to would depend on when it is looked at.
 	ErrNoExpiry = errors.New("keys of a keyspace with a merge operator do not expire")

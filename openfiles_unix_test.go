@@ -15,8 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFilesDir is set in the process that TestFewFiles starts.
-const openFilesDir = "LIGHTNING_TEST_OPEN_FILES"
+// openFilesDir is set in the process that runFewFiles starts, and openFilesFull where
+// it is to have as much to do as a benchmark.
+const (
+	openFilesDir  = "LIGHTNING_TEST_OPEN_FILES"
+	openFilesFull = "LIGHTNING_TEST_OPEN_FILES_FULL"
+)
 
 // TestFewFiles runs a database of many tables in a process that may have 64 files
 // open: gets, scans, flushes, compactions and commits go on as ever.
@@ -27,15 +31,32 @@ func TestFewFiles(t *testing.T) {
 		}
 		return
 	}
+	runFewFiles(t)
+}
+
+// BenchmarkFewFiles is TestFewFiles with three million rows and a memory budget of 16
+// MiB, once: go test -run=- -bench=FewFiles -benchtime=1x. It fails where an operation
+// does.
+func BenchmarkFewFiles(b *testing.B) {
+	for b.Loop() {
+		b.Logf("%s", runFewFiles(b, openFilesFull+"=1"))
+	}
+}
+
+// runFewFiles runs TestFewFiles in a process of its own.
+func runFewFiles(t testing.TB, env ...string) (output []byte) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run=^TestFewFiles$", "-test.count=1")
-	cmd.Env = append(os.Environ(), openFilesDir+"="+t.TempDir())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	cmd := exec.Command(self, "-test.run=^TestFewFiles$", "-test.count=1", "-test.timeout=0")
+	cmd.Env = append(append(os.Environ(), openFilesDir+"="+t.TempDir()), env...)
+	output, err = cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, output)
 	}
+	return output
 }
 
 func useFewFiles(dir string) error {
@@ -43,13 +64,18 @@ func useFewFiles(dir string) error {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
+	rows := 60_000
+	leastTables := 200
 	opts := Options{MemoryBudget: 4 << 20}
 	opts.Tree = TreeOptions{FileBytes: 4 << 10, MemtableBytes: 256 << 10, BlockBytes: 512}
+	if os.Getenv(openFilesFull) != "" {
+		rows, leastTables = 3_000_000, 100
+		opts = Options{MemoryBudget: 16 << 20, Compression: CompressionNone}
+	}
 	db, err := Open(dir, &opts)
 	if err != nil {
 		return err
 	}
-	const rows = 60_000
 	key := func(i int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(i)*0x9E3779B97F4A7C15) }
 	b := db.NewBatch()
 	for i := range rows {
@@ -93,7 +119,8 @@ func useFewFiles(dir string) error {
 	for _, l := range m.Levels {
 		tables += l.Files
 	}
-	if tables < 200 {
+	fmt.Printf("%d rows, %d tables, %d of %d files open after %d gets\n", rows, tables, m.Files.Open, m.Files.Max, 8*5000)
+	if tables < leastTables {
 		errs = append(errs, fmt.Errorf("%d tables show nothing", tables))
 	}
 	if m.Health.WriteErr != nil || m.Health.BackgroundErr != nil || m.Health.UnreadableFiles > 0 {

@@ -150,8 +150,10 @@ type TreeOptions struct {
 	// FilterBitsPerKey is the size of the Bloom filters, 4 to 32 bits for each
 	// key; negative means none. Default 12, about 0.4 % false positives.
 	FilterBitsPerKey int
-	// FileBytes is the size that files below level 0 aim at, at least 4 KiB.
-	// Default the size of a memtable, at least 2 MiB.
+	// FileBytes is the size that files below level 0 aim at, at least 4 KiB. Where
+	// more than 1024 of them would be needed they grow, as the square root of the
+	// size of the database does, up to 16 times. Default the size of a memtable, at
+	// least 2 MiB.
 	FileBytes int64
 	// L0Files is the number of files in level 0 that makes a compaction due,
 	// 1 to 64. Default 4.

@@ -345,7 +345,7 @@ func (s *space) expiry(ttl time.Duration) (base.Instant, error) {
 func (s *space) checkTTL(ttl time.Duration) error {
 	switch {
 	case ttl <= 0:
-		return fmt.Errorf("%w: %v", ErrTTL, ttl)
+		return fmt.Errorf("%w: %v is not positive", ErrTTL, ttl)
 	case ttl == Forever:
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // This file holds a directory of the operating system.
@@ -23,9 +24,11 @@ func (osFS) OpenDir(dir string) (Dir, error) {
 // the directory as a file, to sync, lock and identify it.
 type osDir struct {
 	name string // clean, as it was given
-	root *os.Root
-	self *os.File
-	info fs.FileInfo // of self
+	// prefix is what the names begin with that filepath.Join makes of it.
+	prefix string
+	root   *os.Root
+	self   *os.File
+	info   fs.FileInfo // of self
 
 	locks int // on the directory itself; under heldLocks
 }
@@ -36,6 +39,7 @@ func holdDir(dir string) (*osDir, error) {
 		return nil, err
 	}
 	d := &osDir{name: filepath.Clean(dir), root: root}
+	d.prefix = strings.TrimSuffix(d.name, string(filepath.Separator)) + string(filepath.Separator)
 	if d.self, err = root.Open("."); err == nil {
 		d.info, err = d.self.Stat()
 	}
@@ -59,6 +63,9 @@ func (d *osDir) Close() error {
 
 // rel returns a name as it is in the directory.
 func (d *osDir) rel(op, name string) (string, error) {
+	if rest, ok := strings.CutPrefix(name, d.prefix); ok && filepath.IsLocal(rest) && filepath.Clean(rest) == rest {
+		return rest, nil // as nearly all are
+	}
 	rel, err := filepath.Rel(d.name, name)
 	if err != nil || !filepath.IsLocal(rel) {
 		return "", outside(op, name)

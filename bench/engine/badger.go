@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -99,6 +100,29 @@ func (s badgerSession) PutBatch(records []Record) error {
 
 func (s badgerSession) Delete(key []byte) error {
 	return s.db.Update(func(txn *badger.Txn) error { return txn.Delete(key) })
+}
+
+// DeleteRange is a WriteBatch, "the fastest way to do a bunch of writes". What has no
+// prefix in common cannot be dropped at once.
+func (s badgerSession) DeleteRange(lo, hi []byte) error {
+	batch := s.db.NewWriteBatch()
+	defer batch.Cancel()
+	err := s.db.View(func(txn *badger.Txn) error {
+		opts := badger.DefaultIteratorOptions
+		opts.PrefetchValues = false
+		it := txn.NewIterator(opts)
+		defer it.Close()
+		for it.Seek(lo); it.Valid() && bytes.Compare(it.Item().Key(), hi) < 0; it.Next() {
+			if err := batch.Delete(it.Item().KeyCopy(nil)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return batch.Flush()
 }
 
 func (s badgerSession) AppendGet(dst, key []byte) ([]byte, bool, error) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -104,6 +105,20 @@ func (s bboltSession) PutBatch(records []Record) error {
 
 func (s bboltSession) Delete(key []byte) error {
 	return s.change(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Delete(key) })
+}
+
+// DeleteRange is a loop in one transaction. It seeks each key, because a cursor may
+// leave one out after a delete.
+func (s bboltSession) DeleteRange(lo, hi []byte) error {
+	return s.change(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bboltBucket).Cursor()
+		for key, _ := c.Seek(lo); key != nil && bytes.Compare(key, hi) < 0; key, _ = c.Seek(lo) {
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s bboltSession) AppendGet(dst, key []byte) (value []byte, found bool, err error) {

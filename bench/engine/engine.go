@@ -83,6 +83,9 @@ type Engine struct {
 	Go bool
 	// Transactions says that its sessions are Transactors.
 	Transactions bool
+	// RangeDeletes says that it deletes a range in one step; where it does not, its
+	// sessions delete one key after the other.
+	RangeDeletes bool
 	Open         func(Config) (DB, error)
 }
 

@@ -21,6 +21,7 @@ func TestEngines(t *testing.T) {
 	}{
 		{"records", checkRecords},
 		{"scan", checkScan},
+		{"ranges", checkRanges},
 		{"reuse", checkReuse},
 		{"sizes", checkSizes},
 		{"sessions", checkSessions},
@@ -185,6 +186,28 @@ func checkScan(t *testing.T, o *opened) {
 	o.wantScan("0100", 2, all[100:102]...) // the session is as good as new
 	o.must(o.Put([]byte("0101"), []byte("new")))
 	o.wantScan("0100", 2, all[100], "0101=new")
+}
+
+func checkRanges(t *testing.T, o *opened) {
+	var records []Record
+	for i := range 2000 {
+		records = append(records, Record{Key: fmt.Appendf(nil, "%04d", i), Value: []byte("v")})
+	}
+	o.must(o.PutBatch(records))
+	o.must(o.db.Settle(t.Context()))
+	o.must(o.DeleteRange([]byte("0001"), []byte("0999")))
+	o.wantScan("", 3, "0000=v", "0999=v", "1000=v")
+	o.must(o.DeleteRange([]byte("0001"), []byte("0999"))) // nothing is there
+	o.must(o.DeleteRange([]byte("1000"), []byte("1000x")))
+	o.must(o.DeleteRange([]byte("1999"), []byte("3")))
+	o.must(o.PutBatch([]Record{{Key: []byte("0500"), Value: []byte("new")}}))
+	o.wantScan("", 4, "0000=v", "0500=new", "0999=v", "1001=v")
+	o.wantScan("1998", 4, "1998=v")
+	o.wantAbsent("0998")
+	o.close()
+	o.open()
+	o.must(o.db.Settle(t.Context()))
+	o.wantScan("", 4, "0000=v", "0500=new", "0999=v", "1001=v")
 }
 
 // checkReuse overwrites what it passed in.

@@ -79,6 +79,20 @@ func (s *goLevelDBSession) PutBatch(records []Record) error {
 
 func (s *goLevelDBSession) Delete(key []byte) error { return s.db.Delete(key, s.write) }
 
+// DeleteRange is a batch of deletes.
+func (s *goLevelDBSession) DeleteRange(lo, hi []byte) error {
+	s.batch.Reset()
+	it := s.db.NewIterator(&util.Range{Start: lo, Limit: hi}, nil)
+	for it.Next() {
+		s.batch.Delete(it.Key())
+	}
+	it.Release()
+	if err := it.Error(); err != nil {
+		return err
+	}
+	return s.db.Write(s.batch, s.write)
+}
+
 // AppendGet copies twice: there is no get without a copy of its own.
 func (s *goLevelDBSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
 	value, err := s.db.Get(key, nil)

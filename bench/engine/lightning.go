@@ -15,6 +15,7 @@ func init() {
 		Memory:       "all of it: memtables, caches, filters and indexes",
 		Go:           true,
 		Transactions: true,
+		RangeDeletes: true,
 		Open:         openLightning,
 	})
 }

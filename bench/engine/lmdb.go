@@ -8,6 +8,8 @@ package engine
 #cgo nocallback lightning_lmdb_write
 #cgo noescape lightning_lmdb_delete
 #cgo nocallback lightning_lmdb_delete
+#cgo noescape lightning_lmdb_delete_range
+#cgo nocallback lightning_lmdb_delete_range
 #cgo noescape lightning_lmdb_get
 #cgo nocallback lightning_lmdb_get
 #cgo noescape lightning_lmdb_scan
@@ -93,6 +95,37 @@ static int lightning_lmdb_delete(MDB_env *env, MDB_dbi dbi, const char *key, siz
 	if (rc) {
 		mdb_txn_abort(txn);
 		return rc == MDB_NOTFOUND ? 0 : rc;
+	}
+	return mdb_txn_commit(txn);
+}
+
+// lightning_lmdb_delete_range deletes one key after the other, in one transaction. It
+// seeks each of them, so that it does not rest on where a cursor is after a delete.
+static int lightning_lmdb_delete_range(MDB_env *env, MDB_dbi dbi,
+		const char *lo, size_t lo_size, const char *hi, size_t hi_size) {
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	int rc = mdb_txn_begin(env, NULL, 0, &txn);
+	if (rc)
+		return rc;
+	rc = mdb_cursor_open(txn, dbi, &cursor);
+	if (rc) {
+		mdb_txn_abort(txn);
+		return rc;
+	}
+	MDB_val end = {hi_size, (void *)hi};
+	while (!rc) {
+		MDB_val key = {lo_size, (void *)lo}, value;
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+		if (!rc && mdb_cmp(txn, dbi, &key, &end) >= 0)
+			break;
+		if (!rc)
+			rc = mdb_cursor_del(cursor, 0);
+	}
+	mdb_cursor_close(cursor);
+	if (rc && rc != MDB_NOTFOUND) {
+		mdb_txn_abort(txn);
+		return rc;
 	}
 	return mdb_txn_commit(txn);
 }
@@ -289,6 +322,13 @@ func (s *lmdbSession) Delete(key []byte) error {
 	defer s.writing.Unlock()
 	rc := C.lightning_lmdb_delete(s.env, s.dbi, chars(key), C.size_t(len(key)))
 	return lmdbError("delete", rc)
+}
+
+func (s *lmdbSession) DeleteRange(lo, hi []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	rc := C.lightning_lmdb_delete_range(s.env, s.dbi, chars(lo), C.size_t(len(lo)), chars(hi), C.size_t(len(hi)))
+	return lmdbError("delete a range", rc)
 }
 
 func (s *lmdbSession) AppendGet(dst, key []byte) ([]byte, bool, error) {

@@ -18,8 +18,9 @@ func init() {
 			"L0 thresholds 2 and 1000; newest format, no compression",
 		Memory: "all of it: the memtables have their room in the block cache, " +
 			"which holds filters and indexes too; with cgo it lies outside the Go heap",
-		Go:   true,
-		Open: openPebble,
+		Go:           true,
+		RangeDeletes: true,
+		Open:         openPebble,
 	})
 }
 
@@ -131,6 +132,8 @@ func (s *pebbleSession) PutBatch(records []Record) error {
 }
 
 func (s *pebbleSession) Delete(key []byte) error { return s.db.Delete(key, s.write) }
+
+func (s *pebbleSession) DeleteRange(lo, hi []byte) error { return s.db.DeleteRange(lo, hi, s.write) }
 
 func (s *pebbleSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
 	value, closer, err := s.db.Get(key)

@@ -8,6 +8,8 @@ package engine
 #cgo nocallback lightning_rocksdb_write
 #cgo noescape lightning_rocksdb_delete
 #cgo nocallback lightning_rocksdb_delete
+#cgo noescape lightning_rocksdb_delete_range
+#cgo nocallback lightning_rocksdb_delete_range
 #cgo noescape lightning_rocksdb_get
 #cgo nocallback lightning_rocksdb_get
 #cgo noescape lightning_rocksdb_scan
@@ -89,6 +91,15 @@ static char *lightning_rocksdb_write(session *s, const char *flat, size_t n) {
 static char *lightning_rocksdb_delete(session *s, const char *key, size_t key_size) {
 	char *err = NULL;
 	rocksdb_delete(s->db, s->write, key, key_size, &err);
+	return err;
+}
+
+static char *lightning_rocksdb_delete_range(
+		session *s, const char *lo, size_t lo_size, const char *hi, size_t hi_size) {
+	rocksdb_writebatch_clear(s->batch);
+	rocksdb_writebatch_delete_range(s->batch, lo, lo_size, hi, hi_size);
+	char *err = NULL;
+	rocksdb_write(s->db, s->write, s->batch, &err);
 	return err;
 }
 
@@ -176,7 +187,8 @@ func init() {
 			"all cores; no compression; one call of C for each operation",
 		Memory: "all of it: four write buffers and the block cache, which holds filters and " +
 			"indexes too",
-		Open: openRocksDB,
+		RangeDeletes: true,
+		Open:         openRocksDB,
 	})
 }
 
@@ -295,6 +307,11 @@ func (s *rocksSession) PutBatch(records []Record) error {
 
 func (s *rocksSession) Delete(key []byte) error {
 	return rocksError("delete", C.lightning_rocksdb_delete(s.c, chars(key), C.size_t(len(key))))
+}
+
+func (s *rocksSession) DeleteRange(lo, hi []byte) error {
+	message := C.lightning_rocksdb_delete_range(s.c, chars(lo), C.size_t(len(lo)), chars(hi), C.size_t(len(hi)))
+	return rocksError("delete a range", message)
 }
 
 func (s *rocksSession) AppendGet(dst, key []byte) ([]byte, bool, error) {

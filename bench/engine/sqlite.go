@@ -21,7 +21,8 @@ func init() {
 			"one connection for each goroutine",
 		Memory: "page caches, divided among as many connections as there are processors: " +
 			"more connections take more; its own memory lies outside the Go heap",
-		Open: openSQLite,
+		RangeDeletes: true,
+		Open:         openSQLite,
 	})
 }
 
@@ -86,7 +87,7 @@ type sqliteSession struct {
 	d    *sqliteDB
 	conn *sql.Conn
 	// Prepared once.
-	begin, commit, rollback, put, del, get, scan *sql.Stmt
+	begin, commit, rollback, put, del, delRange, get, scan *sql.Stmt
 }
 
 func (d *sqliteDB) Session() (Session, error) {
@@ -105,6 +106,7 @@ func (d *sqliteDB) Session() (Session, error) {
 		{&s.rollback, "ROLLBACK"},
 		{&s.put, "INSERT OR REPLACE INTO kv (k, v) VALUES (?, ?)"},
 		{&s.del, "DELETE FROM kv WHERE k = ?"},
+		{&s.delRange, "DELETE FROM kv WHERE k >= ? AND k < ?"},
 		{&s.get, "SELECT v FROM kv WHERE k = ?"},
 		{&s.scan, "SELECT k, v FROM kv WHERE k >= ? ORDER BY k LIMIT ?"},
 	} {
@@ -142,6 +144,13 @@ func (s *sqliteSession) Delete(key []byte) error {
 	s.d.writing.Lock()
 	defer s.d.writing.Unlock()
 	_, err := s.del.Exec(key)
+	return err
+}
+
+func (s *sqliteSession) DeleteRange(lo, hi []byte) error {
+	s.d.writing.Lock()
+	defer s.d.writing.Unlock()
+	_, err := s.delRange.Exec(lo, hi)
 	return err
 }
 
@@ -185,7 +194,7 @@ func (s *sqliteSession) Scan(lo []byte, limit int, fn func(key, value []byte) er
 // Close closes what there is: Session calls it half way too.
 func (s *sqliteSession) Close() error {
 	var errs []error
-	for _, stmt := range []*sql.Stmt{s.begin, s.commit, s.rollback, s.put, s.del, s.get, s.scan} {
+	for _, stmt := range []*sql.Stmt{s.begin, s.commit, s.rollback, s.put, s.del, s.delRange, s.get, s.scan} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}

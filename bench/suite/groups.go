@@ -17,6 +17,8 @@ type Workload struct {
 	Name, What string
 	run        func(*Runner, context.Context) (workload.Outcome, error)
 	loads      bool // fills the database itself
+	// deletesRanges says that a row is another one for an engine that cannot.
+	deletesRanges bool
 }
 
 // work is what a row of internal/workload does.
@@ -75,6 +77,7 @@ func Groups() []Group {
 	}{{"1KiB", 1 << 10}, {"16KiB", 16 << 10}, {"1MiB", 1 << 20}} {
 		groups = append(groups, valuesGroup(size.name, size.bytes))
 	}
+	groups = append(groups, deleteGroups()...)
 	return append(groups, coldGroup(), openGroup(), Group{
 		Name: "sustained", Once: true, Phases: prepared(
 			on("sustained", "puts to random records at a fixed rate, for long", (*workload.Runner).Sustained),
@@ -103,6 +106,21 @@ func load(name, what string, batch int) Workload {
 	})
 	w.loads = true
 	return w
+}
+
+// deleteGroups have a database of their own for each row, because none can follow on
+// another.
+func deleteGroups() (groups []Group) {
+	for _, row := range workload.DeleteRows() {
+		w := on(row.Name, row.What, row.Run)
+		w.deletesRanges = row.DeletesRanges
+		groups = append(groups, Group{
+			Name: row.Name, order: workload.Ascending,
+			adjust: func(c *Config) { c.Records = min(c.Records, 1_000_000) },
+			Phases: []Phase{{prepare: (*Runner).prepare, Workloads: []Workload{w}}},
+		})
+	}
+	return groups
 }
 
 func loadGroup(group string, o workload.Order, name, what string) Group {

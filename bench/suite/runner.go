@@ -141,6 +141,9 @@ func (r *Runner) row(ctx context.Context, w *Workload) (result.Row, error) {
 		allocs := *r.used.AllocsPerOp / float64(row.Operations)
 		row.AllocsPerOp = &allocs
 	}
+	if w.deletesRanges && !r.engine.RangeDeletes {
+		row.Notes = append(row.Notes, "it has no range delete: a loop of deletes, in one commit where it can")
+	}
 	if o.LiveBytes > 0 {
 		row.DiskBytes, err = measure.DiskBytes(r.dir)
 	}

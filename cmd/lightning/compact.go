@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,15 +18,20 @@ func newCompactCommand() *cobra.Command {
 	var from, to string
 	var keys keyFlags
 	memory := byteSize(256 << 20)
+	var dropHistory bool
 	var format *choice[outputFormat]
 	cmd := &cobra.Command{
 		Use:   "compact DIR",
 		Short: "Rewrite the files of a database so that they hold only what is live",
 		Long: `Compact rewrites the files of a database until nothing is left to do: what was
-deleted or replaced is gone from the disk, and reads are at their fastest. A
+deleted or replaced is in none of its tables, and reads are at their fastest. A
 database does this by itself as it goes; after a large load or delete this does
 it now, for all keyspaces. With --keyspace it does so for one, and with --from
-and --to for a range of it, or of the default one.`,
+and --to for a range of it, or of the default one.
+
+The log archive still has what was written, deleted data too: the program keeps
+up to 64 MiB of it, for 'lightning changes'. --drop-history deletes it, of all
+keyspaces.`,
 		Args: arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			lo, hi, err := keys.bounds(from, to)
@@ -33,6 +39,9 @@ and --to for a range of it, or of the default one.`,
 				return err
 			}
 			opts := lightning.Options{MemoryBudget: int64(memory)}
+			if dropHistory {
+				opts.LogArchive.SizeBytes = noArchive
+			}
 			result, err := runCompact(cmd.Context(), args[0], keys.keyspace, opts, lo, hi)
 			switch {
 			case err != nil:
@@ -46,6 +55,7 @@ and --to for a range of it, or of the default one.`,
 	cmd.Flags().StringVar(&from, "from", "", "first key to compact")
 	cmd.Flags().StringVar(&to, "to", "", "first key after the range to compact")
 	keys.register(cmd)
+	cmd.Flags().BoolVar(&dropHistory, "drop-history", false, "delete the log archive, which 'lightning changes' reads")
 	cmd.Flags().Var(&memory, "memory", "memory budget")
 	format = addFormat(cmd, formatTable, formatJSON)
 	return cmd
@@ -53,9 +63,10 @@ and --to for a range of it, or of the default one.`,
 
 // compactResult is what compact prints, in the form of its JSON.
 type compactResult struct {
-	Seconds     float64 `json:"seconds"`
-	BeforeBytes int64   `json:"before_bytes"`
-	AfterBytes  int64   `json:"after_bytes"`
+	Seconds      float64 `json:"seconds"`
+	BeforeBytes  int64   `json:"before_bytes"`
+	AfterBytes   int64   `json:"after_bytes"`
+	ArchiveBytes int64   `json:"archive_bytes"` // of these, in the log archive
 }
 
 func runCompact(
@@ -75,13 +86,23 @@ func runCompact(
 	if err != nil {
 		return r, err
 	}
-	r.AfterBytes, err = dirBytes(dir)
+	entries, err := os.ReadDir(dir)
+	for _, size := range archivedSegments(entries) {
+		r.ArchiveBytes += size
+	}
+	if err == nil {
+		r.AfterBytes, err = dirBytes(dir)
+	}
 	return r, err
 }
 
 func (r *compactResult) print(w io.Writer) error {
 	text := fmt.Sprintf("compacted in %s: %s before, %s now", console.Duration(asDuration(r.Seconds)),
 		console.Bytes(r.BeforeBytes), console.Bytes(r.AfterBytes))
+	if r.ArchiveBytes > 0 {
+		text += fmt.Sprintf("; %s of it are the log archive, which keeps what was written, deleted data too "+
+			"(--drop-history deletes it)", console.Bytes(r.ArchiveBytes))
+	}
 	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.LineWidth(w)))
 	return err
 }

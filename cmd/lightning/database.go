@@ -123,12 +123,18 @@ func onStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB
 	})
 }
 
+// reservedNames is what names of keyspaces begin with that are the library's.
+const reservedNames = "lightning."
+
 // createStore is writeStore for commands that make a database or keyspace
 // that is not there yet; a new database is mentioned on notes, so that a
 // mistyped directory does not go unseen.
 func createStore(
 	notes io.Writer, dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error,
 ) error {
+	if strings.HasPrefix(keyspace, reservedNames) { // before a database is made for it
+		return fmt.Errorf("%w: %q", lightning.ErrKeyspaceReserved, keyspace)
+	}
 	opts.MustExist = true
 	db, err := openDatabase(dir, opts)
 	if errors.Is(err, lightning.ErrNotDatabase) {
@@ -154,7 +160,10 @@ func createStore(
 
 // openDatabase opens dir and puts the common failures into plain words.
 func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
-	if !opts.ReadOnly {
+	switch {
+	case opts.LogArchive.SizeBytes == noArchive:
+		opts.LogArchive.SizeBytes = 0
+	case !opts.ReadOnly:
 		opts.LogArchive.SizeBytes = archiveToKeep(dir)
 	}
 	db, err := lightning.Open(dir, &opts)
@@ -179,6 +188,8 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 const (
 	keptArchive      = 64 << 20
 	keptArchiveFiles = 256
+	// noArchive as the bound of the log archive has what is there deleted.
+	noArchive = -1
 	// peekBudget is for looking into a database without reading from it.
 	peekBudget = 4 << 20
 )
@@ -192,12 +203,9 @@ func archiveToKeep(dir string) int64 {
 	if slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), ".sst") }) {
 		total = transactionsBytes(dir)
 	}
-	var sizes []int64 // the oldest first
-	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".archive") {
-			sizes = append(sizes, info.Size())
-			total += info.Size()
-		}
+	sizes := archivedSegments(entries)
+	for _, size := range sizes {
+		total += size
 	}
 	if total > keptArchive {
 		return math.MaxInt64
@@ -209,6 +217,17 @@ func archiveToKeep(dir string) int64 {
 		}
 	}
 	return keptArchive
+}
+
+// archivedSegments returns the sizes of the log segments in the archive, of the oldest
+// first.
+func archivedSegments(entries []os.DirEntry) (sizes []int64) {
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && strings.HasSuffix(entry.Name(), ".archive") {
+			sizes = append(sizes, info.Size())
+		}
+	}
+	return sizes
 }
 
 // transactionsBytes is the size of the large transactions that the log archive of a

@@ -78,6 +78,9 @@ type countResult struct {
 
 // bounds turns the flags into the range to visit.
 func (f *scanFlags) bounds() (lightning.IterOptions, error) {
+	if f.count && f.form.expiry {
+		return lightning.IterOptions{}, usagef("--count prints no records, and --expiry is about them")
+	}
 	if f.limit < 0 {
 		return lightning.IterOptions{}, usagef("--limit must not be negative")
 	}

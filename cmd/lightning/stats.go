@@ -50,6 +50,7 @@ type databaseStats struct {
 	DiskBytes        int64        `json:"disk_bytes"` // all files
 	TableBytes       uint64       `json:"table_bytes"`
 	ReserveBytes     int64        `json:"reserve_bytes"` // held for a full disk
+	ArchiveBytes     int64        `json:"archive_bytes"` // of the log, for 'lightning changes'
 	Levels           []levelStats `json:"levels"`        // those with tables
 	LogFiles         int64        `json:"log_files"`
 	LogTornBytes     int64        `json:"log_torn_bytes"`
@@ -74,6 +75,7 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 		NewestWrite:      m.VisibleSeq,
 		TableBytes:       m.DiskBytes(),
 		ReserveBytes:     m.Health.ReserveBytes,
+		ArchiveBytes:     m.LogArchive.SizeBytes, // of large transactions, if the archive has some
 		Levels:           []levelStats{},
 		LogFiles:         m.Log.Files,
 		LogTornBytes:     m.Log.TornBytes,
@@ -88,8 +90,13 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 			stats.UnreadTables += level.Files
 		}
 	}
-	var err error
-	stats.DiskBytes, err = dirBytes(dir)
+	entries, err := os.ReadDir(dir)
+	for _, size := range archivedSegments(entries) {
+		stats.ArchiveBytes += size
+	}
+	if err == nil {
+		stats.DiskBytes, err = dirBytes(dir)
+	}
 	return stats, err
 }
 
@@ -105,6 +112,10 @@ func (s *databaseStats) print(w io.Writer) error {
 	fact("on disk", "%s, of it %s in tables", console.Bytes(s.DiskBytes), console.Bytes(int64(s.TableBytes)))
 	if s.ReserveBytes > 0 {
 		fact("", "%s held for a full disk", console.Bytes(s.ReserveBytes))
+	}
+	if s.ArchiveBytes > 0 {
+		fact("", "%s in the log archive: what was written, deleted data too, for 'lightning changes'",
+			console.Bytes(s.ArchiveBytes))
 	}
 	fact("newest write", "%s", console.Count(int64(s.NewestWrite)))
 	if s.LogFiles == 0 {

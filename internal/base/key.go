@@ -184,7 +184,20 @@ func Successor(dst, key []byte) []byte { return append(append(dst, key...), 0) }
 // FileNum numbers the files of a database; numbers are never reused.
 type FileNum uint64
 
-func (n FileNum) String() string { return fmt.Sprintf("%06d", uint64(n)) }
+// fileNumDigits is how many digits the number in a name has at least.
+const fileNumDigits = 6
+
+// String returns the number as names have it. It is short work, because opening a
+// database does it for every file.
+func (n FileNum) String() string {
+	var digits [20]byte
+	i := len(digits)
+	for v := uint64(n); v > 0 || len(digits)-i < fileNumDigits; v /= 10 {
+		i--
+		digits[i] = byte('0' + v%10)
+	}
+	return string(digits[i:])
+}
 
 // FileName returns the name of file n of the kind that suffix stands for.
 func FileName(n FileNum, suffix string) string { return n.String() + suffix }
@@ -192,14 +205,11 @@ func FileName(n FileNum, suffix string) string { return n.String() + suffix }
 // ParseFileName returns the number in a name that FileName made.
 func ParseFileName(name, suffix string) (FileNum, bool) {
 	digits, ok := strings.CutSuffix(name, suffix)
-	if !ok {
+	if !ok || len(digits) < fileNumDigits || len(digits) > fileNumDigits && digits[0] == '0' {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || n == 0 || FileName(FileNum(n), suffix) != name {
-		return 0, false
-	}
-	return FileNum(n), true
+	return FileNum(n), err == nil && n > 0
 }
 
 // DBID is the random identity of a database, present in each of its files.

@@ -48,6 +48,8 @@ const (
 	// so that one job neither blocks urgent ones for long nor needs much
 	// temporary space.
 	maxJobFiles = 8
+	// maxJobBytes bounds them too, where tables are large.
+	maxJobBytes = 256 << 20
 )
 
 // Job is a compaction to run: the files of Inputs[0] at Level and those of
@@ -295,7 +297,7 @@ func jobFromL0(v *manifest.Version, l Limits, base int) *Job {
 }
 
 // jobFromLevel takes, of the given files of a level, a run of up to most
-// neighbours that starts where a merge rewrites the fewest bytes of the output
+// neighbours, and no more than maxJobBytes, that starts where a merge rewrites the fewest bytes of the output
 // level per byte moved down. It takes no damaged file, nor one over damage.
 func jobFromLevel(v *manifest.Version, l Limits, level, out int, files []*manifest.FileMeta, most int) *Job {
 	best, bestCost := -1, math.Inf(1)
@@ -316,7 +318,8 @@ func jobFromLevel(v *manifest.Version, l Limits, level, out int, files []*manife
 		j.Inputs[0] = files[best:end]
 		lo, hi := j.Span()
 		below := v.Overlapping(out, lo, hi)
-		if l.anyDamaged(j.Inputs[0]) || l.anyDamaged(below) {
+		tooLarge := end > best+1 && fileBytes(j.Inputs[0]) > maxJobBytes
+		if tooLarge || l.anyDamaged(j.Inputs[0]) || l.anyDamaged(below) {
 			continue // a shorter run
 		}
 		j.Inputs[1] = below

@@ -311,8 +311,9 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 	}
 	c.reserve.Cover(0, false) // it grows with the tree
 	out := store.Output{
-		Level: job.OutputLevel, Bottom: job.Bottom, FileBytes: c.reserve.TableBytes(c.fileBytes),
-		Spare: c.reserve.SpareFor(int64(job.Bytes())),
+		Level: job.OutputLevel, Bottom: job.Bottom,
+		FileBytes: c.reserve.TableBytes(compact.TableBytes(compact.TreeBytes(s.Tree.Version), c.fileBytes)),
+		Spare:     c.reserve.SpareFor(int64(job.Bytes())),
 	}
 	outputs, stats, err := c.store.Write(ctx, source, out, compact.Config{
 		Snapshots:    pinned.Seqs,

@@ -41,11 +41,19 @@ func tableNames(t testing.TB, fs *memfs.FS) []string {
 	return fileNames(t, fs, ".sst")
 }
 
+func loadState(t testing.TB, disk vfs.FS) *manifest.State {
+	t.Helper()
+	names, err := disk.List("db")
+	must(t, err)
+	state, err := manifest.Load(disk, "db", names)
+	must(t, err)
+	return state
+}
+
 // keptNames are the tables that are kept for the feed.
 func keptNames(t testing.TB, disk vfs.FS) (names []string) {
 	t.Helper()
-	state, err := manifest.Load(disk, "db")
-	must(t, err)
+	state := loadState(t, disk)
 	for _, c := range state.Ingests {
 		for _, m := range c.Tables {
 			names = append(names, store.TableName(m.Num))
@@ -174,8 +182,7 @@ func edit(t testing.TB, db *DB) {
 // that are kept, and no others. The database is closed, or does nothing.
 func expectNoOrphans(t *testing.T, disk *memfs.FS, where string) {
 	t.Helper()
-	state, err := manifest.Load(disk, "db")
-	must(t, err)
+	state := loadState(t, disk)
 	want := keptNames(t, disk)
 	for _, files := range state.Version.Levels {
 		for _, m := range files {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/view"
@@ -18,6 +19,8 @@ type keeper struct {
 	flush   func(ctx context.Context) error
 	changed *signal.Changes
 	clock   clock.Clock
+
+	fileBytes int64 // the least that tables aim at
 }
 
 // run is the worker.
@@ -38,13 +41,15 @@ func (k *keeper) run(ctx context.Context) {
 // one.
 func (k *keeper) needs() reserve.Needs {
 	s := k.reads.State()
-	n := reserve.Needs{UnflushedBytes: s.UnflushedBytes()}
-	for level, files := range s.Tree.Version.Levels {
+	v := s.Tree.Version
+	treeBytes := compact.TreeBytes(v)
+	n := reserve.Needs{
+		UnflushedBytes: s.UnflushedBytes(), TreeBytes: int64(treeBytes),
+		TableBytes: compact.TableBytes(treeBytes, k.fileBytes),
+	}
+	for _, files := range v.Levels[1:] {
 		for _, f := range files {
-			n.TreeBytes += int64(f.SizeBytes)
-			if level > 0 {
-				n.LargestBytes = max(n.LargestBytes, int64(f.SizeBytes))
-			}
+			n.LargestBytes = max(n.LargestBytes, int64(f.SizeBytes))
 		}
 	}
 	return n

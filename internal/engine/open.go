@@ -29,7 +29,7 @@ import (
 // unless the options forbid it.
 func Open(dir string, opts Options) (*DB, error) {
 	db := &DB{dir: dir, opts: opts}
-	if err := (&opener{db}).open(); err != nil {
+	if err := (&opener{DB: db}).open(); err != nil {
 		db.abandon()
 		return nil, err
 	}
@@ -40,7 +40,10 @@ func Open(dir string, opts Options) (*DB, error) {
 }
 
 // opener makes the parts of a database. It runs before anybody else does anything.
-type opener struct{ *DB }
+type opener struct {
+	*DB
+	names []string // of the files in the directory, before any is made
+}
 
 func (db *opener) open() (err error) {
 	db.stopped, db.stop = context.WithCancel(context.Background())
@@ -67,6 +70,9 @@ func (db *opener) open() (err error) {
 	watched := watchfs.Wrap(db.held)
 	db.files = filepool.New(watched, db.opts.OpenFiles)
 	db.opts.FS = &health.WatchedFS{FS: &filepool.FS{FS: watched, Pool: db.files}, Health: &db.health}
+	if db.names, err = db.opts.FS.List(db.dir); err != nil {
+		return fmt.Errorf("list %s: %w", db.dir, err)
+	}
 	state, err := db.openManifest()
 	if err != nil {
 		return err
@@ -75,7 +81,7 @@ func (db *opener) open() (err error) {
 	if err := db.keyspaces.Load(state); err != nil {
 		return err
 	}
-	return (&recovery{DB: db.DB, state: state}).run()
+	return (&recovery{DB: db.DB, state: state, names: db.names}).run()
 }
 
 // wakeAll wakes everybody who waits for something of the engine.
@@ -103,7 +109,7 @@ func (db *opener) openManifest() (*manifest.State, error) {
 	}
 	var state *manifest.State
 	if exists || db.opts.ReadOnly {
-		state, err = manifest.Load(db.opts.FS, db.dir)
+		state, err = manifest.Load(db.opts.FS, db.dir, db.names)
 	} else {
 		state, err = db.versions.create()
 	}
@@ -138,7 +144,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.reserve = reserve.New(reserve.Config{
 		FS: o.FS, Dir: db.dir, Events: db.events, Changed: &db.changed,
 		Needs: db.keeper.needs, MakeSpace: db.archive.MakeSpace,
-		MemtableBytes: int64(o.MemtableBytes), FileBytes: o.FileBytes, ReadOnly: o.ReadOnly,
+		MemtableBytes: int64(o.MemtableBytes), ReadOnly: o.ReadOnly,
 	})
 	db.spills = spill.New(spill.Config{
 		Store: db.store, Epochs: &db.reads.Epochs, FileBytes: o.FileBytes, Writable: db.health.Writable,
@@ -175,7 +181,7 @@ func (db *opener) wire(state *manifest.State) {
 	}
 	db.keeper = keeper{
 		reserve: db.reserve, reads: &db.reads, flush: db.Flush,
-		changed: &db.changed, clock: o.Clock,
+		changed: &db.changed, clock: o.Clock, fileBytes: o.FileBytes,
 	}
 	db.commits.Init(db.writer.Env())
 }

@@ -36,7 +36,7 @@ func (v *UserIter) Resume(m Mark) bool {
 		return true
 	}
 	if v.err == nil {
-		v.err = lost(m.key)
+		v.err = rowLost(m.key)
 	}
 	v.stop(failed)
 	return false

@@ -92,7 +92,7 @@ func recoverFrom(crashed *memfs.FS, h *history) error {
 			return fmt.Errorf("create again: %w", err)
 		}
 	} else {
-		loaded, err := Load(crashed, testDir)
+		loaded, err := load(crashed)
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
@@ -110,7 +110,7 @@ func recoverFrom(crashed *memfs.FS, h *history) error {
 		return fmt.Errorf("append: %w", err)
 	}
 	after := crashed.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})
-	loaded, err := Load(after, testDir)
+	loaded, err := load(after)
 	if err != nil || indexLog(loaded.Logs, 9000) < 0 {
 		return fmt.Errorf("after going on: %w", err)
 	}
@@ -247,7 +247,7 @@ func TestFailureOfEveryOperation(t *testing.T) {
 // recoverMore crashes after recoverFrom and expects its edit to be there.
 func recoverMore(m *memfs.FS) error {
 	for seed := range uint64(4) {
-		state, err := Load(m.Crash(memfs.CrashOptions{Seed: seed, Keep: memfs.KeepRandom}), testDir)
+		state, err := load(m.Crash(memfs.CrashOptions{Seed: seed, Keep: memfs.KeepRandom}))
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func TestEveryBitFlipIsFound(t *testing.T) {
 			for bit := range 8 {
 				b := slices.Clone(f.b)
 				b[i] ^= 1 << bit
-				state, err := Load(s.with(t, f.name, b), testDir)
+				state, err := load(s.with(t, f.name, b))
 				switch {
 				case err != nil && !isDamage(err):
 					t.Fatalf("%s, byte %d bit %d: %v is not typed as damage", f.name, i, bit, err)
@@ -97,7 +97,7 @@ func TestEveryBitFlipIsFound(t *testing.T) {
 func TestEveryTruncation(t *testing.T) {
 	s := newSample(t)
 	for n := range s.file {
-		state, err := Load(s.with(t, s.name, s.file[:n]), testDir)
+		state, err := load(s.with(t, s.name, s.file[:n]))
 		switch {
 		case err != nil && !isDamage(err):
 			t.Fatalf("cut to %d: %v is not typed as damage", n, err)
@@ -108,17 +108,17 @@ func TestEveryTruncation(t *testing.T) {
 		}
 	}
 	for n := range s.current {
-		if _, err := Load(s.with(t, CurrentName, s.current[:n]), testDir); !isDamage(err) {
+		if _, err := load(s.with(t, CurrentName, s.current[:n])); !isDamage(err) {
 			t.Fatalf("CURRENT cut to %d: %v", n, err)
 		}
 	}
 	longer := append(slices.Clone(s.current), 0)
-	if _, err := Load(s.with(t, CurrentName, longer), testDir); !isDamage(err) {
+	if _, err := load(s.with(t, CurrentName, longer)); !isDamage(err) {
 		t.Errorf("CURRENT with a byte too many: %v", err)
 	}
 	// A file that grew without its data has zeroes at the end.
 	grown := append(slices.Clone(s.file), make([]byte, 4096)...)
-	if state, err := Load(s.with(t, s.name, grown), testDir); err != nil || fingerprint(state) != s.final() {
+	if state, err := load(s.with(t, s.name, grown)); err != nil || fingerprint(state) != s.final() {
 		t.Errorf("zeroes at the end: %v", err)
 	}
 }
@@ -131,11 +131,11 @@ func TestDamagedSnapshotIsNoTornEnd(t *testing.T) {
 	}
 	b := s.read(t, s.name)
 	b[len(b)-8] ^= 1
-	if _, err := Load(s.with(t, s.name, b), testDir); !isDamage(err) {
+	if _, err := load(s.with(t, s.name, b)); !isDamage(err) {
 		t.Errorf("snapshot damaged: %v", err)
 	}
 	few := pointer{id: testID, num: 1, salt: 1, synced: headerBytes}
-	if _, err := Load(s.with(t, CurrentName, few.encode()), testDir); !isDamage(err) {
+	if _, err := load(s.with(t, CurrentName, few.encode())); !isDamage(err) {
 		t.Errorf("CURRENT that promises nothing: %v", err)
 	}
 }
@@ -150,7 +150,7 @@ func TestAllDamageIsListed(t *testing.T) {
 	}
 	b[offsets[1]+recordHeaderBytes] ^= 1
 	b[offsets[5]+recordHeaderBytes] ^= 1
-	_, err := Load(s.with(t, s.name, b), testDir)
+	_, err := load(s.with(t, s.name, b))
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || len(joined.Unwrap()) != 2 {
 		t.Fatalf("two damaged records: %v", err)
@@ -171,12 +171,12 @@ func TestMisplacedRecords(t *testing.T) {
 	taken, _ := decodeRecord(s.file[second:], binary.LittleEndian.Uint64(s.file[40:]))
 	for _, size := range []int{taken.sizeBytes, taken.sizeBytes + 8, 8} {
 		without := append(slices.Clone(s.file[:second]), s.file[second+size:]...)
-		if _, err := Load(s.with(t, s.name, without), testDir); !isDamage(err) {
+		if _, err := load(s.with(t, s.name, without)); !isDamage(err) {
 			t.Errorf("%d bytes taken out: %v", size, err)
 		}
 	}
 	twice := append(slices.Clone(s.file), s.file[second:]...)
-	if state, err := Load(s.with(t, s.name, twice), testDir); err == nil && fingerprint(state) != s.final() {
+	if state, err := load(s.with(t, s.name, twice)); err == nil && fingerprint(state) != s.final() {
 		t.Error("records written twice were applied")
 	}
 	// The proof behind the second edit replaced by that behind the first: only
@@ -192,12 +192,12 @@ func TestMisplacedRecords(t *testing.T) {
 	}
 	repeated := slices.Clone(s.file)
 	copy(repeated[proofs[1]:], s.file[proofs[0]:proofs[0]+recordHeaderBytes])
-	if _, err := Load(s.with(t, s.name, repeated), testDir); !isDamage(err) {
+	if _, err := load(s.with(t, s.name, repeated)); !isDamage(err) {
 		t.Errorf("a record repeated in the place of another: %v", err)
 	}
 	// Another manifest of the same database under this name.
 	other := newSample(t)
-	if _, err := Load(s.with(t, s.name, other.file), testDir); !isDamage(err) {
+	if _, err := load(s.with(t, s.name, other.file)); !isDamage(err) {
 		t.Errorf("another manifest under the name of this one: %v", err)
 	}
 }
@@ -211,7 +211,7 @@ func TestMissingAndStaleFiles(t *testing.T) {
 	if ok, err := Exists(lost, testDir); !ok || !isDamage(err) {
 		t.Errorf("CURRENT removed: Exists says %v, %v", ok, err)
 	}
-	if _, err := Load(lost, testDir); !isDamage(err) {
+	if _, err := load(lost); !isDamage(err) {
 		t.Errorf("CURRENT removed: %v", err)
 	}
 	// Reopened and closed without an edit, the manifest is a snapshot only.
@@ -231,7 +231,7 @@ func TestMissingAndStaleFiles(t *testing.T) {
 	if err := gone.Remove(testDir + "/" + s.name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(gone, testDir); !isDamage(err) {
+	if _, err := load(gone); !isDamage(err) {
 		t.Errorf("manifest removed: %v", err)
 	}
 
@@ -243,14 +243,14 @@ func TestMissingAndStaleFiles(t *testing.T) {
 	mustAppend(t, l, &Edit{AddLogs: logs(77)})
 	writeFile(t, stale, CurrentName, s.current)
 	writeFile(t, stale, s.name, s.file)
-	if _, err := Load(stale, testDir); !isDamage(err) {
+	if _, err := load(stale); !isDamage(err) {
 		t.Errorf("an older CURRENT: %v", err)
 	}
 	// The same, but the newer manifest belongs to another database.
 	foreign := fileHeader{id: base.DBID{7}, num: 2, salt: 1}.encode()
 	foreign = appendRecord(foreign, 1, 1, 0, []byte{})
 	foreign = appendRecord(foreign, 1, 1, 0, []byte{})
-	if _, err := Load(s.with(t, FileName(2), foreign), testDir); err != nil {
+	if _, err := load(s.with(t, FileName(2), foreign)); err != nil {
 		t.Errorf("a foreign manifest beside: %v", err)
 	}
 }
@@ -264,7 +264,7 @@ func TestNewerFormatIsNamed(t *testing.T) {
 		b := slices.Clone(f.b)
 		binary.LittleEndian.PutUint32(b[8:], 12)
 		seal(b[:headerBytes])
-		_, err := Load(s.with(t, f.name, b), testDir)
+		_, err := load(s.with(t, f.name, b))
 		format, ok := errors.AsType[*base.FormatError](err)
 		if !ok || format.Version != 12 || format.File != f.name || !strings.Contains(err.Error(), "version 12") {
 			t.Errorf("%s in format 12: %v", f.name, err)
@@ -281,7 +281,7 @@ func TestReservedBytesAreRefused(t *testing.T) {
 		b := s.read(t, name)
 		b[off] = 1
 		seal(b[:headerBytes])
-		if _, err := Load(s.with(t, name, b), testDir); !isDamage(err) {
+		if _, err := load(s.with(t, name, b)); !isDamage(err) {
 			t.Errorf("%s, byte %d set: %v", name, off, err)
 		}
 	}
@@ -300,7 +300,7 @@ func TestMalformedEditIsDamage(t *testing.T) {
 		"out of its room": appendEdit(nil, &Edit{LastSeq: base.SeqNumMax + 1}),
 	} {
 		bad := appendRecord(slices.Clone(b), h.salt, after, uint64(s.snapshot), payload)
-		if _, err := Load(s.with(t, s.name, bad), testDir); !isDamage(err) {
+		if _, err := load(s.with(t, s.name, bad)); !isDamage(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -156,9 +156,18 @@ func checkVersion(t *testing.T, v *Version) {
 	}
 }
 
+// load loads the database in testDir.
+func load(fsys vfs.FS) (*State, error) {
+	names, err := fsys.List(testDir)
+	if err != nil {
+		return nil, err
+	}
+	return Load(fsys, testDir, names)
+}
+
 // reopen loads the database in testDir and goes on with it.
 func reopen(fsys vfs.FS) (*Log, *State, error) {
-	state, err := Load(fsys, testDir)
+	state, err := load(fsys)
 	if err != nil {
 		return nil, nil, err
 	}

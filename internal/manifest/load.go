@@ -44,10 +44,11 @@ func Exists(fsys vfs.FS, dir string) (bool, error) {
 	return false, nil
 }
 
-// Load reads the state of the database in dir. It writes nothing. Damage is
+// Load reads the state of the database in dir, where there are files of these names,
+// as FS.List has them. It writes nothing. Damage is
 // returned as *base.CorruptionError, all of it joined; a last record that was
 // cut short before it was durable is no damage, and not part of the state.
-func Load(fsys vfs.FS, dir string) (*State, error) {
+func Load(fsys vfs.FS, dir string, names []string) (*State, error) {
 	p, err := readCurrent(fsys, dir)
 	if err != nil {
 		return nil, err
@@ -70,18 +71,14 @@ func Load(fsys vfs.FS, dir string) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	state.num = p.num
-	return state, checkNewest(fsys, dir, p)
+	state.num, state.found = p.num, manifestsOf(names)
+	return state, checkNewest(fsys, dir, p, state.found)
 }
 
 // checkNewest refuses a CURRENT that is older than a manifest of the same
 // database that was in force, as when an old copy was put in its place.
-func checkNewest(fsys vfs.FS, dir string, p pointer) error {
-	numbers, err := listManifests(fsys, dir)
-	if err != nil {
-		return err
-	}
-	for _, n := range numbers {
+func checkNewest(fsys vfs.FS, dir string, p pointer, found []base.FileNum) error {
+	for _, n := range found {
 		if n <= p.num {
 			continue
 		}
@@ -102,13 +99,17 @@ func listManifests(fsys vfs.FS, dir string) ([]base.FileNum, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the database directory: %w", err)
 	}
-	var numbers []base.FileNum
+	return manifestsOf(names), nil
+}
+
+// manifestsOf returns the numbers of the manifests among files.
+func manifestsOf(names []string) (numbers []base.FileNum) {
 	for _, name := range names {
 		if n, ok := ParseFileName(name); ok {
 			numbers = append(numbers, n)
 		}
 	}
-	return numbers, nil
+	return numbers
 }
 
 // glimpse is what can be said about a manifest that CURRENT does not name.

@@ -84,7 +84,7 @@ func Open(fsys vfs.FS, dir string, loaded *State) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.removeOlder()
+	l.removeOlder(loaded)
 	return l, nil
 }
 
@@ -291,16 +291,17 @@ func (l *Log) swapCurrent() error {
 
 // removeOlder removes the manifests of this database from before the one in
 // force. Failures are left to the next Open.
-func (l *Log) removeOlder() {
-	numbers, err := listManifests(l.fs, l.dir)
-	if err != nil {
-		return
-	}
-	for _, n := range numbers {
+func (l *Log) removeOlder(loaded *State) {
+	for _, n := range loaded.found {
 		if n >= l.num {
 			continue
 		}
-		if g, err := peek(l.fs, l.dir, n); err == nil && g.id == l.State().DBID {
+		own := n == loaded.num
+		if !own {
+			g, err := peek(l.fs, l.dir, n)
+			own = err == nil && g.id == loaded.DBID
+		}
+		if own {
 			_ = l.fs.Remove(filepath.Join(l.dir, FileName(n)))
 		}
 	}

@@ -81,7 +81,7 @@ func TestLogLifeCycle(t *testing.T) {
 		}
 		want := fingerprint(l.State())
 		before := fsys.Ops()
-		loaded, err := Load(fsys, testDir)
+		loaded, err := load(fsys)
 		if err != nil || fingerprint(loaded) != want {
 			t.Fatalf("round %d: Load beside the open log: %v", round, err)
 		}
@@ -128,7 +128,7 @@ func TestLogRolls(t *testing.T) {
 			last = numbers[0]
 			rolls++
 		}
-		if loaded, err := Load(fsys, testDir); err != nil || fingerprint(loaded) != fingerprint(l.State()) {
+		if loaded, err := load(fsys); err != nil || fingerprint(loaded) != fingerprint(l.State()) {
 			t.Fatalf("edit %d: %v", i, err)
 		}
 	}
@@ -179,7 +179,7 @@ func TestConcurrentAppends(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	loaded, err := Load(fsys, testDir)
+	loaded, err := load(fsys)
 	if err != nil || len(loaded.Logs) != 200 {
 		t.Fatalf("loaded %d logs, %v", len(loaded.Logs), err)
 	}
@@ -316,7 +316,7 @@ func TestCloseProvesTheLastEdit(t *testing.T) {
 		if _, err := f.WriteAt(b[:], offset); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(crashed, testDir); !errors.Is(err, base.ErrCorrupted) {
+		if _, err := load(crashed); !errors.Is(err, base.ErrCorrupted) {
 			t.Fatalf("byte %d of the last edit rotted: %v", offset-at, err)
 		}
 	}

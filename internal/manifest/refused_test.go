@@ -45,7 +45,7 @@ func TestForbiddenRollIsPutOff(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		state, err := Load(files, testDir)
+		state, err := load(files)
 		if err != nil || fingerprint(state) != want {
 			t.Errorf("it reads as another state: %v", err)
 		}
@@ -84,7 +84,7 @@ func TestFullDiskRefusesAnEdit(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if state, err := Load(disk, testDir); err != nil || fingerprint(state) != want || len(state.Keyspaces) != 10 {
+		if state, err := load(disk); err != nil || fingerprint(state) != want || len(state.Keyspaces) != 10 {
 			t.Errorf("it reads as another state: %v", err)
 		}
 	}

@@ -24,7 +24,10 @@ type State struct {
 	Ingests        []IngestCommit // that the archive keeps, by number
 	Version        *Version
 
-	num base.FileNum // of the manifest that this was loaded from, see Open
+	// Of what Load has read, for Open: the number of the manifest, and those of all that
+	// are in the directory.
+	num   base.FileNum
+	found []base.FileNum
 }
 
 // newState returns the state that every database starts from.

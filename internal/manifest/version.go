@@ -131,27 +131,26 @@ func (v *Version) checkUnique(addFiles []LevelFile) error {
 	}
 	var touched [NumLevels]bool
 	touched[0] = true
-	added := make(map[base.FileNum]bool, len(addFiles))
+	seen := make(map[base.FileNum]bool, len(addFiles)) // false: in the edit only, so far
 	for _, a := range addFiles {
 		touched[a.Level] = true
-		if added[a.Meta.Num] {
+		if _, twice := seen[a.Meta.Num]; twice {
 			return fmt.Errorf("table %s is added twice", a.Meta.Num)
 		}
-		added[a.Meta.Num] = true
+		seen[a.Meta.Num] = false
 	}
-	seen := make(map[base.FileNum]bool, len(addFiles))
 	for level := range NumLevels {
 		if !touched[level] {
 			continue
 		}
 		for _, f := range v.Levels[level] {
-			if !added[f.Num] {
-				continue
-			}
-			if seen[f.Num] {
+			again, added := seen[f.Num]
+			if again {
 				return fmt.Errorf("table %s is already listed", f.Num)
 			}
-			seen[f.Num] = true
+			if added {
+				seen[f.Num] = true
+			}
 		}
 	}
 	for _, a := range addFiles {

@@ -53,14 +53,14 @@ type Config struct {
 	MakeSpace func(err error)
 
 	MemtableBytes int64
-	FileBytes     int64 // at which tables end
-	ReadOnly      bool  // Find only looks
+	ReadOnly      bool // Find only looks
 }
 
 // Needs is what there is that may have to be written when the disk is full.
 type Needs struct {
 	UnflushedBytes int64 // what is in memory, as tables
 	TreeBytes      int64
+	TableBytes     int64 // what the next tables aim at
 	LargestBytes   int64 // of the tree's tables
 }
 
@@ -227,7 +227,7 @@ func (r *Reserve) take() error {
 
 // wanted is how large the reserve should be where the disk has space.
 func (r *Reserve) wanted(n Needs) int64 {
-	cover := max(n.UnflushedBytes+n.UnflushedBytes/growth, min(r.cfg.FileBytes, n.TreeBytes/treeShare))
+	cover := max(n.UnflushedBytes+n.UnflushedBytes/growth, min(n.TableBytes, n.TreeBytes/treeShare))
 	return min(fixedBytes+cover, (r.HeldBytes()+r.file.freeBytes())/diskShare)
 }
 

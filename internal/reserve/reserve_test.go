@@ -53,13 +53,17 @@ func (r *room) reopen(readOnly bool) {
 	}
 	r.Reserve = New(Config{
 		FS: r.fs, Dir: "db", Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil))),
-		Changed: new(signal.Changes), Needs: func() Needs { return r.needs },
+		Changed: new(signal.Changes), Needs: func() Needs {
+			n := r.needs
+			n.TableBytes = max(n.TableBytes, 32*mib)
+			return n
+		},
 		MakeSpace: func(err error) {
 			if errors.Is(err, vfs.ErrNoSpace) {
 				r.made++
 			}
 		},
-		MemtableBytes: 32 * mib, FileBytes: 32 * mib, ReadOnly: readOnly,
+		MemtableBytes: 32 * mib, ReadOnly: readOnly,
 	})
 	r.Find()
 }
@@ -96,6 +100,7 @@ func TestSize(t *testing.T) {
 		"in memory":         {1 << 40, Needs{UnflushedBytes: 20 * mib}, 31 * mib},
 		"a tree":            {1 << 40, Needs{TreeBytes: 80 * mib}, 11 * mib},
 		"a large tree":      {1 << 40, Needs{TreeBytes: 1 << 40}, 33 * mib},
+		"of large tables":   {1 << 40, Needs{TreeBytes: 1 << 40, TableBytes: 100 * mib}, 101 * mib},
 		"a large table":     {1 << 40, Needs{LargestBytes: 40 * mib}, 41 * mib},
 		"small disk":        {48 * mib, Needs{TreeBytes: 1 << 40}, 3 * mib},
 		"it must be enough": {48 * mib, Needs{UnflushedBytes: 20 * mib}, 21 * mib},

@@ -83,6 +83,18 @@ func (h *Histogram) Percentile(percent float64) time.Duration {
 // Max returns the longest latency.
 func (h *Histogram) Max() time.Duration { return h.Percentile(100) }
 
+// Mean returns the mean of the latencies, 0 if there are none.
+func (h *Histogram) Mean() time.Duration {
+	if h.total == 0 {
+		return 0
+	}
+	var sum float64
+	for bucket, n := range h.counts {
+		sum += float64(n) * float64(greatestIn(bucket))
+	}
+	return time.Duration(sum / float64(h.total)).Round(10 * time.Nanosecond)
+}
+
 // Percentiles are what is told of a histogram.
 type Percentiles struct {
 	Count               int64

@@ -38,6 +38,8 @@ func (s *lightningSession) PutBatch(records []Record) error {
 
 func (s *lightningSession) Delete(key []byte) error { return s.db.Delete(key) }
 
+func (s *lightningSession) DeleteRange(lo, hi []byte) error { return s.db.DeleteRange(lo, hi) }
+
 func (s *lightningSession) AppendGet(dst, key []byte) ([]byte, bool, error) {
 	return found(s.db.AppendGet(dst, key))
 }

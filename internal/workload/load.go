@@ -59,13 +59,18 @@ func newRecords(n, valueBytes int) []Record {
 	return records
 }
 
+// makeRecords makes those with the numbers from a first one on.
+func (r *Runner) makeRecords(records []Record, first int64) {
+	for i := range records {
+		r.Order.MakeKey((*[KeyBytes]byte)(records[i].Key), first+int64(i))
+		MakeValue(records[i].Value, records[i].Key, 0)
+	}
+}
+
 func (r *Runner) putPart(w *worker, records []Record, begin, end int64) error {
 	for n := begin; n < end; {
 		count := min(int64(len(records)), end-n)
-		for i := range count {
-			r.Order.MakeKey((*[KeyBytes]byte)(records[i].Key), n+i)
-			MakeValue(records[i].Value, records[i].Key, 0)
-		}
+		r.makeRecords(records[:count], n)
 		_, err := w.timed(func() error {
 			if len(records) == 1 {
 				return w.Put(records[0].Key, records[0].Value)

@@ -111,6 +111,18 @@ func (s *memorySession) Delete(key []byte) error {
 	return s.do("delete %x", key)
 }
 
+func (s *memorySession) DeleteRange(lo, hi []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	begin, _ := slices.BinarySearch(s.keys, string(lo))
+	end, _ := slices.BinarySearch(s.keys, string(hi))
+	for _, key := range s.keys[begin:end] {
+		delete(s.values, key)
+	}
+	s.keys = slices.Delete(s.keys, begin, end)
+	return s.do("delete %x to %x", lo, hi)
+}
+
 func (s *memorySession) AppendGet(dst, key []byte) ([]byte, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,14 +30,9 @@ func paced(
 	carry := 0.0
 	for due := start; due.Sub(start) < span; due = due.Add(tick) {
 		woke := due
-		if wait := due.Sub(clock.System.Now()); wait > 0 {
-			over := make(chan struct{})
-			timer := clock.System.AfterFunc(wait, func() { close(over) })
-			select {
-			case <-over:
-			case <-ctx.Done():
-				timer.Stop()
-				return ctx.Err()
+		if early := due.Sub(clock.System.Now()); early > 0 {
+			if err := wait(ctx, early); err != nil {
+				return err
 			}
 			woke = clock.System.Now()
 		}
@@ -66,6 +61,19 @@ func paced(
 		}
 	}
 	return nil
+}
+
+// wait returns after a while, or when ctx ends, with its error.
+func wait(ctx context.Context, span time.Duration) error {
+	over := make(chan struct{})
+	timer := clock.System.AfterFunc(span, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Second is what all goroutines did in one second. The histogram itself would

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,16 +19,21 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // sessions begin in any order, are those of get-uniform and put-1.
 func traced() []Row {
 	rows := []Row{
-		{"load-random", "", loadBy(1)}, {"load-batches", "", loadBy(BatchRecords)},
-		{"load-sequential", "", loadBy(BatchRecords)}, {"sync-put-16", "", PutsBy(16)},
-		{"sustained", "", (*Runner).Sustained}, {"cold-get-1", "", ColdGetsBy(1)}, {"cold-scan", "", (*Runner).ColdScans},
+		{Name: "load-random", Run: loadBy(1)}, {Name: "load-batches", Run: loadBy(BatchRecords)},
+		{Name: "load-sequential", Run: loadBy(BatchRecords)}, {Name: "sync-put-16", Run: PutsBy(16)},
+		{Name: "sustained", Run: (*Runner).Sustained}, {Name: "cold-get-1", Run: ColdGetsBy(1)},
+		{Name: "cold-scan", Run: (*Runner).ColdScans},
 	}
-	for _, row := range append(append(Rows(), TransactionRows()...), IteratorRows()...) {
+	for _, row := range slices.Concat(Rows(), TransactionRows(), IteratorRows(), DeleteRows()) {
 		if row.Name != "read-while-writing" && row.Name != "full-scan" {
 			rows = append(rows, row)
 		}
 	}
 	return rows
+}
+
+func isDeleteRow(name string) bool {
+	return slices.ContainsFunc(DeleteRows(), func(row Row) bool { return row.Name == name })
 }
 
 func loadBy(batch int) func(*Runner, context.Context) (Outcome, error) {
@@ -49,7 +55,7 @@ func TestOperationsStay(t *testing.T) {
 	var got strings.Builder
 	for _, row := range traced() {
 		store := newMemory()
-		r := &Runner{Config: tracedConfig(), Store: store, Order: row.Name == "load-sequential"}
+		r := &Runner{Config: tracedConfig(), Store: store, Order: Order(row.Name == "load-sequential" || isDeleteRow(row.Name))}
 		if !strings.HasPrefix(row.Name, "load-") {
 			if err := r.Prepare(t.Context()); err != nil {
 				t.Fatal(err)

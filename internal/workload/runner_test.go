@@ -205,7 +205,8 @@ func TestWrongAnswersFailTheRun(t *testing.T) {
 		seenBy  []string
 		missing []string // rows that cannot see it
 	}{
-		"the truth": {missing: []string{"get-uniform", "scan-100", "full-scan", "ycsb-e", "delete-half"}},
+		"the truth": {missing: []string{"get-uniform", "scan-100", "full-scan", "ycsb-e", "delete-half",
+			"queue", "window", "delete-head", "delete-ranges"}},
 		"nothing is found": {
 			lie: liarSession{get: func(_ Session, dst, _ []byte) ([]byte, bool, error) {
 				return dst, false, nil
@@ -228,7 +229,7 @@ func TestWrongAnswersFailTheRun(t *testing.T) {
 					return fn(k, v)
 				})
 			}},
-			seenBy: []string{"scan-100", "full-scan"}, missing: []string{"get-uniform"},
+			seenBy: []string{"scan-100", "full-scan", "window"}, missing: []string{"get-uniform"},
 		},
 		"rows begin too late": {
 			lie: liarSession{scan: func(s Session, lo []byte, limit int, fn func(k, v []byte) error) error {
@@ -244,7 +245,7 @@ func TestWrongAnswersFailTheRun(t *testing.T) {
 		},
 		"deletes do nothing": {
 			lie:    liarSession{del: func(Session, []byte) error { return nil }},
-			seenBy: []string{"delete-half"}, missing: []string{"full-scan"},
+			seenBy: []string{"delete-half", "queue", "delete-head"}, missing: []string{"full-scan"},
 		},
 	} {
 		run := func(row string) error {
@@ -253,10 +254,11 @@ func TestWrongAnswersFailTheRun(t *testing.T) {
 				lie.Session = s
 				return lie
 			}}}
+			r.Order = Order(isDeleteRow(row))
 			if err := r.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			rows := Rows()
+			rows := slices.Concat(Rows(), DeleteRows())
 			_, err := rows[slices.IndexFunc(rows, func(r Row) bool { return r.Name == row })].Run(r, t.Context())
 			return err
 		}

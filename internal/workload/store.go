@@ -29,6 +29,9 @@ type Session interface {
 	PutBatch(records []Record) error
 	// Delete removes one key in a commit of its own.
 	Delete(key []byte) error
+	// DeleteRange removes the keys in [lo, hi): in one step where the database has
+	// one, and else as its users do, one by one.
+	DeleteRange(lo, hi []byte) error
 	// AppendGet appends the newest value of key to dst and says whether it is
 	// there.
 	AppendGet(dst, key []byte) (value []byte, found bool, err error)

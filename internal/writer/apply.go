@@ -119,6 +119,7 @@ func (a *applier) applyLarge(g *commit.Group) error {
 		}
 		return err
 	}
+	part.Lent = true
 	a.reads.Dead.Clear()
 	if a.hot != nil {
 		a.hot.BeginAll()

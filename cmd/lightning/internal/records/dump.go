@@ -103,13 +103,28 @@ func (d *dump) read() (record Record, err error) {
 		record.MakesKeyspace = true
 	default:
 		d.seen.Records++
-		record, err = d.jsonl.record(line, members)
+		if err = onlyRecordMembers(members); err == nil {
+			record, err = d.jsonl.record(line, members)
+		}
 	}
 	if err != nil {
 		return Record{}, d.located(err)
 	}
 	record.Keyspace, record.Line = d.keyspace, d.jsonl.lines.line
 	return record, nil
+}
+
+// onlyRecordMembers refuses what no dump says of a record: whoever has written it there
+// would miss it.
+func onlyRecordMembers(members map[string]json.RawMessage) error {
+	for name := range members {
+		switch name {
+		case "key", "key_hex", "value", "value_hex", ExpiryMember:
+		default:
+			return fmt.Errorf("member %q is none of a record in a dump", name)
+		}
+	}
+	return nil
 }
 
 func has(members map[string]json.RawMessage, name string) bool {
