@@ -433,3 +433,52 @@ func TestReplayOnAFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestReserveCoversMemory writes what stays in memory: the reserve has the space for all
+// of it, before a full disk asks for that.
+func TestReserveCoversMemory(t *testing.T) {
+	opts := growingOptions(memfs.New())
+	opts.MemoryBudget, opts.Tree.MemtableBytes = 64<<20, 16<<20
+	db := open(t, opts)
+	written := int64(0)
+	for i := range 4000 {
+		must(t, db.Put(rowKey(i), rowValue(i)))
+		written += rowBytes
+		m := db.Metrics()
+		if m.Flushes.Count > 0 {
+			t.Fatalf("%d bytes do not stay in memory", written)
+		}
+		if held := m.Health.ReserveBytes; held < written {
+			t.Fatalf("%d bytes are in memory, and %d in reserve", written, held)
+		}
+	}
+}
+
+// TestReplayedAwaitsItsFlushOnlyWithAReserve opens a database whose reserve is lost, on a
+// disk that has no space for another one. What is in the log could not be written to
+// tables later, so that is done at once.
+func TestReplayedAwaitsItsFlushOnlyWithAReserve(t *testing.T) {
+	for _, reserved := range []bool{true, false} {
+		disk := memfs.New()
+		db := open(t, growingOptions(disk))
+		for i := range 1200 {
+			must(t, db.Put(rowKey(i), rowValue(i)))
+		}
+		killed := disk.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+		must(t, db.Close())
+		if !reserved {
+			must(t, killed.Remove("db/RESERVE"))
+		}
+		faulty := faultfs.New(killed)
+		faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Err: syscall.EIO})
+		opts := growingOptions(killed)
+		opts.FS = faulty
+		db, err := lightning.Open("db", opts)
+		if !reserved {
+			wantErr(t, err, syscall.EIO)
+			continue
+		}
+		must(t, err)
+		wantErr(t, db.Close(), syscall.EIO)
+	}
+}

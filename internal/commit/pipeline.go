@@ -340,7 +340,7 @@ func (p *Pipeline) runGroup(group []*Request) {
 		return
 	}
 	err := p.commitGroup(live)
-	if errors.Is(err, vfs.ErrNoSpace) {
+	if err != nil && errors.Is(err, vfs.ErrNoSpace) {
 		all := len(live)
 		if live = setAside(live, err); 0 < len(live) && len(live) < all {
 			err = p.commitGroup(live)

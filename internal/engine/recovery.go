@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -28,8 +29,9 @@ type recovered struct {
 
 // recovery brings a database to where an earlier opener left it. It checks that
 // every file the manifest names is there, replays the log, and leaves the database
-// ready for writes: what was replayed is in new, synced tables before the old log
-// goes. It runs before anybody else does anything.
+// ready for writes. What was replayed last waits for its flush like a full memtable,
+// and the old log stays until then; what came before it, as it does not fit in memory,
+// is in new, synced tables. It runs before anybody else does anything.
 type recovery struct {
 	*DB
 	state *manifest.State
@@ -53,7 +55,7 @@ func (r *recovery) run() error {
 	}
 	r.segments.Found(logs)
 	r.reserve.Find()
-	if err := r.archive.SyncOld(logs); err != nil {
+	if err := r.syncOld(logs); err != nil {
 		return err
 	}
 	result, err := wal.Replay(
@@ -77,6 +79,22 @@ func (r *recovery) run() error {
 	return r.finish(logs, result.End)
 }
 
+// syncOld makes durable what an earlier opener wrote to the log. What is read of it now
+// is what the next open has to find: others will be durable that came after it, in
+// tables and in a new log.
+func (r *recovery) syncOld(logs []base.FileNum) error {
+	if r.opts.ReadOnly {
+		return nil
+	}
+	for _, n := range logs {
+		err := wal.SyncSegment(r.walConfig(), n)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // which replay reports
+			return err
+		}
+	}
+	return nil
+}
+
 // liveLogs returns the segments that the manifest names, in the order of writing.
 func (r *recovery) liveLogs() []wal.Segment {
 	live := make([]wal.Segment, len(r.state.Logs))
@@ -94,6 +112,11 @@ func (r *recovery) begin() error {
 	if err != nil {
 		return err
 	}
+	// What is replayed takes over where it begins.
+	mem.FirstPosition = wal.Position(r.state.LogStart)
+	if live := r.liveLogs(); len(live) > 0 {
+		mem.FirstLog = live[0].Num
+	}
 	r.reads.NoteFlushed(r.state.LastSeq)
 	r.reads.Update(func(c *view.Change) {
 		c.Mem, c.Tree, c.Visible = mem, r.store.NewTree(r.state.Version), r.state.LastSeq
@@ -109,11 +132,14 @@ func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
 	if err := r.withSpace(r.beginManifest); err != nil {
 		return err
 	}
-	if err := r.flushReplayed(); err != nil {
-		return err
+	edit := &manifest.Edit{}
+	if !r.flushesLater() {
+		if err := r.flushReplayed(); err != nil {
+			return err
+		}
+		edit.RemoveLogs, edit.LogStart = logs, uint64(end)
+		r.keyspaces.AddForgotten(edit, r.archive.OldestSeq())
 	}
-	edit := &manifest.Edit{RemoveLogs: logs, LogStart: uint64(end)}
-	r.keyspaces.AddForgotten(edit, r.archive.OldestSeq())
 	num, err := r.segments.Begin(edit, end, r.commits.LastSeq())
 	if err != nil {
 		return err
@@ -128,6 +154,23 @@ func (r *recovery) finish(logs []base.FileNum, end wal.Position) error {
 	r.reserve.Take()
 	r.reserve.Cover(0, false) // an earlier opener may have needed more
 	return nil
+}
+
+// flushesLater decides whether what was replayed last may wait for its flush: there is
+// something, and tables of it could be written even if the disk were full by then.
+func (r *recovery) flushesLater() bool {
+	s := r.reads.State()
+	if len(s.Immutables) == 0 {
+		return false
+	}
+	r.reserve.Cover(0, true)
+	if s.UnflushedBytes() > r.reserve.CoveredBytes() {
+		return false
+	}
+	for _, m := range s.Immutables {
+		m.Lent = true // from when Open returns
+	}
+	return true
 }
 
 // withSpace does what takes space. Where the disk is full, the tables go first that a
@@ -283,11 +326,15 @@ func (r *recovery) flushReplayed() error {
 	return r.withSpace(func() error { return r.flusher.flush(context.Background(), replayWriters) })
 }
 
-// nextFileNum returns a number above all that the manifest gave out or a file
-// name bears.
+// ownFileNumMax is above every number that a database comes to: a file with a larger one
+// is somebody else's, and to count on from there would end at zero.
+const ownFileNumMax = math.MaxUint64 / 2
+
+// nextFileNum returns a number above all that the manifest gave out or the name of a
+// file bears that may be ours.
 func nextFileNum(next base.FileNum, names []string) base.FileNum {
 	for _, name := range names {
-		if n, ok := fileNumOf(name); ok && n >= next {
+		if n, ok := fileNumOf(name); ok && n >= next && n < ownFileNumMax {
 			next = n + 1
 		}
 	}

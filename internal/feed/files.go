@@ -120,15 +120,20 @@ func (a *Archive) deleteAll(gone removal) {
 // replayed. end is where the log goes on. Older segments stop where a newer one
 // starts; what lies behind that was cut off by a recovery.
 func (a *Archive) load(names []string, live []base.FileNum, end wal.Position) error {
-	var found []segmentInfo
+	logs := map[base.FileNum]bool{}
 	for _, name := range names {
-		if n, ok := wal.ParseArchivedFileName(name); ok {
-			if slices.Contains(names, wal.FileName(n)) {
-				continue // a copy that a crash may have cut short: see wal.Archive
-			}
+		if n, ok := wal.ParseFileName(name); ok {
+			logs[n] = true
+		}
+	}
+	var found []segmentInfo
+	for n := range logs {
+		found = append(found, segmentInfo{num: n, obsolete: !slices.Contains(live, n)})
+	}
+	for _, name := range names {
+		// Beside the log it is a copy that a crash may have cut short: see wal.Archive.
+		if n, ok := wal.ParseArchivedFileName(name); ok && !logs[n] {
 			found = append(found, segmentInfo{num: n, archived: true, obsolete: true})
-		} else if n, ok := wal.ParseFileName(name); ok {
-			found = append(found, segmentInfo{num: n, obsolete: !slices.Contains(live, n)})
 		}
 	}
 	slices.SortFunc(found, func(a, b segmentInfo) int { return cmp.Compare(b.num, a.num) })
@@ -178,22 +183,6 @@ func (a *Archive) inspect(s *segmentInfo, end wal.Position) (ok bool, damage, er
 		s.since = a.cfg.Clock.Now()
 	}
 	return err == nil, errors.Join(err, found.Damage), nil
-}
-
-// SyncOld makes durable what an earlier opener wrote, before any of it goes
-// into a table: in a crash the table would answer for it, and the log would end
-// before it.
-func (a *Archive) SyncOld(logs []base.FileNum) error {
-	if a.cfg.ReadOnly || !a.cfg.Retention.Enabled() {
-		return nil
-	}
-	for _, n := range logs {
-		err := wal.SyncSegment(a.cfg.WAL, n)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // which replay reports
-			return err
-		}
-	}
-	return nil
 }
 
 // Found is what an earlier opener left.

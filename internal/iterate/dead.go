@@ -88,6 +88,9 @@ func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
 	if r == nil {
 		return v.source.Next()
 	}
+	if !v.mayJump(forward, rec) {
+		return nil
+	}
 	v.held.Trailer = 0 // nothing is known of the keys there
 	return v.source.SeekGE(r.Hi)
 }
@@ -99,6 +102,9 @@ func (v *UserIter) passDeadBackward(rec *base.Record) *base.Record {
 		return nil // which runOut explains
 	}
 	if r != nil {
+		if !v.mayJump(backward, rec) {
+			return nil
+		}
 		return v.source.SeekLT(r.Lo)
 	}
 	return v.source.Prev()

@@ -2,7 +2,6 @@ package iterate
 
 import (
 	"bytes"
-	"errors"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -95,6 +94,7 @@ type UserIter struct {
 	expired  interface{ Observe(expiry base.Instant) }
 	merger   merger
 	dead     deadRunner
+	jumps    jumps
 	err      error
 }
 
@@ -137,6 +137,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
+	v.jumps.direction = unpositioned
 }
 
 // Forget lets go of what Init was given, for a UserIter that waits for the next
@@ -192,9 +193,15 @@ func (v *UserIter) Expiry() base.Instant {
 // Err returns the error that stopped the walk, if one did.
 func (v *UserIter) Err() error { return v.err }
 
+// begin starts a walk from a place of its own.
+func (v *UserIter) begin() {
+	v.err = nil
+	v.jumps.direction = unpositioned
+}
+
 // First lands on the first row.
 func (v *UserIter) First() bool {
-	v.err = nil
+	v.begin()
 	if v.lower.key != nil {
 		return v.findForward(v.source.SeekGE(v.lower.key))
 	}
@@ -203,7 +210,7 @@ func (v *UserIter) First() bool {
 
 // Last lands on the last row.
 func (v *UserIter) Last() bool {
-	v.err = nil
+	v.begin()
 	if v.upper.key != nil {
 		return v.findBackward(v.source.SeekLT(v.upper.key))
 	}
@@ -212,7 +219,7 @@ func (v *UserIter) Last() bool {
 
 // SeekGE lands on the first row whose key is >= key.
 func (v *UserIter) SeekGE(key []byte) bool {
-	v.err = nil
+	v.begin()
 	if v.lower.key != nil && bytes.Compare(key, v.lower.key) < 0 {
 		key = v.lower.key
 	}
@@ -224,7 +231,7 @@ func (v *UserIter) SeekGE(key []byte) bool {
 
 // SeekLT lands on the last row whose key is < key.
 func (v *UserIter) SeekLT(key []byte) bool {
-	v.err = nil
+	v.begin()
 	if v.upper.key != nil && bytes.Compare(key, v.upper.key) > 0 {
 		key = v.upper.key
 	}
@@ -236,6 +243,9 @@ func (v *UserIter) SeekLT(key []byte) bool {
 
 // Next lands on the row after the current one.
 func (v *UserIter) Next() bool {
+	if v.jumps.direction == backward {
+		v.jumps.direction = unpositioned
+	}
 	if v.position != atRow {
 		switch v.position {
 		case afterRow:
@@ -267,6 +277,9 @@ func (v *UserIter) Next() bool {
 
 // Prev lands on the row before the current one.
 func (v *UserIter) Prev() bool {
+	if v.jumps.direction == forward {
+		v.jumps.direction = unpositioned
+	}
 	switch v.position {
 	case atRow:
 		// The newer versions of the row's key are all newer than seq.
@@ -293,9 +306,11 @@ func (v *UserIter) stop(end position) bool {
 	return false
 }
 
-// runOut leaves the rows after the source returned nil.
+// runOut leaves the rows after the source returned nil, or an error.
 func (v *UserIter) runOut(end position) bool {
-	v.err = v.source.Err()
+	if v.err == nil {
+		v.err = v.source.Err()
+	}
 	if v.err == nil && v.dead.ended() {
 		v.err = base.ErrClosed
 	}
@@ -330,7 +345,7 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 		switch {
 		case rec.Trailer < v.held.Trailer && bytes.Equal(rec.Key, v.held.Key):
 			if stale++; stale%staleRun == 0 {
-				rec = v.seekPastHeld()
+				rec = v.seekPastHeld(rec)
 			} else {
 				rec = v.source.Next()
 			}
@@ -341,7 +356,7 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 			rec = v.source.Next()
 		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
-			rec = v.passForward(hidden)
+			rec = v.passForward(rec, hidden)
 		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
 			v.dead.endForward(rec.Key)
 			v.setRow(rec)
@@ -385,8 +400,12 @@ func (v *UserIter) inspect(rec *base.Record) (alive bool) {
 	return false
 }
 
-// seekPastHeld lands on the first record after all versions of held.Key.
-func (v *UserIter) seekPastHeld() *base.Record {
+// seekPastHeld lands on the first record after all versions of held.Key, of which rec
+// is one.
+func (v *UserIter) seekPastHeld(rec *base.Record) *base.Record {
+	if !v.mayJump(forward, rec) {
+		return nil
+	}
 	v.held.Key = append(v.held.Key, 0)
 	v.held.Trailer = 0 // nothing is known of this key
 	return v.source.SeekGE(v.held.Key)
@@ -394,8 +413,11 @@ func (v *UserIter) seekPastHeld() *base.Record {
 
 // passForward passes a record that a range tombstone hides, the count-th in a
 // row, and now and then everything that the tombstone hides.
-func (v *UserIter) passForward(count int) *base.Record {
+func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
 	if count%hiddenRun == 0 {
+		if !v.mayJump(forward, rec) {
+			return nil
+		}
 		if rec, moved := v.merging.SkipForward(v.mask.by.Hi, v.mask.newest); moved {
 			return rec
 		}
@@ -404,8 +426,11 @@ func (v *UserIter) passForward(count int) *base.Record {
 }
 
 // passBackward is passForward in the other direction.
-func (v *UserIter) passBackward(count int) *base.Record {
+func (v *UserIter) passBackward(rec *base.Record, count int) *base.Record {
 	if count%hiddenRun == 0 {
+		if !v.mayJump(backward, rec) {
+			return nil
+		}
 		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, v.mask.newest); moved {
 			return rec
 		}
@@ -432,9 +457,12 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 			rec = v.source.Prev()
 		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
-			rec = v.passBackward(hidden)
+			rec = v.passBackward(rec, hidden)
 		case rec.Trailer.Kind() == base.KindMerge:
 			// What it makes is known only from the other end.
+			if !v.mayJump(backward, rec) {
+				return v.runOut(atStart)
+			}
 			if rec = v.newestVersion(rec); rec == nil {
 				return v.runOut(atStart)
 			}
@@ -459,6 +487,9 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 			if versions++; versions%staleRun != 0 {
 				rec = v.source.Prev()
 				continue
+			}
+			if !v.mayJump(backward, rec) {
+				return v.runOut(atStart)
 			}
 			if rec = v.seekNewestOfHeld(); rec == nil {
 				return v.runOut(atStart)
@@ -526,14 +557,9 @@ func (v *UserIter) returnToRow() bool {
 		return v.runOut(atEnd)
 	}
 	if !bytes.Equal(rec.Key, v.held.Key) || rec.Trailer != v.held.Trailer {
-		v.err = &base.CorruptionError{
-			File: "memory", Offset: -1, Kind: "row of an iterator", Err: errRowLost,
-			Lo: bytes.Clone(v.held.Key), Hi: base.Successor(nil, v.held.Key),
-		}
+		v.err = rowLost(v.held.Key)
 		return v.stop(failed)
 	}
 	v.setRow(rec)
 	return true
 }
-
-var errRowLost = errors.New("it is not there any more: something has written into memory of the database")

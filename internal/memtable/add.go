@@ -37,14 +37,17 @@ func AddBound(keyBytes, valueBytes int) int {
 // at most n/7 of those, each of which leaves behind at most one copy of every
 // larger shape.
 func LoadBound(records, keyValueBytes int) int {
+	// The last Add still has its AddBound available.
+	return keyValueBytes + records*loadBytesPerRecord + int(directBytes) + emptyBytes
+}
+
+var loadBytesPerRecord = func() int {
 	grown := 0
 	for shape := shapeSmall + 1; shape <= shapeDirect; shape++ {
 		grown += int(nodeBytes(shape))
 	}
-	perRecord := int(versionBytes) + 2*alignBytes + int(nodeBytes(shapeSmall)) + grown/7 + 1
-	// The last Add still has its AddBound available.
-	return keyValueBytes + records*perRecord + int(directBytes) + emptyBytes
-}
+	return int(versionBytes) + 2*alignBytes + int(nodeBytes(shapeSmall)) + grown/7 + 1
+}()
 
 // emptyBytes is more than what an empty table takes.
 const emptyBytes = 256

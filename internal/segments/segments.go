@@ -107,8 +107,8 @@ func (s *Segments) WrittenBytes() int64 {
 func (s *Segments) Err() error { return s.outcome.Err() }
 
 // Begin starts a new log at a position, after what was replayed from old ones. The
-// edit gives those up in the manifest, and takes the new one up. It returns the
-// number of the segment.
+// edit takes the new one up in the manifest, and gives up the oldest of them, which are
+// not needed any more. It returns the number of the segment.
 func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.SeqNum) (base.FileNum, error) {
 	num := s.cfg.Store.NewFileNum()
 	s.nextBytes = firstLogBytes
@@ -123,7 +123,7 @@ func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.Seq
 	edit.AddLogs = []manifest.LogSegment{manifest.LogSegment(prepared)}
 	s.cfg.Archive.Begin(num, end, lastSeq+1)
 	err = s.cfg.Edit(edit, func() {
-		s.live = []base.FileNum{num}
+		s.live = append(slices.Clone(s.live[len(edit.RemoveLogs):]), num)
 	})
 	if err != nil {
 		return 0, err

@@ -40,15 +40,14 @@ type Checked struct {
 // NewFlushIter returns an iterator over the point records for their flush: a checked
 // one, unless nobody can have written to them yet.
 func (m *Flushable) NewFlushIter() base.Iterator {
-	if m.Table == nil && !m.sorted.summed() {
+	if m.Table == nil && !m.Lent {
 		return m.NewIter()
 	}
 	return m.NewCheckedIter()
 }
 
 // NewCheckedIter returns an iterator over the point records that looks whether they
-// are what was added. Nothing must be added meanwhile; of sorted batches they have to
-// be summed.
+// are what was added. Nothing must be added meanwhile.
 func (m *Flushable) NewCheckedIter() *Checked {
 	if m.Table != nil {
 		return &Checked{summed: m.Table.NewIter(), mask: 1<<32 - 1, records: m.Table.Len()}

@@ -26,6 +26,10 @@ type Flushable struct {
 
 	capBytes int64 // of the table's arena
 
+	// Lent says that users may have had memory of sorted batches, and have written to
+	// it; that of a memtable always counts as lent. It is set before they can.
+	Lent bool
+
 	// Acts are those on keyspaces that were committed beside the records, the oldest
 	// first. Readers do not look at them; they are the leader's, and the flush's once
 	// the part is full.

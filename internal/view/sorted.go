@@ -88,9 +88,7 @@ func (s *Sorter) add(r *batch.Reader) error {
 	b.narrowPrefix(r.Key)
 	e := sortedEntry{trailer: base.MakeTrailer(s.last, r.Kind)}
 	e.place = uint64(len(b.buf)-r.TailBytes()) << entrySumBits
-	if b.summed() {
-		e.place |= uint64(base.RecordSum(base.Hash(r.Key), e.trailer, r.Value).Short() & entrySumMask)
-	}
+	e.place |= uint64(base.RecordSum(base.Hash(r.Key), e.trailer, r.Value).Short() & entrySumMask)
 	s.addEntry(e)
 	return nil
 }
@@ -173,8 +171,8 @@ type sortedBatches struct {
 type sortedEntry struct {
 	head    uint64 // of the key behind the common prefix, so that few keys are compared
 	trailer base.Trailer
-	// place is where in buf batch.Record finds key and value, and below that, where the
-	// batches are summed, the low bits of base.RecordSum.
+	// place is where in buf batch.Record finds key and value, and below that the low
+	// bits of base.RecordSum.
 	place uint64
 }
 
@@ -185,11 +183,6 @@ const (
 
 func (e *sortedEntry) at() uint64  { return e.place >> entrySumBits }
 func (e *sortedEntry) sum() uint32 { return uint32(e.place & entrySumMask) }
-
-// summed reports whether the records have checksums: those that were committed do.
-// What recovery has found in the log is in tables before anybody can have written to
-// it.
-func (b *sortedBatches) summed() bool { return b.arena == nil }
 
 // sizeBytes is what the batches take, wherever that is.
 func (b *sortedBatches) sizeBytes() int64 {

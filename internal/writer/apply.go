@@ -124,6 +124,7 @@ func (a *applier) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
 	if err != nil {
 		return err
 	}
+	part.Lent = true
 	a.reads.Dead.Clear()
 	if a.hot != nil {
 		a.hot.BeginAll()

@@ -47,6 +47,7 @@ func (w *Writer) SealReplayed() error {
 		return err
 	}
 	w.replayed = nil
+	w.waitingBytes += part.TableBytes()
 	w.install(part, part.LastSeq)
 	return nil
 }
