@@ -21,11 +21,10 @@ type budget struct {
 const cacheMinFraction = 8
 
 // divide gives the cache what is left by memtables, as large as they may become, by
-// those of old read states that somebody still reads, by large values that are being
-// read, and by what the cache itself has of the system and cannot use.
+// those of old read states that somebody still reads, and by what the cache itself has
+// of the system and cannot use. Large values that are being read it looks after itself.
 func (b *budget) divide(s *view.State) {
 	old := max(b.memory.Bytes(offheap.OwnerMemtable)-s.CommittedBytes(), 0)
-	large := b.memory.Bytes(offheap.OwnerLarge)
-	taken := s.ReservedBytes() + old + large + b.fixedBytes + b.cache.WasteBytes()
+	taken := s.ReservedBytes() + old + b.fixedBytes + b.cache.WasteBytes()
 	b.cache.SetCapacity(max(b.totalBytes-taken, b.totalBytes/cacheMinFraction))
 }

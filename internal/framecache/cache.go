@@ -64,6 +64,9 @@ const (
 	aheadFraction = 8
 	aheadMaxBytes = 16 << 20
 
+	// What large values take leaves the cache this part of its capacity at least.
+	limitFraction = 4
+
 	// One frame may take half of the capacity.
 	frameMaxFraction = 2
 	frameMaxBytes    = 1<<31 - 1
@@ -88,6 +91,7 @@ type Cache struct {
 
 	epochs *epoch.Domain
 	slab   *offheap.Slab
+	memory *offheap.Accountant
 
 	// Ahead is for reading ahead.
 	Ahead Allowance
@@ -129,6 +133,7 @@ type Metrics struct {
 func New(cfg Config) *Cache {
 	c := &Cache{
 		epochs:   cfg.Epochs,
+		memory:   cfg.Memory,
 		slab:     offheap.NewSlab(cfg.Memory, offheap.OwnerCache),
 		capacity: max(cfg.CapacityBytes, 0),
 	}
@@ -147,11 +152,22 @@ func (c *Cache) SetCapacity(bytes int64) {
 	c.capacity = max(bytes, 0)
 	c.Ahead.max.Store(min(c.capacity/aheadFraction, aheadMaxBytes))
 	c.ghost.resize(c.capacity)
-	if over := c.attachedBytes() - (c.capacity - c.reserveBytes()); over > 0 {
+	c.shrink()
+}
+
+// shrink brings the frames down to the limit.
+func (c *Cache) shrink() {
+	if over := c.attachedBytes() - (c.limit() - c.reserveBytes()); over > 0 {
 		c.evict(over)
 	}
 	c.reclaim(math.MaxInt64)
 	c.reclaimHeld()
+}
+
+// limit is the capacity without what large values take that are being read beside the
+// cache, or a part of it.
+func (c *Cache) limit() int64 {
+	return max(c.capacity-c.memory.Bytes(offheap.OwnerLarge), c.capacity/limitFraction)
 }
 
 // reserveBytes is how much is kept out of attached frames in normal times.
@@ -228,11 +244,12 @@ func chargeBound(sizeBytes int) int64 {
 // raises the reserve by what was missing, within bounds, so that the next try
 // finds room; with each success it sinks a little.
 func (c *Cache) makeRoom(need int64) bool {
-	if need > c.capacity/frameMaxFraction {
+	limit := c.limit()
+	if need > limit/frameMaxFraction {
 		return false
 	}
 	reserve := c.reserveBytes()
-	goal := c.capacity - reserve - max(c.wanted-need, 0)
+	goal := limit - reserve - max(c.wanted-need, 0)
 	batch := reserve / batchFraction
 	for range 2 { // the second round knows which frames are held by pins
 		if over := c.attachedBytes() + need - goal; over > 0 {
@@ -241,10 +258,10 @@ func (c *Cache) makeRoom(need int64) bool {
 		// Not only when it is urgent: a caller that is inside a guard lets
 		// the epoch move by one at most, and it has to move several times.
 		c.reclaim(need + batch)
-		if c.used+need > c.capacity {
+		if c.used+need > limit {
 			c.reclaimHeld()
 		}
-		if c.used+need <= c.capacity {
+		if c.used+need <= limit {
 			if need >= c.wanted {
 				c.wanted = 0
 			} else {

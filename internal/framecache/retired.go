@@ -40,11 +40,13 @@ func (c *Cache) freeRetired(later func(task func())) {
 	}
 }
 
-// ReclaimRetired frees what nobody can look at any more.
-func (c *Cache) ReclaimRetired() {
+// MakeWay frees what is retired and nobody can look at any more, and brings the frames
+// down to what large blocks leave, of which there is a new one.
+func (c *Cache) MakeWay() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reclaimRetired()
+	c.shrink()
 }
 
 func (c *Cache) reclaimRetired() {

@@ -18,9 +18,6 @@ const (
 	// smallStepBytes is by how much a small arena is committed and accounted.
 	// A multiple of the page size everywhere.
 	smallStepBytes = 64 << 10
-	// pageBytes is the unit in which memory is given back; a multiple of the page size
-	// nearly everywhere.
-	pageBytes = 16 << 10
 	// baseAlignBytes is what the base of any arena is a multiple of.
 	baseAlignBytes = 64
 	// maxArenaBytes keeps every offset, and the end, within 32 bits, and the

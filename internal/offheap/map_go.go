@@ -2,6 +2,9 @@
 
 package offheap
 
+// pageBytes is the unit in which memory is given back.
+const pageBytes = 4 << 10
+
 // reserve returns zeroed memory of the Go heap, for the race detector, which
 // watches only that, and for systems without a way to map memory.
 func reserve(sizeBytes int) ([]byte, error) { return make([]byte, sizeBytes), nil }

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pageBytes is the unit in which memory is given back.
+var pageBytes = int64(unix.Getpagesize())
+
 // reserve maps sizeBytes of zeroes. Pages are provided by the kernel when they
 // are first touched.
 func reserve(sizeBytes int) ([]byte, error) {

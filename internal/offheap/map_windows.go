@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// pageBytes is the unit in which memory is given back.
+const pageBytes = 4 << 10
+
 // reserve sets aside address space; commit must be called before a part of it
 // is touched.
 func reserve(sizeBytes int) ([]byte, error) {

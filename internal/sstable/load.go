@@ -26,6 +26,9 @@ func (r *Reader) newLarge(sizeBytes int64) (offheap.Block, bool) {
 		return offheap.Block{}, false
 	}
 	b, err := offheap.NewBlock(r.o.Memory, offheap.OwnerLarge, int(sizeBytes))
+	if err == nil && r.o.Cache != nil {
+		r.o.Cache.MakeWay() // before the block is used, and takes any memory
+	}
 	return b, err == nil
 }
 
@@ -71,9 +74,6 @@ func (r *Reader) allocate(rawBytes uint32) frame {
 	if r.table != nil {
 		if h, ok := r.o.Cache.Alloc(n); ok {
 			return frame{handle: h, cached: true, memory: h.Bytes(), payloadBytes: int(rawBytes)}
-		}
-		if n >= largeBytes {
-			r.o.Cache.ReclaimRetired()
 		}
 		if large, ok := r.newLarge(int64(n)); ok {
 			return frame{large: large, memory: large.Bytes(), payloadBytes: int(rawBytes)}

@@ -21,9 +21,10 @@ const (
 // handleRegistry knows the iterators, snapshots and transactions that are open, for the
 // metrics and for the report on Close.
 type handleRegistry struct {
-	mu   ranked.Mutex[ranked.Handles]
-	live map[*handle]struct{}
-	idle func() // run once, when the last handle is closed
+	mu    ranked.Mutex[ranked.Handles]
+	live  *handle // the newest
+	count int
+	idle  func() // run once, when the last handle is closed
 
 	joining bool        // operands are being applied: no iterator is opened
 	newest  base.SeqNum // of the iterators that were opened while one was open
@@ -39,10 +40,12 @@ type handle struct {
 	iterator *Iterator // nil: another handle. With it:
 	at       ReadPoint // what it sees
 	listed   bool      // whether somebody keeps something for it
+
+	older, newer *handle // in the registry
 }
 
-func newHandle(kind string, now time.Time, track bool) *handle {
-	n := &handle{kind: kind, since: now}
+func newHandle(kind string, now time.Time, track bool) handle {
+	n := handle{kind: kind, since: now}
 	if track {
 		n.stack = debug.Stack()
 	}
@@ -57,10 +60,31 @@ func (h *handleRegistry) open(n *handle) {
 
 // add adds a handle. The caller holds h.mu.
 func (h *handleRegistry) add(n *handle) {
-	if h.live == nil {
-		h.live = make(map[*handle]struct{})
+	if n.older = h.live; n.older != nil {
+		n.older.newer = n
 	}
-	h.live[n] = struct{}{}
+	h.live = n
+	h.count++
+}
+
+// remove takes a handle out. The caller holds h.mu.
+func (h *handleRegistry) remove(n *handle) {
+	if n.older != nil {
+		n.older.newer = n.newer
+	}
+	if n.newer != nil {
+		n.newer.older = n.older
+	} else {
+		h.live = n.older
+	}
+	n.older, n.newer = nil, nil
+	h.count--
+}
+
+// all yields the handles. The caller holds h.mu.
+func (h *handleRegistry) all(yield func(n *handle) bool) {
+	for n := h.live; n != nil && yield(n); n = n.older {
+	}
 }
 
 // openAt is open for an iterator, whose read point is chosen as one step with it. It
@@ -81,7 +105,7 @@ func (h *handleRegistry) openAt(n *handle, choose func() ReadPoint) bool {
 // close removes a handle, and reports whether somebody keeps something for it.
 func (h *handleRegistry) close(n *handle) (listed bool) {
 	h.mu.Lock()
-	delete(h.live, n)
+	h.remove(n)
 	if n.iterator != nil {
 		if h.opened--; h.opened == 0 {
 			h.newest = 0
@@ -99,7 +123,7 @@ func (h *handleRegistry) iterators() []*Iterator {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	its := make([]*Iterator, 0, h.opened)
-	for n := range h.live {
+	for n := range h.all {
 		if n.iterator != nil {
 			its = append(its, n.iterator)
 		}
@@ -112,7 +136,7 @@ func (h *handleRegistry) points() []ReadPoint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	points := make([]ReadPoint, 0, h.opened)
-	for n := range h.live {
+	for n := range h.all {
 		if n.iterator != nil {
 			n.listed = true
 			points = append(points, n.at)
@@ -142,7 +166,7 @@ func (h *handleRegistry) whenIdle(fn func()) {
 // takeIdle returns the function that waits for idleness if its time has come,
 // or else one that does nothing. The caller holds h.mu, and runs it without.
 func (h *handleRegistry) takeIdle() func() {
-	if len(h.live) > 0 || h.idle == nil {
+	if h.count > 0 || h.idle == nil {
 		return func() {}
 	}
 	fn := h.idle
@@ -159,7 +183,7 @@ func (h *handleRegistry) leaks() error {
 	defer h.mu.Unlock()
 	counts := map[string]int{}
 	var stacks strings.Builder
-	for n := range h.live {
+	for n := range h.all {
 		counts[n.kind]++
 		if n.stack != nil {
 			fmt.Fprintf(&stacks, "\n%s opened by:\n%s", n.kind, n.stack)
@@ -172,12 +196,12 @@ func (h *handleRegistry) leaks() error {
 		counts[iteratorKind], counts[snapshotKind], counts[transactionKind], stacks.String())
 }
 
-// count returns the numbers of open handles and the age of the oldest. A
+// summary returns the numbers of open handles and the age of the oldest. A
 // transaction counts as the snapshot that it has.
-func (h *handleRegistry) count(now time.Time) (iterators, snapshots int, oldest time.Duration) {
+func (h *handleRegistry) summary(now time.Time) (iterators, snapshots int, oldest time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for n := range h.live {
+	for n := range h.all {
 		switch n.kind {
 		case ownKind:
 			continue

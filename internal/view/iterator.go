@@ -22,13 +22,10 @@ import (
 // used by one goroutine at a time. When the database is closed, its next move
 // fails and Err returns base.ErrClosed.
 type Iterator struct {
-	reader  *Reader
-	core    *iteratorCore // nil once closed
-	at      ReadPoint
-	options IterOptions
-	handle  *handle
-	err     error
-	buf     []byte // for the key of a row that is sought again
+	reader *Reader
+	core   *iteratorCore // nil once closed
+	handle handle        // with what it sees
+	err    error
 
 	stale atomic.Bool // the state is old; set under mu
 	// mu is held by whoever changes what the iterator holds, but for its moves: one who
@@ -41,6 +38,8 @@ type Iterator struct {
 type iteratorCore struct {
 	state   *State  // nil while it is parked
 	rest    residue // of a parked one
+	options IterOptions
+	buf     []byte // for the key of a row that is sought again
 	merging iterate.Merging
 	visible iterate.UserIter
 	sources []iterate.Source
@@ -82,13 +81,17 @@ func (s *Snapshot) NewIterator(o IterOptions) (*Iterator, error) {
 // newIterator returns an iterator over what snap sees or, without one, what is visible
 // now.
 func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
-	it := &Iterator{reader: r, options: o, core: iteratorCores.Get().(*iteratorCore)}
-	if err := it.register(snap); err != nil {
+	it := &Iterator{reader: r, core: iteratorCores.Get().(*iteratorCore)}
+	it.core.options = o
+	it.mu.Lock()
+	s, err := it.register(snap)
+	if err == nil {
+		err = it.open(s)
+	}
+	it.mu.Unlock()
+	if s == nil {
 		return nil, err
 	}
-	it.mu.Lock()
-	err := it.open()
-	it.mu.Unlock()
 	if err == nil && snap != nil {
 		err = snap.usable() // after the state was loaded, as in Snapshot.state
 	}
@@ -102,21 +105,21 @@ func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
 // register opens the handle of an iterator, which shows what snap sees or, without one,
 // what is visible now. A flush or compaction that has listed the read points before it
 // is in the registry has seen older records alone. Close waits for the guard, so it sees
-// the handle.
-func (it *Iterator) register(snap *Snapshot) error {
+// the handle. The current read state is returned, with a reference.
+func (it *Iterator) register(snap *Snapshot) (*State, error) {
 	r := it.reader
 	g := r.Epochs.Enter()
 	defer g.Exit()
 	if r.closed.Load() {
-		return base.ErrClosed
+		return nil, base.ErrClosed
 	}
 	kind := iteratorKind
-	if it.options.Own {
+	if it.core.options.Own {
 		kind = ownKind
 	}
-	h := r.cfg.newHandle(kind)
-	h.iterator = it
-	for !r.handles.openAt(h, func() ReadPoint {
+	it.handle = r.cfg.newHandle(kind)
+	it.handle.iterator = it
+	for !r.handles.openAt(&it.handle, func() ReadPoint {
 		if snap != nil {
 			return snap.at
 		}
@@ -126,27 +129,26 @@ func (it *Iterator) register(snap *Snapshot) error {
 		r.joins.Lock() // until the operands that are being applied are visible
 		r.joins.Unlock()
 	}
-	it.handle, it.at = h, h.at
-	return nil
+	s := r.current.Load()
+	s.refs.Add(1)
+	return s, nil
 }
 
-// open has the iterator show the current state, which holds all that it sees. The
-// caller has it.mu.
-func (it *Iterator) open() error {
+// open has the iterator show a state, which holds all that it sees and whose reference
+// it takes over. The caller has it.mu.
+func (it *Iterator) open(s *State) error {
 	core, r := it.core, it.reader
-	if core.state = r.acquire(); core.state == nil {
-		return base.ErrClosed
-	}
-	if err := core.gather(it.options); err != nil {
+	core.state = s
+	if err := core.gather(core.options); err != nil {
 		return err
 	}
 	core.merging.Reset(core.sources)
 	core.visible.Init(&core.merging, iterate.Options{
-		Seq:          it.at.Seq,
-		Lower:        it.options.Lower,
-		Upper:        it.options.Upper,
+		Seq:          it.handle.at.Seq,
+		Lower:        core.options.Lower,
+		Upper:        core.options.Upper,
 		RangeDeletes: core.lists,
-		At:           it.at.Time,
+		At:           it.handle.at.Time,
 		Expired:      r.cfg.Timeline,
 		Operators:    core.state.operators,
 		Dead:         r.Dead,
@@ -237,6 +239,7 @@ func (c *iteratorCore) addFlushable(m *Flushable) {
 func (c *iteratorCore) free(r *Reader) error {
 	err := c.unpark(r)
 	c.visible.Forget()
+	c.options = IterOptions{}
 	iteratorCores.Put(c)
 	return err
 }
@@ -245,7 +248,7 @@ func (c *iteratorCore) free(r *Reader) error {
 func (it *Iterator) Sources() int { return len(it.core.sources) }
 
 // At is what the iterator sees.
-func (it *Iterator) At() ReadPoint { return it.at }
+func (it *Iterator) At() ReadPoint { return it.handle.at }
 
 // usable reports whether the iterator can be positioned, and notes why not.
 func (it *Iterator) usable() bool {
@@ -307,7 +310,7 @@ func (it *Iterator) Key() []byte {
 	if core == nil || it.err != nil {
 		return nil
 	}
-	return base.CutPrefix(core.visible.Key(), it.options.PrefixBytes)
+	return base.CutPrefix(core.visible.Key(), core.options.PrefixBytes)
 }
 
 // Value returns the row's value, valid until the next move.
@@ -353,7 +356,7 @@ func (it *Iterator) Close() error {
 		err = closeErr
 	}
 	it.mu.Unlock()
-	if it.reader.handles.close(it.handle) {
+	if it.reader.handles.close(&it.handle) {
 		it.reader.cfg.SnapshotClosed()
 	}
 	it.reader.cfg.Timeline.SaveLater()

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/iterate"
 )
 
@@ -79,7 +80,7 @@ func (it *Iterator) park(current *State) residue {
 		return residue{}
 	}
 	it.stale.Store(true)
-	if it.options.Word == nil || it.options.Word.Busy() {
+	if core.options.Word == nil || core.options.Word.Busy() {
 		return residue{}
 	}
 	core.park(it.reader)
@@ -140,11 +141,15 @@ func (it *Iterator) moveOn(stay bool) bool {
 	core := it.core
 	var mark iterate.Mark
 	if stay {
-		mark = core.visible.Mark(it.buf[:0])
+		mark = core.visible.Mark(core.buf[:0])
 	}
 	err := core.unpark(it.reader)
 	if err == nil {
-		err = it.open()
+		if s := it.reader.acquire(); s == nil {
+			err = base.ErrClosed
+		} else {
+			err = it.open(s)
+		}
 	}
 	if err != nil {
 		core.visible.Fail(err) // what it has shown is gone; the next move tries again

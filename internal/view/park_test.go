@@ -123,7 +123,7 @@ func checkParked(t *testing.T, d *driver, walkers []*walker) (parked int) {
 		}
 		free = free && (w.core.state == nil || !w.core.state.hasOld(d.State()))
 	}
-	const pagesEach = 4 // key and value may lie across borders
+	const pagesEach = 4 // key and value may lie across borders, of pages of 16 KiB at most
 	most := d.State().CommittedBytes() + int64(parked*pagesEach*16<<10)
 	if kept := d.memory.Bytes(offheap.OwnerMemtable); free && kept > most {
 		t.Errorf("%d bytes of memtables for %d parked iterators, at most %d", kept, parked, most)
@@ -176,7 +176,7 @@ func TestIteratorsAreKeptOutOfJoins(t *testing.T) {
 		if newest != 1 {
 			t.Errorf("the newest one reads at %d", newest)
 		}
-		if h := r.cfg.newHandle(iteratorKind); r.handles.openAt(h, func() ReadPoint { return ReadPoint{} }) {
+		if h := r.cfg.newHandle(iteratorKind); r.handles.openAt(&h, func() ReadPoint { return ReadPoint{} }) {
 			t.Error("an iterator was opened")
 		}
 		go func() { opened <- r.iterator() }()

@@ -119,7 +119,7 @@ func (r *Reader) acquire() *State {
 	return s
 }
 
-func (c *Config) newHandle(kind string) *handle {
+func (c *Config) newHandle(kind string) handle {
 	return newHandle(kind, c.Clock.Now(), c.TrackHandles)
 }
 
@@ -150,5 +150,5 @@ func (r *Reader) WhenIdle(fn func()) { r.handles.whenIdle(fn) }
 // OpenHandles returns the numbers of open iterators and snapshots, and the age of
 // the oldest.
 func (r *Reader) OpenHandles() (iterators, snapshots int, oldest time.Duration) {
-	return r.handles.count(r.cfg.Clock.Now())
+	return r.handles.summary(r.cfg.Clock.Now())
 }

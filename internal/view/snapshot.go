@@ -104,7 +104,7 @@ type Snapshot struct {
 	at     ReadPoint
 	elem   *list.Element
 	closed atomic.Bool
-	handle *handle
+	handle handle
 }
 
 // Snapshot returns a view of what is visible now.
@@ -128,7 +128,7 @@ func (r *Reader) snapshot(kind string) (*Snapshot, error) {
 	s.elem = r.snapshots.points.PushBack(s.at)
 	r.snapshots.mu.Unlock()
 	s.handle = r.cfg.newHandle(kind)
-	r.handles.open(s.handle)
+	r.handles.open(&s.handle)
 	return s, nil
 }
 
@@ -144,7 +144,7 @@ func (s *Snapshot) Close() error {
 		return base.ErrInvalidHandle
 	}
 	r := s.reader
-	r.handles.close(s.handle)
+	r.handles.close(&s.handle)
 	r.snapshots.mu.Lock()
 	r.snapshots.points.Remove(s.elem)
 	r.snapshots.mu.Unlock()
