@@ -10,6 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/loan"
 	"github.com/lightningdb/lightning/internal/view"
@@ -230,12 +231,13 @@ func (s *space) bounds(o IterOptions) (view.IterOptions, error) {
 }
 
 // walk returns the rows within bounds, those of a snapshot if it is not nil. They
-// must be closed.
-func (s *space) walk(snap *view.Snapshot, o IterOptions) (rows, error) {
+// must be closed. Who moves them enters the word, which may be nil.
+func (s *space) walk(snap *view.Snapshot, o IterOptions, word *inuse.Word) (rows, error) {
 	bounds, err := s.bounds(o)
 	if err != nil {
 		return nil, err
 	}
+	bounds.Word = word
 	var it *view.Iterator
 	if snap != nil {
 		it, err = snap.NewIterator(bounds)
@@ -249,15 +251,16 @@ func (s *space) walk(snap *view.Snapshot, o IterOptions) (rows, error) {
 }
 
 func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) {
-	rows, err := s.walk(snap, o)
-	if err != nil {
+	it := newIterator(nil, nil, s.prefix)
+	var err error
+	if it.rows, err = s.walk(snap, o, it.inUse); err != nil {
 		return nil, err
 	}
-	return newIterator(rows, nil, s.prefix), nil
+	return it, nil
 }
 
 func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
-	rows, err := s.walk(snap, o.IterOptions)
+	rows, err := s.walk(snap, o.IterOptions, nil)
 	if err != nil {
 		return err
 	}

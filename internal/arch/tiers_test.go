@@ -90,6 +90,7 @@ func tiers() map[string]int {
 		"internal/arch":           testOnly,
 		"internal/leak":           testOnly,
 		"internal/property":       testOnly,
+		"internal/torture/memory": testOnly,
 		"internal/torture/mutant": testOnly,
 	}
 }

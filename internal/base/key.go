@@ -139,12 +139,17 @@ type Sum uint64
 // product is what ties the value to its key and trailer; adding a to it keeps the key
 // in the sum should b be zero. It is part of the format of tables.
 func RecordSum(keyHash uint64, tr Trailer, value []byte) Sum {
+	return RecordSumOf(keyHash, tr, xxh3.Hash(value))
+}
+
+// RecordSumOf is RecordSum for a value of which only the XXH3 is there.
+func RecordSumOf(keyHash uint64, tr Trailer, valueHash uint64) Sum {
 	const (
 		trailerFactor = 0x9e3779b97f4a7c15
 		valueMask     = 0xd6e8feb86659fd93
 	)
 	a := keyHash + uint64(tr)*trailerFactor
-	b := xxh3.Hash(value) ^ valueMask
+	b := valueHash ^ valueMask
 	hi, lo := bits.Mul64(a, b)
 	return Sum(hi ^ lo ^ a)
 }

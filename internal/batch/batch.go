@@ -16,6 +16,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/memtable"
+	"github.com/lightningdb/lightning/internal/offheap"
 )
 
 // Batch is a list of writes that take effect together, encoded as
@@ -29,6 +30,8 @@ import (
 // set-expiring and merge, keyspace.Act that of keyspace.
 type Batch struct {
 	buf []byte
+	// arena has buf; nil: Go's heap. See UseArena.
+	arena *offheap.Arena
 	// memBytes bounds what the records take in a memtable.
 	memBytes int64
 	// keyspaces are the named keyspaces written to.
@@ -92,8 +95,38 @@ func (b *Batch) Touch(k *keyspace.Info) {
 // CheckKeyspaces returns an error when a keyspace written to was dropped.
 func (b *Batch) CheckKeyspaces() error { return keyspace.CheckLive(b.keyspaces) }
 
-// ShrinkTo gives back the memory of an empty batch that has more than maxBytes.
+// UseArena has an empty batch, for one write of so many bytes, in an arena, so that
+// nothing of it is left to the garbage collector. Where there is no memory the batch
+// stays on Go's heap.
+func (b *Batch) UseArena(memory *offheap.Accountant, keyBytes, valueBytes int) {
+	const overheadBytes = 256 // more than encoding and arena add
+	arena, err := offheap.NewArena(memory, offheap.OwnerMemtable, keyBytes+valueBytes+overheadBytes)
+	if err != nil {
+		return
+	}
+	sizeBytes := uint32(arena.Cap() - arena.Used())
+	offset, ok := arena.Alloc(sizeBytes, 1)
+	if !ok {
+		arena.Free()
+		return
+	}
+	b.arena, b.buf = arena, arena.Bytes(offset, sizeBytes)[:0]
+}
+
+// TakeArena hands the arena that has the batch over to the caller, nil if none has. The
+// bytes of the batch are valid until it is freed.
+func (b *Batch) TakeArena() *offheap.Arena {
+	arena := b.arena
+	b.arena = nil
+	return arena
+}
+
+// ShrinkTo gives back the memory of a batch that nobody needs any more, if it is an
+// arena or more than maxBytes.
 func (b *Batch) ShrinkTo(maxBytes int) {
+	if arena := b.TakeArena(); arena != nil {
+		arena.Free()
+	}
 	if cap(b.buf) > maxBytes {
 		*b = Batch{}
 	}

@@ -151,6 +151,13 @@ func (b *Builder) Finish() []byte {
 	out := slices.Grow(b.out[:0], l.end)[:l.end]
 	b.out = out
 	clear(out[:l.heads]) // the paddings in there are zeroes
+	b.putHeader(out, &l)
+	b.encode(out, &l)
+	return out
+}
+
+// putHeader writes the header and the common prefix.
+func (b *Builder) putHeader(out []byte, l *layout) {
 	binary.LittleEndian.PutUint32(out[countAt:], uint32(len(b.pending)))
 	out[trailerWidthAt] = byte(l.trailerWidth)
 	out[offsetWidthAt] = byte(l.offsetWidth)
@@ -159,8 +166,6 @@ func (b *Builder) Finish() []byte {
 	binary.LittleEndian.PutUint32(out[prefixLenAt:], uint32(b.prefixLen))
 	binary.LittleEndian.PutUint32(out[baseLengthAt:], uint32(b.minKeyLen-b.prefixLen))
 	copy(out[headerBytes:], b.bytes[:b.prefixLen])
-	b.encode(out, &l)
-	return out
 }
 
 // encode writes the arrays and the records. Trailers and slots are stored
@@ -194,9 +199,19 @@ func (b *Builder) encode(out []byte, l *layout) {
 	binary.LittleEndian.PutUint64(out[slot:], uint64(record-l.records))
 }
 
+// Free forgets everything, and hands the buffers over.
+func (b *Builder) Free(put func(buffer []byte)) {
+	put(b.bytes)
+	put(b.out)
+	*b = Builder{}
+}
+
+// Use gives a builder without records buffers to begin with.
+func (b *Builder) Use(bytes, out []byte) { b.bytes, b.out = bytes[:0], out[:0] }
+
 // keptBytes is the most that Reset keeps of a buffer, so that one huge value
 // does not stay in memory.
-const keptBytes = 1 << 20
+const keptBytes = 8 << 20
 
 // Reset forgets the records. Buffers of usual size are kept.
 func (b *Builder) Reset() {

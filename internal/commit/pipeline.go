@@ -13,6 +13,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
@@ -32,6 +33,8 @@ const (
 // calls it, so no two calls overlap. Where a step fails for lack of space, it is done
 // again for those of the group that add nothing.
 type Env struct {
+	// Memory accounts for large single writes; nil: they are on Go's heap.
+	Memory *offheap.Accountant
 	// Admit says whether a request may be committed now.
 	Admit func(b *batch.Batch) error
 	// Validate says whether a request that has read something may be committed
@@ -49,8 +52,10 @@ type Env struct {
 type Group struct {
 	First, Last base.SeqNum
 	Payloads    [][]byte // encoded batches
-	Records     int
-	SizeBytes   int64
+	// Sole is the batch of a group of one.
+	Sole      *batch.Batch
+	Records   int
+	SizeBytes int64
 	// MemtableBytes bounds what the records take in a memtable.
 	MemtableBytes int64
 	Durability    Durability // what the strictest member asks
@@ -122,6 +127,9 @@ const (
 	spinLoads = 300
 	// ownBatchMaxBytes is the largest buffer that a pooled request keeps.
 	ownBatchMaxBytes = 64 << 10
+	// arenaFromBytes is the value from which a single write is encoded outside of Go's
+	// heap: its buffer is not kept, and would be garbage of that size.
+	arenaFromBytes = 1 << 20
 )
 
 // ErrSeqNumsUsedUp says that no more can ever be written.
@@ -370,6 +378,9 @@ func setAside(group []*Request, err error) []*Request {
 func (p *Pipeline) commitGroup(members []*Request) error {
 	g := &p.write
 	*g = Group{Payloads: g.Payloads[:0]}
+	if len(members) == 1 {
+		g.Sole = members[0].Batch
+	}
 	for _, r := range members {
 		g.Payloads = append(g.Payloads, r.Batch.Bytes())
 		g.Records += r.Batch.Len()

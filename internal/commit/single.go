@@ -10,19 +10,19 @@ import (
 
 // Set writes one key of a keyspace.
 func (p *Pipeline) Set(k *keyspace.Info, prefix, key, value []byte, d Durability) error {
-	r := p.single(k)
+	r := p.singleOf(k, prefix, key, value)
 	return p.commitSingle(r, d, r.own.Set(prefix, key, value))
 }
 
 // SetExpiring writes one key of a keyspace that counts as absent from expiry on.
 func (p *Pipeline) SetExpiring(k *keyspace.Info, prefix, key, value []byte, expiry base.Instant, d Durability) error {
-	r := p.single(k)
+	r := p.singleOf(k, prefix, key, value)
 	return p.commitSingle(r, d, r.own.SetExpiring(prefix, key, value, expiry))
 }
 
 // Merge applies an operand to one key of a keyspace.
 func (p *Pipeline) Merge(k *keyspace.Info, prefix, key, operand []byte, d Durability) error {
-	r := p.single(k)
+	r := p.singleOf(k, prefix, key, operand)
 	return p.commitSingle(r, d, r.own.Merge(prefix, key, operand))
 }
 
@@ -43,6 +43,15 @@ func (p *Pipeline) single(k *keyspace.Info) *Request {
 	r := p.newRequest()
 	r.own.Reset()
 	r.own.Touch(k)
+	return r
+}
+
+// singleOf is single for the write of a value.
+func (p *Pipeline) singleOf(k *keyspace.Info, prefix, key, value []byte) *Request {
+	r := p.single(k)
+	if len(value) >= arenaFromBytes && p.env.Memory != nil {
+		r.own.UseArena(p.env.Memory, len(prefix)+len(key), len(value))
+	}
 	return r
 }
 

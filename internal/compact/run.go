@@ -32,7 +32,8 @@ type Config struct {
 	// outside of them: deletes of the oldest stripe have done their work, and
 	// sequence numbers there no longer matter.
 	Bottom bool
-	// FileBytes is the size at which an output file ends; 0 means never.
+	// FileBytes is the size at which an output file ends; 0 means never. One with long
+	// keys becomes larger, see boundsShare.
 	FileBytes int64
 	// SplitBefore says whether an output file must end between two neighbouring
 	// keys, given the bytes it holds so far.
@@ -51,6 +52,10 @@ type Stats struct {
 // yieldRecords is how many records pass between two looks at the context and
 // offers of the processor to foreground work: about 200 microseconds.
 const yieldRecords = 1024
+
+// boundsShare is how many times larger than its bounds a file is at least: those of all
+// files are in memory at all times.
+const boundsShare = 64
 
 // Source yields records in internal order.
 type Source interface {
@@ -87,6 +92,9 @@ type runner struct {
 
 	writer  *sstable.Writer
 	fileNum base.FileNum
+
+	firstKeyBytes int // of the first key of the output file
+
 	fileLo  []byte // output files before this one cover everything under it; nil: first file
 	outputs []*manifest.FileMeta
 	stats   Stats
@@ -151,7 +159,7 @@ func (r *runner) count(ctx context.Context) error {
 func (r *runner) startKey(key []byte) error {
 	if r.writer != nil {
 		size := r.writer.EstimatedBytes()
-		full := r.cfg.FileBytes > 0 && size >= r.cfg.FileBytes
+		full := r.cfg.FileBytes > 0 && size >= max(r.cfg.FileBytes, boundsShare*int64(r.firstKeyBytes+len(key)))
 		if full || r.cfg.SplitBefore(r.key, key, size) {
 			if err := r.finishFile(key); err != nil {
 				return err
@@ -220,7 +228,7 @@ func (r *runner) openFile(firstKey []byte) error {
 	if err != nil {
 		return err
 	}
-	r.fileNum, r.writer = num, w
+	r.fileNum, r.writer, r.firstKeyBytes = num, w, len(firstKey)
 	return nil
 }
 

@@ -405,3 +405,30 @@ func BenchmarkRun(b *testing.B) {
 		}
 	}
 }
+
+// Files with long keys are larger than they should be, rather than many: the bounds of
+// all files are in memory.
+func TestRunKeepsBoundsFew(t *testing.T) {
+	rows := &records{}
+	const keyBytes = 20 << 10
+	for i := range 500 {
+		key := append(bytes.Repeat([]byte{'k'}, keyBytes), fmt.Sprintf("%06d", i)...)
+		rows.rows = append(rows.rows, base.Record{Key: key, Trailer: base.MakeTrailer(5, base.KindSet)})
+	}
+	w := newWorkshop(t)
+	files, _, err := Run(t.Context(), rows, Config{
+		FileBytes: 100 << 10, NewWriter: w.newWriter,
+		SplitBefore: func(_, _ []byte, _ int64) bool { return false },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rawBytes, bounds uint64
+	for _, f := range files {
+		rawBytes += f.RawBytes
+		bounds += uint64(len(f.Lo) + len(f.Hi))
+	}
+	if len(files) < 2 || bounds > rawBytes/(boundsShare/2) {
+		t.Errorf("%d bytes of bounds of %d files for %d bytes", bounds, len(files), rawBytes)
+	}
+}

@@ -53,6 +53,7 @@ type DB struct {
 	commits commit.Pipeline
 
 	memory    offheap.Accountant
+	budget    budget
 	cache     *framecache.Cache
 	hot       *hotcache.Cache // nil: none
 	events    *event.Sink

@@ -128,11 +128,16 @@ func (db *opener) wire(state *manifest.State) {
 	db.store = store.New(store.Config{
 		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, Cache: db.cache, Epochs: &db.reads.Epochs,
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
+		Memory: &db.memory, Later: db.janitor.Add,
 	})
 	db.versions.store = db.store
+	db.budget = budget{
+		memory: &db.memory, cache: db.cache,
+		totalBytes: o.MemoryBudget, fixedBytes: o.HotCacheBytes + int64(db.walConfig().BufferBytes),
+	}
 	db.reads.Init(view.Config{
 		Clock: o.Clock, Timeline: db.timeline, Keyspaces: db.keyspaces, Store: db.store, Janitor: db.janitor,
-		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, SnapshotClosed: db.changed.Notify,
+		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, Freed: db.budget.divide, SnapshotClosed: db.changed.Notify,
 	})
 	db.archive = feed.NewArchive(db.feedConfig())
 	db.versions.archive = db.archive
@@ -213,11 +218,9 @@ func (db *opener) feedConfig() feed.Config {
 	}
 }
 
-// installed follows a new read state: the cache gets what the memtables leave of
-// the budget.
+// installed follows a new read state.
 func (db *DB) installed(s *view.State) {
-	budget := db.opts.MemoryBudget
-	db.cache.SetCapacity(max(budget-s.ReservedBytes()-db.opts.HotCacheBytes, budget/8))
+	db.budget.divide(s)
 	db.writer.Installed(s)
 	db.changed.Notify()
 }

@@ -59,6 +59,11 @@ const (
 	reserveMaxFraction = 8
 	batchFraction      = 4 // of the reserve, evicted beyond the need
 
+	// An aheadFraction of the capacity, within a bound, may be borrowed for reading
+	// ahead, beside it.
+	aheadFraction = 8
+	aheadMaxBytes = 16 << 20
+
 	// One frame may take half of the capacity.
 	frameMaxFraction = 2
 	frameMaxBytes    = 1<<31 - 1
@@ -84,6 +89,9 @@ type Cache struct {
 	epochs *epoch.Domain
 	slab   *offheap.Slab
 
+	// Ahead is for reading ahead.
+	Ahead Allowance
+
 	mu       ranked.Mutex[ranked.Cache]
 	closed   bool
 	capacity int64
@@ -95,6 +103,7 @@ type Cache struct {
 	holes    []uint32 // ordinals of the nils
 	tableIDs uint64   // given out so far
 	counts   counts
+	retired  []retired // the oldest first
 }
 
 type counts struct {
@@ -123,6 +132,7 @@ func New(cfg Config) *Cache {
 		slab:     offheap.NewSlab(cfg.Memory, offheap.OwnerCache),
 		capacity: max(cfg.CapacityBytes, 0),
 	}
+	c.Ahead.max.Store(min(c.capacity/aheadFraction, aheadMaxBytes))
 	c.ghost.resize(c.capacity)
 	return c
 }
@@ -135,6 +145,7 @@ func (c *Cache) SetCapacity(bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.capacity = max(bytes, 0)
+	c.Ahead.max.Store(min(c.capacity/aheadFraction, aheadMaxBytes))
 	c.ghost.resize(c.capacity)
 	if over := c.attachedBytes() - (c.capacity - c.reserveBytes()); over > 0 {
 		c.evict(over)
@@ -196,11 +207,16 @@ func (c *Cache) alloc(sizeBytes int) *frame {
 func chargeBound(sizeBytes int) int64 {
 	const (
 		classMinBytes = 64
-		slabMaxBytes  = 128 << 10 // larger blocks are mapped in units
+		soleFromBytes = 16 << 10 // larger blocks may be mapped in units
+		soleUnitBytes = 4 << 10
+		slabMaxBytes  = 128 << 10 // larger ones always are
 		unitBytes     = 64 << 10
 	)
-	if sizeBytes > slabMaxBytes {
+	switch {
+	case sizeBytes > slabMaxBytes:
 		return int64(sizeBytes) + unitBytes
+	case sizeBytes > soleFromBytes:
+		return int64(sizeBytes) + max(int64(sizeBytes)/8+classMinBytes, soleUnitBytes)
 	}
 	return int64(sizeBytes) + int64(sizeBytes)/8 + classMinBytes
 }
@@ -283,6 +299,10 @@ func (c *Cache) free(f *frame) {
 // Misses is how many blocks were asked for that were not in the cache, since New.
 // It takes no lock.
 func (c *Cache) Misses() uint64 { return c.counts.allocs.Load() }
+
+// WasteBytes is what the cache holds of the system beyond what counts against its
+// capacity. It takes no lock.
+func (c *Cache) WasteBytes() int64 { return c.slab.WasteBytes() }
 
 // Metrics returns the present state and the counts since New.
 func (c *Cache) Metrics() Metrics {

@@ -114,3 +114,7 @@ func (w *Word) runWaiting() {
 		n.fn()
 	}
 }
+
+// Busy reports whether somebody is in. One who has told all who come to look out, in an
+// atomic of his own, and finds nobody in, knows that whoever comes will have been told.
+func (w *Word) Busy() bool { return atomic.LoadUint32(&w.turn)&1 != 0 }

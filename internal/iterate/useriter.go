@@ -181,6 +181,14 @@ func (v *UserIter) Value() []byte {
 	return stored.Value
 }
 
+// StoredValue returns the value of the row as it is stored, nil if there is no row.
+func (v *UserIter) StoredValue() []byte {
+	if v.rec == nil {
+		return nil
+	}
+	return v.rec.Value
+}
+
 // Expiry returns when the row expires, 0 if never.
 func (v *UserIter) Expiry() base.Instant {
 	if v.rec == nil || v.rec.Trailer.Kind() != base.KindSetExpiring {

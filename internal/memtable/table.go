@@ -138,6 +138,14 @@ func (t *Table) UsedBytes() int { return int(t.stats.Load() >> 32) }
 // AddRangeDelete, whose AddBound is not larger succeeds.
 func (t *Table) AvailableBytes() int { return t.arena.Cap() - t.arena.Used() }
 
+// CommittedBytes returns what the table has of the system. It may be called by any
+// goroutine.
+func (t *Table) CommittedBytes() int { return t.arena.Committed() }
+
+// Shrink gives back the memory of all but some places in it, at which alone anybody
+// will look from now on.
+func (t *Table) Shrink(keep [][]byte) { t.arena.Shrink(keep) }
+
 // Free gives the memory back. The owner guarantees that nobody reads any more,
 // and that no iterator, value or list of range deletes is used afterwards.
 func (t *Table) Free() { t.arena.Free() }

@@ -20,6 +20,7 @@ const (
 	OwnerMemtable Owner = iota
 	OwnerCache
 	OwnerHotCache
+	OwnerLarge
 	ownerCount
 )
 
@@ -31,12 +32,14 @@ func (o Owner) String() string {
 		return "cache"
 	case OwnerHotCache:
 		return "hot records"
+	case OwnerLarge:
+		return "large values"
 	}
 	return fmt.Sprintf("owner(%d)", uint8(o))
 }
 
 // Owners returns all owners.
-func Owners() []Owner { return []Owner{OwnerMemtable, OwnerCache, OwnerHotCache} }
+func Owners() []Owner { return []Owner{OwnerMemtable, OwnerCache, OwnerHotCache, OwnerLarge} }
 
 // Accountant counts the bytes that arenas and slabs hold, by owner. Counted is
 // what the operating system may have had to provide, not merely reserved

@@ -1,8 +1,10 @@
 package offheap
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -16,6 +18,9 @@ const (
 	// smallStepBytes is by how much a small arena is committed and accounted.
 	// A multiple of the page size everywhere.
 	smallStepBytes = 64 << 10
+	// pageBytes is the unit in which memory is given back; a multiple of the page size
+	// nearly everywhere.
+	pageBytes = 16 << 10
 	// baseAlignBytes is what the base of any arena is a multiple of.
 	baseAlignBytes = 64
 	// maxArenaBytes keeps every offset, and the end, within 32 bits, and the
@@ -145,6 +150,43 @@ func (a *Arena) Committed() int { return int(a.published.Load()) }
 
 // Cap returns the capacity in bytes.
 func (a *Arena) Cap() int { return int(a.capacity) }
+
+// Shrink gives back the memory of all but the pages in which some bytes of the arena
+// lie; the rest is zeroes, or lost, from now on. Nothing is handed out any more. Nobody
+// else may use anything but those bytes. It may be called again with fewer of them.
+func (a *Arena) Shrink(keep [][]byte) {
+	base, end := uintptr(a.base), int64(a.published.Load())
+	var kept []span
+	for _, b := range keep {
+		// Sound: addresses are only compared, as numbers.
+		at := int64(uintptr(unsafe.Pointer(unsafe.SliceData(b))) - base)
+		if len(b) > 0 && at >= 0 && at < int64(len(a.usable)) {
+			kept = append(kept, span{at / pageBytes * pageBytes, (at + int64(len(b)) + pageBytes - 1) / pageBytes * pageBytes})
+		}
+	}
+	slices.SortFunc(kept, func(x, y span) int { return cmp.Compare(x.from, y.from) })
+	a.capacity = 0
+	var from, left int64
+	for _, s := range append(kept, span{int64(a.committedEnd()), int64(a.committedEnd())}) {
+		if s.from > from {
+			discard(a.usable[from:s.from])
+		}
+		if s.to > from {
+			left += s.to - max(s.from, from)
+			from = s.to
+		}
+	}
+	a.acct.add(a.owner, int(left-end))
+	a.published.Store(left)
+}
+
+// span is a part of an arena.
+type span struct{ from, to int64 }
+
+// committedEnd is where what was committed ends.
+func (a *Arena) committedEnd() uint64 {
+	return (a.committed + a.stepBytes - 1) / a.stepBytes * a.stepBytes
+}
 
 // Free gives all memory back. Calling it again does nothing.
 func (a *Arena) Free() {

@@ -22,6 +22,10 @@ func reserve(sizeBytes int) ([]byte, error) {
 // start.
 func commit([]byte) error { return nil }
 
+// discard gives back the memory of a part of a reservation, whose content is lost. It is
+// advice: a system that does not take it keeps the memory.
+func discard(b []byte) { _ = unix.Madvise(b, unix.MADV_DONTNEED) }
+
 // release gives back what reserve returned.
 func release(b []byte) {
 	// Unmapping a mapping of our own cannot fail, and nobody could do anything

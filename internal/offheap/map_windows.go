@@ -35,6 +35,12 @@ func commit(b []byte) error {
 	return nil
 }
 
+// discard gives back the memory of a part of a reservation, whose content is lost.
+func discard(b []byte) {
+	// What is not given back stays until release.
+	_ = windows.VirtualFree(uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), windows.MEM_DECOMMIT)
+}
+
 // release gives back what reserve returned.
 func release(b []byte) {
 	// Releasing a reservation of our own cannot fail, and nobody could do

@@ -19,13 +19,17 @@ const (
 	maxClassBytes = 1 << maxClassShift
 
 	// Chunks are small while a slab is small, so that a few half-used ones do
-	// not matter, and large for a large one, so that mappings stay few.
+	// not matter, and large for a large one, so that mappings stay few. What few
+	// would fit of in a small chunk has a mapping of its own until then.
 	smallChunkBytes      = 256 << 10
 	largeChunkBytes      = hugePageBytes
 	smallChunkMaxBlock   = 16 << 10
 	largeChunksFromBytes = 64 << 20
 
-	bigAlignBytes = 64 << 10 // sizes of mappings for one block are multiples of it
+	// Sizes of mappings for one block are multiples of the first of these, those for
+	// a block that a chunk could hold of the second.
+	bigAlignBytes  = 64 << 10
+	soleAlignBytes = 4 << 10
 
 	// BlockAlignBytes divides the address of every block.
 	BlockAlignBytes = 8
@@ -44,13 +48,14 @@ const (
 	poison    = 0xdb
 	stateLive = 0x6c697665 // "live"
 	stateFree = 0x66726565 // "free"
+	stateBig  = 0x62696721 // "big!": in a mapping of its own
 )
 
 // blockHeader stands before each block.
 type blockHeader struct {
 	chunk uint32 // index in class.chunks
 	slot  uint32
-	state uint64 // stateLive or stateFree: finds blocks freed twice
+	state uint64 // stateLive, stateFree or stateBig: finds blocks freed twice
 
 	prefix [PrefixBytes]byte
 }
@@ -80,7 +85,8 @@ type class struct {
 // Slab hands out blocks of memory and takes them back one by one. Blocks come
 // from chunks of one size class each; a chunk without blocks is returned to
 // the operating system, except that one of each chunk size is kept against
-// flapping. Blocks above 128 KiB have a mapping of their own.
+// flapping. Blocks above 128 KiB have a mapping of their own, and so have those
+// above 16 KiB while the slab is small.
 //
 // All methods may be called by many goroutines at once, Close excepted.
 type Slab struct {
@@ -128,7 +134,10 @@ func (s *Slab) Alloc(sizeBytes int) ([]byte, error) {
 		return nil, fmt.Errorf("cannot allocate a block of %d bytes", sizeBytes)
 	}
 	if sizeBytes > maxClassBytes {
-		return s.allocBig(sizeBytes)
+		return s.allocBig(sizeBytes, bigAlignBytes)
+	}
+	if sizeBytes > smallChunkMaxBlock && s.mapped.Load() < largeChunksFromBytes {
+		return s.allocBig(sizeBytes, soleAlignBytes)
 	}
 	index, classBytes := classOf(sizeBytes)
 	cl := &s.classes[index]
@@ -160,8 +169,8 @@ func (s *Slab) Alloc(sizeBytes int) ([]byte, error) {
 }
 
 // headerOf returns the header before the block. Sound for blocks that Alloc
-// returned from a chunk: the header is part of the same mapping, as the first
-// block has leadBytes before it, which is more, and the others have what
+// returned: the header is part of the same mapping, as the first block, or the
+// only one, has leadBytes before it, which is more, and the others have what
 // strideOf adds to their size. It is aligned because mappings, leadBytes,
 // strides and the size of the header are multiples of 8.
 func headerOf(block []byte) *blockHeader {
@@ -206,12 +215,12 @@ func (s *Slab) Free(block []byte) {
 	}
 	classBytes := cap(block)
 	block = block[:classBytes]
-	if classBytes > maxClassBytes {
+	if classBytes > maxClassBytes || headerOf(block).state == stateBig {
 		s.freeBig(block)
 		return
 	}
-	index, size := classOf(classBytes)
 	header := headerOf(block)
+	index, size := classOf(classBytes)
 	invariant.Check(size == classBytes, "block of %d bytes is not of this slab", classBytes)
 	invariant.Check(header.state == stateLive, "block freed twice: state %#x", header.state)
 	if invariant.Enabled {
@@ -285,13 +294,14 @@ func (s *Slab) keepSpare(memory []byte) {
 	}
 }
 
-func (s *Slab) allocBig(sizeBytes int) ([]byte, error) {
-	mappedBytes := (leadBytes + sizeBytes + bigAlignBytes - 1) / bigAlignBytes * bigAlignBytes
+func (s *Slab) allocBig(sizeBytes, alignBytes int) ([]byte, error) {
+	mappedBytes := (leadBytes + sizeBytes + alignBytes - 1) / alignBytes * alignBytes
 	memory, err := s.mapMemory(mappedBytes)
 	if err != nil {
 		return nil, err
 	}
 	block := memory[leadBytes:]
+	headerOf(block).state = stateBig
 	s.mu.Lock()
 	s.big[unsafe.SliceData(block)] = memory
 	s.mu.Unlock()
@@ -340,6 +350,9 @@ func (s *Slab) unmapMemory(memory []byte) {
 // UsedBytes returns the bytes of all blocks handed out, rounded up to their
 // classes. The accountant counts the mappings that they are cut from.
 func (s *Slab) UsedBytes() int64 { return s.used.Load() }
+
+// WasteBytes returns what the slab holds of the system beyond the blocks handed out.
+func (s *Slab) WasteBytes() int64 { return max(s.mapped.Load()-s.used.Load(), 0) }
 
 // Close returns all memory. No block may be used any more.
 func (s *Slab) Close() {

@@ -207,3 +207,34 @@ func BenchmarkSlabAllocFree(b *testing.B) {
 		s.Free(block)
 	}
 }
+
+// A slab that holds one block of each size has little more than the blocks: what few
+// would fit of in a small chunk has a mapping of its own, not a chunk of two mebibytes.
+func TestSmallSlabWastesLittle(t *testing.T) {
+	var acct Accountant
+	s := NewSlab(&acct, OwnerCache)
+	defer s.Close()
+	var blocks [][]byte
+	for sizeBytes := smallChunkMaxBlock + 1; sizeBytes <= maxClassBytes; sizeBytes += sizeBytes / 8 {
+		b, err := s.Alloc(sizeBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) != sizeBytes {
+			t.Fatalf("%d bytes, not %d", len(b), sizeBytes)
+		}
+		blocks = append(blocks, b)
+	}
+	if waste := s.WasteBytes(); waste > s.UsedBytes()/8 {
+		t.Errorf("%d bytes are wasted beside %d", waste, s.UsedBytes())
+	}
+	if held := acct.Bytes(OwnerCache); held != s.UsedBytes()+s.WasteBytes() {
+		t.Errorf("%d bytes are accounted for, not %d", held, s.UsedBytes()+s.WasteBytes())
+	}
+	for _, b := range blocks {
+		s.Free(b)
+	}
+	if held := acct.Bytes(OwnerCache); s.UsedBytes() != 0 || held != 0 {
+		t.Errorf("%d bytes are held, of which %d are used", held, s.UsedBytes())
+	}
+}

@@ -42,6 +42,7 @@ func Order() []Lock {
 		{DirectorySync{}, "directory syncs", "one sync of a directory at a time, none after one that failed", true, false},
 		{LogSync{}, "log sync", "who syncs the log", true, false},
 		{LogWrite{}, "log write", "who writes the log's buffer out; its segments", true, false},
+		{Iterator{}, "iterator", "what an iterator holds, while it is opened anew, parked or closed", true, true},
 		{TreeDeletes{}, "range deletes of a tree", "who gathers the tombstones of a tree's tables", true, true},
 		{TableOpen{}, "opening of a table", "who opens the file of a table", true, true},
 		{TableDeletes{}, "range deletes of a table", "who reads the tombstones of a table", true, true},
@@ -85,6 +86,7 @@ type (
 	DirectorySync struct{ rank }
 	LogSync       struct{ rank }
 	LogWrite      struct{ rank }
+	Iterator      struct{ rank }
 	TreeDeletes   struct{ rank }
 	TableOpen     struct{ rank }
 	TableDeletes  struct{ rank }

@@ -90,7 +90,7 @@ func newRoom(t testing.TB, keep feed.Retention) *room {
 		VisibleSeq: func() base.SeqNum { return r.last },
 	})
 	r.reserve = reserve.New(reserve.Config{
-		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: maxBytes, FileBytes: maxBytes,
+		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: maxBytes,
 		MakeSpace: r.archive.MakeSpace, Needs: func() reserve.Needs { return reserve.Needs{} },
 	})
 	r.Segments = New(Config{

@@ -37,6 +37,7 @@ func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
 		return nil, err
 	}
 	tx.use(k)
+	b.Word = &tx.inUse
 	rows, err := tx.manager.engine.rows(tx.snap, b)
 	if err != nil {
 		return nil, err

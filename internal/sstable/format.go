@@ -61,9 +61,13 @@ const (
 	// maxRawBytes bounds the raw length of any block: one record of the largest
 	// key and value, and what the layout adds.
 	maxRawBytes = base.MaxStoredBytes + base.MaxKeyBytes + 4<<10
+	// minPartitionEntries is how many separators an index partition holds at least,
+	// but for the last one, however long they are: the top index has one for each
+	// partition.
+	minPartitionEntries = 8
 	// maxRawIndexBytes is the same for index partitions, which end at
-	// indexBlockBytes but hold at least one separator.
-	maxRawIndexBytes = indexBlockBytes + 2*maxKeyBytes
+	// indexBlockBytes but hold at least some separators.
+	maxRawIndexBytes = indexBlockBytes + (minPartitionEntries+1)*maxKeyBytes
 )
 
 // blockKind says what a block holds. It takes part in the block's checksum.
@@ -173,8 +177,11 @@ func takeRef(src []byte) (b blockRef, rest []byte, ok bool) {
 // appendTrailer appends what stands behind a payload: the trailer, and zeroes
 // up to the next aligned offset. payload may be the end of dst.
 func (l layout) appendTrailer(dst []byte, file base.FileNum, kind blockKind, codec compress.Codec,
-	ref blockRef, payload []byte) []byte {
-	sum := checksum.Block(file, ref.offset, byte(kind), payload)
+	ref blockRef, payload ...[]byte) []byte {
+	sum := checksum.Block(file, ref.offset, byte(kind), payload[0])
+	for _, piece := range payload[1:] {
+		sum = checksum.CRC(sum, piece)
+	}
 	start := len(dst)
 	dst = append(dst, byte(codec))
 	dst = binary.LittleEndian.AppendUint32(dst, ref.rawBytes)
@@ -191,9 +198,17 @@ func (l layout) appendTrailer(dst []byte, file base.FileNum, kind blockKind, cod
 // and returns the payload's codec.
 func (l layout) checkStored(stored []byte, file base.FileNum, kind blockKind, ref blockRef) (compress.Codec, error) {
 	payloadEnd := len(stored) - l.trailerBytes
-	trailer := stored[payloadEnd:]
-	covered := stored[:payloadEnd+5]
-	if binary.LittleEndian.Uint32(trailer[6:]) != checksum.Block(file, ref.offset, byte(kind), covered) {
+	covered := stored[:payloadEnd+trailerCovered]
+	return l.checkTrailer(stored[payloadEnd:], checksum.Block(file, ref.offset, byte(kind), covered), kind, ref)
+}
+
+// trailerCovered is how much of its own trailer the checksum of a block covers.
+const trailerCovered = 5
+
+// checkTrailer verifies a trailer, given the checksum of the block. It returns the
+// payload's codec.
+func (l layout) checkTrailer(trailer []byte, sum uint32, kind blockKind, ref blockRef) (compress.Codec, error) {
+	if binary.LittleEndian.Uint32(trailer[6:]) != sum {
 		return 0, errChecksum
 	}
 	codec := compress.Codec(trailer[0])

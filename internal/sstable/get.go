@@ -34,6 +34,7 @@ func (r *Reader) loadAndAsk(hash uint64) bool {
 	ref := r.footer.filter
 	f := r.allocate(ref.rawBytes)
 	if r.table != nil && !f.cached {
+		f.release()
 		return true
 	}
 	err := r.fill(f.memory, kindFilter, ref, nil)
@@ -93,9 +94,9 @@ type place struct {
 // whoever wants many can know them all before he reads the first. The view is valid
 // until the end of the caller's epoch guard.
 func (r *Reader) locate(at *place, key []byte, seq base.SeqNum) (found bool, err error) {
-	p := seekEntry(&r.top, key, seq)
-	if p == r.top.Len() {
-		return false, nil
+	p, err := r.seekTop(key, seq)
+	if err != nil || p == len(r.parts) {
+		return false, err
 	}
 	at.partition = p
 	if at.index, err = r.partition(p); err != nil {

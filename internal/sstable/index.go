@@ -92,7 +92,8 @@ func (b *indexBuilder) add(ref blockRef, lastKey []byte, lastTrailer base.Traile
 		b.separator = appendSeparator(b.separator[:0], lastKey, next)
 	}
 	common := sharedPrefix(b.previous, b.separator)
-	if b.current.Len() > 0 && !b.room.take(&b.current, common, len(b.separator), len(b.value)) {
+	full := b.current.Len() > 0 && !b.room.take(&b.current, common, len(b.separator), len(b.value))
+	if full && b.current.Len() >= minPartitionEntries {
 		b.cut(b.previous, previousTrailer)
 	}
 	if b.current.Len() == 0 {
@@ -201,8 +202,11 @@ func (r *Reader) checkPartition(v *block.View, p int) error {
 	}
 	last := v.Len() - 1
 	key := v.AppendKey(nil, last)
-	top := r.top.AppendKey(nil, p)
-	if !bytes.Equal(key, top) || v.Trailer(last) != r.top.Trailer(p) {
+	top, trailer, err := r.topEntry(p)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(key, top) || v.Trailer(last) != trailer {
 		return fmt.Errorf("index block does not end where the top index says")
 	}
 	return nil

@@ -82,6 +82,7 @@ func (it *Iter) Close() error {
 	}
 	it.window.shrink()
 	if cap(it.raw) > scratchMaxBytes {
+		putBuffer(it.raw)
 		it.raw = nil
 	}
 	pool := it.r.iters
@@ -211,8 +212,11 @@ func (it *Iter) insideBlock(key []byte) bool {
 // seekBlock opens the first block whose separator is >= key, if there is one.
 func (it *Iter) seekBlock(key []byte) (found, ok bool) {
 	it.err = nil
-	p := it.r.top.SeekGE(key)
-	if p == it.r.top.Len() {
+	p, err := it.r.seekTop(key, base.SeqNumMax)
+	if err != nil {
+		return false, it.fail(err)
+	}
+	if p == len(it.r.parts) {
 		return false, true
 	}
 	if !it.openPartition(p) {
@@ -309,14 +313,20 @@ func (it *Iter) loadShared(b int, onward bool) error {
 func (it *Iter) readAhead(b int, ref blockRef, onward bool) ([]byte, error) {
 	sequential := onward && it.nextMiss == b
 	it.nextMiss = b + 1
-	if !sequential {
+	if !sequential || it.r.layout.storedBytes(ref) >= aheadMaxBytes {
 		it.aheadSize = it.r.layout.storedBytes(ref)
 		return nil, nil
 	}
 	if stored := it.window.find(it.r.layout, ref); stored != nil {
 		return stored, nil
 	}
-	it.aheadSize = min(2*max(it.aheadSize, it.r.layout.storedBytes(ref)), aheadMaxBytes)
+	size := min(2*max(it.aheadSize, it.r.layout.storedBytes(ref)), aheadMaxBytes)
+	if !it.window.borrow(it.r.o.Cache, size) {
+		if size = it.aheadSize; int64(cap(it.window.memory)) < size {
+			return nil, nil // many scans read ahead already
+		}
+	}
+	it.aheadSize = size
 	return it.window.read(it.r, ref, it.aheadSize, it.r.dataEnd())
 }
 
@@ -346,7 +356,8 @@ func (r *Reader) unpack(kind blockKind, ref blockRef, stored []byte, raw *[]byte
 		return stored[:ref.diskBytes], err
 	}
 	if uint64(cap(*raw)) < uint64(ref.rawBytes) {
-		*raw = make([]byte, ref.rawBytes)
+		putBuffer(*raw)
+		*raw = takeBuffer(int(ref.rawBytes))
 	}
 	*raw = (*raw)[:ref.rawBytes]
 	return *raw, compress.Decompress(*raw, codec, stored[:ref.diskBytes])

@@ -5,6 +5,7 @@ import (
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/offheap"
 )
 
 // This file brings blocks from the file into memory: read, verify, decompress,
@@ -14,13 +15,28 @@ import (
 // nothing any more: uncompressed blocks are read into place in one piece,
 // trailer included.
 
+// largeBytes is the memory from which reads are into memory outside of Go's heap, which
+// is given back as soon as nobody needs it: as garbage a few of them would be as much as
+// all else.
+const largeBytes = 1 << 20
+
+// newLarge returns memory of at least largeBytes, or nothing if it has to be Go's.
+func (r *Reader) newLarge(sizeBytes int64) (offheap.Block, bool) {
+	if sizeBytes < largeBytes || r.o.Memory == nil {
+		return offheap.Block{}, false
+	}
+	b, err := offheap.NewBlock(r.o.Memory, offheap.OwnerLarge, int(sizeBytes))
+	return b, err == nil
+}
+
 // scratchMaxBytes is the size above which a scratch buffer is not kept.
 const scratchMaxBytes = 256 << 10
 
-// frame is a loaded block: a pinned frame of the cache, or Go memory.
+// frame is a loaded block: a pinned frame of the cache, a large block, or Go memory.
 type frame struct {
 	handle framecache.Handle
 	cached bool // handle is a frame
+	large  offheap.Block
 	memory []byte
 	// payloadBytes is the length of the raw block, which memory begins with.
 	payloadBytes int
@@ -29,13 +45,24 @@ type frame struct {
 // payload is the raw block.
 func (f *frame) payload() []byte { return f.memory[:f.payloadBytes] }
 
-// release unpins the frame. Its bytes stay valid until the end of the caller's
-// epoch guard, if it is inside one.
+// release unpins the frame. The bytes of one of the cache stay valid until the end of
+// the caller's epoch guard, if it is inside one.
 func (f *frame) release() {
 	if f.cached {
 		f.handle.Release()
 	}
+	f.large.Free()
 	*f = frame{}
+}
+
+// releaseAfter is release for a caller inside a guard, until whose end all bytes stay
+// valid.
+func (r *Reader) releaseAfter(f frame) {
+	if large := f.large; large.Bytes() != nil {
+		f.large = offheap.Block{}
+		r.o.Cache.Retire(large, r.o.Later)
+	}
+	f.release()
 }
 
 // allocate returns private memory for a block of rawBytes.
@@ -44,6 +71,12 @@ func (r *Reader) allocate(rawBytes uint32) frame {
 	if r.table != nil {
 		if h, ok := r.o.Cache.Alloc(n); ok {
 			return frame{handle: h, cached: true, memory: h.Bytes(), payloadBytes: int(rawBytes)}
+		}
+		if n >= largeBytes {
+			r.o.Cache.ReclaimRetired()
+		}
+		if large, ok := r.newLarge(int64(n)); ok {
+			return frame{large: large, memory: large.Bytes(), payloadBytes: int(rawBytes)}
 		}
 	}
 	return frame{memory: make([]byte, n), payloadBytes: int(rawBytes)}
@@ -92,9 +125,14 @@ func (r *Reader) fill(dst []byte, kind blockKind, ref blockRef, stored []byte) e
 // have proved to be those that were written.
 func (r *Reader) fetchCompressed(kind blockKind, ref blockRef, stored []byte) (frame, error) {
 	if stored == nil {
-		scratch := r.takeScratch(int(r.layout.storedBytes(ref)))
-		defer r.returnScratch(scratch)
-		stored = *scratch
+		if large, ok := r.newLarge(r.layout.storedBytes(ref)); ok {
+			defer large.Free()
+			stored = large.Bytes()
+		} else {
+			scratch := r.takeScratch(int(r.layout.storedBytes(ref)))
+			defer r.returnScratch(scratch)
+			stored = *scratch
+		}
 		if err := r.readAt(stored, ref.offset); err != nil {
 			return frame{}, err
 		}
@@ -161,7 +199,7 @@ func (r *Reader) partition(p int) (block.View, error) {
 		return block.View{}, r.blamePartition(err, p)
 	}
 	v := block.Trusted(f.payload())
-	f.release()
+	r.releaseAfter(f)
 	return v, nil
 }
 
@@ -178,17 +216,29 @@ func (r *Reader) data(index *block.View, p, entry int) (block.View, error) {
 		return block.View{}, r.blameData(err, index, p, entry)
 	}
 	v := block.Trusted(f.payload())
-	f.release()
+	r.releaseAfter(f)
 	return v, nil
+}
+
+// partitionEnd returns the separator behind partition p, or what is given where the
+// top index cannot be read.
+func (r *Reader) partitionEnd(p int, otherwise []byte) []byte {
+	key, _, err := r.topEntry(p)
+	if err != nil {
+		return otherwise
+	}
+	return key
 }
 
 // blamePartition is blame for index partition p.
 func (r *Reader) blamePartition(err error, p int) error {
-	lo := r.props.Lo
+	lo, hi := r.props.Lo, r.props.Hi
 	if p > 0 {
-		lo = r.top.AppendKey(nil, p-1)
+		lo = r.partitionEnd(p-1, lo)
 	}
-	hi := base.Successor(nil, r.top.AppendKey(nil, p))
+	if last := r.partitionEnd(p, nil); last != nil {
+		hi = base.Successor(nil, last)
+	}
 	return r.blame(err, kindIndex, r.parts[p].ref, lo, hi)
 }
 
@@ -199,7 +249,7 @@ func (r *Reader) blameData(err error, index *block.View, p, entry int) error {
 	case entry > 0:
 		lo = index.AppendKey(nil, entry-1)
 	case p > 0:
-		lo = r.top.AppendKey(nil, p-1)
+		lo = r.partitionEnd(p-1, lo)
 	}
 	hi := base.Successor(nil, index.AppendKey(nil, entry))
 	return r.blame(err, kindData, dataRef(index, entry), lo, hi)

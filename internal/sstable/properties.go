@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -46,6 +47,13 @@ func (e *Expiring) add(expiry base.Instant) {
 	e.Count++
 	e.Mean += (expiry - e.Mean) / base.Instant(e.Count)
 	e.Last = max(e.Last, expiry)
+}
+
+// shareSpan has the span in memory of others, if it is the same.
+func (p *Properties) shareSpan(lo, hi []byte) {
+	if bytes.Equal(p.Lo, lo) && bytes.Equal(p.Hi, hi) {
+		p.Lo, p.Hi = lo, hi
+	}
 }
 
 // The properties block: propertyCount numbers of 8 bytes, then the lengths of
@@ -109,6 +117,12 @@ type tally struct {
 
 // addRecord counts a point record; keyHash is base.Hash of its key.
 func (t *tally) addRecord(key []byte, keyHash uint64, tr base.Trailer, value []byte) {
+	t.addSummed(key, tr, value, len(value), entrySum(keyHash, tr, value))
+}
+
+// addSummed is addRecord for a record whose checksum is known, and of whose value there
+// is only the beginning.
+func (t *tally) addSummed(key []byte, tr base.Trailer, value []byte, valueBytes int, sum uint64) {
 	t.Count++
 	switch tr.Kind() {
 	case base.KindDelete:
@@ -119,8 +133,8 @@ func (t *tally) addRecord(key []byte, keyHash uint64, tr base.Trailer, value []b
 		}
 	}
 	t.RawKeyBytes += uint64(len(key))
-	t.RawValueBytes += uint64(len(value))
-	t.EntryChecksum += entrySum(keyHash, tr, value)
+	t.RawValueBytes += uint64(valueBytes)
+	t.EntryChecksum += sum
 	t.addSeq(tr.Seq())
 }
 

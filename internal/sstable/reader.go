@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
@@ -34,16 +35,23 @@ type ReaderOptions struct {
 	// deletes: a table that was written before they were known has small ones.
 	// Verify looks at what is stored.
 	SeqBase base.SeqNum
+	// Lo and Hi are the span of the table, where the caller keeps it anyway: the reader
+	// then need not have it once more.
+	Lo, Hi []byte
 	// Cache holds the loaded blocks. Without one every read goes to the file.
 	Cache *framecache.Cache
 	// Epochs is the domain of Cache; it is not used without one.
 	Epochs *epoch.Domain
+	// Memory accounts for large values that have no place in the cache, and Later does
+	// something when the caller need not wait for it. Nil: such values are garbage.
+	Memory *offheap.Accountant
+	Later  func(task func())
 }
 
-// Reader reads one table. It keeps properties and top index in Go memory;
-// index partitions, filter and data blocks come from the cache. In the frame
-// table of the file the data blocks have their ordinals as slots, then come
-// the partitions, and last the filter.
+// Reader reads one table. It keeps properties and top index in Go memory, the latter
+// unless it is large: see top.go. Index partitions, filter and data blocks come from
+// the cache. In the frame table of the file the data blocks have their ordinals as
+// slots, then come the partitions, the filter, and last the top index.
 //
 // All methods are safe for concurrent use. What is found damaged is reported
 // as a *base.CorruptionError by the call that needed it; other parts of the
@@ -55,9 +63,11 @@ type Reader struct {
 	table  *framecache.Table // nil without a cache
 	layout layout
 	footer footer
-	top    block.View // over Go memory
+	top    block.View // over Go memory; empty where topLarge
 	parts  []partitionRef
 	props  Properties
+
+	topLarge bool // the top index comes from the cache
 
 	filter       atomic.Pointer[[]byte] // the filter block, where there is no cache
 	filterBroken atomic.Bool            // the filter was found damaged
@@ -94,7 +104,7 @@ func OpenReader(f vfs.ReadFile, o ReaderOptions) (*Reader, error) {
 		return nil, err
 	}
 	if o.Cache != nil {
-		r.table = o.Cache.NewTable(r.filterSlot() + 1)
+		r.table = o.Cache.NewTable(r.topSlot() + 1)
 	}
 	return r, nil
 }
@@ -119,6 +129,7 @@ func (r *Reader) open() error {
 	if err == nil {
 		r.props, err = decodeProperties(props)
 		r.props.SizeBytes = uint64(size)
+		r.props.shareSpan(r.o.Lo, r.o.Hi)
 	}
 	if err == nil && r.props.BlockCount != uint64(r.footer.blockCount) {
 		err = errProperties
@@ -182,15 +193,21 @@ func (r *Reader) openTop(tail []byte, size int64) error {
 		return nil
 	}
 	payload, err := r.section(kindTopIndex, ref, tail, size)
+	if r.topLarge = r.o.Cache != nil && len(payload) > topKeptBytes; err == nil && !r.topLarge {
+		payload = bytes.Clone(payload) // so that the rest of the tail is not kept
+	}
+	var top block.View
 	if err == nil {
-		// A copy, so that the rest of the tail is not kept.
-		r.top, err = block.Parse(append([]byte(nil), payload...))
+		top, err = block.Parse(payload)
 	}
 	if err == nil {
-		r.parts, err = r.layout.decodeTop(&r.top, &r.footer, r.footer.sectionsBegin())
+		r.parts, err = r.layout.decodeTop(&top, &r.footer, r.footer.sectionsBegin())
 	}
 	if err != nil {
-		return r.blame(err, kindTopIndex, ref, r.props.Lo, r.props.Hi)
+		return r.blameTop(err)
+	}
+	if !r.topLarge {
+		r.top = top
 	}
 	return nil
 }
@@ -234,6 +251,9 @@ func (r *Reader) blockCount() int { return int(r.footer.blockCount) }
 
 // filterSlot is the slot of the filter in the frame table.
 func (r *Reader) filterSlot() int { return r.blockCount() + len(r.parts) }
+
+// topSlot is that of the top index, where it is large.
+func (r *Reader) topSlot() int { return r.filterSlot() + 1 }
 
 // dataEnd is the offset behind the last data block. There is one.
 func (r *Reader) dataEnd() int64 { return r.parts[0].ref.offset }

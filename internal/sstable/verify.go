@@ -50,6 +50,7 @@ func (r *Reader) Verify(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	v := verifier{r: fresh}
+	defer v.free()
 	err := v.run(ctx)
 	v.summary.Properties = v.tally.Properties
 	if err == nil {
@@ -79,6 +80,12 @@ type verifier struct {
 	hasEntry     bool
 	separator    []byte
 	entryTrailer base.Trailer
+}
+
+// free gives the memory back.
+func (v *verifier) free() {
+	v.window.shrink()
+	putBuffer(v.raw)
 }
 
 // found notes damage; the error is for a table that has too much of it.
@@ -219,28 +226,16 @@ func (v *verifier) index(p int) (block.View, error) {
 // block checks the data block of an index entry.
 func (v *verifier) block(index *block.View, entry int) error {
 	ref := dataRef(index, entry)
-	payload, err := v.stored(kindData, ref, v.r.dataEnd(), &v.raw)
-	if err != nil {
-		return err
+	v.hashes = v.hashes[:0]
+	records := v.records
+	if !ref.compressed() && ref.rawBytes > packedMaxBytes {
+		records = v.single
 	}
-	view, err := block.Parse(payload)
-	if err != nil {
+	if err := records(ref); err != nil {
 		return err
 	}
 	v.tally.DataBytes += uint64(v.r.layout.end(ref) - ref.offset)
 	v.tally.BlockCount++
-	v.data.Init(view)
-	v.hashes = v.hashes[:0]
-	slot := 0
-	for rec := v.data.First(); rec != nil; rec = v.data.Next() {
-		if err := v.record(&view, slot, rec); err != nil {
-			return fmt.Errorf("record %d: %w", slot, err)
-		}
-		slot++
-	}
-	if slot == 0 {
-		return errEmpty
-	}
 	if err := v.filtered(); err != nil {
 		return err
 	}
@@ -254,43 +249,81 @@ func (v *verifier) block(index *block.View, entry int) error {
 	return nil
 }
 
+// records checks the records of a data block.
+func (v *verifier) records(ref blockRef) error {
+	payload, err := v.stored(kindData, ref, v.r.dataEnd(), &v.raw)
+	if err != nil {
+		return err
+	}
+	view, err := block.Parse(payload)
+	if err != nil {
+		return err
+	}
+	v.data.Init(view)
+	slot := 0
+	for rec := v.data.First(); rec != nil; rec = v.data.Next() {
+		if err := v.record(&view, slot, rec); err != nil {
+			return fmt.Errorf("record %d: %w", slot, err)
+		}
+		slot++
+	}
+	if slot == 0 {
+		return errEmpty
+	}
+	return nil
+}
+
 // record checks one record in slot of a data block.
 func (v *verifier) record(view *block.View, slot int, rec *base.Record) error {
-	kind := rec.Trailer.Kind()
-	if !kind.Point() {
-		return errDataKind
-	}
-	stored, err := base.Decode(rec.Trailer, rec.Value)
-	if err != nil || kind == base.KindMerge && stored.Oldest != rec.Trailer.Seq() {
-		return errStored // in a table each operand stands for itself
-	}
-	order := -1
-	if v.hasLast {
-		order = bytes.Compare(v.lastKey, rec.Key)
-	}
-	if order > 0 || order == 0 && v.lastTrailer <= rec.Trailer {
-		return errDisorder
-	}
-	if slot == 0 && v.hasEntry {
-		c := bytes.Compare(v.separator, rec.Key)
-		if c > 0 || c == 0 && v.entryTrailer.Seq() < rec.Trailer.Seq() {
-			return errBoundary
-		}
+	isNew, err := v.follows(slot == 0, rec.Key, rec.Trailer, rec.Value)
+	if err != nil {
+		return err
 	}
 	hash := base.Hash(rec.Key)
-	if order != 0 {
+	if isNew {
 		at, found, _ := view.Find(rec.Key, block.Fingerprint(hash), rec.Trailer.Seq())
 		if !found || at != slot {
 			return errUnfound
 		}
 	}
-	v.hashes = append(v.hashes, hash)
-	v.widen(rec.Key)
+	v.pass(rec.Key, hash, rec.Trailer)
 	v.tally.addRecord(rec.Key, hash, rec.Trailer, rec.Value)
-	v.hasLast = true
-	v.lastKey = append(v.lastKey[:0], rec.Key...)
-	v.lastTrailer = rec.Trailer
 	return nil
+}
+
+// follows checks a record, the first of its block or not, against what came before it,
+// and says whether it is the first with its key. Of the value the beginning will do.
+func (v *verifier) follows(first bool, key []byte, tr base.Trailer, value []byte) (isNew bool, err error) {
+	if !tr.Kind().Point() {
+		return false, errDataKind
+	}
+	stored, err := base.Decode(tr, value)
+	if err != nil || tr.Kind() == base.KindMerge && stored.Oldest != tr.Seq() {
+		return false, errStored // in a table each operand stands for itself
+	}
+	order := -1
+	if v.hasLast {
+		order = bytes.Compare(v.lastKey, key)
+	}
+	if order > 0 || order == 0 && v.lastTrailer <= tr {
+		return false, errDisorder
+	}
+	if first && v.hasEntry {
+		c := bytes.Compare(v.separator, key)
+		if c > 0 || c == 0 && v.entryTrailer.Seq() < tr.Seq() {
+			return false, errBoundary
+		}
+	}
+	return order != 0, nil
+}
+
+// pass notes a record that was checked and is about to be counted.
+func (v *verifier) pass(key []byte, hash uint64, tr base.Trailer) {
+	v.hashes = append(v.hashes, hash)
+	v.widen(key)
+	v.hasLast = true
+	v.lastKey = append(v.lastKey[:0], key...)
+	v.lastTrailer = tr
 }
 
 // filtered checks that the filter knows the keys of a block. It asks for one right

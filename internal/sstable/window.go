@@ -1,5 +1,10 @@
 package sstable
 
+import (
+	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/offheap"
+)
+
 const (
 	// aheadMaxBytes is the most that a scan through the cache reads ahead.
 	aheadMaxBytes = 256 << 10
@@ -15,6 +20,24 @@ const (
 type window struct {
 	memory []byte // file bytes from offset on
 	offset int64
+	large  offheap.Block // that has memory, if that is large
+
+	lender   *framecache.Allowance // that was asked for the memory; nil: nobody
+	borrowed int64                 // of it
+}
+
+// borrow asks the lender for what reads of sizeBytes need beyond what the window has.
+func (w *window) borrow(cache *framecache.Cache, sizeBytes int64) bool {
+	more := sizeBytes - int64(cap(w.memory))
+	if more <= 0 || cache == nil {
+		return true
+	}
+	lender := &cache.Ahead
+	if !lender.Borrow(more) {
+		return false
+	}
+	w.lender, w.borrowed = lender, w.borrowed+more
+	return true
 }
 
 // find returns the stored bytes of a block, nil if the window has not all of
@@ -45,9 +68,7 @@ func (w *window) read(r *Reader, ref blockRef, aheadBytes, end int64) ([]byte, e
 }
 
 func (w *window) move(r *Reader, offset, length int64) error {
-	if int64(cap(w.memory)) < length {
-		w.memory = make([]byte, length)
-	}
+	w.makeRoom(r, length)
 	w.memory, w.offset = w.memory[:length], offset
 	err := r.readAt(w.memory, offset)
 	if err != nil {
@@ -56,10 +77,33 @@ func (w *window) move(r *Reader, offset, length int64) error {
 	return err
 }
 
+// makeRoom has memory of some length. What is far too large is not kept.
+func (w *window) makeRoom(r *Reader, length int64) {
+	isLarge := w.large.Bytes() != nil
+	if has := int64(cap(w.memory)); has >= length && (!isLarge || has <= max(2*length, largeBytes)) {
+		return
+	}
+	w.large.Free()
+	var ok bool
+	if w.large, ok = r.newLarge(length); ok {
+		w.memory = w.large.Bytes()
+	} else {
+		w.memory = make([]byte, length)
+	}
+}
+
 // shrink prepares the window for the pool.
 func (w *window) shrink() {
-	if cap(w.memory) > windowKeptBytes {
+	if w.large.Bytes() != nil {
+		w.large.Free()
+		w.large, w.memory = offheap.Block{}, nil
+	}
+	if cap(w.memory) > windowKeptBytes || w.lender != nil {
 		w.memory = nil
 	}
 	w.memory = w.memory[:0]
+	if w.lender != nil {
+		w.lender.Return(w.borrowed)
+		w.lender, w.borrowed = nil, 0
+	}
 }

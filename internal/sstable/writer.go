@@ -19,9 +19,13 @@ const (
 	// firstBufferBytes is what the buffer of such a piece begins with: many
 	// tables of small databases never need more.
 	firstBufferBytes = 32 << 10
-	// directBytes is the payload from which an uncompressed block is written
-	// where it lies instead of being copied.
+	// directBytes is the value from which a record that is not to be compressed is
+	// alone in its block, and is written where it lies instead of being copied; and
+	// the payload from which any other uncompressed block is.
 	directBytes = 256 << 10
+	// packedMaxBytes is the largest value that is compressed. To compress takes the
+	// value and the result in memory at once.
+	packedMaxBytes = 4 << 20
 )
 
 // WriterOptions says what to write into a table and how.
@@ -62,7 +66,8 @@ type Writer struct {
 	written int64  // bytes of the file before buffer
 
 	data        block.Builder
-	room        room // in data
+	room        room     // in data
+	single      blockRef // a block of one record that is not in the index yet
 	index       indexBuilder
 	filter      filter.Builder
 	tally       tally
@@ -83,7 +88,8 @@ func NewWriter(f vfs.File, o WriterOptions) *Writer {
 		o.BlockSizeBytes = defaultBlockBytes
 	}
 	w := &Writer{file: f, o: o}
-	w.buffer = make([]byte, 0, firstBufferBytes)
+	w.buffer = takeBuffer(firstBufferBytes)[:0]
+	w.data.Use(spareBuffer(), spareBuffer())
 	w.buffer = appendHeader(w.buffer, o.DBID, o.FileNum)
 	return w
 }
@@ -103,14 +109,13 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 	if !isNew && !isVersion || !acceptable(key, tr, value) {
 		return w.refuse(key, tr, value)
 	}
-	if w.data.Len() > 0 && !w.room.take(&w.data, shared, len(key), len(value)) {
+	direct := w.isDirect(value)
+	if w.data.Len() > 0 && (direct || !w.room.take(&w.data, shared, len(key), len(value))) {
 		if err := w.endBlock(key); err != nil {
 			return err
 		}
 	}
-	if w.data.Len() == 0 {
-		w.room.begin(w.o.BlockSizeBytes, len(key), len(value))
-	}
+	w.endSingle(key)
 	if isNew {
 		w.lastHash = base.Hash(key)
 		if w.o.FilterBitsPerKey > 0 {
@@ -122,9 +127,20 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 		w.lastKey = append(w.lastKey[:0], key...)
 	}
 	w.lastTrailer = tr
-	w.data.Add(key, tr, value, w.lastHash)
 	w.tally.addRecord(key, w.lastHash, tr, value)
+	if direct {
+		return w.storeSingle(value)
+	}
+	if w.data.Len() == 0 {
+		w.room.begin(w.o.BlockSizeBytes, len(key), len(value))
+	}
+	w.data.Add(key, tr, value, w.lastHash)
 	return nil
+}
+
+// isDirect reports whether a value is written where it lies.
+func (w *Writer) isDirect(value []byte) bool {
+	return len(value) >= directBytes && (w.o.Compression == compress.None || len(value) > packedMaxBytes)
 }
 
 // acceptable reports whether a record keeps the limits of the data model.
@@ -240,6 +256,33 @@ func (w *Writer) storeDirect(ref blockRef, kind blockKind, payload []byte) error
 	return nil
 }
 
+// storeSingle writes a block of the last record alone.
+func (w *Writer) storeSingle(value []byte) error {
+	w.value = block.AppendSingle(w.value[:0], w.lastKey, w.lastTrailer, len(value), w.lastHash)
+	ref := blockRef{offset: w.offset(), rawBytes: uint32(len(w.value) + len(value))}
+	ref.diskBytes = ref.rawBytes
+	w.buffer = append(w.buffer, w.value...)
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if _, err := w.file.WriteAt(value, w.written); err != nil {
+		return w.fail("write", err)
+	}
+	w.written += int64(len(value))
+	w.buffer = newest.appendTrailer(w.buffer, w.o.FileNum, kindData, compress.None, ref, w.value, value)
+	w.single = ref
+	return nil
+}
+
+// endSingle puts a block of one record into the index, if there is one; next is as in
+// endBlock.
+func (w *Writer) endSingle(next []byte) {
+	if w.single != (blockRef{}) {
+		w.index.add(w.single, w.lastKey, w.lastTrailer, next)
+		w.single = blockRef{}
+	}
+}
+
 // flush writes the buffer to the file.
 func (w *Writer) flush() error {
 	if len(w.buffer) == 0 {
@@ -263,8 +306,16 @@ func (w *Writer) Finish() (Properties, error) {
 		w.Abort()
 		return Properties{}, err
 	}
+	w.free()
 	w.err, w.done = fmt.Errorf("table %s: %w", w.o.FileNum, errDone), true
 	return w.tally.Properties, nil
+}
+
+// free gives the memory up.
+func (w *Writer) free() {
+	putBuffer(w.buffer)
+	w.buffer = nil
+	w.data.Free(putBuffer)
 }
 
 func (w *Writer) finish() error {
@@ -277,6 +328,7 @@ func (w *Writer) finish() error {
 			return err
 		}
 	}
+	w.endSingle(nil)
 	w.setSpan()
 	p.DataBytes = uint64(w.offset() - headerBytes)
 	f := footer{blockCount: w.index.blockCount}
@@ -382,6 +434,7 @@ func (w *Writer) Abort() error {
 	if w.err == nil {
 		w.err = fmt.Errorf("table %s: %w", w.o.FileNum, errDone)
 	}
+	w.free()
 	if err := w.file.Close(); err != nil {
 		return fmt.Errorf("table %s: close: %w", w.o.FileNum, err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/vfs"
@@ -37,6 +38,9 @@ type Config struct {
 	Epochs    *epoch.Domain
 	Keyspaces *keyspace.Registry
 	Events    *event.Sink
+	// Memory and Later are for large values: see sstable.ReaderOptions.
+	Memory *offheap.Accountant
+	Later  func(task func())
 
 	BlockBytes int
 	FilterBits int

@@ -105,8 +105,12 @@ func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, c
 		FileNum:   meta.Num,
 		SizeBytes: int64(meta.SizeBytes),
 		SeqBase:   meta.SeqBase,
+		Lo:        meta.Lo,
+		Hi:        meta.Hi,
 		Cache:     cache,
 		Epochs:    s.cfg.Epochs,
+		Memory:    s.cfg.Memory,
+		Later:     s.cfg.Later,
 	})
 }
 

@@ -22,7 +22,8 @@ type summed interface {
 }
 
 // Checked walks a Flushable. It shows copies, of which it has seen that they are
-// intact, in order and complete: a key that was changed may stand at the wrong place,
+// intact, in order and complete (of large values it shows the originals, and sees at the
+// next step of a walk forward whether they still are): a key that was changed may stand at the wrong place,
 // and hide others. Completeness is known only at the end of a walk with First and
 // Next, which all others do not look at. It ends with an error that matches
 // ErrOverwritten.
@@ -32,9 +33,37 @@ type Checked struct {
 	records int    // that there are
 	whole   bool   // the walk began with First
 	seen    int    // since then
-	rec     base.Record
-	last    base.Record // in memory of its own, like rec
+	rec     checkedRecord
+	last    checkedRecord
 	err     error
+}
+
+// checkedRecord is a record in memory of its own, but for a large value: that is shown
+// where it lies, and looked at once more when the walk goes on.
+type checkedRecord struct {
+	base.Record
+	value []byte // memory for values
+	sum   uint32 // with which the record was added
+}
+
+// checkedCopyBytes is the largest value that is copied.
+const checkedCopyBytes = 64 << 10
+
+// set makes c a record.
+func (c *checkedRecord) set(rec *base.Record, sum uint32) {
+	c.Key, c.Trailer, c.Value, c.sum = append(c.Key[:0], rec.Key...), rec.Trailer, rec.Value, sum
+	if !c.isLent() {
+		c.value = append(c.value[:0], rec.Value...)
+		c.Value = c.value
+	}
+}
+
+// isLent reports whether the value is shown where it lies.
+func (c *checkedRecord) isLent() bool { return len(c.Value) > checkedCopyBytes }
+
+// intact reports whether the record is what was added, as far as a mask tells.
+func (c *checkedRecord) intact(mask uint32) bool {
+	return (base.RecordSum(base.Hash(c.Key), c.Trailer, c.Value).Short()^c.sum)&mask == 0
 }
 
 // NewFlushIter returns an iterator over the point records for their flush: a checked
@@ -67,6 +96,9 @@ func (c *Checked) First() *base.Record {
 func (c *Checked) Next() *base.Record {
 	if c.err != nil {
 		return nil
+	}
+	if c.rec.isLent() && !c.rec.intact(c.mask) {
+		return c.fail(c.rec.Key)
 	}
 	c.last, c.rec = c.rec, c.last
 	rec := c.count(c.check(c.summed.Next()))
@@ -106,23 +138,17 @@ func (c *Checked) count(rec *base.Record) *base.Record {
 	return rec
 }
 
-// check copies a record and looks at the copy, which nobody else can write to.
+// check copies a record and looks at the copy, which nobody else can write to, or at a
+// large value where it lies.
 func (c *Checked) check(rec *base.Record) *base.Record {
 	if rec == nil {
 		return nil
 	}
-	c.rec.Key = append(c.rec.Key[:0], rec.Key...)
-	c.rec.Value = append(c.rec.Value[:0], rec.Value...)
-	c.rec.Trailer = rec.Trailer
-	if (c.recordSum()^c.Sum())&c.mask != 0 {
+	c.rec.set(rec, c.Sum())
+	if !c.rec.intact(c.mask) {
 		return c.fail(c.rec.Key)
 	}
-	return &c.rec
-}
-
-// recordSum returns the checksum of the copy.
-func (c *Checked) recordSum() uint32 {
-	return base.RecordSum(base.Hash(c.rec.Key), c.rec.Trailer, c.rec.Value).Short()
+	return &c.rec.Record
 }
 
 // fail ends the walk at a key.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/wal"
 )
 
@@ -142,5 +143,36 @@ func TestRestoredIsComplete(t *testing.T) {
 	}
 	if restored.RangeDeletes().Empty() {
 		t.Error("the range delete is not there")
+	}
+}
+
+// A large value is not copied. What is written into it after it was shown is found at
+// the next step.
+func TestLargeValueIsCheckedTwice(t *testing.T) {
+	var memory offheap.Accountant
+	var b batch.Batch
+	must(t, b.Set(nil, []byte("a"), make([]byte, 4*checkedCopyBytes)))
+	must(t, b.Set(nil, []byte("b"), make([]byte, 4*checkedCopyBytes)))
+	for last := range 2 {
+		s, err := NewSorter(&memory, 0, b.SizeBytes())
+		must(t, err)
+		_, err = s.Add(1, b.Bytes())
+		must(t, err)
+		part, err := s.Flushable()
+		must(t, err)
+		it := part.NewCheckedIter()
+		rec := it.First()
+		for range last {
+			rec = it.Next()
+		}
+		_, value, _ := part.Get(rec.Key, base.SeqNumMax)
+		if &rec.Value[0] != &value[0] {
+			t.Error("a large value is copied")
+		}
+		value[100]++
+		if it.Next() != nil || !errors.Is(it.Err(), ErrOverwritten) {
+			t.Errorf("record %d: the walk goes on: %v", last, it.Err())
+		}
+		part.Free()
 	}
 }

@@ -133,12 +133,20 @@ func (m *Flushable) ReservedBytes() int64 {
 	return m.sorted.sizeBytes()
 }
 
+// committedBytes is what the part has of the system outside of Go's heap.
+func (m *Flushable) committedBytes() int64 {
+	if m.Table != nil {
+		return int64(m.Table.CommittedBytes())
+	}
+	return m.sorted.committedBytes()
+}
+
 // HeapBytes is what the part takes of Go's heap, which nobody else accounts for.
 func (m *Flushable) HeapBytes() int64 {
-	if m.Table != nil || m.sorted.arena != nil {
+	if m.Table != nil || !m.sorted.large {
 		return 0
 	}
-	return m.sorted.sizeBytes()
+	return m.sorted.heapBytes()
 }
 
 // Borders returns keys that divide the records into so many spans of about the same

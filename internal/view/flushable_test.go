@@ -166,13 +166,19 @@ func TestSorterFits(t *testing.T) {
 	must(t, err)
 	_, err = s.Add(1, b.Bytes())
 	must(t, err)
-	if s.Fits(1) || memory.Total() != 0 {
+	if s.Fits(1) || memory.Total() < 64<<10 || memory.Total() > 2*64<<10 {
 		t.Errorf("a large group is not alone, or takes %d bytes", memory.Total())
 	}
 	part, err := s.Flushable()
 	must(t, err)
 	if _, value, found := part.Get([]byte("large"), base.SeqNumMax); !found || len(value) != 64<<10 || part.LastSeq != 2 {
 		t.Errorf("found %d bytes, the last is %d", len(value), part.LastSeq)
+	}
+	if n := part.HeapBytes(); n > 1<<10 {
+		t.Errorf("a large group takes %d bytes of Go's heap", n)
+	}
+	if part.Free(); memory.Total() != 0 {
+		t.Errorf("%d bytes were not given back", memory.Total())
 	}
 }
 

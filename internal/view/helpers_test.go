@@ -113,6 +113,7 @@ func newRoom(t testing.TB, hotBytes int64) *room {
 	r.Init(Config{
 		Clock: &r.clock, Timeline: r.timeline, Keyspaces: keyspaces, Store: r.store, Janitor: r.janitor, Hot: r.hot,
 		Installed:      func(s *State) { r.installed = append(r.installed, s) },
+		Freed:          func(*State) {},
 		SnapshotClosed: func() {},
 	})
 	r.Update(func(c *Change) { c.Mem, c.Tree = r.newMemtable(), r.store.NewTree(r.version) })

@@ -4,37 +4,50 @@ import (
 	"bytes"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/internal/store"
 )
 
 // Iterator walks the visible rows of a range at one moment. Flushes and
-// compactions do not disturb it: it holds a reference on its read state. It is
+// compactions do not disturb it: it holds a reference on its read state, and moves on to
+// the current one when memory of its own was flushed: see park.go. It is
 // used by one goroutine at a time. When the database is closed, its next move
 // fails and Err returns base.ErrClosed.
 type Iterator struct {
-	reader *Reader
-	core   *iteratorCore // nil once closed
-	at     ReadPoint
-	prefix int // bytes of the keyspace prefix in each key
-	handle *handle
-	err    error
+	reader  *Reader
+	core    *iteratorCore // nil once closed
+	at      ReadPoint
+	options IterOptions
+	handle  *handle
+	err     error
+	buf     []byte // for the key of a row that is sought again
+
+	stale atomic.Bool // the state is old; set under mu
+	// mu is held by whoever changes what the iterator holds, but for its moves: one who
+	// opens it anew or closes it, and the janitor, who does not wait for it.
+	mu ranked.Mutex[ranked.Iterator]
 }
 
 // iteratorCore is the machinery of an iterator. It is pooled: everything in it
 // is rebuilt for the next iterator, without allocating.
 type iteratorCore struct {
-	state   *State
+	state   *State  // nil while it is parked
+	rest    residue // of a parked one
 	merging iterate.Merging
 	visible iterate.UserIter
 	sources []iterate.Source
-	lists   []*rangedel.List
-	levels  [manifest.NumLevels]levelSource
+	// memories are what the first of the sources are of.
+	memories []*Flushable
+	lists    []*rangedel.List
+	levels   [manifest.NumLevels]levelSource
 }
 
 type levelSource struct {
@@ -49,6 +62,8 @@ var iteratorCores = sync.Pool{New: func() any { return &iteratorCore{} }}
 type IterOptions struct {
 	Lower, Upper []byte
 	PrefixBytes  int
+	// Word is entered by who moves or closes the iterator; nil: nobody says.
+	Word *inuse.Word
 	// Own says that the iterator serves the database itself, and does not count among
 	// the handles of users.
 	Own bool
@@ -56,60 +71,88 @@ type IterOptions struct {
 
 // NewIterator returns an iterator over what is visible now.
 func (r *Reader) NewIterator(o IterOptions) (*Iterator, error) {
-	kind := iteratorKind
-	if o.Own {
-		kind = ownKind
-	}
-	s, at, h, err := r.acquire(kind)
-	if err != nil {
-		return nil, err
-	}
-	return r.newIterator(s, at, h, o)
+	return r.newIterator(o, nil)
 }
 
 // NewIterator returns an iterator over what the snapshot sees.
 func (s *Snapshot) NewIterator(o IterOptions) (*Iterator, error) {
-	r := s.reader
-	state, _, h, err := r.acquire(iteratorKind)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.usable(); err != nil { // after the state was loaded, as in Snapshot.state
-		r.Release(state)
-		r.handles.close(h)
-		return nil, err
-	}
-	return r.newIterator(state, s.at, h, o)
+	return s.reader.newIterator(o, s)
 }
 
-// newIterator takes over the reference on s and the handle.
-func (r *Reader) newIterator(s *State, at ReadPoint, h *handle, o IterOptions) (*Iterator, error) {
-	core := iteratorCores.Get().(*iteratorCore)
-	core.state = s
-	if err := core.gather(o); err != nil {
-		core.free(r)
-		r.handles.close(h)
+// newIterator returns an iterator over what snap sees or, without one, what is visible
+// now.
+func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
+	it := &Iterator{reader: r, options: o, core: iteratorCores.Get().(*iteratorCore)}
+	if err := it.register(snap); err != nil {
 		return nil, err
+	}
+	it.mu.Lock()
+	err := it.open()
+	it.mu.Unlock()
+	if err == nil && snap != nil {
+		err = snap.usable() // after the state was loaded, as in Snapshot.state
+	}
+	if err != nil {
+		_ = it.Close() // nothing was read
+		return nil, err
+	}
+	return it, nil
+}
+
+// register opens the handle of an iterator, which shows what snap sees or, without one,
+// what is visible now. A flush or compaction that has listed the read points before it
+// is in the registry has seen older records alone. Close waits for the guard, so it sees
+// the handle.
+func (it *Iterator) register(snap *Snapshot) error {
+	r := it.reader
+	g := r.Epochs.Enter()
+	defer g.Exit()
+	if r.closed.Load() {
+		return base.ErrClosed
+	}
+	kind := iteratorKind
+	if it.options.Own {
+		kind = ownKind
+	}
+	h := r.cfg.newHandle(kind)
+	h.iterator = it
+	for !r.handles.openAt(h, func() ReadPoint {
+		if snap != nil {
+			return snap.at
+		}
+		_, at := r.nowTimed()
+		return at
+	}) {
+		r.joins.Lock() // until the operands that are being applied are visible
+		r.joins.Unlock()
+	}
+	it.handle, it.at = h, h.at
+	return nil
+}
+
+// open has the iterator show the current state, which holds all that it sees. The
+// caller has it.mu.
+func (it *Iterator) open() error {
+	core, r := it.core, it.reader
+	if core.state = r.acquire(); core.state == nil {
+		return base.ErrClosed
+	}
+	if err := core.gather(it.options); err != nil {
+		return err
 	}
 	core.merging.Reset(core.sources)
 	core.visible.Init(&core.merging, iterate.Options{
-		Seq:          at.Seq,
-		Lower:        o.Lower,
-		Upper:        o.Upper,
+		Seq:          it.at.Seq,
+		Lower:        it.options.Lower,
+		Upper:        it.options.Upper,
 		RangeDeletes: core.lists,
-		At:           at.Time,
+		At:           it.at.Time,
 		Expired:      r.cfg.Timeline,
-		Operators:    s.operators,
+		Operators:    core.state.operators,
 		Dead:         r.Dead,
 		Closed:       &r.closed,
 	})
-	return &Iterator{
-		at:     at,
-		reader: r,
-		core:   core,
-		prefix: o.PrefixBytes,
-		handle: h,
-	}, nil
+	return nil
 }
 
 // gather collects the sources that can hold keys of the range, newest first.
@@ -187,27 +230,15 @@ func (c *iteratorCore) addFlushable(m *Flushable) {
 		return
 	}
 	c.sources = append(c.sources, iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax})
+	c.memories = append(c.memories, m)
 }
 
-// free closes the sources, gives the read state back and pools the core.
+// free gives back what the core holds and pools it.
 func (c *iteratorCore) free(r *Reader) error {
-	var first error
-	for _, s := range c.sources {
-		if err := s.Iter.Close(); err != nil && first == nil {
-			first = err
-		}
-	}
-	clear(c.sources)
-	clear(c.lists)
-	c.sources, c.lists = c.sources[:0], c.lists[:0]
-	for i := range c.levels {
-		c.levels[i].files = store.Run{}
-	}
+	err := c.unpark(r)
 	c.visible.Forget()
-	r.Release(c.state)
-	c.state = nil
 	iteratorCores.Put(c)
-	return first
+	return err
 }
 
 // Sources returns how many sorted sources the iterator merges.
@@ -229,24 +260,32 @@ func (it *Iterator) usable() bool {
 	return true
 }
 
+// fresh has the iterator show the current state, if its own is old: from the row on
+// which it stands, if it is to stay there.
+func (it *Iterator) fresh(stay bool) bool { return !it.stale.Load() || it.moveOn(stay) }
+
 // First moves to the first row; it returns false when there is none or on an
 // error.
-func (it *Iterator) First() bool { return it.usable() && it.core.visible.First() }
+func (it *Iterator) First() bool { return it.usable() && it.fresh(false) && it.core.visible.First() }
 
 // Last moves to the last row.
-func (it *Iterator) Last() bool { return it.usable() && it.core.visible.Last() }
+func (it *Iterator) Last() bool { return it.usable() && it.fresh(false) && it.core.visible.Last() }
 
 // SeekGE moves to the first row whose internal key is at least key.
-func (it *Iterator) SeekGE(key []byte) bool { return it.usable() && it.core.visible.SeekGE(key) }
+func (it *Iterator) SeekGE(key []byte) bool {
+	return it.usable() && it.fresh(false) && it.core.visible.SeekGE(key)
+}
 
 // SeekLT moves to the last row whose internal key is less than key.
-func (it *Iterator) SeekLT(key []byte) bool { return it.usable() && it.core.visible.SeekLT(key) }
+func (it *Iterator) SeekLT(key []byte) bool {
+	return it.usable() && it.fresh(false) && it.core.visible.SeekLT(key)
+}
 
 // Next moves to the next row.
-func (it *Iterator) Next() bool { return it.usable() && it.core.visible.Next() }
+func (it *Iterator) Next() bool { return it.usable() && it.fresh(true) && it.core.visible.Next() }
 
 // Prev moves to the previous row.
-func (it *Iterator) Prev() bool { return it.usable() && it.core.visible.Prev() }
+func (it *Iterator) Prev() bool { return it.usable() && it.fresh(true) && it.core.visible.Prev() }
 
 // Valid reports whether the iterator stands on a row. A row that it stands on
 // stays there when the database is closed, since the iterator holds it: a
@@ -268,7 +307,7 @@ func (it *Iterator) Key() []byte {
 	if core == nil || it.err != nil {
 		return nil
 	}
-	return base.CutPrefix(core.visible.Key(), it.prefix)
+	return base.CutPrefix(core.visible.Key(), it.options.PrefixBytes)
 }
 
 // Value returns the row's value, valid until the next move.
@@ -307,12 +346,16 @@ func (it *Iterator) Close() error {
 		return base.ErrInvalidHandle
 	}
 	err := it.Err()
+	it.mu.Lock()
 	core := it.core
 	it.core = nil
 	if closeErr := core.free(it.reader); err == nil {
 		err = closeErr
 	}
-	it.reader.handles.close(it.handle)
+	it.mu.Unlock()
+	if it.reader.handles.close(it.handle) {
+		it.reader.cfg.SnapshotClosed()
+	}
 	it.reader.cfg.Timeline.SaveLater()
 	return err
 }

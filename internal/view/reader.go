@@ -34,6 +34,9 @@ type Config struct {
 	// Installed is called with each new current state, under a lock that readers
 	// do not take. It must not wait.
 	Installed func(s *State)
+	// Freed is called, as Installed is, when memory of states that were current before
+	// has been given back.
+	Freed func(s *State)
 	// SnapshotClosed is called when a snapshot has gone. It must not wait.
 	SnapshotClosed func()
 }
@@ -65,7 +68,7 @@ type Reader struct {
 // Init makes the reader ready. The first state must be installed before reads.
 func (r *Reader) Init(cfg Config) {
 	r.cfg, r.hot, r.Dead = cfg, cfg.Hot, deadrange.New()
-	r.states.cfg, r.states.epochs = &r.cfg, &r.Epochs
+	r.states.cfg, r.states.epochs, r.states.replaced = &r.cfg, &r.Epochs, r.parkOld
 }
 
 // ReadPoint is what a reader of several keys sees: writes up to a sequence
@@ -103,22 +106,21 @@ func (r *Reader) Metered(fn func(s *State, visible base.SeqNum)) bool {
 	return true
 }
 
-// acquire takes a reference on the current read state for a new handle, which
-// it registers, together with what a reader sees in it now. Close waits for the
-// guard, so it sees the handle.
-func (r *Reader) acquire(kind string) (*State, ReadPoint, *handle, error) {
+// acquire takes a reference on the current read state; nil once the database is closed,
+// which waits for the guard.
+func (r *Reader) acquire() *State {
 	g := r.Epochs.Enter()
 	defer g.Exit()
 	if r.closed.Load() {
-		return nil, ReadPoint{}, nil, base.ErrClosed
+		return nil
 	}
-	s, at := r.nowTimed()
+	s := r.current.Load()
 	s.refs.Add(1)
-	return s, at, r.openHandle(kind), nil
+	return s
 }
 
-func (r *Reader) openHandle(kind string) *handle {
-	return r.handles.open(kind, r.cfg.Clock.Now(), r.cfg.TrackHandles)
+func (c *Config) newHandle(kind string) *handle {
+	return newHandle(kind, c.Clock.Now(), c.TrackHandles)
 }
 
 // Closed reports whether Close was called.

@@ -1,7 +1,9 @@
 package view
 
 import (
+	"cmp"
 	"container/list"
+	"slices"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -16,9 +18,10 @@ type snapshotList struct {
 	points list.List // of ReadPoint
 }
 
-// Pinned is what snapshots keep alive.
+// Pinned is what snapshots and iterators keep alive.
 type Pinned struct {
-	// Seqs are the distinct sequence numbers that snapshots read at, ascending.
+	// Seqs are the distinct sequence numbers that snapshots and iterators read at,
+	// ascending.
 	Seqs []base.SeqNum
 	// Times are, for each stripe between two of them, the earliest time at which
 	// one who reads in it, or in a newer one, lives; see compact.Config. Nil where
@@ -36,11 +39,15 @@ func (l *snapshotList) newest() base.SeqNum {
 	return 0
 }
 
-// distinct returns the sequence numbers and the earliest time for each. The
-// caller holds l.mu.
-func (l *snapshotList) distinct() (seqs []base.SeqNum, times []base.Instant) {
+// distinct returns the sequence numbers, of some other read points as well, and the
+// earliest time for each. The caller holds l.mu.
+func (l *snapshotList) distinct(others []ReadPoint) (seqs []base.SeqNum, times []base.Instant) {
+	points := others
 	for e := l.points.Front(); e != nil; e = e.Next() {
-		p := e.Value.(ReadPoint)
+		points = append(points, e.Value.(ReadPoint))
+	}
+	slices.SortFunc(points, func(a, b ReadPoint) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, p := range points {
 		if n := len(seqs); n > 0 && seqs[n-1] == p.Seq {
 			times[n-1] = min(times[n-1], p.Time)
 			continue
@@ -50,14 +57,14 @@ func (l *snapshotList) distinct() (seqs []base.SeqNum, times []base.Instant) {
 	return seqs, times
 }
 
-// Pinned returns what snapshots keep alive of the states that were current
+// Pinned returns what snapshots and iterators keep alive of the states that were current
 // before the call. What has expired for all of them may be dropped from now on:
 // the timeline is told.
 func (r *Reader) Pinned() Pinned {
 	l := &r.snapshots
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	seqs, times := l.distinct()
+	seqs, times := l.distinct(r.handles.points())
 	at := r.cfg.Timeline.ReadTime()
 	if at == 0 {
 		return Pinned{Seqs: seqs}
@@ -70,22 +77,24 @@ func (r *Reader) Pinned() Pinned {
 	return Pinned{Seqs: seqs, Times: times}
 }
 
-// SnapshotSeqs returns the distinct sequence numbers that snapshots read at,
-// ascending. Of the states that were current before the call, no other snapshot
+// SnapshotSeqs returns the distinct sequence numbers that snapshots and iterators read
+// at, ascending. Of the states that were current before the call, nobody else
 // will ever see anything but the newest.
 func (r *Reader) SnapshotSeqs() []base.SeqNum {
 	r.snapshots.mu.Lock()
 	defer r.snapshots.mu.Unlock()
-	seqs, _ := r.snapshots.distinct()
+	seqs, _ := r.snapshots.distinct(r.handles.points())
 	return seqs
 }
 
-// KeepSnapshotsOut calls fn while no new snapshot is made, with the newest sequence
-// number that one reads at. fn must not touch files.
+// KeepSnapshotsOut calls fn while no new snapshot or iterator is made, with the newest
+// sequence number that one reads at. fn must not touch files.
 func (r *Reader) KeepSnapshotsOut(fn func(newest base.SeqNum) error) error {
 	r.joins.Lock()
 	defer r.joins.Unlock()
-	return fn(r.snapshots.newest())
+	newest := r.handles.join(true)
+	defer r.handles.join(false)
+	return fn(max(newest, r.snapshots.newest()))
 }
 
 // Snapshot is a view of the database at one moment. Until it is closed, what
@@ -118,7 +127,8 @@ func (r *Reader) snapshot(kind string) (*Snapshot, error) {
 	s.at.Seq = base.SeqNum(r.visible.Load())
 	s.elem = r.snapshots.points.PushBack(s.at)
 	r.snapshots.mu.Unlock()
-	s.handle = r.openHandle(kind)
+	s.handle = r.cfg.newHandle(kind)
+	r.handles.open(s.handle)
 	return s, nil
 }
 

@@ -29,18 +29,30 @@ type Sorter struct {
 
 // NewSorter returns a Sorter for groups that take together, with the references,
 // about capBytes, or for one that is larger and takes firstBytes. Memory is committed,
-// and accounted for, as it is used; a large group is on Go's heap. To sort takes the
-// memory of the references once more.
-func NewSorter(memory *offheap.Accountant, capBytes, firstBytes int) (*Sorter, error) {
-	s := &Sorter{memory: memory, sorted: &sortedBatches{}}
-	if firstBytes > capBytes {
+// and accounted for, as it is used; without an accountant a large group is on Go's heap.
+// To sort takes the memory of the references once more.
+func NewSorter(memory *offheap.Accountant, capBytes, firstBytes int) (s *Sorter, err error) {
+	s = &Sorter{memory: memory, sorted: &sortedBatches{large: firstBytes > capBytes}}
+	switch {
+	case !s.sorted.large:
+		s.sorted.arena, err = newSorterArena(memory, capBytes)
+	case memory != nil && firstBytes <= arenaMaxBytes:
+		s.sorted.arena, err = newSorterArena(memory, firstBytes)
+	default:
 		s.sorted.buf = make([]byte, 0, firstBytes)
-		return s, nil
 	}
-	var err error
-	s.sorted.arena, err = newSorterArena(memory, capBytes)
 	return s, err
 }
+
+// NewAdoptingSorter returns a Sorter for one large group, encoded in an arena, which the
+// Sorter owns from here on.
+func NewAdoptingSorter(arena *offheap.Arena) *Sorter {
+	return &Sorter{sorted: &sortedBatches{arena: arena, large: true}}
+}
+
+// arenaMaxBytes is the largest group that is put into an arena: a larger one might not
+// fit there.
+const arenaMaxBytes = 1 << 30 * 7 / 4
 
 func newSorterArena(memory *offheap.Accountant, sizeBytes int) (*offheap.Arena, error) {
 	const spareBytes = 128 // more than what an arena takes for itself, and for alignment
@@ -50,14 +62,24 @@ func newSorterArena(memory *offheap.Accountant, sizeBytes int) (*offheap.Arena, 
 // Fits reports whether there is room for one more group. A large group is alone.
 func (s *Sorter) Fits(sizeBytes int) bool {
 	b := s.sorted
-	return b.arena != nil && sizeBytes <= b.arena.Cap()-b.arena.Used()
+	return !b.large && sizeBytes <= b.arena.Cap()-b.arena.Used()
 }
 
 // Add takes up a copy of a group of encoded batches, whose first record has sequence
 // number first, and returns that of the last. There must be room. After an error the
 // Sorter can only be freed.
 func (s *Sorter) Add(first base.SeqNum, payload []byte) (last base.SeqNum, err error) {
-	at := s.sorted.put(payload)
+	return s.take(first, s.sorted.put(payload))
+}
+
+// Adopt is Add for what is in the arena of an adopting Sorter: payload lies there.
+func (s *Sorter) Adopt(first base.SeqNum, payload []byte) (last base.SeqNum, err error) {
+	s.sorted.buf = payload
+	return s.take(first, 0)
+}
+
+// take takes up the batches that begin at a place of the memory.
+func (s *Sorter) take(first base.SeqNum, at int) (last base.SeqNum, err error) {
 	r := batch.NewReader(s.sorted.buf[at:])
 	for s.last = first; ; s.last++ {
 		ok, err := r.Next()
@@ -133,7 +155,7 @@ func (s *Sorter) gather() (err error) {
 	for _, list := range s.added {
 		count += len(list)
 	}
-	if b.arena == nil || count == 0 {
+	if b.large || count == 0 {
 		b.entries = make([]sortedEntry, count)
 	} else if b.entryArena, err = newSorterArena(s.memory, offheap.SliceBytes[sortedEntry](count)); err != nil {
 		return err
@@ -158,6 +180,7 @@ type sortedBatches struct {
 	// something else between some.
 	buf        []byte
 	arena      *offheap.Arena // that has buf; nil: Go's heap
+	large      bool           // of a commit, as opposed to a replay
 	entryArena *offheap.Arena // that has entries; nil: Go's heap
 
 	entries      []sortedEntry // in internal order
@@ -189,6 +212,33 @@ func (b *sortedBatches) sizeBytes() int64 {
 	return int64(len(b.buf)) + int64(offheap.SliceBytes[sortedEntry](len(b.entries)))
 }
 
+// heapBytes is what of it lies on Go's heap, where the batches are large.
+func (b *sortedBatches) heapBytes() int64 {
+	if b.arena == nil {
+		return b.sizeBytes()
+	}
+	return int64(offheap.SliceBytes[sortedEntry](len(b.entries)))
+}
+
+// committedBytes is what of it the arenas have of the system.
+func (b *sortedBatches) committedBytes() (n int64) {
+	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
+		if arena != nil {
+			n += int64(arena.Committed())
+		}
+	}
+	return n
+}
+
+// shrink gives back the memory of all but some places in it.
+func (b *sortedBatches) shrink(keep [][]byte) {
+	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
+		if arena != nil {
+			arena.Shrink(keep)
+		}
+	}
+}
+
 func (b *sortedBatches) free() {
 	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
 		if arena != nil {
@@ -213,7 +263,7 @@ func (b *sortedBatches) put(encoded []byte) (at int) {
 
 // newEntries returns an empty list of entries, on Go's heap where the arena is full.
 func (b *sortedBatches) newEntries() []sortedEntry {
-	if b.arena != nil {
+	if !b.large {
 		if list := offheap.Slice[sortedEntry](b.arena, addedEntries); list != nil {
 			return list[:0]
 		}

@@ -48,6 +48,12 @@ func (s *State) ReservedBytes() (n int64) {
 	return n
 }
 
+// CommittedBytes is what memory has of the system outside of Go's heap.
+func (s *State) CommittedBytes() (n int64) {
+	s.flushables(func(m *Flushable) bool { n += m.committedBytes(); return true })
+	return n
+}
+
 // UnflushedBytes is about what all that is in memory takes as tables.
 func (s *State) UnflushedBytes() (n int64) {
 	s.flushables(func(m *Flushable) bool { n += m.TableBytes(); return true })

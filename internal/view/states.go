@@ -19,6 +19,8 @@ type states struct {
 	cfg    *Config
 	epochs *epoch.Domain
 
+	replaced func() // called by the janitor when a part of memory is not current any more
+
 	visible atomic.Uint64 // the newest sequence number that readers may see
 	flushed atomic.Uint64 // the newest one that is in a table
 	current atomic.Pointer[State]
@@ -78,6 +80,9 @@ func (r *states) Update(fn func(c *Change)) {
 		r.cfg.Janitor.Add(func() {
 			r.epochs.Synchronize()
 			r.Release(old)
+			if old.hasOld(s) {
+				r.replaced()
+			}
 		})
 	}
 	r.cfg.Installed(s)
@@ -133,9 +138,7 @@ func (r *states) Release(s *State) {
 		return
 	}
 	r.cfg.Janitor.Add(func() {
-		for _, m := range memories {
-			m.Free()
-		}
+		r.free(memories)
 		r.cfg.Store.Dispose(unused)
 	})
 }

@@ -3,10 +3,12 @@ package writer
 import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/memtable"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -14,6 +16,7 @@ import (
 // cache: each key is marked there before its write becomes visible and until it
 // is. It belongs to the leader of the commits.
 type applier struct {
+	memory    *offheap.Accountant
 	reads     *view.Reader
 	keyspaces *keyspace.Registry
 	hot       *hotcache.Cache // nil: none
@@ -100,28 +103,20 @@ func (a *applier) applyAct(part *view.Flushable, r *batch.Reader, seq base.SeqNu
 }
 
 // applyLarge makes a group that is too large for a memtable a part of the read
-// state in its own right. Its bytes are copied: the batches stay the callers'.
-func (a *applier) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
-	var sizeBytes int
-	for _, p := range payloads {
-		sizeBytes += len(p)
+// state in its own right.
+func (a *applier) applyLarge(g *commit.Group) error {
+	s, err := a.takeLarge(g)
+	if err == nil {
+		err = a.applyActs(s.Acts())
 	}
-	s, err := view.NewSorter(nil, 0, sizeBytes)
+	var part *view.Flushable
+	if err == nil {
+		part, err = s.Flushable()
+	}
 	if err != nil {
-		return err
-	}
-	for next := first; len(payloads) > 0; payloads = payloads[1:] {
-		end, err := s.Add(next, payloads[0])
-		if err != nil {
-			return err
+		if s != nil {
+			s.Free()
 		}
-		next = end + 1
-	}
-	if err := a.applyActs(s.Acts()); err != nil {
-		return err
-	}
-	part, err := s.Flushable()
-	if err != nil {
 		return err
 	}
 	part.Lent = true
@@ -130,8 +125,33 @@ func (a *applier) applyLarge(payloads [][]byte, first, last base.SeqNum) error {
 		a.hot.BeginAll()
 		defer a.hot.EndAll()
 	}
-	a.install(part, last)
+	a.install(part, g.Last)
 	return nil
+}
+
+// takeLarge gives a large group to a Sorter. The bytes of a single write in an arena are
+// taken over; others are copied, since the batches stay the callers'.
+func (a *applier) takeLarge(g *commit.Group) (*view.Sorter, error) {
+	if g.Sole != nil {
+		if arena := g.Sole.TakeArena(); arena != nil {
+			s := view.NewAdoptingSorter(arena)
+			_, err := s.Adopt(g.First, g.Payloads[0])
+			return s, err
+		}
+	}
+	s, err := view.NewSorter(a.memory, 0, int(g.SizeBytes))
+	if err != nil {
+		return nil, err
+	}
+	next := g.First
+	for _, payload := range g.Payloads {
+		end, err := s.Add(next, payload)
+		if err != nil {
+			return s, err
+		}
+		next = end + 1
+	}
+	return s, nil
 }
 
 func (a *applier) applyActs(acts []keyspace.Act) error {

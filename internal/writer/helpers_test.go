@@ -120,7 +120,7 @@ func newRoom(t testing.TB) *room {
 	walConfig := wal.Config{FS: r.fs, Dir: "db", BufferBytes: 64 << 10}
 	archive := feed.NewArchive(feed.Config{WAL: walConfig, Clock: clock.System, Events: events, Janitor: cleaner})
 	r.reserve = reserve.New(reserve.Config{
-		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: memtableBytes, FileBytes: memtableBytes,
+		FS: r.fs, Dir: "db", Events: events, Changed: &r.changed, MemtableBytes: memtableBytes,
 		MakeSpace: archive.MakeSpace,
 		Needs:     func() reserve.Needs { return reserve.Needs{UnflushedBytes: r.reads.State().UnflushedBytes()} },
 	})
@@ -138,7 +138,7 @@ func newRoom(t testing.TB) *room {
 	})
 	r.reads.Init(view.Config{
 		Clock: clock.System, Timeline: r.timeline, Keyspaces: keyspaces, Store: tables, Janitor: cleaner, Hot: r.hot,
-		Installed: func(s *view.State) { r.Installed(s); r.changed.Notify() }, SnapshotClosed: func() {},
+		Installed: func(s *view.State) { r.Installed(s); r.changed.Notify() }, Freed: func(*view.State) {}, SnapshotClosed: func() {},
 	})
 	mem, err := view.NewMemtable(&r.memory, memtableBytes)
 	must(t, err)

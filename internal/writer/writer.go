@@ -76,7 +76,7 @@ type Writer struct {
 // New returns a Writer.
 func New(cfg Config) *Writer {
 	return &Writer{cfg: cfg, applier: applier{
-		reads: cfg.Reads, keyspaces: cfg.Keyspaces, hot: cfg.Hot,
+		memory: cfg.Memory, reads: cfg.Reads, keyspaces: cfg.Keyspaces, hot: cfg.Hot,
 		under: []byte{}, // an empty value is not the same as none
 	}}
 }
@@ -84,7 +84,7 @@ func New(cfg Config) *Writer {
 // Env is what the pipeline calls.
 func (w *Writer) Env() commit.Env {
 	return commit.Env{
-		Admit: w.admit, Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
+		Memory: w.cfg.Memory, Admit: w.admit, Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
 	}
 }
 
@@ -313,7 +313,7 @@ func (w *Writer) writeLog(g *commit.Group) error {
 func (w *Writer) applyGroup(g *commit.Group) error {
 	var err error
 	if w.isLarge(g.Records, g.SizeBytes) {
-		err = w.applyLarge(g.Payloads, g.First, g.Last)
+		err = w.applyLarge(g)
 		w.waitingBytes += view.TableBytes(g.Records, g.SizeBytes)
 	} else {
 		err = w.apply(g.Payloads, g.First, g.Last, g.Merges)

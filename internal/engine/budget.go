@@ -1,0 +1,31 @@
+package engine
+
+import (
+	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// budget divides the memory of the database. The block cache, which can give back what
+// it has at any time, gets what all else leaves. Its method is called with each new
+// read state, one call at a time.
+type budget struct {
+	memory *offheap.Accountant
+	cache  *framecache.Cache
+
+	totalBytes int64
+	fixedBytes int64 // of what has one size: the hot-record cache, the buffer of the log
+}
+
+// cacheMinFraction of the budget is what the cache has at least.
+const cacheMinFraction = 8
+
+// divide gives the cache what is left by memtables, as large as they may become, by
+// those of old read states that somebody still reads, by large values that are being
+// read, and by what the cache itself has of the system and cannot use.
+func (b *budget) divide(s *view.State) {
+	old := max(b.memory.Bytes(offheap.OwnerMemtable)-s.CommittedBytes(), 0)
+	large := b.memory.Bytes(offheap.OwnerLarge)
+	taken := s.ReservedBytes() + old + large + b.fixedBytes + b.cache.WasteBytes()
+	b.cache.SetCapacity(max(b.totalBytes-taken, b.totalBytes/cacheMinFraction))
+}
