@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"sort"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
@@ -64,33 +65,60 @@ func (c *claims) releaseJob(job *compact.Job) {
 	}
 }
 
-// takeCovered returns the files that new tombstones hide entirely from every
+// takeCovered returns the files that new tombstones, in memory, hide entirely from every
 // reader, so that they can go without being read: a delete-only compaction. It
 // claims them.
-func (c *claims) takeCovered(deletes *rangedel.List) []manifest.LevelNum {
-	fragments := deletes.Fragments()
-	if len(fragments) == 0 {
+func (c *claims) takeCovered(deletes rangedel.Source) []manifest.LevelNum {
+	if p, _ := deletes.Around(nil, base.SeqNumMax); p.Seq == 0 && p.Hi == nil {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []manifest.LevelNum
-	v := c.reads.State().Tree.Version
 	snapshots := c.reads.SnapshotSeqs()
-	for _, f := range fragments {
-		newest := f.Seqs[0]
-		for level := range v.Levels {
-			for _, meta := range v.Overlapping(level, f.Lo, f.Hi) {
-				inside := bytes.Compare(meta.Lo, f.Lo) >= 0 && bytes.Compare(meta.Hi, f.Hi) <= 0
-				if inside && meta.LargestSeq < newest && !c.claimed[meta.Num] &&
-					!seenBetween(snapshots, meta.SmallestSeq, newest) {
-					c.claimed[meta.Num] = true
-					out = append(out, manifest.LevelNum{Level: level, Num: meta.Num})
-				}
+	for level, files := range c.reads.State().Tree.Version.Levels {
+		for i := 0; i < len(files); i++ {
+			f := files[i]
+			oldest, newest, next := coverOf(deletes, f)
+			if f.LargestSeq < oldest && !c.claimed[f.Num] && !seenBetween(snapshots, f.SmallestSeq, newest) {
+				c.claimed[f.Num] = true
+				out = append(out, manifest.LevelNum{Level: level, Num: f.Num})
+			}
+			if level > 0 && oldest == 0 && next == nil {
+				break // no tombstone comes behind the begin of the file
+			}
+			if level > 0 && oldest == 0 {
+				// What begins before the next tombstone is not covered either.
+				i += sort.Search(len(files)-i-1, func(j int) bool { return bytes.Compare(files[i+1+j].Lo, next) >= 0 })
 			}
 		}
 	}
 	return out
+}
+
+// coverPieces is how many tombstones that lie side by side are looked at to see whether
+// they cover a file.
+const coverPieces = 64
+
+// coverOf returns the oldest and the newest of the tombstones that cover a file entirely,
+// side by side. If they do not: zeroes, and where the next one begins, nil if nowhere.
+func coverOf(deletes rangedel.Source, f *manifest.FileMeta) (oldest, newest base.SeqNum, next []byte) {
+	at := f.Lo
+	for range coverPieces {
+		p, err := deletes.Around(at, base.SeqNumMax)
+		if err != nil || p.Seq == 0 {
+			return 0, 0, p.Hi
+		}
+		if oldest == 0 || p.Seq < oldest {
+			oldest = p.Seq
+		}
+		newest = max(newest, p.Seq)
+		if bytes.Compare(p.Hi, f.Hi) >= 0 {
+			return oldest, newest, p.Hi
+		}
+		at = p.Hi
+	}
+	return 0, 0, at
 }
 
 // seenBetween reports whether a snapshot sees seq but not until.

@@ -136,5 +136,26 @@ func TestCoveredFiles(t *testing.T) {
 	if got := covered([]byte{0}, []byte{1}, 1000); len(got) != 2 {
 		t.Errorf("without a snapshot %v goes unread", got)
 	}
+	// Several tombstones cover a file together if they lie side by side, and each is
+	// newer than all of it.
+	middle := append(bytes.Clone(newer.Lo), 0)
+	beside := func(gap []byte, left, right base.SeqNum) int {
+		list := db.claims.takeCovered(rangedel.Build([]rangedel.Tombstone{
+			{Lo: newer.Lo, Hi: middle, Seq: left}, {Lo: append(middle[:len(middle):len(middle)], gap...), Hi: newer.Hi, Seq: right},
+		}))
+		db.claims.release(list)
+		return len(list)
+	}
+	if n := beside(nil, 1000, 2000); n != 1 {
+		t.Errorf("two side by side cover %d files", n)
+	}
+	if n := beside([]byte{0}, 1000, 2000); n != 0 {
+		t.Errorf("with a gap between them they cover %d files", n)
+	}
+	for _, old := range [][2]base.SeqNum{{newer.LargestSeq, 2000}, {2000, newer.LargestSeq}} {
+		if n := beside(nil, old[0], old[1]); n != 0 {
+			t.Errorf("at %v they cover %d files", old, n)
+		}
+	}
 	must(t, db.Close())
 }

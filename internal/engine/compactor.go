@@ -305,9 +305,7 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 	defer merged.Close()
 	source := compact.Source(merged)
 	if job.Sweep > 0 {
-		if source, err = c.sweeping(merged, s.Tree, pinned.Seqs); err != nil {
-			return nil, err
-		}
+		source = c.sweeping(merged, s.Tree, pinned.Seqs)
 	}
 	c.reserve.Cover(0, false) // it grows with the tree
 	out := store.Output{

@@ -19,6 +19,7 @@ import (
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
@@ -43,6 +44,7 @@ type flusher struct {
 	claims    *claims
 	health    *health.Health
 	writer    *writer.Writer
+	memory    *offheap.Accountant
 	counters  *counters
 	events    *event.Sink
 	clock     clock.Clock
@@ -134,7 +136,9 @@ func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) 
 	}
 	firstLog, position := segments.Needed(f.reads.State(), len(imms))
 	edit.RemoveLogs, edit.LogStart = f.segments.Before(firstLog), uint64(position)
-	edit.RemoveFiles = f.claims.takeCovered(rangeDeletesOf(imms))
+	for _, m := range imms {
+		edit.RemoveFiles = append(edit.RemoveFiles, f.claims.takeCovered(m)...)
+	}
 	for _, m := range slices.Backward(imms) { // the oldest first
 		acts = append(acts, m.Acts...)
 	}
@@ -198,7 +202,7 @@ func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log again: %w", err)
 		}
-		if restored[i], err = m.Restored(groups); err != nil {
+		if restored[i], err = m.Restored(f.memory, groups); err != nil {
 			return nil, err
 		}
 		after = m.LastSeq
@@ -212,7 +216,6 @@ func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
 func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
 	[]*manifest.FileMeta, error) {
 	outputs, errs := make([][]*manifest.FileMeta, len(borders)+1), make([]error, len(borders)+1)
-	deletes := rangeDeletesOf(imms)
 	var writers sync.WaitGroup
 	for i := range outputs {
 		s := span{}
@@ -222,7 +225,7 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borde
 		if i < len(borders) {
 			s.hi = borders[i]
 		}
-		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, deletes.Truncate(s.lo, s.hi), s) })
+		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, s) })
 	}
 	writers.Wait()
 	all := slices.Concat(outputs...)
@@ -234,19 +237,19 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borde
 }
 
 // writeSpan writes the part of the flushables that lies in a span.
-func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, deletes *rangedel.List, s span) (
-	[]*manifest.FileMeta, error) {
-	sources := make([]iterate.Source, len(imms))
+func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, s span) ([]*manifest.FileMeta, error) {
+	pinned := f.reads.Pinned()
+	sources, deletes := make([]iterate.Source, len(imms)), make([]rangedel.Iterator, len(imms))
 	for i, m := range imms {
 		sources[i] = iterate.Source{Iter: m.NewFlushIter(), MaxSeq: base.SeqNumMax}
+		deletes[i] = m.RangeDeletes(pinned.Seqs, s.lo, s.hi)
 	}
 	s.Merging = iterate.NewMerging(sources)
 	defer s.Close()
-	pinned := f.reads.Pinned()
 	outputs, stats, err := f.store.Write(ctx, &s, store.Output{Level: 0}, compact.Config{
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,
-		RangeDeletes: deletes,
+		RangeDeletes: rangedel.Union(deletes...),
 	})
 	if err == nil {
 		f.counters.merged(stats)
@@ -274,14 +277,6 @@ func (s *span) within(rec *base.Record) *base.Record {
 		return nil
 	}
 	return rec
-}
-
-func rangeDeletesOf(imms []*view.Flushable) *rangedel.List {
-	var lists []*rangedel.List
-	for _, m := range imms {
-		lists = append(lists, m.RangeDeletes())
-	}
-	return rangedel.Merge(lists...)
 }
 
 func rawBytes(files []*manifest.FileMeta) (n uint64) {
