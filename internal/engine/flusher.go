@@ -92,7 +92,11 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 		f.claims.release(edit.RemoveFiles)
 		return err
 	}
+	var took time.Duration
 	err = f.versions.edit(edit, func(v *manifest.Version) {
+		// Counted before anybody can see that the flush is over.
+		took = f.clock.Now().Sub(start)
+		f.counters.flushed(outputs, took)
 		f.segments.Drop(edit.RemoveLogs)
 		f.keyspaces.Saved(edit)
 		f.reads.NoteFlushed(edit.LastSeq)
@@ -114,8 +118,6 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	if err != nil {
 		return err // else the outputs stay: see versions.edit
 	}
-	took := f.clock.Now().Sub(start)
-	f.counters.flushed(outputs, took)
 	f.writer.Flushed(int64(rawBytes(outputs)), took)
 	f.events.Flushed(len(imms), len(outputs), took)
 	return nil

@@ -39,12 +39,16 @@ func someRow(i int) []byte { return binary.BigEndian.AppendUint64([]byte{0}, uin
 
 func (s *someRows) First() *base.Record { return s.Next() }
 
+// someValue is large enough for a table of one row: those with less are not worth their
+// bounds in memory.
+var someValue = make([]byte, 2<<10)
+
 func (s *someRows) Next() *base.Record {
 	if s.i == s.n {
 		return nil
 	}
 	s.i++
-	return &base.Record{Key: someRow(s.i - 1), Trailer: base.MakeTrailer(0, base.KindSet), Value: []byte("value")}
+	return &base.Record{Key: someRow(s.i - 1), Trailer: base.MakeTrailer(0, base.KindSet), Value: someValue}
 }
 
 func (s *someRows) Err() error { return nil }

@@ -160,8 +160,7 @@ func TestLargeValueIsCheckedTwice(t *testing.T) {
 		must(t, err)
 		part, err := s.Flushable()
 		must(t, err)
-		part.Lent = true
-		it := part.NewFlushIter()
+		it := part.NewCheckedIter()
 		rec := it.First()
 		for range last {
 			rec = it.Next()

@@ -24,8 +24,10 @@ const (
 	// idleTimes is how many times the time of a row the database is left alone, so
 	// that it can tidy up.
 	idleTimes = 10
-	// firstReads is how often the first record is read before that, and after.
-	firstReads = 1000
+	// firstReads is how often the first record is read before that, and after; fewer
+	// times where that takes longer than a row, but firstReadsMin times.
+	firstReads    = 1000
+	firstReadsMin = 10
 )
 
 // DeleteRows are the rows on what is deleted.
@@ -73,12 +75,13 @@ func (r *Runner) readFirst(w *worker, first int64, rows int) error {
 	return err
 }
 
-// moving measures what puts at the end and deletes at the beginning, by one goroutine.
-// step gets the numbers of the first record, and of the first that is not there.
+// moving measures what puts some records at the end and deletes as many at the
+// beginning, by one goroutine; both count. step gets the numbers of the first record,
+// and of the first that is not there.
 func (r *Runner) moving(
-	ctx context.Context, unit, of string, moves int64, step func(w *worker, first, end int64) error,
+	ctx context.Context, of string, moves int64, step func(w *worker, first, end int64) error,
 ) (Outcome, error) {
-	o := Outcome{Unit: unit, Goroutines: 1}
+	o := Outcome{Unit: "puts and deletes", Goroutines: 1}
 	first, end := int64(0), r.records
 	pass := func(span time.Duration) (team, error) {
 		return r.parallel(ctx, 1, func(ctx context.Context, w *worker) error {
@@ -88,7 +91,7 @@ func (r *Runner) moving(
 					return err
 				}
 				first, end = first+moves, end+moves
-				w.operations += moves
+				w.operations += 2 * moves
 			}
 			return ctx.Err()
 		})
@@ -115,7 +118,7 @@ func (r *Runner) noteMean(o *Outcome) {
 }
 
 func (r *Runner) queue(ctx context.Context) (Outcome, error) {
-	return r.moving(ctx, "pops and pushes", "every read of the first record", 1,
+	return r.moving(ctx, "every read of the first record", 1,
 		func(w *worker, first, end int64) error {
 			if err := r.readFirst(w, first, 1); err != nil {
 				return err
@@ -130,7 +133,7 @@ func (r *Runner) queue(ctx context.Context) (Outcome, error) {
 
 func (r *Runner) window(ctx context.Context) (Outcome, error) {
 	records := newRecords(windowStep, r.Config.ValueBytes)
-	return r.moving(ctx, "records", fmt.Sprintf("every read of the first %d records", windowStep), windowStep,
+	return r.moving(ctx, fmt.Sprintf("every read of the first %d records", windowStep), windowStep,
 		func(w *worker, first, end int64) error {
 			r.makeRecords(records, end)
 			if err := w.PutBatch(records); err != nil {
@@ -222,7 +225,11 @@ func (r *Runner) readFirstOften(ctx context.Context, o *Outcome, first int64) er
 			}
 		}
 		done, err := r.parallel(ctx, 1, func(ctx context.Context, w *worker) error {
+			deadline := clock.System.Now().Add(r.Config.Time)
 			for n := range firstReads {
+				if n >= firstReadsMin && clock.System.Now().After(deadline) {
+					break
+				}
 				if err := r.readFirst(w, first, 1); err != nil {
 					return err
 				}
