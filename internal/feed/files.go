@@ -127,14 +127,14 @@ func (a *Archive) load(names []string, live []base.FileNum, end wal.Position) er
 		}
 	}
 	var found []segmentInfo
-	for n := range logs {
-		found = append(found, segmentInfo{num: n, obsolete: !slices.Contains(live, n)})
-	}
 	for _, name := range names {
 		// Beside the log it is a copy that a crash may have cut short: see wal.Archive.
 		if n, ok := wal.ParseArchivedFileName(name); ok && !logs[n] {
 			found = append(found, segmentInfo{num: n, archived: true, obsolete: true})
 		}
+	}
+	for n := range logs {
+		found = append(found, segmentInfo{num: n, obsolete: !slices.Contains(live, n)})
 	}
 	slices.SortFunc(found, func(a, b segmentInfo) int { return cmp.Compare(b.num, a.num) })
 	var segments []segmentInfo
