@@ -281,8 +281,10 @@ func (r *Reader) Next() (bool, error) {
 			}
 		}
 		// An operand in a batch stands for itself: it reaches back zero.
-		if _, err := base.Decode(base.MakeTrailer(0, r.Kind), r.Value); err != nil {
-			return false, fmt.Errorf("%w: bad value of %v", ErrEncoding, r.Kind)
+		if r.Kind != base.KindSet {
+			if _, err := base.Decode(base.MakeTrailer(0, r.Kind), r.Value); err != nil {
+				return false, fmt.Errorf("%w: bad value of %v", ErrEncoding, r.Kind)
+			}
 		}
 	}
 	r.left--
