@@ -67,30 +67,59 @@ func (c *claims) releaseJob(job *compact.Job) {
 // takeCovered returns the files that new tombstones hide entirely from every
 // reader, so that they can go without being read: a delete-only compaction. It
 // claims them.
-func (c *claims) takeCovered(deletes *rangedel.List) []manifest.LevelNum {
-	fragments := deletes.Fragments()
-	if len(fragments) == 0 {
-		return nil
-	}
+func (c *claims) takeCovered(deletes *rangedel.List) (out []manifest.LevelNum) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []manifest.LevelNum
+	c.covered(deletes, func(level int, meta *manifest.FileMeta) {
+		c.claimed[meta.Num] = true
+		out = append(out, manifest.LevelNum{Level: level, Num: meta.Num})
+	})
+	return out
+}
+
+// coveredBytes is the size of what takeCovered would take.
+func (c *claims) coveredBytes(deletes *rangedel.List) (n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.covered(deletes, func(_ int, meta *manifest.FileMeta) { n += meta.SizeBytes })
+	return n
+}
+
+// covered calls fn with the files that nobody has claimed and that tombstones hide
+// entirely from every reader. The caller holds the lock.
+func (c *claims) covered(deletes *rangedel.List, fn func(level int, meta *manifest.FileMeta)) {
+	if deletes.Empty() {
+		return
+	}
+	fragments := deletes.Fragments()
+	lo, hi := fragments[0].Lo, fragments[len(fragments)-1].Hi
 	v := c.reads.State().Tree.Version
 	snapshots := c.reads.SnapshotSeqs()
-	for _, f := range fragments {
-		newest := f.Seqs[0]
-		for level := range v.Levels {
-			for _, meta := range v.Overlapping(level, f.Lo, f.Hi) {
-				inside := bytes.Compare(meta.Lo, f.Lo) >= 0 && bytes.Compare(meta.Hi, f.Hi) <= 0
-				if inside && meta.LargestSeq < newest && !c.claimed[meta.Num] &&
-					!seenBetween(snapshots, meta.SmallestSeq, newest) {
-					c.claimed[meta.Num] = true
-					out = append(out, manifest.LevelNum{Level: level, Num: meta.Num})
-				}
+	for level := range v.Levels {
+		for _, meta := range v.Overlapping(level, lo, hi) {
+			oldest, newest := coverOf(deletes, meta)
+			if meta.LargestSeq < oldest && !c.claimed[meta.Num] && !seenBetween(snapshots, meta.SmallestSeq, newest) {
+				fn(level, meta)
 			}
 		}
 	}
-	return out
+}
+
+// coverOf returns the oldest and the newest number of the tombstones that are the newest
+// ones over some key of a file, 0 if there is a key without.
+func coverOf(deletes *rangedel.List, meta *manifest.FileMeta) (oldest, newest base.SeqNum) {
+	oldest = base.SeqNumMax
+	at := meta.Lo
+	for _, f := range deletes.Truncate(meta.Lo, meta.Hi).Fragments() {
+		if !bytes.Equal(f.Lo, at) {
+			return 0, 0
+		}
+		oldest, newest, at = min(oldest, f.Seqs[0]), max(newest, f.Seqs[0]), f.Hi
+	}
+	if !bytes.Equal(at, meta.Hi) {
+		return 0, 0
+	}
+	return oldest, newest
 }
 
 // seenBetween reports whether a snapshot sees seq but not until.

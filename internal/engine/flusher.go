@@ -83,11 +83,16 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	if len(imms) == 0 {
 		return nil
 	}
-	outputs, restored, err := f.writeIntact(ctx, imms, bordersOf(imms, writers))
+	deletes := rangedel.Merge(rangeDeletesOf(imms), f.deadRangesIn(s))
+	outputs, restored, err := f.writeIntact(ctx, imms, deletes, bordersOf(imms, writers))
 	if err != nil {
 		return err
 	}
-	edit := f.editFor(imms, outputs)
+	if restored {
+		deletes = rangeDeletesOf(imms)
+	}
+	edit := f.editFor(imms, outputs, deletes)
+	s.Tree.NoteCovered(outputs, deletes, 0, edit.RemoveFiles)
 	if err := f.syncArchived(edit.LastSeq); err != nil {
 		f.claims.release(edit.RemoveFiles)
 		return err
@@ -95,8 +100,9 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	var took time.Duration
 	err = f.versions.edit(edit, func(v *manifest.Version) {
 		// Counted before anybody can see that the flush is over.
-		took = f.clock.Now().Sub(start)
-		f.counters.flushed(outputs, took)
+		now := f.clock.Now()
+		took = now.Sub(start)
+		f.counters.flushed(outputs, now, took)
 		f.segments.Drop(edit.RemoveLogs)
 		f.keyspaces.Saved(edit)
 		f.reads.NoteFlushed(edit.LastSeq)
@@ -126,7 +132,7 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 // editFor returns the edit that puts outputs in the place of the oldest immutables
 // and of the logs that only they needed. Files that their range deletes hide from
 // everybody go with it; they are claimed.
-func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) *manifest.Edit {
+func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta, deletes *rangedel.List) *manifest.Edit {
 	edit := &manifest.Edit{LastSeq: imms[0].LastSeq}
 	var acts []keyspace.Act
 	for _, meta := range outputs {
@@ -134,7 +140,7 @@ func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) 
 	}
 	firstLog, position := segments.Needed(f.reads.State(), len(imms))
 	edit.RemoveLogs, edit.LogStart = f.segments.Before(firstLog), uint64(position)
-	edit.RemoveFiles = f.claims.takeCovered(rangeDeletesOf(imms))
+	edit.RemoveFiles = f.claims.takeCovered(deletes)
 	for _, m := range slices.Backward(imms) { // the oldest first
 		acts = append(acts, m.Acts...)
 	}
@@ -167,11 +173,11 @@ func bordersOf(imms []*view.Flushable, writers int) [][]byte {
 }
 
 // writeIntact is writeTables. Where somebody has written into the memory of a
-// flushable it writes what the log has; if that cannot be had, the database refuses
-// writes, and the next open recovers.
-func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
+// flushable it writes what the log has, with its own range deletes; if that cannot be
+// had, the database refuses writes, and the next open recovers.
+func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, deletes *rangedel.List, borders [][]byte) (
 	outputs []*manifest.FileMeta, restored bool, err error) {
-	outputs, err = f.writeTables(ctx, imms, borders)
+	outputs, err = f.writeTables(ctx, imms, deletes, borders)
 	if !errors.Is(err, view.ErrOverwritten) {
 		return outputs, false, err
 	}
@@ -180,7 +186,7 @@ func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, borde
 	if restoreErr != nil {
 		return nil, false, f.health.Poison("memtable", errors.Join(err, restoreErr))
 	}
-	outputs, err = f.writeTables(ctx, intact, nil)
+	outputs, err = f.writeTables(ctx, intact, rangeDeletesOf(intact), nil)
 	return outputs, true, err
 }
 
@@ -209,10 +215,9 @@ func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
 // writeTables writes flushables, newest first, to new tables: one writer for each
 // span between two borders. On an error no table is left. What is not what was added
 // becomes an error that matches view.ErrOverwritten.
-func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
+func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, deletes *rangedel.List, borders [][]byte) (
 	[]*manifest.FileMeta, error) {
 	outputs, errs := make([][]*manifest.FileMeta, len(borders)+1), make([]error, len(borders)+1)
-	deletes := rangeDeletesOf(imms)
 	var writers sync.WaitGroup
 	for i := range outputs {
 		s := span{}
@@ -296,16 +301,15 @@ func (f *flusher) await(ctx, stopped context.Context, upTo base.SeqNum) error {
 	var failed error
 	err := f.changed.Wait(ctx, func() bool {
 		imms := f.reads.State().Immutables
-		failed = nil
+		failed = f.outcome.Err() // looked at before what may have caused it
 		switch {
 		case len(imms) == 0 || imms[len(imms)-1].LastSeq > upTo:
+			failed = nil
 			return true
 		case f.health.Err() != nil:
 			failed = f.health.Err()
-		case stopped.Err() != nil: // before the flush's own, which it may have caused
+		case stopped.Err() != nil:
 			failed = base.ErrClosed
-		default:
-			failed = f.outcome.Err()
 		}
 		return failed != nil
 	})

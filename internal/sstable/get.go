@@ -107,6 +107,17 @@ func (r *Reader) locate(at *place, key []byte, seq base.SeqNum) (found bool, err
 	return true, nil
 }
 
+// BytesBefore returns how many bytes of the file lie before the data block that can hold
+// key. The caller is inside an epoch guard.
+func (r *Reader) BytesBefore(key []byte) (int64, error) {
+	var at place
+	found, err := r.locate(&at, key, base.SeqNumMax)
+	if err != nil || !found {
+		return int64(r.props.SizeBytes), err
+	}
+	return dataRef(&at.index, at.entry).offset, nil
+}
+
 // RangeDeletes returns the range deletes of the table, nil if it has none. The
 // list is read once and kept in Go memory.
 func (r *Reader) RangeDeletes() (*rangedel.List, error) {

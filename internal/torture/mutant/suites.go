@@ -46,6 +46,7 @@ var suitesByName = map[string]Suite{
 	"sessions":         tests("./internal/session", ""),
 	"reserves":         tests("./internal/reserve", ""),
 	"sweeps":           tests("./internal/engine", "Sweep"),
+	"reclaims":         tests("./internal/engine", "Idle|Covered|Reaped|SnapshotsKeep|DeadRanges|OverwrittenMemory"),
 	"signals":          tests("./internal/signal", ""),
 
 	"fullDisks":    tests(".", "FullDisk|Reserve"),
