@@ -93,12 +93,14 @@ func (v View) lengthWidth() uintptr  { return uintptr(v.shape >> (8 * lengthWidt
 func (v View) slotWidth() uintptr    { return v.offsetWidth() + v.lengthWidth() }
 
 // Distances from base of the arrays and of the records.
-func (v View) prints() uintptr   { return headerBytes + alignUp(uintptr(v.prefixLen)) }
 func (v View) trailers() uintptr { return v.heads + uintptr(v.Len())*headBytes }
 func (v View) slots() uintptr    { return v.heads + uintptr(v.Len())*(headBytes+v.trailerWidth()) }
 func (v View) records() uintptr {
 	return v.slots() + uintptr(v.Len())*v.slotWidth() + sentinelBytes
 }
+
+// printsAt is the distance of the fingerprints from base.
+func printsAt(v View) uintptr { return headerBytes + alignUp(uintptr(v.prefixLen)) }
 
 // baseLen is the smallest length of a suffix.
 func (v View) baseLen() int {
@@ -186,9 +188,9 @@ func (v View) Find(
 	}
 	suffix := key[v.prefixLen:]
 	head := headOf(suffix)
-	pattern := kernel.Broadcast(fingerprint)
+	pattern, prints := kernel.Broadcast(fingerprint), printsAt(v)
 	for at := 0; at < v.Len(); at += 8 {
-		word := kernel.Load64(v.base, v.prints()+uintptr(at))
+		word := kernel.Load64(v.base, prints+uintptr(at))
 		for mask := kernel.MatchBytes(word, pattern); mask != 0; mask &= mask - 1 {
 			slot := at + kernel.FirstByte(mask)
 			// The padding of the last word may match too.
@@ -299,6 +301,19 @@ func (v View) SeekGE(key []byte) int {
 		return v.seekTies(slot+1, head, suffix)
 	}
 	return slot
+}
+
+// SeekLE returns the last slot whose key is <= key, -1 if there is none. No two records
+// of the block have the same key.
+func (v View) SeekLE(key []byte) int {
+	slot := v.SeekGE(key)
+	if slot < v.Len() && v.hasPrefix(key) {
+		suffix := key[v.prefixLen:]
+		if v.head(slot) == headOf(suffix) && v.equalRest(slot, suffix) {
+			return slot
+		}
+	}
+	return slot - 1
 }
 
 // seekTies finds the first slot >= low whose suffix is >= suffix, where many

@@ -139,6 +139,7 @@ func TestReclaimEnds(t *testing.T) {
 				f.Deletes = f.Count * uint64(rng.IntN(2))
 				f.CoveredBytes = uint64(rng.IntN(3000) * rng.IntN(2))
 				f.RangeDeletes = f.CoveredBytes % 7
+				f.DeletesLo, f.DeletesHi = f.Lo, f.Hi
 				files++
 				at += 2
 			}
@@ -170,6 +171,7 @@ func (tr *testTree) applyKeeping(j *Job) {
 				out.Count += f.Count
 				out.Deletes += f.Deletes
 				out.RangeDeletes += f.RangeDeletes
+				out.DeletesLo, out.DeletesHi = out.Lo, out.Hi
 				out.CoveredBytes += f.CoveredBytes
 			}
 		}

@@ -26,8 +26,8 @@ type Config struct {
 	ReadTimes []base.Instant
 	// Operators tells the merge operator of a key; nil where there is none.
 	Operators merge.Operators
-	// RangeDeletes are the tombstones of all inputs.
-	RangeDeletes *rangedel.List
+	// RangeDeletes are the tombstones of all inputs; nil: none.
+	RangeDeletes rangedel.Iterator
 	// Bottom says that nothing older than the inputs exists for their keys
 	// outside of them: deletes of the oldest stripe have done their work, and
 	// sequence numbers there no longer matter.
@@ -69,11 +69,12 @@ type Source interface {
 // are returned as well, for the caller to remove.
 func Run(ctx context.Context, it Source, cfg Config) ([]*manifest.FileMeta, Stats, error) {
 	r := runner{cfg: cfg}
-	r.deletes.Init(cfg.RangeDeletes)
-	r.keptDeletes = keptRangeDeletes(cfg)
-	err := r.run(ctx, it)
+	err := r.deletes.begin(cfg.RangeDeletes)
 	if err == nil {
-		err = r.finishFile(nil)
+		err = r.run(ctx, it)
+	}
+	if err == nil {
+		err = r.finish()
 	}
 	if err != nil && r.writer != nil {
 		r.writer.Abort()
@@ -82,9 +83,8 @@ func Run(ctx context.Context, it Source, cfg Config) ([]*manifest.FileMeta, Stat
 }
 
 type runner struct {
-	cfg         Config
-	deletes     rangedel.Cursor
-	keptDeletes *rangedel.List // what of cfg.RangeDeletes goes to the output
+	cfg     Config
+	deletes deletes
 
 	key    []byte // the user key being handled
 	hasKey bool
@@ -95,7 +95,6 @@ type runner struct {
 
 	firstKeyBytes int // of the first key of the output file
 
-	fileLo  []byte // output files before this one cover everything under it; nil: first file
 	outputs []*manifest.FileMeta
 	stats   Stats
 	merging mergeRun
@@ -154,21 +153,27 @@ func (r *runner) count(ctx context.Context) error {
 	return nil
 }
 
-// startKey notes the new key and ends the output file where that is due. A
-// file never ends between two versions of one key.
+// startKey notes the new key, writes the tombstones before it, and ends the output file
+// where that is due. A file never ends between two versions of one key.
 func (r *runner) startKey(key []byte) error {
-	if r.writer != nil {
-		size := r.writer.EstimatedBytes()
-		full := r.cfg.FileBytes > 0 && size >= max(r.cfg.FileBytes, boundsShare*int64(r.firstKeyBytes+len(key)))
-		if full || r.cfg.SplitBefore(r.key, key, size) {
-			if err := r.finishFile(key); err != nil {
-				return err
-			}
+	if err := r.passDeletes(key); err != nil {
+		return err
+	}
+	if r.writer != nil && r.isDue(r.last(), key) {
+		if err := r.finishFile(key); err != nil {
+			return err
 		}
 	}
 	r.key = append(r.key[:0], key...)
 	r.hasKey = true
 	return nil
+}
+
+// isDue reports whether the output file is to end between two neighbouring keys.
+func (r *runner) isDue(prev, next []byte) bool {
+	size := r.writer.EstimatedBytes()
+	full := r.cfg.FileBytes > 0 && size >= max(r.cfg.FileBytes, boundsShare*int64(r.firstKeyBytes+len(next)))
+	return full || r.cfg.SplitBefore(prev, next, size)
 }
 
 // hidden reports whether a range tombstone hides the record from all who could
@@ -178,8 +183,7 @@ func (r *runner) hidden(rec *base.Record, stripe int) bool {
 	if stripe < len(r.cfg.Snapshots) {
 		newest = r.cfg.Snapshots[stripe]
 	}
-	covering, _ := r.deletes.Covering(rec.Key, newest)
-	return covering > rec.Trailer.Seq()
+	return r.deletes.covering(newest) > rec.Trailer.Seq()
 }
 
 // expired reports whether the record has expired for all who could see it.
@@ -232,23 +236,28 @@ func (r *runner) openFile(firstKey []byte) error {
 	return nil
 }
 
-// finishFile ends the current output, giving it the part of the range
-// tombstones between the previous file's end and hi (nil: no end).
-func (r *runner) finishFile(hi []byte) error {
-	deletes := r.keptDeletes.Truncate(r.fileLo, hi)
-	if r.writer == nil && deletes.Empty() {
-		return nil
+// finish writes the tombstones behind the last key and ends the last file.
+func (r *runner) finish() error {
+	if err := r.passDeletes(nil); err != nil {
+		return err
 	}
-	if r.writer == nil {
-		if err := r.openFile(deletes.Fragments()[0].Lo); err != nil {
-			return err
-		}
+	if err := r.writeDelete(); err != nil || r.writer == nil {
+		return err
 	}
-	for _, f := range deletes.Fragments() {
-		if err := r.writer.AddRangeDelete(f); err != nil {
-			return err
-		}
+	return r.closeFile()
+}
+
+// finishFile ends the output file before a key, with the part of the tombstones that
+// lies there.
+func (r *runner) finishFile(key []byte) error {
+	if err := r.cutDeletes(key); err != nil {
+		return err
 	}
+	return r.closeFile()
+}
+
+// closeFile ends the output file with what was added.
+func (r *runner) closeFile() error {
 	props, err := r.writer.Finish()
 	if err != nil {
 		return fmt.Errorf("finish table %s: %w", r.fileNum, err)
@@ -268,8 +277,9 @@ func (r *runner) finishFile(hi []byte) error {
 		RawBytes:      uint64(props.RawKeyBytes) + uint64(props.RawValueBytes),
 		Expiring:      manifest.Expiring(props.Expiring),
 		EntryChecksum: props.EntryChecksum,
+		DeletesLo:     props.DeletesLo,
+		DeletesHi:     props.DeletesHi,
 	})
-	r.fileLo = append([]byte(nil), hi...)
 	return nil
 }
 
@@ -282,22 +292,4 @@ func stripeOf(snapshots []base.SeqNum, seq base.SeqNum) int {
 		return 0
 	}
 	return sort.Search(len(snapshots), func(i int) bool { return snapshots[i] >= seq })
-}
-
-// keptRangeDeletes returns the tombstones that output must still carry: the
-// newest of each stripe, without those of the oldest stripe at the bottom.
-func keptRangeDeletes(cfg Config) *rangedel.List {
-	var kept []rangedel.Tombstone
-	for _, f := range cfg.RangeDeletes.Fragments() {
-		last := -1
-		for _, seq := range f.Seqs {
-			stripe := stripeOf(cfg.Snapshots, seq)
-			if stripe == last || stripe == 0 && cfg.Bottom {
-				continue
-			}
-			last = stripe
-			kept = append(kept, rangedel.Tombstone{Lo: f.Lo, Hi: f.Hi, Seq: seq})
-		}
-	}
-	return rangedel.Build(kept)
 }

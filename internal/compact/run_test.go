@@ -168,10 +168,8 @@ func (w *workshop) newWriter([]byte) (base.FileNum, *sstable.Writer, error) {
 }
 
 // open returns the sources and tombstones of tables.
-func (w *workshop) open(files []*manifest.FileMeta) ([]iterate.Source, *rangedel.List) {
+func (w *workshop) open(files []*manifest.FileMeta) (sources []iterate.Source, tombstones []rangedel.Tombstone) {
 	w.t.Helper()
-	var sources []iterate.Source
-	var lists []*rangedel.List
 	for _, meta := range files {
 		f, err := w.fs.Open(meta.Num.String())
 		if err != nil {
@@ -184,22 +182,49 @@ func (w *workshop) open(files []*manifest.FileMeta) ([]iterate.Source, *rangedel
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		list, err := r.RangeDeletes()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		lists = append(lists, list)
+		own := w.tombstones(r.RangeDeletes())
+		w.checkSpan(meta, own)
+		tombstones = append(tombstones, own...)
 		sources = append(sources, iterate.Source{
 			Iter: r.NewIter(sstable.IterOptions{}), MaxSeq: base.SeqNumMax,
 		})
 	}
-	return sources, rangedel.Merge(lists...)
+	return sources, tombstones
+}
+
+// tombstones reads fragments as tombstones.
+func (w *workshop) tombstones(it rangedel.Iterator) (all []rangedel.Tombstone) {
+	w.t.Helper()
+	for {
+		f, err := it.Next()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if f == nil {
+			return all
+		}
+		for _, seq := range f.Seqs {
+			all = append(all, rangedel.Tombstone{Lo: bytes.Clone(f.Lo), Hi: bytes.Clone(f.Hi), Seq: seq})
+		}
+	}
+}
+
+// checkSpan checks that the description of a table says where its tombstones are.
+func (w *workshop) checkSpan(meta *manifest.FileMeta, own []rangedel.Tombstone) {
+	w.t.Helper()
+	var lo, hi []byte
+	if len(own) > 0 {
+		lo, hi = own[0].Lo, own[len(own)-1].Hi
+	}
+	if !bytes.Equal(meta.DeletesLo, lo) || !bytes.Equal(meta.DeletesHi, hi) {
+		w.t.Fatalf("tombstones in %q..%q, the description says %q..%q", lo, hi, meta.DeletesLo, meta.DeletesHi)
+	}
 }
 
 // view returns what a reader at seq sees.
-func view(sources []iterate.Source, deletes *rangedel.List, seq base.SeqNum, operators *listing) []string {
+func view(sources []iterate.Source, deletes []rangedel.Tombstone, seq base.SeqNum, operators *listing) []string {
 	v := iterate.NewUserIter(iterate.NewMerging(sources), iterate.Options{
-		Seq: seq, RangeDeletes: []*rangedel.List{deletes}, At: momentOf(seq), Operators: operators,
+		Seq: seq, RangeDeletes: []rangedel.Source{rangedel.Build(deletes)}, At: momentOf(seq), Operators: operators,
 	})
 	var out []string
 	for n := range 15 { // one by one, because a key whose operator fails ends a walk
@@ -220,10 +245,9 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		in := randomInput(rng)
 		w := newWorkshop(t)
-		deletes := rangedel.Build(in.tombstones)
 		operators := newListing(rng)
 		cfg := Config{
-			Snapshots: in.snapshots, RangeDeletes: deletes, Bottom: rng.IntN(2) == 0,
+			Snapshots: in.snapshots, RangeDeletes: rangedel.Build(in.tombstones).Iter(), Bottom: rng.IntN(2) == 0,
 			ReadTimes: in.readTimes(), Operators: operators,
 			FileBytes: int64(rng.IntN(2) * 600),
 			SplitBefore: func(prev, next []byte, _ int64) bool {
@@ -238,13 +262,49 @@ func TestRunKeepsWhatReadersSee(t *testing.T) {
 		checkFiles(t, files, stats, cfg.SplitBefore)
 		sources, after := w.open(files)
 		for _, seq := range append(in.snapshots, lastSeq, base.SeqNumMax) {
-			want := view([]iterate.Source{{Iter: &records{rows: in.rows}, MaxSeq: base.SeqNumMax}}, deletes, seq, operators)
+			want := view([]iterate.Source{{Iter: &records{rows: in.rows}, MaxSeq: base.SeqNumMax}}, in.tombstones, seq, operators)
 			if got := view(sources, after, seq, operators); !slices.Equal(got, want) {
 				t.Fatalf("seed %d, bottom %v: at %d readers see\n%v instead of\n%v", seed, cfg.Bottom, seq, got, want)
 			}
 		}
 		if cfg.Bottom && len(in.snapshots) == 0 && !operators.unlucky {
 			checkNoGarbage(t, files)
+		}
+	}
+}
+
+// Tombstones of one number, as a transaction past the log has them, become one where they
+// touch, and stay two where they do not. Without a record among them they end files too.
+func TestRunOfTombstonesAlone(t *testing.T) {
+	tombstone := func(lo, hi string) rangedel.Tombstone {
+		return rangedel.Tombstone{Lo: []byte(lo), Hi: []byte(hi)}
+	}
+	w := newWorkshop(t)
+	run := func(fileBytes int64, it rangedel.Iterator) []*manifest.FileMeta {
+		files, _, err := Run(context.Background(), &records{}, Config{
+			RangeDeletes: it, FileBytes: fileBytes, NewWriter: w.newWriter,
+			SplitBefore: func(_, _ []byte, _ int64) bool { return false },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	files := run(0, rangedel.Build([]rangedel.Tombstone{tombstone("a", "c"), tombstone("c", "d"), tombstone("e", "f")}).Iter())
+	if _, own := w.open(files); len(files) != 1 || fmt.Sprint(own) != fmt.Sprint([]rangedel.Tombstone{tombstone("a", "d"), tombstone("e", "f")}) {
+		t.Errorf("%d files with %v", len(files), own)
+	}
+	var many []rangedel.Tombstone
+	for i := range 200 {
+		many = append(many, tombstone(fmt.Sprintf("key%04d", i), fmt.Sprintf("key%04d5", i)))
+	}
+	files = run(1000, rangedel.Build(many).Iter())
+	if _, own := w.open(files); len(files) < 5 || len(own) != len(many) {
+		t.Errorf("%d files with %d tombstones", len(files), len(own))
+	}
+	for i, f := range files[1:] {
+		if bytes.Compare(files[i].Hi, f.Lo) > 0 {
+			t.Errorf("file %d ends at %q, the next one begins at %q", i, files[i].Hi, f.Lo)
 		}
 	}
 }
@@ -277,7 +337,7 @@ func TestRunHidesWhatLiesBelow(t *testing.T) {
 		w, operators := newWorkshop(t), newListing(rng)
 		files, _, err := Run(context.Background(), &records{rows: above}, Config{
 			Snapshots: in.snapshots, ReadTimes: in.readTimes(), Operators: operators,
-			RangeDeletes: rangedel.Build(deletesAbove), FileBytes: int64(rng.IntN(2) * 300),
+			RangeDeletes: rangedel.Build(deletesAbove).Iter(), FileBytes: int64(rng.IntN(2) * 300),
 			SplitBefore: func(_, _ []byte, _ int64) bool { return false },
 			NewWriter:   w.newWriter,
 		})
@@ -289,9 +349,9 @@ func TestRunHidesWhatLiesBelow(t *testing.T) {
 		}
 		sources, after := w.open(files)
 		sources = append(sources, source(below))
-		after = rangedel.Merge(after, rangedel.Build(deletesBelow))
+		after = append(after, deletesBelow...)
 		for _, seq := range append(in.snapshots, lastSeq, base.SeqNumMax) {
-			want := view([]iterate.Source{source(in.rows)}, rangedel.Build(in.tombstones), seq, operators)
+			want := view([]iterate.Source{source(in.rows)}, in.tombstones, seq, operators)
 			if got := view(sources, after, seq, operators); !slices.Equal(got, want) {
 				t.Fatalf("seed %d, older than %d below: at %d readers see\n%v instead of\n%v", seed, border, seq, got, want)
 			}

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"sort"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
@@ -64,62 +65,74 @@ func (c *claims) releaseJob(job *compact.Job) {
 	}
 }
 
-// takeCovered returns the files that new tombstones hide entirely from every
+// takeCovered returns the files that new tombstones, in memory, hide entirely from every
 // reader, so that they can go without being read: a delete-only compaction. It
 // claims them.
-func (c *claims) takeCovered(deletes *rangedel.List) (out []manifest.LevelNum) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.covered(deletes, func(level int, meta *manifest.FileMeta) {
-		c.claimed[meta.Num] = true
-		out = append(out, manifest.LevelNum{Level: level, Num: meta.Num})
+func (c *claims) takeCovered(deletes rangedel.Source) (out []manifest.LevelNum) {
+	c.covered(deletes, base.SeqNumMax, func(level int, f *manifest.FileMeta) {
+		c.claimed[f.Num] = true
+		out = append(out, manifest.LevelNum{Level: level, Num: f.Num})
 	})
 	return out
 }
 
-// coveredBytes is the size of what takeCovered would take.
-func (c *claims) coveredBytes(deletes *rangedel.List) (n uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.covered(deletes, func(_ int, meta *manifest.FileMeta) { n += meta.SizeBytes })
+// coveredBytes is the size of what takeCovered would take, if those that seq sees were all.
+func (c *claims) coveredBytes(deletes rangedel.Source, seq base.SeqNum) (n uint64) {
+	c.covered(deletes, seq, func(_ int, f *manifest.FileMeta) { n += f.SizeBytes })
 	return n
 }
 
-// covered calls fn with the files that nobody has claimed and that tombstones hide
-// entirely from every reader. The caller holds the lock.
-func (c *claims) covered(deletes *rangedel.List, fn func(level int, meta *manifest.FileMeta)) {
-	if deletes.Empty() {
+// covered calls fn, under the lock, with the files that nobody has claimed and that
+// tombstones which seq sees hide entirely from every reader.
+func (c *claims) covered(deletes rangedel.Source, seq base.SeqNum, fn func(level int, f *manifest.FileMeta)) {
+	if p, _ := deletes.Around(nil, seq); p.Seq == 0 && p.Hi == nil {
 		return
 	}
-	fragments := deletes.Fragments()
-	lo, hi := fragments[0].Lo, fragments[len(fragments)-1].Hi
-	v := c.reads.State().Tree.Version
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	snapshots := c.reads.SnapshotSeqs()
-	for level := range v.Levels {
-		for _, meta := range v.Overlapping(level, lo, hi) {
-			oldest, newest := coverOf(deletes, meta)
-			if meta.LargestSeq < oldest && !c.claimed[meta.Num] && !seenBetween(snapshots, meta.SmallestSeq, newest) {
-				fn(level, meta)
+	for level, files := range c.reads.State().Tree.Version.Levels {
+		for i := 0; i < len(files); i++ {
+			f := files[i]
+			oldest, newest, next := coverOf(deletes, seq, f)
+			if f.LargestSeq < oldest && !c.claimed[f.Num] && !seenBetween(snapshots, f.SmallestSeq, newest) {
+				fn(level, f)
+			}
+			if level > 0 && oldest == 0 && next == nil {
+				break // no tombstone comes behind the begin of the file
+			}
+			if level > 0 && oldest == 0 {
+				// What begins before the next tombstone is not covered either.
+				i += sort.Search(len(files)-i-1, func(j int) bool { return bytes.Compare(files[i+1+j].Lo, next) >= 0 })
 			}
 		}
 	}
 }
 
-// coverOf returns the oldest and the newest number of the tombstones that are the newest
-// ones over some key of a file, 0 if there is a key without.
-func coverOf(deletes *rangedel.List, meta *manifest.FileMeta) (oldest, newest base.SeqNum) {
-	oldest = base.SeqNumMax
-	at := meta.Lo
-	for _, f := range deletes.Truncate(meta.Lo, meta.Hi).Fragments() {
-		if !bytes.Equal(f.Lo, at) {
-			return 0, 0
+// coverPieces is how many tombstones that lie side by side are looked at to see whether
+// they cover a file.
+const coverPieces = 64
+
+// coverOf returns the oldest and the newest of the tombstones that cover a file entirely,
+// side by side, as seq sees them. If they do not: zeroes, and where the next one begins,
+// nil if nowhere.
+func coverOf(deletes rangedel.Source, seq base.SeqNum, f *manifest.FileMeta) (oldest, newest base.SeqNum, next []byte) {
+	at := f.Lo
+	for range coverPieces {
+		p, err := deletes.Around(at, seq)
+		if err != nil || p.Seq == 0 {
+			return 0, 0, p.Hi
 		}
-		oldest, newest, at = min(oldest, f.Seqs[0]), max(newest, f.Seqs[0]), f.Hi
+		if oldest == 0 || p.Seq < oldest {
+			oldest = p.Seq
+		}
+		newest = max(newest, p.Seq)
+		if bytes.Compare(p.Hi, f.Hi) >= 0 {
+			return oldest, newest, p.Hi
+		}
+		at = p.Hi
 	}
-	if !bytes.Equal(at, meta.Hi) {
-		return 0, 0
-	}
-	return oldest, newest
+	return 0, 0, at
 }
 
 // seenBetween reports whether a snapshot sees seq but not until.

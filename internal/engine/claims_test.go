@@ -142,6 +142,7 @@ func TestCoveredFiles(t *testing.T) {
 		"by two":                  {[]rangedel.Tombstone{{Lo: newer.Lo, Hi: middle, Seq: 1000}, {Lo: middle, Hi: newer.Hi, Seq: 1001}}, true},
 		"by two with a gap":       {[]rangedel.Tombstone{{Lo: newer.Lo, Hi: middle, Seq: 1000}, {Lo: append(middle, 0), Hi: newer.Hi, Seq: 1000}}, false},
 		"by one that is too old":  {[]rangedel.Tombstone{{Lo: newer.Lo, Hi: middle, Seq: newer.LargestSeq}, {Lo: middle, Hi: newer.Hi, Seq: 1001}}, false},
+		"by another too old":      {[]rangedel.Tombstone{{Lo: newer.Lo, Hi: middle, Seq: 1001}, {Lo: middle, Hi: newer.Hi, Seq: newer.LargestSeq}}, false},
 		"by a window that moves":  {[]rangedel.Tombstone{{Lo: []byte{0}, Hi: middle, Seq: 1000}, {Lo: []byte{0}, Hi: newer.Hi, Seq: 1001}}, true},
 		"by a window not far yet": {[]rangedel.Tombstone{{Lo: []byte{0}, Hi: middle, Seq: 1001}, {Lo: []byte{0}, Hi: newer.Hi, Seq: newer.LargestSeq}}, false},
 	} {
@@ -150,6 +151,13 @@ func TestCoveredFiles(t *testing.T) {
 		if got := slices.ContainsFunc(list, func(f manifest.LevelNum) bool { return f.Num == newer.Num }); got != c.goes {
 			t.Errorf("%s: it goes unread: %v", what, got)
 		}
+	}
+	everything := rangedel.Build([]rangedel.Tombstone{{Lo: []byte{0}, Hi: []byte{1}, Seq: 1000}})
+	if got := db.claims.coveredBytes(everything, 1000); got != newer.SizeBytes {
+		t.Errorf("%d bytes go unread, want %d", got, newer.SizeBytes)
+	}
+	if got := db.claims.coveredBytes(everything, 999); got != 0 {
+		t.Errorf("%d bytes go unread although the range delete is not seen", got)
 	}
 	must(t, old.Close())
 	if got := covered([]byte{0}, []byte{1}, 1000); len(got) != 2 {

@@ -343,9 +343,7 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 	defer merged.Close()
 	source := compact.Source(merged)
 	if job.Sweep > 0 {
-		if source, err = c.sweeping(merged, s.Tree, pinned.Seqs); err != nil {
-			return nil, err
-		}
+		source = c.sweeping(merged, s.Tree, pinned.Seqs)
 	}
 	c.reserve.Cover(0, false) // it grows with the tree
 	out := store.Output{
@@ -360,7 +358,7 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 		Bottom:       job.Bottom,
 	})
 	if err == nil {
-		s.Tree.NoteCovered(outputs, deletes, job.OutputLevel+1, nil)
+		s.Tree.NoteCovered(outputs, job.OutputLevel+1, nil)
 		c.counters.merged(stats)
 	}
 	return outputs, err

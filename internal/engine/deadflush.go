@@ -30,15 +30,14 @@ const (
 
 // deadRangesIn returns tombstones over ranges in which nobody who sees what the
 // immutable memtables have sees a row.
-func (f *flusher) deadRangesIn(s *view.State) *rangedel.List {
+func (f *flusher) deadRangesIn(s *view.State) (proven []rangedel.Tombstone) {
 	var flushed int64
 	for _, m := range s.Immutables {
 		flushed += m.TableBytes()
 	}
-	var proven []rangedel.Tombstone
 	for _, hint := range f.reads.Dead.Active() {
 		t := rangedel.Tombstone{Lo: hint.Lo, Hi: hint.Hi, Seq: s.Immutables[0].LastSeq}
-		hidden := s.Tree.CoveredBytes(rangedel.Build([]rangedel.Tombstone{t}), 0, nil)
+		hidden := s.Tree.BytesWithin(t.Lo, t.Hi)
 		if hidden < min(deadWorthBytes, treeBytes(s.Tree)/deadWorthShare) || hidden > uint64(deadScanShare*flushed) {
 			continue
 		}
@@ -46,28 +45,30 @@ func (f *flusher) deadRangesIn(s *view.State) *rangedel.List {
 			proven = append(proven, t)
 		}
 	}
-	return rangedel.Build(proven)
+	return proven
 }
 
 // deadUntil returns up to where there is no row in a range as of seq, which is the
 // newest number in the immutable memtables, whatever the time is; nil if that cannot be
 // told, or is nothing.
 func (f *flusher) deadUntil(s *view.State, r *deadrange.Range, seq base.SeqNum) []byte {
-	deletes, err := s.Tree.RangeDeletes()
-	if err != nil {
-		return nil
-	}
 	tables, err := s.Tree.Sources(r.Lo, r.Hi)
 	if err != nil {
 		return nil
 	}
 	var sources []iterate.Source
+	var deletes []rangedel.Source
 	for _, m := range s.Immutables {
 		sources = append(sources, iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax})
+		deletes = append(deletes, m)
+	}
+	ofTables := s.Tree.AppendDeletes(nil, r.Lo, r.Hi)
+	for i := range ofTables {
+		deletes = append(deletes, &ofTables[i])
 	}
 	it := iterate.NewUserIter(iterate.NewMerging(append(sources, tables...)), iterate.Options{
 		Seq: seq, Lower: r.Lo, Upper: r.Hi, Operators: f.keyspaces,
-		RangeDeletes: []*rangedel.List{rangeDeletesOf(s.Immutables), deletes},
+		RangeDeletes: deletes,
 	})
 	end := r.Hi
 	if it.First() {

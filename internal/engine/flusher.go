@@ -19,6 +19,7 @@ import (
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
@@ -43,6 +44,7 @@ type flusher struct {
 	claims    *claims
 	health    *health.Health
 	writer    *writer.Writer
+	memory    *offheap.Accountant
 	counters  *counters
 	events    *event.Sink
 	clock     clock.Clock
@@ -83,16 +85,16 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	if len(imms) == 0 {
 		return nil
 	}
-	deletes := rangedel.Merge(rangeDeletesOf(imms), f.deadRangesIn(s))
-	outputs, restored, err := f.writeIntact(ctx, imms, deletes, bordersOf(imms, writers))
+	dead := f.deadRangesIn(s)
+	outputs, restored, err := f.writeIntact(ctx, imms, dead, bordersOf(imms, writers))
 	if err != nil {
 		return err
 	}
 	if restored {
-		deletes = rangeDeletesOf(imms)
+		dead = nil
 	}
-	edit := f.editFor(imms, outputs, deletes)
-	s.Tree.NoteCovered(outputs, deletes, 0, edit.RemoveFiles)
+	edit := f.editFor(imms, outputs, dead)
+	s.Tree.NoteCovered(outputs, 0, edit.RemoveFiles)
 	if err := f.syncArchived(edit.LastSeq); err != nil {
 		f.claims.release(edit.RemoveFiles)
 		return err
@@ -130,9 +132,9 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 }
 
 // editFor returns the edit that puts outputs in the place of the oldest immutables
-// and of the logs that only they needed. Files that their range deletes hide from
-// everybody go with it; they are claimed.
-func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta, deletes *rangedel.List) *manifest.Edit {
+// and of the logs that only they needed. Files that their range deletes, or those over
+// dead ranges, hide from everybody go with it; they are claimed.
+func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta, dead []rangedel.Tombstone) *manifest.Edit {
 	edit := &manifest.Edit{LastSeq: imms[0].LastSeq}
 	var acts []keyspace.Act
 	for _, meta := range outputs {
@@ -140,7 +142,10 @@ func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta, 
 	}
 	firstLog, position := segments.Needed(f.reads.State(), len(imms))
 	edit.RemoveLogs, edit.LogStart = f.segments.Before(firstLog), uint64(position)
-	edit.RemoveFiles = f.claims.takeCovered(deletes)
+	edit.RemoveFiles = f.claims.takeCovered(rangedel.Build(dead))
+	for _, m := range imms {
+		edit.RemoveFiles = append(edit.RemoveFiles, f.claims.takeCovered(m)...)
+	}
 	for _, m := range slices.Backward(imms) { // the oldest first
 		acts = append(acts, m.Acts...)
 	}
@@ -173,11 +178,11 @@ func bordersOf(imms []*view.Flushable, writers int) [][]byte {
 }
 
 // writeIntact is writeTables. Where somebody has written into the memory of a
-// flushable it writes what the log has, with its own range deletes; if that cannot be
+// flushable it writes what the log has, without what was found dead; if that cannot be
 // had, the database refuses writes, and the next open recovers.
-func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, deletes *rangedel.List, borders [][]byte) (
+func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, borders [][]byte) (
 	outputs []*manifest.FileMeta, restored bool, err error) {
-	outputs, err = f.writeTables(ctx, imms, deletes, borders)
+	outputs, err = f.writeTables(ctx, imms, dead, borders)
 	if !errors.Is(err, view.ErrOverwritten) {
 		return outputs, false, err
 	}
@@ -186,7 +191,7 @@ func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, delet
 	if restoreErr != nil {
 		return nil, false, f.health.Poison("memtable", errors.Join(err, restoreErr))
 	}
-	outputs, err = f.writeTables(ctx, intact, rangeDeletesOf(intact), nil)
+	outputs, err = f.writeTables(ctx, intact, nil, nil)
 	return outputs, true, err
 }
 
@@ -204,7 +209,7 @@ func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the log again: %w", err)
 		}
-		if restored[i], err = m.Restored(groups); err != nil {
+		if restored[i], err = m.Restored(f.memory, groups); err != nil {
 			return nil, err
 		}
 		after = m.LastSeq
@@ -212,10 +217,10 @@ func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
 	return restored, nil
 }
 
-// writeTables writes flushables, newest first, to new tables: one writer for each
-// span between two borders. On an error no table is left. What is not what was added
+// writeTables writes flushables, newest first, with tombstones over dead ranges, to new
+// tables: one writer for each span between two borders. On an error no table is left. What is not what was added
 // becomes an error that matches view.ErrOverwritten.
-func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, deletes *rangedel.List, borders [][]byte) (
+func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, borders [][]byte) (
 	[]*manifest.FileMeta, error) {
 	outputs, errs := make([][]*manifest.FileMeta, len(borders)+1), make([]error, len(borders)+1)
 	var writers sync.WaitGroup
@@ -227,7 +232,7 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, delet
 		if i < len(borders) {
 			s.hi = borders[i]
 		}
-		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, deletes.Truncate(s.lo, s.hi), s) })
+		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, dead, s) })
 	}
 	writers.Wait()
 	all := slices.Concat(outputs...)
@@ -238,20 +243,24 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, delet
 	return all, nil
 }
 
-// writeSpan writes the part of the flushables that lies in a span.
-func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, deletes *rangedel.List, s span) (
+// writeSpan writes the part of the flushables, and of dead ranges, that lies in a span.
+func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, s span) (
 	[]*manifest.FileMeta, error) {
-	sources := make([]iterate.Source, len(imms))
+	pinned := f.reads.Pinned()
+	sources, deletes := make([]iterate.Source, len(imms)), make([]rangedel.Iterator, len(imms))
 	for i, m := range imms {
 		sources[i] = iterate.Source{Iter: m.NewFlushIter(), MaxSeq: base.SeqNumMax}
+		deletes[i] = m.RangeDeletes(pinned.Seqs, s.lo, s.hi)
+	}
+	if len(dead) > 0 {
+		deletes = append(deletes, rangedel.Build(s.cut(dead)).Iter())
 	}
 	s.Merging = iterate.NewMerging(sources)
 	defer s.Close()
-	pinned := f.reads.Pinned()
 	outputs, stats, err := f.store.Write(ctx, &s, store.Output{Level: 0}, compact.Config{
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,
-		RangeDeletes: deletes,
+		RangeDeletes: rangedel.Union(deletes...),
 	})
 	if err == nil {
 		f.counters.merged(stats)
@@ -281,12 +290,19 @@ func (s *span) within(rec *base.Record) *base.Record {
 	return rec
 }
 
-func rangeDeletesOf(imms []*view.Flushable) *rangedel.List {
-	var lists []*rangedel.List
-	for _, m := range imms {
-		lists = append(lists, m.RangeDeletes())
+// cut returns the parts of tombstones that lie in the span; some are empty.
+func (s *span) cut(tombstones []rangedel.Tombstone) []rangedel.Tombstone {
+	parts := slices.Clone(tombstones)
+	for i := range parts {
+		t := &parts[i]
+		if bytes.Compare(t.Lo, s.lo) < 0 {
+			t.Lo = s.lo
+		}
+		if s.hi != nil && bytes.Compare(t.Hi, s.hi) > 0 {
+			t.Hi = s.hi
+		}
 	}
-	return rangedel.Merge(lists...)
+	return parts
 }
 
 func rawBytes(files []*manifest.FileMeta) (n uint64) {

@@ -55,7 +55,6 @@ const (
 	slowestNSPerByte = 1000.0
 	sleepMin         = time.Millisecond
 	sleepMax         = 10 * time.Millisecond
-	maxRangeDeletes  = 512
 )
 
 // rotate begins a new memtable. It is for commits.Alone.

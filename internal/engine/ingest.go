@@ -59,7 +59,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	defer db.spills.End()
 	start := db.opts.Clock.Now()
 	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles)}
-	outputs, stats, err := db.store.Write(db.stopped, in.Records, out, compact.Config{RangeDeletes: in.Deletes})
+	outputs, stats, err := db.store.Write(db.stopped, in.Records, out, compact.Config{RangeDeletes: in.Deletes.Iter()})
 	if err != nil || len(outputs) == 0 {
 		return db.spills.StoppedBy(err)
 	}

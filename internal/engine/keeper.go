@@ -58,5 +58,5 @@ func (k *keeper) needs() reserve.Needs {
 // unflushed reports whether anything is in memory that is in no table.
 func (k *keeper) unflushed() bool {
 	s := k.reads.State()
-	return s.Mem.Table.Len()+s.Mem.Table.RangeDeleteCount() > 0 || len(s.Immutables) > 0
+	return s.Mem.Table.Len()+s.Mem.Table.RangeDeletes().Count() > 0 || len(s.Immutables) > 0
 }

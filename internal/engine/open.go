@@ -170,7 +170,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.flusher = flusher{
 		reads: &db.reads, store: db.store, versions: &db.versions, segments: db.segments, reserve: db.reserve,
 		archive: db.archive, keyspaces: db.keyspaces, claims: &db.claims, health: &db.health,
-		writer: db.writer, counters: &db.counters, events: db.events, clock: o.Clock, changed: &db.changed,
+		writer: db.writer, memory: &db.memory, counters: &db.counters, events: db.events, clock: o.Clock, changed: &db.changed,
 	}
 	db.deadRanges = deadRanges{reads: &db.reads, commits: &db.commits}
 	db.compactor = compactor{

@@ -58,7 +58,7 @@ func (r *reaper) due() bool {
 	if r.seen != newest {
 		r.seen, r.quiet, r.judged = newest, 0, 0
 	}
-	hidden := r.claims.coveredBytes(s.Mem.RangeDeletes())
+	hidden := r.claims.coveredBytes(s.Mem, newest)
 	if hidden > 0 && hidden >= uint64(s.Mem.TableBytes()) {
 		return true
 	}
@@ -67,12 +67,13 @@ func (r *reaper) due() bool {
 		return false
 	}
 	r.judged = tree
-	ended := endedBytes(s.Mem, s.Tree)
+	ended := endedBytes(s.Mem, newest, s.Tree)
 	return ended > 0 && ended >= tree/reapShare
 }
 
-// endedBytes estimates the bytes of tables that the deletes of a memtable end.
-func endedBytes(mem *view.Flushable, tree *store.Tree) uint64 {
+// endedBytes estimates the bytes of tables that the deletes of a memtable end, as far as
+// seq sees range deletes.
+func endedBytes(mem *view.Flushable, seq base.SeqNum, tree *store.Tree) uint64 {
 	var records uint64
 	for _, files := range tree.Version.Levels {
 		for _, f := range files {
@@ -80,7 +81,7 @@ func endedBytes(mem *view.Flushable, tree *store.Tree) uint64 {
 		}
 	}
 	ended := float64(treeBytes(tree)) * min(float64(mem.Table.DeleteCount())/float64(max(records, 1)), 1)
-	return uint64(ended) + tree.CoveredBytes(mem.RangeDeletes(), 0, nil)
+	return uint64(ended) + tree.CoveredBytes(mem.Table.RangeDeletes().Iter(seq, 0, nil, nil), 0, nil)
 }
 
 func treeBytes(tree *store.Tree) (n uint64) {

@@ -5,7 +5,6 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/manifest"
-	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/store"
 )
 
@@ -32,12 +31,8 @@ func (c *compactor) noteSwept(num base.FileNum, newest base.SeqNum) {
 }
 
 // sweeping returns what of a table is not swept away.
-func (c *compactor) sweeping(table compact.Source, tree *store.Tree, snapshots []base.SeqNum) (compact.Source, error) {
-	deletes, err := tree.RangeDeletes()
-	if err != nil {
-		return nil, err
-	}
-	return &sweeping{Source: table, tree: tree, deletes: deletes, snapshots: snapshots, epochs: &c.reads.Epochs}, nil
+func (c *compactor) sweeping(table compact.Source, tree *store.Tree, snapshots []base.SeqNum) compact.Source {
+	return &sweeping{Source: table, tree: tree, snapshots: snapshots, epochs: &c.reads.Epochs}
 }
 
 // sweeping yields the records of one table that somebody may see: those that have a
@@ -46,7 +41,6 @@ func (c *compactor) sweeping(table compact.Source, tree *store.Tree, snapshots [
 type sweeping struct {
 	compact.Source
 	tree      *store.Tree
-	deletes   *rangedel.List // of the tree
 	snapshots []base.SeqNum
 	epochs    *epoch.Domain
 	err       error
@@ -76,13 +70,18 @@ func (s *sweeping) visible(rec *base.Record) *base.Record {
 
 func (s *sweeping) hidden(rec *base.Record) bool {
 	seq := rec.Trailer.Seq()
-	covering := s.deletes.Covering(rec.Key, base.SeqNumMax)
+	g := s.epochs.Enter()
+	defer g.Exit()
+	covering, err := s.tree.Covering(rec.Key, base.SeqNumMax)
+	if err != nil {
+		s.err = err
+		return false
+	}
 	if covering > seq && !seenBetween(s.snapshots, seq, covering) {
 		return true
 	}
-	g := s.epochs.Enter()
-	defer g.Exit()
-	newest, _, found, err := s.tree.Get(rec.Key, base.Hash(rec.Key), base.SeqNumMax)
+	l := store.Lookup{Key: rec.Key, Hash: base.Hash(rec.Key), Seq: base.SeqNumMax}
+	newest, _, found, err := s.tree.Get(&l, base.SeqNumMax)
 	if err != nil {
 		s.err = err
 		return false

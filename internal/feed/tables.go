@@ -15,8 +15,8 @@ import (
 
 // This file delivers commits past the log from their tables: first the range deletes,
 // under which none of the records is, then the records by their keys, of each key one
-// or its operands. Nothing is in memory but the operation at hand and the range
-// deletes. All of it is read twice: what is damaged is found before anything is
+// or its operands. Nothing is in memory but the operation at hand and a block of
+// range deletes of each table. All of it is read twice: what is damaged is found before anything is
 // delivered.
 
 // tables are those of a commit past the log, open for a feed alone.
@@ -113,15 +113,16 @@ func (t *tables) each(do operation) error {
 // eachRangeDelete walks over the range deletes. Each table has those in its span, and
 // neighbours were joined; each keyspace gets its own.
 func (t *tables) eachRangeDelete(do operation) error {
-	var lists []*rangedel.List
-	for _, r := range t.readers {
-		list, err := r.RangeDeletes()
-		if err != nil {
+	deletes := make([]rangedel.Iterator, len(t.readers))
+	for i, r := range t.readers {
+		deletes[i] = r.RangeDeletes()
+	}
+	union := rangedel.Union(deletes...)
+	for {
+		f, err := union.Next()
+		if f == nil || err != nil {
 			return err
 		}
-		lists = append(lists, list)
-	}
-	for _, f := range rangedel.Merge(lists...).Fragments() {
 		for lo := f.Lo; bytes.Compare(lo, f.Hi) < 0; {
 			_, n := keyspace.SplitPrefix(lo)
 			hi := keyspace.PrefixEnd(lo[:n])
@@ -134,7 +135,6 @@ func (t *tables) eachRangeDelete(do operation) error {
 			lo = hi
 		}
 	}
-	return nil
 }
 
 // eachRecord walks over the records of a table.

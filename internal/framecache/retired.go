@@ -24,19 +24,19 @@ func (c *Cache) Retire(block offheap.Block, later func(task func())) {
 	c.reclaimRetired()
 	c.mu.Unlock()
 	if first {
-		later(func() { c.freeRetired(later) })
+		later(func() { freeRetired(c, later) })
 	}
 }
 
 // freeRetired frees what is retired now, and has what comes meanwhile freed later.
-func (c *Cache) freeRetired(later func(task func())) {
+func freeRetired(c *Cache, later func(task func())) {
 	c.epochs.Synchronize()
 	c.mu.Lock()
 	c.reclaimRetired()
 	more := len(c.retired) > 0
 	c.mu.Unlock()
 	if more {
-		later(func() { c.freeRetired(later) })
+		later(func() { freeRetired(c, later) })
 	}
 }
 

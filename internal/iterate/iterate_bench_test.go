@@ -171,7 +171,7 @@ func BenchmarkUserIterNext(b *testing.B) {
 	})
 	b.Run("range-deletes", func(b *testing.B) {
 		deleted := bounded
-		deleted.RangeDeletes = []*rangedel.List{rangedel.Build([]rangedel.Tombstone{
+		deleted.RangeDeletes = []rangedel.Source{rangedel.Build([]rangedel.Tombstone{
 			{Lo: []byte("key0000000000100"), Hi: []byte("key0000000000200"), Seq: base.SeqNumMax},
 		})}
 		benchUserIter(b, benchSources(1, false, freshSeq), deleted, false)

@@ -7,56 +7,68 @@ import (
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
-// mask answers which range tombstone of several lists hides a key. It
+// mask answers which range tombstone of several sources hides a key. It
 // remembers the range around the last key that has one answer, so that rows in
-// a row cost a key comparison or two however many lists there are.
+// a row cost a key comparison or two however many sources there are.
 type mask struct {
-	cursors []rangedel.Cursor
+	sources []rangedel.Source
 	seq     base.SeqNum
-	// While known, newest and by are the answer for the keys in [lo, hi), a
-	// nil end being unbounded.
+	// While known, newest is the answer for the keys in [lo, hi). The bounds belong to
+	// the sources, which are not asked meanwhile.
 	known  bool
-	lo, hi []byte
+	lo, hi bound
 	newest base.SeqNum
-	by     *rangedel.Fragment // has the tombstone at newest; nil if that is 0
+	by     rangedel.Piece // of the source with the tombstone at newest
+	err    error          // of a source; then all is hidden
 }
 
-func (s *mask) init(lists []*rangedel.List, seq base.SeqNum) {
-	clear(s.cursors)
-	*s = mask{cursors: s.cursors[:0], seq: seq}
-	for _, l := range lists {
-		if !l.Empty() {
-			s.cursors = append(s.cursors, rangedel.Cursor{})
-			s.cursors[len(s.cursors)-1].Init(l)
-		}
-	}
+func (s *mask) init(sources []rangedel.Source, seq base.SeqNum) {
+	*s = mask{sources: sources, seq: seq}
 }
 
 // empty reports whether nothing hides anything.
-func (s *mask) empty() bool { return len(s.cursors) == 0 }
+func (s *mask) empty() bool { return len(s.sources) == 0 }
+
+// restart forgets an error.
+func (s *mask) restart() { s.err = nil }
 
 // covering returns the sequence number of the newest visible tombstone over
-// key, 0 if there is none.
+// key, 0 if there is none. After an error that is no reader's, so that all is hidden.
 func (s *mask) covering(key []byte) base.SeqNum {
-	if !s.known || s.hi != nil && bytes.Compare(key, s.hi) >= 0 || bytes.Compare(key, s.lo) < 0 {
+	if !s.known || s.hi.key != nil && s.hi.above(key) || s.lo.key != nil && !s.lo.above(key) {
 		s.look(key)
 	}
 	return s.newest
 }
 
+// clear reports whether it is plain that nothing hides key: if in doubt it is not. That
+// is a fast answer for most rows.
+func (s *mask) clear(key []byte) bool {
+	if s.empty() {
+		return true
+	}
+	h := head(key)
+	return s.known && s.newest == 0 && (s.hi.key == nil || h < s.hi.head) && (s.lo.key == nil || h > s.lo.head)
+}
+
 func (s *mask) look(key []byte) {
-	s.known, s.lo, s.hi, s.newest, s.by = true, nil, nil, 0, nil
-	for i := range s.cursors {
-		c := &s.cursors[i]
-		if newest, by := c.Covering(key, s.seq); newest > s.newest {
-			s.newest, s.by = newest, by
+	s.known, s.newest, s.by = false, 0, rangedel.Piece{}
+	var lo, hi []byte
+	for _, source := range s.sources {
+		p, err := source.Around(key, s.seq)
+		if err != nil {
+			s.err, s.newest = err, base.SeqNumMax+1
+			return
 		}
-		lo, hi := c.Bounds()
-		if bytes.Compare(lo, s.lo) > 0 {
-			s.lo = lo
+		if p.Seq > s.newest {
+			s.newest, s.by = p.Seq, p
 		}
-		if hi != nil && (s.hi == nil || bytes.Compare(hi, s.hi) < 0) {
-			s.hi = hi
+		if bytes.Compare(p.Lo, lo) > 0 {
+			lo = p.Lo
+		}
+		if p.Hi != nil && (hi == nil || bytes.Compare(p.Hi, hi) < 0) {
+			hi = p.Hi
 		}
 	}
+	s.known, s.lo, s.hi = true, makeBound(lo), makeBound(hi)
 }

@@ -62,7 +62,7 @@ func (v *UserIter) mergeFrom(rec *base.Record) bool {
 		v.ahead = rec
 	}
 	if v.err == nil {
-		v.err = v.source.Err()
+		v.err = v.sourceErr()
 	}
 	if v.err != nil {
 		return v.stop(failed)

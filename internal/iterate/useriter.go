@@ -36,8 +36,8 @@ type Options struct {
 	Seq base.SeqNum
 	// Lower is inclusive, Upper exclusive; nil is unbounded.
 	Lower, Upper []byte
-	// RangeDeletes are those of all sources.
-	RangeDeletes []*rangedel.List
+	// RangeDeletes are those of all sources, as far as they are within the bounds.
+	RangeDeletes []rangedel.Source
 	// At is the moment at which records have expired or not. Expired, which
 	// may be nil, is told of those that have.
 	At      base.Instant
@@ -205,7 +205,16 @@ func (v *UserIter) Err() error { return v.err }
 // begin starts a walk from a place of its own.
 func (v *UserIter) begin() {
 	v.err = nil
+	v.mask.restart()
 	v.jumps.direction = unpositioned
+}
+
+// sourceErr returns what has kept records, or the tombstones over them, from being read.
+func (v *UserIter) sourceErr() error {
+	if v.mask.err != nil {
+		return v.mask.err
+	}
+	return v.source.Err()
 }
 
 // First lands on the first row.
@@ -275,7 +284,7 @@ func (v *UserIter) Next() bool {
 	rec := v.source.Next()
 	// What most rows need, written out: the newest version of the next key,
 	// with nothing special about it.
-	if rec != nil && v.mask.empty() && rec.Trailer.Kind() == base.KindSet &&
+	if rec != nil && v.mask.clear(rec.Key) && rec.Trailer.Kind() == base.KindSet &&
 		rec.Trailer.Seq() <= v.seq && (v.upper.key == nil || head(rec.Key) < v.upper.head) &&
 		(rec.Trailer >= v.held.Trailer || !bytes.Equal(rec.Key, v.held.Key)) {
 		v.setRow(rec)
@@ -318,7 +327,7 @@ func (v *UserIter) stop(end position) bool {
 // runOut leaves the rows after the source returned nil, or an error.
 func (v *UserIter) runOut(end position) bool {
 	if v.err == nil {
-		v.err = v.source.Err()
+		v.err = v.sourceErr()
 	}
 	if v.err == nil && v.dead.ended() {
 		v.err = base.ErrClosed
@@ -380,7 +389,7 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 			rec = v.passDeadForward(rec)
 		}
 	}
-	if v.source.Err() == nil {
+	if v.sourceErr() == nil {
 		v.dead.endForward(v.upper.key)
 	}
 	return v.runOut(atEnd)
@@ -424,6 +433,9 @@ func (v *UserIter) seekPastHeld(rec *base.Record) *base.Record {
 // passForward passes a record that a range tombstone hides, the count-th in a
 // row, and now and then everything that the tombstone hides.
 func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
+	if v.mask.err != nil {
+		return nil // which runOut explains
+	}
 	if count%hiddenRun == 0 {
 		if !v.mayJump(forward, rec) {
 			return nil
@@ -437,6 +449,9 @@ func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
 
 // passBackward is passForward in the other direction.
 func (v *UserIter) passBackward(rec *base.Record, count int) *base.Record {
+	if v.mask.err != nil {
+		return nil // which runOut explains
+	}
 	if count%hiddenRun == 0 {
 		if !v.mayJump(backward, rec) {
 			return nil
@@ -511,8 +526,8 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 			rec = v.source.Prev()
 		}
 	}
-	if !holding || v.source.Err() != nil {
-		if v.source.Err() == nil {
+	if err := v.sourceErr(); !holding || err != nil {
+		if err == nil {
 			v.dead.endBackward(v.lower.key, true)
 		}
 		return v.runOut(atStart)

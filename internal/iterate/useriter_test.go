@@ -2,6 +2,7 @@ package iterate
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -64,13 +65,13 @@ func randomTombstones(rng *rand.Rand, maxSeq int) (ts []rangedel.Tombstone) {
 	return ts
 }
 
-func randomLists(rng *rand.Rand, ts []rangedel.Tombstone) []*rangedel.List {
+func randomLists(rng *rand.Rand, ts []rangedel.Tombstone) []rangedel.Source {
 	parts := make([][]rangedel.Tombstone, 1+rng.IntN(3))
 	for _, d := range ts {
 		i := rng.IntN(len(parts))
 		parts[i] = append(parts[i], d)
 	}
-	var lists []*rangedel.List
+	var lists []rangedel.Source
 	for _, part := range parts {
 		lists = append(lists, rangedel.Build(part))
 	}
@@ -222,7 +223,7 @@ func TestVisibleJumpsOverDeletedRange(t *testing.T) {
 			sources = append(sources, Source{iters[i], 5})
 		}
 		v := NewUserIter(NewMerging(sources), Options{
-			Seq: base.SeqNumMax, RangeDeletes: []*rangedel.List{list},
+			Seq: base.SeqNumMax, RangeDeletes: []rangedel.Source{list},
 		})
 		rows := 0
 		for ok := v.First(); ok; ok = v.Next() {
@@ -298,7 +299,7 @@ func TestVisibleAllocatesNothing(t *testing.T) {
 	for i, r := range records {
 		parts[i%2] = append(parts[i%2], r)
 	}
-	list := []*rangedel.List{rangedel.Build([]rangedel.Tombstone{
+	list := []rangedel.Source{rangedel.Build([]rangedel.Tombstone{
 		{Lo: records[100].Key, Hi: records[200].Key, Seq: 5},
 	})}
 	a, b := newSliceIter(parts[0], true), newSliceIter(parts[1], true)
@@ -320,5 +321,53 @@ func TestVisibleAllocatesNothing(t *testing.T) {
 	scan()
 	if allocs := testing.AllocsPerRun(20, scan); allocs != 0 {
 		t.Fatalf("%v allocations in a scan", allocs)
+	}
+}
+
+// failingSource is a source of range tombstones that cannot be read from a key on.
+type failingSource struct {
+	rangedel.Source
+	from []byte
+}
+
+var errTombstones = errors.New("tombstones cannot be read")
+
+func (s *failingSource) Around(key []byte, seq base.SeqNum) (rangedel.Piece, error) {
+	if bytes.Compare(key, s.from) >= 0 {
+		return rangedel.Piece{}, errTombstones
+	}
+	p, err := s.Source.Around(key, seq)
+	if p.Hi == nil || bytes.Compare(p.Hi, s.from) > 0 {
+		p.Hi = s.from
+	}
+	return p, err
+}
+
+// Where tombstones cannot be read there are no rows and no end, but an error; a seek to
+// where they can be leads on.
+func TestVisibleFailsWithoutTombstones(t *testing.T) {
+	const count, unread = 100, 60
+	records := numberedRecords(count, func(int) base.SeqNum { return 5 })
+	source := &failingSource{rangedel.Build([]rangedel.Tombstone{
+		{Lo: records[10].Key, Hi: records[20].Key, Seq: 9},
+	}), records[unread].Key}
+	v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 5}}), Options{
+		Seq: base.SeqNumMax, RangeDeletes: []rangedel.Source{source},
+	})
+	rows := 0
+	for ok := v.First(); ok; ok = v.Next() {
+		rows++
+	}
+	if rows != unread-10 || !errors.Is(v.Err(), errTombstones) {
+		t.Fatalf("%d rows, then %v", rows, v.Err())
+	}
+	if v.Last() || !errors.Is(v.Err(), errTombstones) || v.Prev() || v.Next() {
+		t.Fatalf("the last row: %v", v.Err())
+	}
+	if !v.SeekLT(records[unread].Key) || v.Err() != nil || !bytes.Equal(v.Key(), records[unread-1].Key) {
+		t.Fatalf("the last row that can be read: %q, %v", v.Key(), v.Err())
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -157,6 +158,10 @@ func appendMeta(dst []byte, m *FileMeta) []byte {
 	dst = binary.AppendUvarint(dst, m.Count)
 	dst = binary.AppendUvarint(dst, m.Deletes)
 	dst = binary.AppendUvarint(dst, m.RangeDeletes)
+	if m.RangeDeletes > 0 {
+		dst = appendBytes(dst, m.DeletesLo)
+		dst = appendBytes(dst, m.DeletesHi)
+	}
 	dst = binary.AppendUvarint(dst, m.RawBytes)
 	dst = binary.LittleEndian.AppendUint64(dst, m.EntryChecksum)
 	if m.Expiring.Count == 0 && m.SeqBase == 0 && m.CoveredBytes == 0 {
@@ -385,7 +390,9 @@ func (in *input) meta() *FileMeta {
 	m.LargestSeq = base.SeqNum(in.uvarint())
 	m.Count = in.uvarint()
 	m.Deletes = in.uvarint()
-	m.RangeDeletes = in.uvarint()
+	if m.RangeDeletes = in.uvarint(); m.RangeDeletes > 0 {
+		m.DeletesLo, m.DeletesHi = bytes.Clone(in.bytes()), bytes.Clone(in.bytes())
+	}
 	m.RawBytes = in.uvarint()
 	if sum := in.take(8); sum != nil {
 		m.EntryChecksum = binary.LittleEndian.Uint64(sum)

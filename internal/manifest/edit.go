@@ -45,6 +45,7 @@ type FileMeta struct {
 	Count                   uint64 // records
 	Deletes                 uint64
 	RangeDeletes            uint64
+	DeletesLo, DeletesHi    []byte // the half-open span of the range deletes, if there are some
 	RawBytes                uint64 // keys and values before compression
 	EntryChecksum           uint64 // order-independent sum over the records
 	Expiring                Expiring
@@ -171,6 +172,9 @@ func (m *FileMeta) validate() error {
 		return fmt.Errorf("table %s: span is empty", m.Num)
 	case len(m.Lo) > maxBoundBytes || len(m.Hi) > maxBoundBytes:
 		return fmt.Errorf("table %s: bound is too long", m.Num)
+	case m.RangeDeletes > 0 && (bytes.Compare(m.Lo, m.DeletesLo) > 0 ||
+		bytes.Compare(m.DeletesLo, m.DeletesHi) >= 0 || bytes.Compare(m.DeletesHi, m.Hi) > 0):
+		return fmt.Errorf("table %s: span of its range deletes is not within its own", m.Num)
 	case m.LargestSeq > base.SeqNumMax || m.SmallestSeq > m.LargestSeq:
 		return fmt.Errorf("table %s: sequence numbers %d..%d are out of range",
 			m.Num, m.SmallestSeq, m.LargestSeq)

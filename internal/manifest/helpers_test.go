@@ -23,7 +23,8 @@ var testID = base.DBID{1, 2, 3, 4}
 func table(n base.FileNum, lo, hi string) *FileMeta {
 	return &FileMeta{
 		Num: n, SizeBytes: 1000 + uint64(n), Lo: []byte(lo), Hi: []byte(hi),
-		SmallestSeq: 1, LargestSeq: base.SeqNum(n), Count: 10, Deletes: 2, RangeDeletes: 1,
+		SmallestSeq: 1, LargestSeq: base.SeqNum(n), Count: 10, Deletes: 2,
+		RangeDeletes: 1, DeletesLo: []byte(lo), DeletesHi: []byte(hi),
 		RawBytes: 500, EntryChecksum: uint64(n) * 0x9e3779b97f4a7c15,
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/offheap"
 )
 
 // alignBytes is what the offset of every object is a multiple of: enough for
@@ -74,7 +75,7 @@ func (t *Table) publishStats(records int) {
 // not overflow where an int has 32 bits.
 func (t *Table) fits(keyBytes, valueBytes int) bool {
 	return valueBytes <= math.MaxInt32-AddBound(keyBytes, 0) &&
-		AddBound(keyBytes, valueBytes) <= t.AvailableBytes()
+		AddBound(keyBytes, valueBytes) <= t.leftBytes()
 }
 
 // place finds the place of key in the tree and publishes the record there.
@@ -146,8 +147,10 @@ func (t *Table) matchPath(h *header, key []byte, from int) int {
 }
 
 // alloc takes memory that fits has found to be there.
-func (t *Table) alloc(sizeBytes uint32) uint32 {
-	offset, ok := t.arena.Alloc(sizeBytes, alignBytes)
+func (t *Table) alloc(sizeBytes uint32) uint32 { return alloc(t.arena, sizeBytes) }
+
+func alloc(arena *offheap.Arena, sizeBytes uint32) uint32 {
+	offset, ok := arena.Alloc(sizeBytes, alignBytes)
 	invariant.Check(ok, "arena has no %d bytes although the bound was available", sizeBytes)
 	return offset
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/leak"
-	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -172,74 +171,4 @@ func TestOneWriterManyReaders(t *testing.T) {
 			wg.Wait()
 		})
 	}
-}
-
-func TestRangeDeletes(t *testing.T) {
-	table := newTable(t, 1<<20)
-	rng := rand.New(rand.NewPCG(4, 4))
-	var all []rangedel.Tombstone
-	for i := range 200 {
-		lo, hi := randomBytes(rng, 3, 3), randomBytes(rng, 3, 3)
-		if bytes.Compare(lo, hi) >= 0 {
-			continue
-		}
-		seq := base.SeqNum(i + 1)
-		used := table.UsedBytes()
-		if err := table.AddRangeDelete(lo, hi, seq); err != nil {
-			t.Fatal(err)
-		}
-		if table.UsedBytes() <= used {
-			t.Fatal("a range delete takes no memory")
-		}
-		all = append(all, rangedel.Tombstone{Lo: bytes.Clone(lo), Hi: bytes.Clone(hi), Seq: seq})
-		clear(lo)
-		clear(hi)
-		if rng.IntN(3) == 0 {
-			continue
-		}
-		list, want := table.RangeDeletes(), rangedel.Build(all)
-		if list != table.RangeDeletes() {
-			t.Fatal("the list is built again without need")
-		}
-		for range 50 {
-			key, at := randomBytes(rng, 1+rng.IntN(3), 3), base.SeqNum(rng.IntN(220))
-			if got, want := list.Covering(key, at), want.Covering(key, at); got != want {
-				t.Fatalf("%x at %d is covered by %d, want %d", key, at, got, want)
-			}
-		}
-	}
-	if table.Len() != 0 {
-		t.Fatalf("%d records counted", table.Len())
-	}
-	if err := table.AddRangeDelete([]byte("a"), make([]byte, 1<<20), 999); err != ErrFull {
-		t.Fatalf("a range delete larger than the table: %v", err)
-	}
-}
-
-func TestRangeDeletesConcurrently(t *testing.T) {
-	table := newTable(t, 1<<20)
-	const n = 500
-	var published atomic.Int64
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() {
-			for {
-				p := published.Load()
-				if got := table.RangeDeletes().Covering([]byte("k"), base.SeqNumMax); int64(got) < p {
-					t.Errorf("range delete %d is published, %d is the newest seen", p, got)
-					return
-				}
-				if p == n {
-					return
-				}
-			}
-		})
-	}
-	for i := range n {
-		if err := table.AddRangeDelete([]byte("k"), []byte("l"), base.SeqNum(i+1)); err != nil {
-			t.Error(err)
-		}
-		published.Store(int64(i + 1))
-	}
-	wg.Wait()
 }

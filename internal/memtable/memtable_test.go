@@ -259,7 +259,7 @@ func TestEmptyTable(t *testing.T) {
 			t.Fatalf("step %d found %s in an empty table", i, describe(r))
 		}
 	}
-	if _, _, found := table.Get(key, base.SeqNumMax); found || table.Len() != 0 || table.RangeDeletes() != nil {
+	if _, _, found := table.Get(key, base.SeqNumMax); found || table.Len() != 0 || table.RangeDeletes().Covering(key, base.SeqNumMax) != 0 {
 		t.Fatal("an empty table is not empty")
 	}
 }

@@ -1,7 +1,7 @@
 // Package memtable holds the newest writes in order, in memory: an adaptive
 // radix tree in an off-heap arena. Its files are table.go (the table and point
 // reads), add.go (the writer), iter.go, node.go (inner nodes), record.go
-// (leaves and versions) and rangedels.go.
+// (leaves and versions) and rangedels.go (range deletes).
 package memtable
 
 import (
@@ -33,7 +33,7 @@ type Table struct {
 	arena *offheap.Arena
 	root  atomic.Uint32
 
-	rangeDeletes rangeDeletes
+	rangeDeletes RangeDeletes
 
 	// What follows is written by each Add; the gap keeps it off the cache
 	// lines that readers need.
@@ -52,6 +52,7 @@ func New(acct *offheap.Accountant, capBytes int) (*Table, error) {
 	}
 	t := &Table{mem: arena.Base(), arena: arena}
 	t.finger.slot = &t.root
+	t.rangeDeletes.mem, t.rangeDeletes.arena = t.mem, arena
 	return t, nil
 }
 
@@ -138,9 +139,12 @@ func (t *Table) DeleteCount() int { return int(t.deletes.Load()) }
 // UsedBytes returns how much of the arena is taken.
 func (t *Table) UsedBytes() int { return int(t.stats.Load() >> 32) }
 
-// AvailableBytes returns how much of the arena is left. An Add, or an
-// AddRangeDelete, whose AddBound is not larger succeeds.
-func (t *Table) AvailableBytes() int { return t.arena.Cap() - t.arena.Used() }
+// AvailableBytes returns how much of the arena is left for the next group of commits:
+// all its records can be added if their AddBounds together are not larger.
+func (t *Table) AvailableBytes() int { return t.leftBytes() - t.rangeDeletes.keptBackBytes() }
+
+// leftBytes returns how much of the arena is left.
+func (t *Table) leftBytes() int { return t.arena.Cap() - t.arena.Used() }
 
 // CommittedBytes returns what the table has of the system. It may be called by any
 // goroutine.
@@ -151,5 +155,5 @@ func (t *Table) CommittedBytes() int { return t.arena.Committed() }
 func (t *Table) Shrink(keep [][]byte) { t.arena.Shrink(keep) }
 
 // Free gives the memory back. The owner guarantees that nobody reads any more,
-// and that no iterator, value or list of range deletes is used afterwards.
+// and that no iterator, value or bound is used afterwards.
 func (t *Table) Free() { t.arena.Free() }

@@ -34,30 +34,6 @@ func Build(ts []Tombstone) *List {
 	return l
 }
 
-// Merge returns the union of the lists. The result shares memory with them; if
-// only one is not empty the result is that one.
-func Merge(lists ...*List) *List {
-	var only *List
-	count, filled := 0, 0
-	for _, l := range lists {
-		if l != nil {
-			only = l
-			filled++
-			count += len(l.fragments)
-		}
-	}
-	if filled <= 1 {
-		return only
-	}
-	spans := make([]span, 0, count)
-	for _, l := range lists {
-		for _, f := range l.Fragments() {
-			spans = append(spans, span{lo: f.Lo, hi: f.Hi, seqs: f.Seqs})
-		}
-	}
-	return fragment(spans)
-}
-
 // fragment sweeps over the spans. The result aliases their keys.
 func fragment(spans []span) *List {
 	if len(spans) == 0 {
@@ -116,7 +92,9 @@ const seqsChunk = 64
 
 // activeSet counts the ranges over the current place of the sweep by sequence
 // number, descending.
-type activeSet []struct {
+type activeSet []activeSeq
+
+type activeSeq struct {
 	seq   base.SeqNum
 	count int
 }
@@ -137,10 +115,7 @@ func (a *activeSet) add(seqs []base.SeqNum) {
 	for _, seq := range seqs {
 		i, found := a.find(seq)
 		if !found {
-			*a = slices.Insert(*a, i, struct {
-				seq   base.SeqNum
-				count int
-			}{seq: seq})
+			*a = slices.Insert(*a, i, activeSeq{seq: seq})
 		}
 		(*a)[i].count++
 	}

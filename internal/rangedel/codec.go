@@ -42,47 +42,64 @@ func (f Fragment) AppendValue(dst []byte) []byte {
 	return dst
 }
 
-// DecodeFragment reads what AppendValue wrote. The fragment has memory of its
-// own. Input of any content is safe: it yields a well-formed fragment or an
-// error, and allocates no more than a small multiple of the input's length.
-func DecodeFragment(lo, value []byte) (Fragment, error) {
+// Decode makes f what AppendValue wrote under the key lo. The bounds alias lo and
+// value; the memory of Seqs is used again. Input of any content is safe: it yields a
+// well-formed fragment or an error, and no more is allocated than a small multiple of
+// the input's length.
+func (f *Fragment) Decode(lo, value []byte) error {
 	hiBytes, rest, err := takeUvarint(value)
 	if err != nil {
-		return Fragment{}, err
+		return err
 	}
 	if hiBytes > uint64(len(rest)) {
-		return Fragment{}, errTruncated
+		return errTruncated
 	}
-	hi, rest := rest[:hiBytes], rest[hiBytes:]
+	f.Lo, f.Hi, rest = lo, rest[:hiBytes:hiBytes], rest[hiBytes:]
 	count, rest, err := takeUvarint(rest)
 	if err != nil {
-		return Fragment{}, err
+		return err
 	}
 	if count > uint64(len(rest)) { // each takes at least a byte
-		return Fragment{}, errTruncated
+		return errTruncated
 	}
-	seqs := make([]base.SeqNum, count)
-	for i := range seqs {
+	f.Seqs = f.Seqs[:0]
+	for i := range int(count) {
 		var number uint64
 		if number, rest, err = takeUvarint(rest); err != nil {
-			return Fragment{}, err
+			return err
 		}
 		if i > 0 {
 			// A difference beyond the previous number wraps around to one that
 			// is not smaller than it, and fails the check below.
-			number = uint64(seqs[i-1]) - number
+			number = uint64(f.Seqs[i-1]) - number
 		}
-		seqs[i] = base.SeqNum(number)
+		f.Seqs = append(f.Seqs, base.SeqNum(number))
 	}
 	if len(rest) > 0 {
-		return Fragment{}, errLong
+		return errLong
 	}
-	keys := append(append(make([]byte, 0, len(lo)+len(hi)), lo...), hi...)
-	f := Fragment{Lo: keys[:len(lo):len(lo)], Hi: keys[len(lo):], Seqs: seqs}
-	if err := f.check(); err != nil {
-		return Fragment{}, err
+	return f.check()
+}
+
+// Newest looks into a stored value that was decoded before: the end of the fragment,
+// and the largest of its sequence numbers that is not above seq, if there is one.
+func Newest(value []byte, seq base.SeqNum) (hi []byte, newest base.SeqNum, found bool) {
+	hiBytes, n := binary.Uvarint(value)
+	value = value[n:]
+	hi, value = value[:hiBytes:hiBytes], value[hiBytes:]
+	count, n := binary.Uvarint(value)
+	value = value[n:]
+	for i := range count {
+		number, n := binary.Uvarint(value)
+		value = value[n:]
+		if i > 0 {
+			number = uint64(newest) - number
+		}
+		if newest = base.SeqNum(number); newest <= seq {
+			return hi, newest, true
+		}
 	}
-	return f, nil
+	return hi, 0, false
 }
 
 // takeUvarint reads a number in its shortest form from the begin of b.

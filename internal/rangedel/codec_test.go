@@ -2,7 +2,7 @@ package rangedel
 
 import (
 	"bytes"
-	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -11,27 +11,40 @@ import (
 
 func TestCodec(t *testing.T) {
 	property.Check(t, func(t *property.T) {
+		var got Fragment
 		for _, f := range Build(tombstonesGen.Draw(t, "tombstones")).Fragments() {
-			got, err := DecodeFragment(f.Lo, f.AppendValue(nil))
-			if err != nil {
+			value := f.AppendValue(nil)
+			if err := got.Decode(f.Lo, value); err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(got.Lo, f.Lo) || !bytes.Equal(got.Hi, f.Hi) ||
-				!reflect.DeepEqual(got.Seqs, f.Seqs) {
+			if !bytes.Equal(got.Lo, f.Lo) || !bytes.Equal(got.Hi, f.Hi) || !slices.Equal(got.Seqs, f.Seqs) {
 				t.Fatalf("got %v, want %v", got, f)
 			}
+			checkNewest(t, &f, value)
 		}
 	})
 }
 
-func TestDecodeFragmentRefuses(t *testing.T) {
+// checkNewest compares what Newest finds in a stored value with the fragment.
+func checkNewest(t interface{ Fatalf(string, ...any) }, f *Fragment, value []byte) {
+	for seq := base.SeqNum(0); seq <= 10; seq++ {
+		hi, newest, found := Newest(value, seq)
+		i := slices.IndexFunc(f.Seqs, func(s base.SeqNum) bool { return s <= seq })
+		if !bytes.Equal(hi, f.Hi) || found != (i >= 0) || found && newest != f.Seqs[i] {
+			t.Fatalf("%v at %d: %q, %d, %v", f, seq, hi, newest, found)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
 	good := Fragment{[]byte("a"), []byte("b"), []base.SeqNum{base.SeqNumMax, 7, 0}}
 	value := good.AppendValue(nil)
-	if _, err := DecodeFragment(good.Lo, value); err != nil {
+	var f Fragment
+	if err := f.Decode(good.Lo, value); err != nil {
 		t.Fatal(err)
 	}
 	for n := range value {
-		if _, err := DecodeFragment(good.Lo, value[:n]); err == nil {
+		if err := f.Decode(good.Lo, value[:n]); err == nil {
 			t.Errorf("accepted the first %d of %d bytes", n, len(value))
 		}
 	}
@@ -49,25 +62,23 @@ func TestDecodeFragmentRefuses(t *testing.T) {
 		"backwards range":  {0, 1, 5},
 		"nothing whatever": nil,
 	} {
-		if f, err := DecodeFragment([]byte("a"), bad); err == nil {
+		if err := f.Decode([]byte("a"), bad); err == nil {
 			t.Errorf("%s: accepted as %v", name, f)
 		}
 	}
 }
 
-func FuzzDecodeFragment(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	f.Add([]byte("a"), Fragment{nil, []byte("b"), []base.SeqNum{9, 7, 1}}.AppendValue(nil))
 	f.Add([]byte(""), []byte{1, 'b', 1, 5})
 	f.Fuzz(func(t *testing.T, lo, value []byte) {
-		frag, err := DecodeFragment(lo, value)
-		if err != nil {
+		var frag Fragment
+		if frag.Decode(lo, value) != nil {
 			return
 		}
 		if again := frag.AppendValue(nil); !bytes.Equal(again, value) {
 			t.Fatalf("%x decodes to %v, which encodes to %x", value, frag, again)
 		}
-		if _, err := FromFragments([]Fragment{frag}); err != nil {
-			t.Fatal(err)
-		}
+		checkNewest(t, &frag, value)
 	})
 }

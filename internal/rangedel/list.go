@@ -6,7 +6,9 @@
 // numbers of all tombstones over it, so that the question "what covers this
 // key" is one search. A List never changes once it is built and may be shared
 // by any number of goroutines; neither it nor anything it hands out may be
-// written to. A Cursor belongs to one goroutine.
+// written to. It is for few tombstones, those of a transaction: memtables and tables
+// have structures of their own (internal/memtable, internal/sstable), which are asked
+// as a Source, or walked over with an Iterator; Union makes one of several.
 //
 // A tombstone at sequence number s hides records with a sequence number
 // smaller than s; a record at s itself is not hidden.
@@ -15,7 +17,6 @@ package rangedel
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"sort"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -35,9 +36,9 @@ type Fragment struct {
 	Seqs   []base.SeqNum
 }
 
-// newest returns the largest sequence number of the fragment that is <= seq,
+// Newest returns the largest sequence number of the fragment that is <= seq,
 // or 0 if there is none.
-func (f *Fragment) newest(seq base.SeqNum) base.SeqNum {
+func (f *Fragment) Newest(seq base.SeqNum) base.SeqNum {
 	// A reader at the newest state, by far the most frequent one, is served by
 	// the first entry.
 	if f.Seqs[0] <= seq {
@@ -56,24 +57,6 @@ type List struct {
 	// fragments is sorted, disjoint and not empty. Neighbours that touch
 	// differ in Seqs, so equal coverage has one form only.
 	fragments []Fragment
-}
-
-// FromFragments makes a list of fragments that are already in order, as a
-// table stores them. It takes ownership of fs. It fails unless they are sorted,
-// disjoint and each well formed; nil is returned for none.
-func FromFragments(fs []Fragment) (*List, error) {
-	for i := range fs {
-		if err := fs[i].check(); err != nil {
-			return nil, fmt.Errorf("fragment %d: %w", i, err)
-		}
-		if i > 0 && bytes.Compare(fs[i-1].Hi, fs[i].Lo) > 0 {
-			return nil, fmt.Errorf("fragment %d begins before fragment %d ends", i, i-1)
-		}
-	}
-	if len(fs) == 0 {
-		return nil, nil
-	}
-	return &List{fragments: coalesce(fs)}, nil
 }
 
 // check tells what is wrong with the fragment by itself.
@@ -116,7 +99,7 @@ func (l *List) Covering(key []byte, seq base.SeqNum) base.SeqNum {
 	if i == len(l.fragments) || bytes.Compare(l.fragments[i].Lo, key) > 0 {
 		return 0
 	}
-	return l.fragments[i].newest(seq)
+	return l.fragments[i].Newest(seq)
 }
 
 // firstEndingAfter returns the index of the first fragment whose Hi is > key.
@@ -124,54 +107,4 @@ func (l *List) firstEndingAfter(key []byte) int {
 	return sort.Search(len(l.fragments), func(i int) bool {
 		return bytes.Compare(l.fragments[i].Hi, key) > 0
 	})
-}
-
-// Raise returns the list with n added to all sequence numbers.
-func (l *List) Raise(n base.SeqNum) *List {
-	if l == nil || n == 0 {
-		return l
-	}
-	raised := &List{fragments: make([]Fragment, len(l.fragments))}
-	for i, f := range l.fragments {
-		f.Seqs = slices.Clone(f.Seqs)
-		for j := range f.Seqs {
-			f.Seqs[j] += n
-		}
-		raised.fragments[i] = f
-	}
-	return raised
-}
-
-// Truncate returns the part of the list inside [lo, hi), where a nil hi is
-// unbounded; nil if nothing is left. The result shares memory with l, not with
-// lo and hi.
-func (l *List) Truncate(lo, hi []byte) *List {
-	if l == nil {
-		return nil
-	}
-	begin, end := l.firstEndingAfter(lo), len(l.fragments)
-	if hi != nil {
-		end = sort.Search(len(l.fragments), func(i int) bool {
-			return bytes.Compare(l.fragments[i].Lo, hi) >= 0
-		})
-	}
-	if begin >= end {
-		return nil
-	}
-	cutLo := bytes.Compare(l.fragments[begin].Lo, lo) < 0
-	cutHi := hi != nil && bytes.Compare(l.fragments[end-1].Hi, hi) > 0
-	if begin == 0 && end == len(l.fragments) && !cutLo && !cutHi {
-		return l
-	}
-	if hi != nil && bytes.Compare(lo, hi) >= 0 {
-		return nil
-	}
-	kept := append([]Fragment(nil), l.fragments[begin:end]...)
-	if cutLo {
-		kept[0].Lo = bytes.Clone(lo)
-	}
-	if cutHi {
-		kept[len(kept)-1].Hi = bytes.Clone(hi)
-	}
-	return &List{fragments: kept}
 }

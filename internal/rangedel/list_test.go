@@ -2,8 +2,7 @@ package rangedel
 
 import (
 	"bytes"
-	"fmt"
-	"math/rand/v2"
+	"errors"
 	"slices"
 	"testing"
 
@@ -123,178 +122,131 @@ func TestBuild(t *testing.T) {
 	})
 }
 
-func TestMerge(t *testing.T) {
+// collect reads an iterator to its end.
+func collect(t *property.T, it Iterator) *List {
+	var fs []Fragment
+	for {
+		f, err := it.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f == nil {
+			break
+		}
+		fs = append(fs, Fragment{bytes.Clone(f.Lo), bytes.Clone(f.Hi), slices.Clone(f.Seqs)})
+	}
+	if len(fs) == 0 {
+		return nil
+	}
+	return &List{fragments: fs}
+}
+
+// fleeting overwrites each fragment when the next one is asked for.
+type fleeting struct {
+	it   Iterator
+	last Fragment
+}
+
+func (it *fleeting) Next() (*Fragment, error) {
+	clear(it.last.Lo)
+	clear(it.last.Hi)
+	clear(it.last.Seqs)
+	f, err := it.it.Next()
+	if f == nil {
+		return nil, err
+	}
+	it.last = Fragment{bytes.Clone(f.Lo), bytes.Clone(f.Hi), slices.Clone(f.Seqs)}
+	return &it.last, err
+}
+
+func TestUnion(t *testing.T) {
 	property.Check(t, func(t *property.T) {
 		var all []Tombstone
-		var lists []*List
+		var its []Iterator
 		for range property.Times(t, 0, 4) {
 			ts := tombstonesGen.Draw(t, "tombstones")
 			all = append(all, ts...)
-			lists = append(lists, Build(ts))
+			its = append(its, &fleeting{it: Build(ts).Iter()})
 		}
-		before := fmt.Sprint(lists)
-		merged := Merge(lists...)
-		checkMeaning(t, merged, all)
-		if after := fmt.Sprint(lists); after != before {
-			t.Fatalf("Merge changed its input from %s to %s", before, after)
-		}
+		checkMeaning(t, collect(t, &fleeting{it: Union(its...)}), all)
 	})
 }
 
-func TestTruncate(t *testing.T) {
+// failing yields some fragments and then an error.
+type failing struct {
+	Iterator
+	left int
+}
+
+var errFailing = errors.New("failing")
+
+func (it *failing) Next() (*Fragment, error) {
+	if it.left--; it.left < 0 {
+		return nil, errFailing
+	}
+	return it.Iterator.Next()
+}
+
+// What could not be read ends the walk, and is not passed over.
+func TestUnionFails(t *testing.T) {
+	list := Build(benchTombstones(10))
+	for left := range 10 {
+		m := Union(list.Iter(), &failing{list.Iter(), left})
+		count := 0
+		for {
+			f, err := m.Next()
+			if err != nil && errors.Is(err, errFailing) {
+				break
+			}
+			if count++; f == nil || count > left {
+				t.Fatalf("fragment %d of %d: %v, %v", count, left, f, err)
+			}
+		}
+		if f, err := m.Next(); f != nil || !errors.Is(err, errFailing) {
+			t.Errorf("after the error: %v, %v", f, err)
+		}
+	}
+}
+
+func TestAround(t *testing.T) {
 	property.Check(t, func(t *property.T) {
 		ts := tombstonesGen.Draw(t, "tombstones")
-		lo := keyGen.Draw(t, "lo")
-		var hi []byte
-		if property.Bool().Draw(t, "bounded") {
-			hi = append([]byte{}, keyGen.Draw(t, "hi")...)
-		}
 		l := Build(ts)
-		cut := l.Truncate(slices.Clone(lo), slices.Clone(hi))
-		want := make([]Tombstone, len(ts))
-		for i, o := range ts {
-			want[i] = o
-			if bytes.Compare(o.Lo, lo) < 0 {
-				want[i].Lo = lo
+		for _, key := range everyKey {
+			for seq := base.SeqNum(0); seq <= 10; seq++ {
+				p, err := l.Around(key, seq)
+				if want := bruteCovering(ts, key, seq); p.Seq != want || err != nil {
+					t.Fatalf("Around(%q, %d) = %d, %v, want %d", key, seq, p.Seq, err, want)
+				}
+				checkBounds(t, p, ts, key, seq)
 			}
-			if hi != nil && bytes.Compare(o.Hi, hi) > 0 {
-				want[i].Hi = hi
-			}
-		}
-		checkMeaning(t, cut, want)
-		checkMeaning(t, l, ts)
-		if hi != nil && bytes.Compare(lo, hi) <= 0 {
-			// The pieces on both sides of the cut make the whole again.
-			whole := Merge(l.Truncate(nil, lo), cut, l.Truncate(hi, nil))
-			checkMeaning(t, whole, ts)
 		}
 	})
 }
 
-func TestCursor(t *testing.T) {
-	property.Check(t, func(t *property.T) {
-		ts := tombstonesGen.Draw(t, "tombstones")
-		l := Build(ts)
-		var c Cursor
-		c.Init(l)
-		place := 0
-		for range property.Times(t, 0, 60) {
-			switch property.IntRange(0, 4).Draw(t, "move") {
-			case 0:
-				place = property.IntRange(0, len(everyKey)-1).Draw(t, "place")
-			case 1, 2:
-				place = min(place+1, len(everyKey)-1)
-			default:
-				place = max(place-1, 0)
-			}
-			seq := base.SeqNum(property.IntRange(0, 10).Draw(t, "seq"))
-			checkProbe(t, &c, ts, everyKey[place], seq)
-		}
-	})
-}
-
-func checkProbe(t *property.T, c *Cursor, ts []Tombstone, key []byte, seq base.SeqNum) {
-	got, frag := c.Covering(key, seq)
-	if want := bruteCovering(ts, key, seq); got != want {
-		t.Fatalf("Covering(%q, %d) = %d, want %d", key, seq, got, want)
+// checkBounds checks that all keys within a piece have its answer, and the key is there.
+func checkBounds(t *property.T, p Piece, ts []Tombstone, key []byte, seq base.SeqNum) {
+	if bytes.Compare(p.Lo, key) > 0 || p.Hi != nil && bytes.Compare(key, p.Hi) >= 0 {
+		t.Fatalf("%q..%q is not around %q", p.Lo, p.Hi, key)
 	}
-	if (frag != nil) != (got != 0) {
-		t.Fatalf("Covering(%q, %d) = %d with fragment %v", key, seq, got, frag)
-	}
-	if frag != nil && !covers(Tombstone{frag.Lo, frag.Hi, 0}, key) {
-		t.Fatalf("fragment %q..%q does not hold %q", frag.Lo, frag.Hi, key)
-	}
-	lo, hi := c.Bounds()
-	if bytes.Compare(lo, key) > 0 || hi != nil && bytes.Compare(key, hi) >= 0 {
-		t.Fatalf("Bounds() = %q..%q without %q", lo, hi, key)
-	}
-	seqs := bruteSeqs(ts, key)
 	for _, other := range everyKey {
-		within := bytes.Compare(lo, other) <= 0 && (hi == nil || bytes.Compare(other, hi) < 0)
-		if within && !slices.Equal(bruteSeqs(ts, other), seqs) {
-			t.Fatalf("Bounds() = %q..%q around %q, but %q differs", lo, hi, key, other)
+		within := bytes.Compare(p.Lo, other) <= 0 && (p.Hi == nil || bytes.Compare(other, p.Hi) < 0)
+		if within && bruteCovering(ts, other, seq) != p.Seq {
+			t.Fatalf("%q..%q around %q at %d, but %q differs", p.Lo, p.Hi, key, seq, other)
 		}
 	}
 }
 
-func TestCursorFarJumps(t *testing.T) {
-	const count = 1000
-	var ts []Tombstone
-	for i := range count {
-		lo, hi := fmt.Appendf(nil, "%04d", i), fmt.Appendf(nil, "%04d5", i)
-		ts = append(ts, Tombstone{lo, hi, base.SeqNum(i + 1)})
-	}
-	var c Cursor
-	c.Init(Build(ts))
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
-	for range 20000 {
-		i := rng.IntN(count)
-		if got, _ := c.Covering(ts[i].Lo, base.SeqNumMax); got != ts[i].Seq {
-			t.Fatalf("Covering(%q) = %d, want %d", ts[i].Lo, got, ts[i].Seq)
-		}
-		if got, _ := c.Covering(ts[i].Hi, base.SeqNumMax); got != 0 {
-			t.Fatalf("Covering(%q) = %d, want 0", ts[i].Hi, got)
-		}
-	}
-}
-
-func TestNilListAndZeroCursor(t *testing.T) {
+func TestNilList(t *testing.T) {
 	var l *List
-	if !l.Empty() || l.Fragments() != nil || l.Covering([]byte("a"), base.SeqNumMax) != 0 ||
-		l.Truncate(nil, nil) != nil || Merge() != nil || Merge(nil, l) != nil || Build(nil) != nil {
+	p, err := l.Around([]byte("a"), base.SeqNumMax)
+	if !l.Empty() || l.Fragments() != nil || l.Covering([]byte("a"), base.SeqNumMax) != 0 || Build(nil) != nil ||
+		p.Lo != nil || p.Hi != nil || p.Seq != 0 || err != nil {
 		t.Fatal("the nil list is not empty")
 	}
-	var c Cursor
-	if seq, frag := c.Covering([]byte("a"), base.SeqNumMax); seq != 0 || frag != nil {
-		t.Fatal("the zero cursor found something")
-	}
-	if lo, hi := c.Bounds(); lo != nil || hi != nil {
-		t.Fatal("the zero cursor has bounds")
-	}
-}
-
-func TestFromFragments(t *testing.T) {
-	frag := func(lo, hi string, seqs ...base.SeqNum) Fragment {
-		return Fragment{[]byte(lo), []byte(hi), seqs}
-	}
-	good := []Fragment{frag("a", "b", 3), frag("b", "c", 3), frag("c", "d", 4, 3), frag("x", "y", 1)}
-	l, err := FromFragments(good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(l.Fragments()); n != 3 || string(l.Fragments()[0].Hi) != "c" {
-		t.Fatalf("equal neighbours were not joined: %v", l.Fragments())
-	}
-	if l, err := FromFragments(nil); l != nil || err != nil {
-		t.Fatalf("none: %v, %v", l, err)
-	}
-	for _, bad := range [][]Fragment{
-		{frag("b", "a", 1)},
-		{frag("a", "a", 1)},
-		{frag("a", "b")},
-		{frag("a", "b", 1, 1)},
-		{frag("a", "b", 1, 2)},
-		{frag("a", "b", base.SeqNumMax+1)},
-		{frag("a", "c", 1), frag("b", "d", 1)},
-		{frag("c", "d", 1), frag("a", "b", 1)},
-	} {
-		if _, err := FromFragments(bad); err == nil {
-			t.Errorf("accepted %v", bad)
+	for _, it := range []Iterator{l.Iter(), Union(), Union(l.Iter()), Union(l.Iter(), l.Iter())} {
+		if f, err := it.Next(); f != nil || err != nil {
+			t.Fatalf("%v, %v", f, err)
 		}
-	}
-}
-
-func TestRaise(t *testing.T) {
-	l := Build([]Tombstone{{Lo: []byte("a"), Hi: []byte("d"), Seq: 0}, {Lo: []byte("b"), Hi: []byte("c"), Seq: 7}})
-	raised := l.Raise(100)
-	for key, want := range map[string]base.SeqNum{"a": 100, "b": 107, "c": 100, "d": 0} {
-		if got := raised.Covering([]byte(key), base.SeqNumMax); got != want {
-			t.Errorf("%s is covered at %d, want %d", key, got, want)
-		}
-	}
-	if l.Covering([]byte("b"), base.SeqNumMax) != 7 || l.Raise(0) != l || (*List)(nil).Raise(1) != nil {
-		t.Error("the list has changed")
 	}
 }

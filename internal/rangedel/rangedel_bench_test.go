@@ -37,20 +37,12 @@ func BenchmarkCovering(b *testing.B) {
 	}
 }
 
-func BenchmarkCursorOrdered(b *testing.B) {
+func BenchmarkUnion(b *testing.B) {
 	l := Build(benchTombstones(1000))
-	keys := make([][]byte, 10000)
-	for i := range keys {
-		keys[i] = fmt.Appendf(nil, "key%09d", i)
-	}
-	var c Cursor
-	c.Init(l)
-	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Covering(keys[i], base.SeqNumMax)
-		if i++; i == len(keys) {
-			i = 0
+		m := Union(l.Iter(), l.Iter(), l.Iter())
+		for f, _ := m.Next(); f != nil; f, _ = m.Next() {
 		}
 	}
 }

@@ -43,9 +43,7 @@ func Order() []Lock {
 		{LogSync{}, "log sync", "who syncs the log", true, false},
 		{LogWrite{}, "log write", "who writes the log's buffer out; its segments", true, false},
 		{Iterator{}, "iterator", "what an iterator holds, while it is opened anew, parked or closed", true, true},
-		{TreeDeletes{}, "range deletes of a tree", "who gathers the tombstones of a tree's tables", true, true},
 		{TableOpen{}, "opening of a table", "who opens the file of a table", true, true},
-		{TableDeletes{}, "range deletes of a table", "who reads the tombstones of a table", true, true},
 		{Queue{}, "queue of the pipeline", "who leads, and who waits in line", false, false},
 		{Joins{}, "joins", "operands being applied against snapshots being made", false, true},
 		{Claims{}, "claims of compactions", "which tables a job has to itself, and which are damaged", false, false},
@@ -87,9 +85,7 @@ type (
 	LogSync       struct{ rank }
 	LogWrite      struct{ rank }
 	Iterator      struct{ rank }
-	TreeDeletes   struct{ rank }
 	TableOpen     struct{ rank }
-	TableDeletes  struct{ rank }
 	Queue         struct{ rank }
 	Joins         struct{ rank }
 	Claims        struct{ rank }

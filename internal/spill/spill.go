@@ -273,13 +273,13 @@ func (s *Spill) Get(key []byte, seq base.SeqNum) (tr base.Trailer, value []byte,
 	if s.all.closed.Load() {
 		return 0, nil, false, base.ErrClosed
 	}
-	hash := base.Hash(key)
+	l := store.Lookup{Key: key, Hash: base.Hash(key), Seq: seq}
 	for _, r := range s.runs {
 		i := store.FirstEndingAfter(r.tables, key)
 		if r.smallestSeq > seq || i == len(r.tables) || bytes.Compare(key, r.tables[i].Meta.Lo) < 0 {
 			continue
 		}
-		tr, value, found, err = r.tables[i].Get(key, hash, seq)
+		tr, value, found, err = r.tables[i].Get(&l, seq)
 		if found || err != nil {
 			return tr, bytes.Clone(value), found, err
 		}

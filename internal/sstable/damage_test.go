@@ -24,6 +24,10 @@ func smallTable(tb testing.TB, codec compress.Codec) (*memFile, model, []rangede
 		}
 	}
 	dels := []rangedel.Fragment{{Lo: []byte("key01"), Hi: []byte("key02"), Seqs: []base.SeqNum{7, 2}}}
+	for i := range 15 { // more than a block of them
+		lo, hi := fmt.Appendf(nil, "key%03d", 20+i), fmt.Appendf(nil, "key%03d5", 20+i)
+		dels = append(dels, rangedel.Fragment{Lo: lo, Hi: hi, Seqs: []base.SeqNum{base.SeqNum(i)}})
+	}
 	f, _ := build(tb, WriterOptions{BlockSizeBytes: 400, FilterBitsPerKey: 8, Compression: codec}, m, dels)
 	return f, m, dels
 }
@@ -75,12 +79,23 @@ func (m model) readAll(t *testing.T, doing string, r *Reader, dels []rangedel.Fr
 		}
 		it.Close()
 	}
-	list, err := r.RangeDeletes()
+	read, err := readDeletes(r)
 	if err != nil {
 		wantCorruption(t, doing, err)
 		damaged = true
-	} else if !sameFragments(list.Fragments(), dels) {
-		t.Fatalf("%s: range deletes %v", doing, list.Fragments())
+	} else if !sameFragments(read, dels) {
+		t.Fatalf("%s: range deletes %v", doing, read)
+	}
+	for _, d := range dels {
+		for key, want := range map[string]base.SeqNum{string(d.Lo): d.Seqs[0], string(d.Lo) + "\x00": d.Seqs[0]} {
+			got, err := covering(r, []byte(key), base.SeqNumMax)
+			if err != nil {
+				wantCorruption(t, doing, err)
+				damaged = true
+			} else if got != want {
+				t.Fatalf("%s: %q is covered by %d, want %d", doing, key, got, want)
+			}
+		}
 	}
 	return damaged
 }
@@ -287,8 +302,17 @@ func allBlocks(tb testing.TB, r *Reader) []stored {
 			data = append(data, stored{kindData, dataRef(&v, entry)})
 		}
 	}
+	if r.footer.deleteIndex != (blockRef{}) {
+		v, err := r.deleteIndex()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for i := range v.Len() {
+			rest = append(rest, stored{kindRangeDelete, dataRef(&v, i)})
+		}
+	}
 	for _, s := range []stored{
-		{kindFilter, r.footer.filter}, {kindRangeDelete, r.footer.rangeDeletes},
+		{kindFilter, r.footer.filter}, {kindDeleteIndex, r.footer.deleteIndex},
 		{kindProperties, r.footer.properties}, {kindTopIndex, r.footer.topIndex},
 	} {
 		if s.ref != (blockRef{}) {

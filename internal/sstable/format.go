@@ -83,6 +83,8 @@ const (
 	kindTopIndex    blockKind = 6
 	kindFooter      blockKind = 7
 	kindHeader      blockKind = 8
+	// kindDeleteIndex is the index of the range-delete blocks.
+	kindDeleteIndex blockKind = 9
 )
 
 // String names the kind as a CorruptionError shows it.
@@ -104,6 +106,8 @@ func (k blockKind) String() string {
 		return "table footer"
 	case kindHeader:
 		return "table header"
+	case kindDeleteIndex:
+		return "range-delete index"
 	}
 	return fmt.Sprintf("block kind %d", uint8(k))
 }
@@ -276,7 +280,7 @@ func checkHeader(h []byte, name string, db base.DBID, file base.FileNum) (layout
 // footer is the fixed end of a file. A section that does not exist has a zero
 // reference.
 type footer struct {
-	filter, rangeDeletes, properties, topIndex blockRef
+	filter, deleteIndex, properties, topIndex blockRef
 
 	blockCount     uint32 // data blocks
 	partitionCount uint32
@@ -286,7 +290,7 @@ type footer struct {
 // appendTo appends the footer, which lies at offset in the file.
 func (f *footer) appendTo(dst []byte, file base.FileNum, offset int64) []byte {
 	start := len(dst)
-	for _, ref := range []blockRef{f.filter, f.rangeDeletes, f.properties, f.topIndex} {
+	for _, ref := range []blockRef{f.filter, f.deleteIndex, f.properties, f.topIndex} {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(ref.offset))
 		dst = binary.LittleEndian.AppendUint32(dst, ref.diskBytes)
 		dst = binary.LittleEndian.AppendUint32(dst, ref.rawBytes)
@@ -310,7 +314,7 @@ func (l layout) decodeFooter(b []byte, file base.FileNum, sizeBytes int64) (foot
 		return footer{}, errChecksum
 	}
 	var f footer
-	for i, ref := range []*blockRef{&f.filter, &f.rangeDeletes, &f.properties, &f.topIndex} {
+	for i, ref := range []*blockRef{&f.filter, &f.deleteIndex, &f.properties, &f.topIndex} {
 		at := b[16*i:]
 		ref.offset = int64(binary.LittleEndian.Uint64(at))
 		ref.diskBytes = binary.LittleEndian.Uint32(at[8:])
@@ -333,7 +337,7 @@ func (f *footer) check(l layout, sizeBytes int64) error {
 	}
 	end := sizeBytes - footerBytes
 	next := int64(-1)
-	for _, ref := range []blockRef{f.filter, f.rangeDeletes, f.properties, f.topIndex} {
+	for _, ref := range []blockRef{f.filter, f.deleteIndex, f.properties, f.topIndex} {
 		if ref == (blockRef{}) {
 			continue
 		}
@@ -359,13 +363,13 @@ func (f *footer) check(l layout, sizeBytes int64) error {
 	return nil
 }
 
-// sectionsBegin is where the first block behind the index partitions begins.
+// sectionsBegin is where the first block behind the range-delete blocks begins.
 func (f *footer) sectionsBegin() int64 {
 	switch {
 	case f.filter != (blockRef{}):
 		return f.filter.offset
-	case f.rangeDeletes != (blockRef{}):
-		return f.rangeDeletes.offset
+	case f.deleteIndex != (blockRef{}):
+		return f.deleteIndex.offset
 	}
 	return f.properties.offset
 }

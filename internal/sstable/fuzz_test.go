@@ -44,9 +44,17 @@ func walk(t *testing.T, data []byte, cache testCache) {
 		return
 	}
 	defer r.Close()
-	list, err := r.RangeDeletes()
+	_, err = readDeletes(r)
 	judge(t, err)
-	list.Covering([]byte("key015"), 5)
+	for _, key := range []string{"", "key01", "key015", "key025", "z"} {
+		_, err = covering(r, []byte(key), 5)
+		judge(t, err)
+		p, err := around(r, []byte(key), 5, new(PieceBuffer))
+		judge(t, err)
+		if err == nil && (string(p.Lo) > key || p.Hi != nil && string(p.Hi) <= key) {
+			t.Fatalf("%q..%q is not around %q", p.Lo, p.Hi, key)
+		}
+	}
 	for _, noFill := range []bool{false, true} {
 		it := r.NewIter(IterOptions{NoFill: noFill})
 		for rec := it.First(); rec != nil; rec = it.Next() {

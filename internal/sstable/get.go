@@ -4,7 +4,6 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/filter"
-	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 // MayContain asks the filter about a key with this hash: false means that no
@@ -116,59 +115,4 @@ func (r *Reader) BytesBefore(key []byte) (int64, error) {
 		return int64(r.props.SizeBytes), err
 	}
 	return dataRef(&at.index, at.entry).offset, nil
-}
-
-// RangeDeletes returns the range deletes of the table, nil if it has none. The
-// list is read once and kept in Go memory.
-func (r *Reader) RangeDeletes() (*rangedel.List, error) {
-	if r.footer.rangeDeletes == (blockRef{}) {
-		return nil, nil
-	}
-	r.deletesLock.Lock()
-	defer r.deletesLock.Unlock()
-	if r.deletesReady {
-		return r.deletes, nil
-	}
-	ref := r.footer.rangeDeletes
-	memory := make([]byte, r.layout.storedBytes(ref))
-	err := r.fill(memory, kindRangeDelete, ref, nil)
-	if err == nil {
-		r.deletes, err = decodeRangeDeletes(memory[:ref.diskBytes], nil)
-	}
-	if err != nil {
-		return nil, r.blame(err, kindRangeDelete, ref, r.props.Lo, r.props.Hi)
-	}
-	r.deletes = r.deletes.Raise(r.o.SeqBase)
-	r.deletesReady = true
-	return r.deletes, nil
-}
-
-// decodeRangeDeletes reads the range-delete block. seen, if given, is told
-// each fragment with its stored form.
-func decodeRangeDeletes(payload []byte, seen func(f *rangedel.Fragment, value []byte)) (
-	*rangedel.List, error) {
-	v, err := block.Parse(payload)
-	if err != nil {
-		return nil, err
-	}
-	if v.Len() == 0 {
-		return nil, errEmpty
-	}
-	var fragments []rangedel.Fragment
-	var lo []byte
-	for slot := range v.Len() {
-		lo = v.AppendKey(lo[:0], slot)
-		f, err := rangedel.DecodeFragment(lo, v.Value(slot))
-		if err != nil {
-			return nil, err
-		}
-		if v.Trailer(slot) != base.MakeTrailer(f.Seqs[0], base.KindRangeDelete) {
-			return nil, errKind
-		}
-		if seen != nil {
-			seen(&f, v.Value(slot))
-		}
-		fragments = append(fragments, f)
-	}
-	return rangedel.FromFragments(fragments)
 }

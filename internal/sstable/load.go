@@ -82,14 +82,19 @@ func (r *Reader) allocate(rawBytes uint32) frame {
 	return frame{memory: make([]byte, n), payloadBytes: int(rawBytes)}
 }
 
-// load brings a data block or index partition in and publishes it in slot. stored is the block with
-// its trailer where the caller has read it already, else nil. The errors are
+// load brings a data block or an index block in and publishes it in slot. stored is the
+// block with its trailer where the caller has read it already, else nil. The errors are
 // findings for blame.
 func (r *Reader) load(kind blockKind, slot int, ref blockRef, stored []byte) (frame, error) {
 	f, err := r.fetch(kind, ref, stored)
 	if err == nil {
 		err = r.checkBlock(kind, slot, f.payload())
 	}
+	return r.publish(slot, f, err)
+}
+
+// publish shows a block that was fetched, and checked, to others; or gives it up.
+func (r *Reader) publish(slot int, f frame, err error) (frame, error) {
 	if err != nil {
 		f.release()
 		return frame{}, err
@@ -171,6 +176,8 @@ func (r *Reader) checkBlock(kind blockKind, slot int, payload []byte) error {
 		return errEmpty
 	case kind == kindIndex:
 		return r.checkPartition(&v, slot-r.blockCount())
+	case kind == kindDeleteIndex:
+		return r.checkDeleteIndex(&v)
 	}
 	return nil
 }

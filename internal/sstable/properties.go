@@ -6,17 +6,21 @@ import (
 	"errors"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 // Properties describes a table. The properties block holds all of it but
-// SizeBytes, which the footer holds, and Expiring, which the manifest holds.
+// SizeBytes, which the footer holds, and Expiring and the bounds of the range deletes,
+// which the manifest holds.
 type Properties struct {
 	SizeBytes   uint64 // of the file
 	DataBytes   uint64 // of the data blocks as stored
 	IndexBytes  uint64 // of the index partitions as stored
 	FilterBytes uint64 // of the filter block as stored; 0 without a filter
+	DeleteBytes uint64 // of the range-delete blocks as stored
 
 	BlockCount    uint64 // data blocks
+	DeleteBlocks  uint64 // range-delete blocks
 	Count         uint64 // point records, deletes included
 	Deletes       uint64 // point deletes
 	RangeDeletes  uint64 // fragments of range deletes
@@ -33,6 +37,9 @@ type Properties struct {
 
 	// Every record, and every key a range delete covers, is in [Lo, Hi).
 	Lo, Hi []byte
+	// DeletesLo is where the first range delete begins, DeletesHi where the last one
+	// ends. A Reader leaves them out.
+	DeletesLo, DeletesHi []byte
 }
 
 // Expiring says when the expiring records of a table will have expired.
@@ -59,7 +66,7 @@ func (p *Properties) shareSpan(lo, hi []byte) {
 // The properties block: propertyCount numbers of 8 bytes, then the lengths of
 // Lo and Hi, 4 bytes each, then their bytes.
 const (
-	propertyCount      = 12
+	propertyCount      = 14
 	propertyFixedBytes = propertyCount*8 + 8
 )
 
@@ -71,6 +78,7 @@ func (p *Properties) numbers() [propertyCount]*uint64 {
 		&p.DataBytes, &p.IndexBytes, &p.FilterBytes,
 		&p.BlockCount, &p.Count, &p.Deletes, &p.RangeDeletes, &p.RawKeyBytes, &p.RawValueBytes,
 		(*uint64)(&p.SmallestSeq), (*uint64)(&p.LargestSeq), &p.EntryChecksum,
+		&p.DeleteBlocks, &p.DeleteBytes,
 	}
 }
 
@@ -102,7 +110,8 @@ func decodeProperties(src []byte) (Properties, error) {
 	keys = append([]byte(nil), keys...)
 	p.Lo, p.Hi = keys[:loBytes:loBytes], keys[loBytes:]
 	if string(p.Lo) >= string(p.Hi) || p.SmallestSeq > p.LargestSeq || p.LargestSeq > base.SeqNumMax ||
-		p.Deletes > p.Count || p.BlockCount > p.Count || p.Count+p.RangeDeletes == 0 {
+		p.Deletes > p.Count || p.BlockCount > p.Count || p.Count+p.RangeDeletes == 0 ||
+		p.DeleteBlocks > p.RangeDeletes || (p.DeleteBlocks == 0) != (p.RangeDeletes == 0) {
 		return Properties{}, errProperties
 	}
 	return p, nil
@@ -138,12 +147,16 @@ func (t *tally) addSummed(key []byte, tr base.Trailer, value []byte, valueBytes 
 	t.addSeq(tr.Seq())
 }
 
-// addRangeDelete counts a fragment in its stored form.
-func (t *tally) addRangeDelete(lo, value []byte, seqs []base.SeqNum) {
+// addRangeDelete counts a fragment, behind those before it, and its stored form.
+func (t *tally) addRangeDelete(f *rangedel.Fragment, value []byte) {
+	if t.RangeDeletes == 0 {
+		t.DeletesLo = bytes.Clone(f.Lo)
+	}
 	t.RangeDeletes++
-	t.EntryChecksum += entrySum(base.Hash(lo), base.MakeTrailer(seqs[0], base.KindRangeDelete), value)
-	t.addSeq(seqs[0])
-	t.addSeq(seqs[len(seqs)-1])
+	t.DeletesHi = append(t.DeletesHi[:0], f.Hi...)
+	t.EntryChecksum += entrySum(base.Hash(f.Lo), base.MakeTrailer(f.Seqs[0], base.KindRangeDelete), value)
+	t.addSeq(f.Seqs[0])
+	t.addSeq(f.Seqs[len(f.Seqs)-1])
 }
 
 func (t *tally) addSeq(seq base.SeqNum) {

@@ -14,8 +14,6 @@ import (
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/offheap"
-	"github.com/lightningdb/lightning/internal/rangedel"
-	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -49,9 +47,10 @@ type ReaderOptions struct {
 }
 
 // Reader reads one table. It keeps properties and top index in Go memory, the latter
-// unless it is large: see top.go. Index partitions, filter and data blocks come from
-// the cache. In the frame table of the file the data blocks have their ordinals as
-// slots, then come the partitions, the filter, and last the top index.
+// unless it is large: see top.go. All other blocks come from the cache. In the frame
+// table of the file the data blocks have their ordinals as slots, then come the
+// partitions, the filter, the top index, and, where there are range deletes, their index
+// and their blocks.
 //
 // All methods are safe for concurrent use. What is found damaged is reported
 // as a *base.CorruptionError by the call that needed it; other parts of the
@@ -71,10 +70,6 @@ type Reader struct {
 
 	filter       atomic.Pointer[[]byte] // the filter block, where there is no cache
 	filterBroken atomic.Bool            // the filter was found damaged
-
-	deletesLock  ranked.Mutex[ranked.TableDeletes]
-	deletes      *rangedel.List
-	deletesReady bool
 
 	// Behind pointers, because the runtime keeps a used pool, and whatever it is
 	// a part of, until the second garbage collection from then.
@@ -104,7 +99,11 @@ func OpenReader(f vfs.ReadFile, o ReaderOptions) (*Reader, error) {
 		return nil, err
 	}
 	if o.Cache != nil {
-		r.table = o.Cache.NewTable(r.topSlot() + 1)
+		slots := r.topSlot() + 1
+		if r.footer.deleteIndex != (blockRef{}) {
+			slots = r.deleteSlot(int(r.props.DeleteBlocks))
+		}
+		r.table = o.Cache.NewTable(slots)
 	}
 	return r, nil
 }
@@ -131,7 +130,7 @@ func (r *Reader) open() error {
 		r.props.SizeBytes = uint64(size)
 		r.props.shareSpan(r.o.Lo, r.o.Hi)
 	}
-	if err == nil && r.props.BlockCount != uint64(r.footer.blockCount) {
+	if err == nil && (r.props.BlockCount != uint64(r.footer.blockCount) || !r.deletesFit()) {
 		err = errProperties
 	}
 	if err != nil {
@@ -187,7 +186,7 @@ func (r *Reader) section(kind blockKind, ref blockRef, tail []byte, size int64) 
 func (r *Reader) openTop(tail []byte, size int64) error {
 	ref := r.footer.topIndex
 	if ref == (blockRef{}) {
-		if r.props.Count > 0 {
+		if r.props.Count > 0 || r.deletesBegin() != headerBytes {
 			return r.blame(errProperties, kindProperties, r.footer.properties, nil, nil)
 		}
 		return nil
@@ -201,7 +200,7 @@ func (r *Reader) openTop(tail []byte, size int64) error {
 		top, err = block.Parse(payload)
 	}
 	if err == nil {
-		r.parts, err = r.layout.decodeTop(&top, &r.footer, r.footer.sectionsBegin())
+		r.parts, err = r.layout.decodeTop(&top, &r.footer, r.deletesBegin())
 	}
 	if err != nil {
 		return r.blameTop(err)

@@ -10,7 +10,6 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/filter"
-	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 // This file proves a table from its file alone. Nothing that an earlier read
@@ -140,7 +139,7 @@ func (v *verifier) sections() error {
 		check func(payload []byte) error
 	}{
 		{kindFilter, f.filter, v.useFilter},
-		{kindRangeDelete, f.rangeDeletes, v.rangeDeletes},
+		{kindDeleteIndex, f.deleteIndex, v.rangeDeletes},
 		{kindProperties, f.properties, nil},
 		{kindTopIndex, f.topIndex, nil},
 	} {
@@ -168,18 +167,6 @@ func (v *verifier) useFilter(payload []byte) error {
 	}
 	v.filter = bytes.Clone(payload) // the window moves on
 	return nil
-}
-
-func (v *verifier) rangeDeletes(payload []byte) error {
-	p := &v.tally.Properties
-	_, err := decodeRangeDeletes(payload, func(f *rangedel.Fragment, value []byte) {
-		if p.RangeDeletes == 0 {
-			p.Lo = f.Lo
-		}
-		v.tally.addRangeDelete(f.Lo, value, f.Seqs)
-		p.Hi = f.Hi
-	})
-	return err
 }
 
 // partition checks an index partition and the data blocks under it.

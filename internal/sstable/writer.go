@@ -75,9 +75,7 @@ type Writer struct {
 	lastTrailer base.Trailer
 	lastHash    uint64
 
-	deletes              block.Builder
-	deletesBytes         int64  // about what they take
-	deletesLo, deletesHi []byte // begin of the first one and end of the last one
+	deletes deleteBlocks
 
 	value []byte // scratch
 }
@@ -178,29 +176,23 @@ func (w *Writer) AddRangeDelete(f rangedel.Fragment) error {
 	switch {
 	case len(f.Lo) == 0 || len(f.Lo) > maxKeyBytes || len(f.Hi) > maxKeyBytes+1:
 		return w.fail("add range delete", errKeyLength)
-	case bytes.Compare(f.Lo, w.deletesHi) < 0:
+	case bytes.Compare(f.Lo, w.tally.DeletesHi) < 0:
 		return w.fail("add range delete", errOrder)
 	}
 	w.value = f.AppendValue(w.value[:0])
-	// Decoding is the check that the fragment is well formed; there are few.
-	if _, err := rangedel.DecodeFragment(f.Lo, w.value); err != nil {
+	// Decoding is the check that the fragment is well formed.
+	if err := w.deletes.check.Decode(f.Lo, w.value); err != nil {
 		return w.fail("add range delete", err)
 	}
-	trailer := base.MakeTrailer(f.Seqs[0], base.KindRangeDelete)
-	w.deletes.Add(f.Lo, trailer, w.value, 0)
-	w.tally.addRangeDelete(f.Lo, w.value, f.Seqs)
-	w.deletesBytes += int64(len(f.Lo) + len(w.value) + entryOverheadBytes)
-	w.deletesHi = append(w.deletesHi[:0], f.Hi...)
-	if w.tally.RangeDeletes == 1 {
-		w.deletesLo = bytes.Clone(f.Lo)
-	}
+	w.deletes.add(&f, w.value, w.o.BlockSizeBytes)
+	w.tally.addRangeDelete(&f, w.value)
 	return nil
 }
 
 // EstimatedBytes returns about how long the file would be if it were finished
 // now.
 func (w *Writer) EstimatedBytes() int64 {
-	n := w.offset() + w.index.sizeBytes + w.deletesBytes + footerBytes
+	n := w.offset() + w.index.sizeBytes + w.deletes.sizeBytes() + footerBytes
 	if w.data.Len() > 0 {
 		n += int64(w.room.taken())
 	}
@@ -336,7 +328,11 @@ func (w *Writer) finish() error {
 	if err != nil {
 		return err
 	}
-	if err := w.storeSections(&f, top); err != nil {
+	deleteIndex, err := w.storeDeletes()
+	if err != nil {
+		return err
+	}
+	if err := w.storeSections(&f, deleteIndex, top); err != nil {
 		return err
 	}
 	offset := w.offset()
@@ -367,11 +363,11 @@ func (w *Writer) setSpan() {
 	if p.RangeDeletes == 0 {
 		return
 	}
-	if p.Count == 0 || bytes.Compare(w.deletesLo, p.Lo) < 0 {
-		p.Lo = w.deletesLo
+	if p.Count == 0 || bytes.Compare(p.DeletesLo, p.Lo) < 0 {
+		p.Lo = p.DeletesLo
 	}
-	if bytes.Compare(w.deletesHi, p.Hi) > 0 {
-		p.Hi = w.deletesHi
+	if bytes.Compare(p.DeletesHi, p.Hi) > 0 {
+		p.Hi = p.DeletesHi
 	}
 }
 
@@ -398,8 +394,8 @@ func (w *Writer) storePartitions(f *footer) ([]byte, error) {
 	return top.Finish(), nil
 }
 
-// storeSections stores what follows the index partitions, up to the footer.
-func (w *Writer) storeSections(f *footer, top []byte) (err error) {
+// storeSections stores what follows the range-delete blocks, up to the footer.
+func (w *Writer) storeSections(f *footer, deleteIndex, top []byte) (err error) {
 	p := &w.tally.Properties
 	if w.filter.Len() > 0 {
 		begin := w.offset()
@@ -409,9 +405,8 @@ func (w *Writer) storeSections(f *footer, top []byte) (err error) {
 		}
 		p.FilterBytes = uint64(w.offset() - begin)
 	}
-	if w.deletes.Len() > 0 {
-		f.rangeDeletes, err = w.store(kindRangeDelete, compress.None, w.deletes.Finish())
-		if err != nil {
+	if len(deleteIndex) > 0 {
+		if f.deleteIndex, err = w.store(kindDeleteIndex, compress.None, deleteIndex); err != nil {
 			return err
 		}
 	}

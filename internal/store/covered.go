@@ -10,40 +10,70 @@ import (
 // This file estimates what range deletes hide, for those who decide whether it is worth
 // a compaction.
 
-// coveredSamples is how many range deletes are looked at, of more than that every n-th:
-// each costs a look into the indexes of the tables at its ends.
+// coveredSamples is how many range deletes are looked at, at least where there are so many
+// and at most twice as many in the end: each costs a look into the indexes of the tables
+// at its ends.
 const coveredSamples = 4096
 
 // NoteCovered sets CoveredBytes of tables that are about to become part of the tree,
-// above a level, with such range deletes among them. Tables that gone tells go.
-func (t *Tree) NoteCovered(outputs []*manifest.FileMeta, deletes *rangedel.List, level int, gone []manifest.LevelNum) {
+// above a level. Tables that gone tells go.
+func (t *Tree) NoteCovered(outputs []*manifest.FileMeta, level int, gone []manifest.LevelNum) {
 	for _, meta := range outputs {
-		if meta.RangeDeletes > 0 {
-			meta.CoveredBytes = t.CoveredBytes(deletes.Truncate(meta.Lo, meta.Hi), level, gone)
+		if meta.RangeDeletes == 0 {
+			continue
+		}
+		// What cannot be read hides nothing; whoever reads it for more will say why.
+		if r, err := t.store.openPooled(meta, nil); err == nil {
+			meta.CoveredBytes = t.CoveredBytes(r.RangeDeletes(), level, gone)
+			_ = r.Close()
 		}
 	}
 }
 
 // CoveredBytes estimates the bytes of the tables of level and below that lie under range
-// deletes, without those of gone.
-func (t *Tree) CoveredBytes(deletes *rangedel.List, level int, gone []manifest.LevelNum) (covered uint64) {
+// deletes, without those of gone: of many range deletes it looks at every n-th.
+func (t *Tree) CoveredBytes(deletes rangedel.Iterator, level int, gone []manifest.LevelNum) (covered uint64) {
 	goes := make(map[manifest.LevelNum]bool, len(gone))
 	for _, f := range gone {
 		goes[f] = true
 	}
-	fragments := deletes.Fragments()
-	every := max(1, len(fragments)/coveredSamples)
-	for i := 0; i < len(fragments); i += every {
-		f := &fragments[i]
-		for below := level; below < len(t.Levels); below++ {
-			t.overlapping(below, f.Lo, f.Hi, func(tab *Table) {
-				if !goes[manifest.LevelNum{Level: below, Num: tab.Meta.Num}] {
-					covered += tab.bytesWithin(f.Lo, f.Hi)
-				}
-			})
+	var samples []uint64
+	every := 1
+	for i := 0; ; i++ {
+		f, err := deletes.Next()
+		if err != nil || f == nil {
+			break
+		}
+		if i%every != 0 {
+			continue
+		}
+		if samples = append(samples, t.bytesUnder(f.Lo, f.Hi, level, goes)); len(samples) == 2*coveredSamples {
+			every *= 2
+			for j := range coveredSamples {
+				samples[j] = samples[2*j]
+			}
+			samples = samples[:coveredSamples]
 		}
 	}
+	for _, n := range samples {
+		covered += n
+	}
 	return covered * uint64(every)
+}
+
+// BytesWithin estimates the bytes that the tables have in [lo, hi).
+func (t *Tree) BytesWithin(lo, hi []byte) uint64 { return t.bytesUnder(lo, hi, 0, nil) }
+
+// bytesUnder is BytesWithin for the tables of level and below, without those that go.
+func (t *Tree) bytesUnder(lo, hi []byte, level int, goes map[manifest.LevelNum]bool) (n uint64) {
+	for ; level < len(t.Levels); level++ {
+		t.overlapping(level, lo, hi, func(tab *Table) {
+			if !goes[manifest.LevelNum{Level: level, Num: tab.Meta.Num}] {
+				n += tab.bytesWithin(lo, hi)
+			}
+		})
+	}
+	return n
 }
 
 // overlapping calls fn with the tables of a level that meet [lo, hi).

@@ -37,6 +37,8 @@ func rangeDelete(from, to int) rangedel.Tombstone {
 	return rangedel.Tombstone{Lo: []byte(coveredKey(from)), Hi: []byte(coveredKey(to)), Seq: 9}
 }
 
+func rangeDeletes(ts ...rangedel.Tombstone) rangedel.Iterator { return rangedel.Build(ts).Iter() }
+
 // What range deletes cover is estimated to within a block or two at each end.
 func TestCoveredBytes(t *testing.T) {
 	r := newRoom(t)
@@ -50,7 +52,7 @@ func TestCoveredBytes(t *testing.T) {
 	for range 300 {
 		from := rng.IntN(1000*tables + 100)
 		to := from + 1 + rng.IntN(2000)
-		got := float64(tree.CoveredBytes(rangedel.Build([]rangedel.Tombstone{rangeDelete(from, to)}), 6, nil))
+		got := float64(tree.CoveredBytes(rangeDeletes(rangeDelete(from, to)), 6, nil))
 		rows := max(min(to, 1000*tables)-min(from, 1000*tables), 0)
 		// What is not rows, filter and index, counts only where a table ends.
 		if want := float64(rows) * perRow; got < 0.8*want-1000 || got > want+0.2*1000*perRow+1000 {
@@ -65,31 +67,31 @@ func TestCoveredBytesOfMany(t *testing.T) {
 	tree := coveredTree(r, 10)
 	defer r.drop(tree)
 	var deletes []rangedel.Tombstone
-	for i := range 2 * coveredSamples {
-		if i < 9_999 {
-			deletes = append(deletes, rangeDelete(i, i+1))
-			deletes[i].Seq = base.SeqNum(9 + i) // or they would be one
+	for i := range 9_999 {
+		deletes = append(deletes, rangeDelete(i, i+1))
+		deletes[i].Seq = base.SeqNum(9 + i) // or they would be one
+	}
+	all := float64(tree.Version.LevelBytes(6))
+	for _, n := range []int{2*coveredSamples - 1, 2 * coveredSamples, len(deletes)} {
+		got := float64(tree.CoveredBytes(rangeDeletes(deletes[:n]...), 6, nil))
+		if got < 0.5*all || got > all {
+			t.Errorf("%d of 10,000 rows: %.0f of %.0f bytes", n, got, all)
 		}
 	}
-	list := rangedel.Build(deletes)
-	half := float64(tree.CoveredBytes(list, 6, nil))
-	if all := float64(tree.Version.LevelBytes(6)); half < 0.5*all || half > all {
-		t.Errorf("%d of 10,000 rows: %.0f of %.0f bytes", len(deletes), half, all)
-	}
-	whole := rangedel.Build([]rangedel.Tombstone{rangeDelete(0, 10_000)})
+	whole := func() rangedel.Iterator { return rangeDeletes(rangeDelete(0, 10_000)) }
 	both := tree.Version.LevelBytes(5) + tree.Version.LevelBytes(6)
-	if got := tree.CoveredBytes(whole, 0, nil); got != both {
+	if got := tree.CoveredBytes(whole(), 0, nil); got != both {
 		t.Errorf("all levels: %d, want %d", got, both)
 	}
 	gone := []manifest.LevelNum{{Level: 6, Num: tree.Version.Levels[6][3].Num}}
-	if got, want := tree.CoveredBytes(whole, 0, gone), both-tree.Version.Levels[6][3].SizeBytes; got != want {
+	if got, want := tree.CoveredBytes(whole(), 0, gone), both-tree.Version.Levels[6][3].SizeBytes; got != want {
 		t.Errorf("without one that goes: %d, want %d", got, want)
 	}
 	metas := []*manifest.FileMeta{
-		{Lo: []byte(coveredKey(0)), Hi: []byte(coveredKey(2000)), RangeDeletes: 1},
-		{Lo: []byte(coveredKey(2000)), Hi: []byte(coveredKey(9000)), Count: 1},
+		r.table(nil, rangeDelete(0, 2000)),
+		r.table([]base.Record{rec(coveredKey(2000), 9, "")}),
 	}
-	tree.NoteCovered(metas, whole, 6, nil)
+	tree.NoteCovered(metas, 6, nil)
 	if two := tree.Version.Levels[6][0].SizeBytes + tree.Version.Levels[6][1].SizeBytes; metas[0].CoveredBytes != two || metas[1].CoveredBytes != 0 {
 		t.Errorf("noted are %d and %d, want %d and 0", metas[0].CoveredBytes, metas[1].CoveredBytes, two)
 	}
@@ -101,8 +103,7 @@ func TestCoveredBytesOfUnreadable(t *testing.T) {
 	tree := coveredTree(r, 1)
 	defer r.drop(tree)
 	r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpen, Name: "*.sst", Err: syscall.EIO})
-	part := rangedel.Build([]rangedel.Tombstone{rangeDelete(10, 20)})
-	if got, want := tree.CoveredBytes(part, 6, nil), tree.Version.LevelBytes(6)/2; got != want {
+	if got, want := tree.CoveredBytes(rangeDeletes(rangeDelete(10, 20)), 6, nil), tree.Version.LevelBytes(6)/2; got != want {
 		t.Errorf("got %d, want %d", got, want)
 	}
 }

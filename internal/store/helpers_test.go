@@ -141,7 +141,7 @@ func (s *source) Err() error {
 // write writes records and tombstones that all readers may need.
 func (r *room) write(out Output, records []base.Record, deletes ...rangedel.Tombstone) ([]*manifest.FileMeta, error) {
 	outputs, _, err := r.Write(context.Background(), newSource(records), out, compact.Config{
-		Snapshots: pins(records), RangeDeletes: rangedel.Build(deletes),
+		Snapshots: pins(records), RangeDeletes: rangedel.Build(deletes).Iter(),
 	})
 	return outputs, err
 }

@@ -129,22 +129,28 @@ func openError(meta *manifest.FileMeta, err error) error {
 	return fmt.Errorf("open table %s: %w", name, err)
 }
 
-// Get returns the newest version of key that seq sees, if it is in the table.
-// hash is base.Hash(key). The caller is in an epoch guard as long as it uses
-// the value.
-func (t *Table) Get(key []byte, hash uint64, seq base.SeqNum) (
-	tr base.Trailer, value []byte, found bool, err error) {
+// Get returns the newest version of a key that is not newer than seq, if it is in the
+// table, and notes the range tombstones over it. The caller is in an epoch guard as long
+// as it uses the value.
+func (t *Table) Get(l *Lookup, seq base.SeqNum) (tr base.Trailer, value []byte, found bool, err error) {
 	r := t.reader.Load()
 	if r == nil {
 		if r, err = t.open(); err != nil {
 			return 0, nil, false, err
 		}
 	}
-	may, err := r.MayContain(hash)
+	if t.deletesAround(l.Key) {
+		covering, err := r.Covering(l.Key, l.Seq)
+		if err != nil {
+			return 0, nil, false, err
+		}
+		l.Covering = max(l.Covering, covering)
+	}
+	may, err := r.MayContain(l.Hash)
 	if err != nil || !may {
 		return 0, nil, false, err
 	}
-	return r.Get(key, hash, seq)
+	return r.Get(l.Key, l.Hash, seq)
 }
 
 // Overlaps reports whether the table's span meets [lo, hi); nil is no bound.

@@ -25,9 +25,8 @@ type Tree struct {
 
 	store *Store
 	refs  atomic.Int32
-	// rangeDeletes is the union of the tombstones of all tables, gathered by
-	// the first reader that needs it.
-	rangeDeletes lazyRangeDeletes
+	// deletes are the tables with range tombstones.
+	deletes [manifest.NumLevels][]*Table
 }
 
 // NewTree resolves the files of v to tables, making new ones where needed. The
@@ -51,7 +50,9 @@ func (s *Store) NewTree(v *manifest.Version) *Tree {
 			if level == 0 && (i == 0 || !sameRun(files[i-1], meta)) {
 				t.Runs++
 			}
-			t.rangeDeletes.present = t.rangeDeletes.present || meta.RangeDeletes > 0
+			if meta.RangeDeletes > 0 {
+				t.deletes[level] = append(t.deletes[level], tab)
+			}
 		}
 	}
 	return t
@@ -80,27 +81,35 @@ func (t *Tree) Unref() (unused []*Table) {
 	return unused
 }
 
-// Get looks for the newest version of key that seq sees, from the newest files
-// to the oldest. The sources above hold newer versions of a key than those
-// below, so the first hit is the answer. hash is base.Hash(key). The caller is in
+// Lookup is a key, and what a reader of it sees.
+type Lookup struct {
+	Key  []byte
+	Hash uint64 // base.Hash(Key)
+	Seq  base.SeqNum
+	// Covering is the newest range tombstone over the key, of those that Seq sees and
+	// that are no older than what was found.
+	Covering base.SeqNum
+}
+
+// Get looks for the newest version of a key that is not newer than seq, from the newest
+// files to the oldest. The sources above hold newer versions of a key, and range
+// tombstones over it, than those below, so the first hit is the answer. The caller is in
 // an epoch guard as long as it uses the value.
-func (t *Tree) Get(key []byte, hash uint64, seq base.SeqNum) (
-	tr base.Trailer, value []byte, found bool, err error) {
+func (t *Tree) Get(l *Lookup, seq base.SeqNum) (tr base.Trailer, value []byte, found bool, err error) {
 	for _, tab := range t.Levels[0] {
-		if bytes.Compare(key, tab.Meta.Lo) < 0 || bytes.Compare(key, tab.Meta.Hi) >= 0 {
+		if bytes.Compare(l.Key, tab.Meta.Lo) < 0 || bytes.Compare(l.Key, tab.Meta.Hi) >= 0 {
 			continue
 		}
-		if tr, value, found, err = tab.Get(key, hash, seq); found || err != nil {
+		if tr, value, found, err = tab.Get(l, seq); found || err != nil {
 			return tr, value, found, err
 		}
 	}
 	for _, tables := range t.Levels[1:] {
-		i := FirstEndingAfter(tables, key)
-		if i == len(tables) || bytes.Compare(key, tables[i].Meta.Lo) < 0 {
+		i := FirstEndingAfter(tables, l.Key)
+		if i == len(tables) || bytes.Compare(l.Key, tables[i].Meta.Lo) < 0 {
 			continue
 		}
-		tr, value, found, err = tables[i].Get(key, hash, seq)
-		if found || err != nil {
+		if tr, value, found, err = tables[i].Get(l, seq); found || err != nil {
 			return tr, value, found, err
 		}
 	}
@@ -169,23 +178,21 @@ func (t *Tree) LevelZeroRuns(fn func(run []*Table) error) error {
 // MergeInputs opens files of two levels for a merge into the lower one: each file
 // of level 0 is a source, each sorted level one more. It also returns the
 // tombstones of all of them.
-func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*iterate.Merging, *rangedel.List, error) {
+func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*iterate.Merging, rangedel.Iterator, error) {
 	var sources []iterate.Source
-	var lists []*rangedel.List
+	var deletes []rangedel.Iterator
 	for i, level := range [2]int{upper, lower} {
 		tables := t.Find(level, files[i])
 		for _, tab := range tables {
 			r, err := tab.Reader()
-			if err == nil {
-				var list *rangedel.List
-				list, err = r.RangeDeletes()
-				lists = append(lists, list)
-			}
 			if err != nil {
 				for _, s := range sources {
 					s.Iter.Close()
 				}
 				return nil, nil, err
+			}
+			if tab.Meta.RangeDeletes > 0 {
+				deletes = append(deletes, r.RangeDeletes())
 			}
 			if level == 0 {
 				it := r.NewIter(sstable.IterOptions{NoFill: true})
@@ -197,5 +204,5 @@ func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*it
 			sources = append(sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
 		}
 	}
-	return iterate.NewMerging(sources), rangedel.Merge(lists...), nil
+	return iterate.NewMerging(sources), rangedel.Union(deletes...), nil
 }

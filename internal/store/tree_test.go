@@ -23,7 +23,8 @@ var iterAll = sstable.IterOptions{NoFill: true}
 func (r *room) get(t *Tree, key string, seq base.SeqNum) (string, error) {
 	g := r.epochs.Enter()
 	defer g.Exit()
-	tr, value, found, err := t.Get([]byte(key), base.Hash([]byte(key)), seq)
+	l := Lookup{Key: []byte(key), Hash: base.Hash([]byte(key)), Seq: seq}
+	tr, value, found, err := t.Get(&l, seq)
 	if err != nil || !found {
 		return "-", err
 	}
@@ -262,54 +263,90 @@ func TestTreeGetAgainstAModel(t *testing.T) {
 	}
 }
 
-// Tombstones are gathered by the first who needs them, from all levels, and once. An
-// error is not kept.
-func TestRangeDeletesAreGatheredOnce(t *testing.T) {
+// What covers a key is asked of those tables only whose tombstones lie around it; the
+// others are not even opened. An error is not kept.
+func TestOnlyTablesWithTombstonesAreAsked(t *testing.T) {
 	r := newRoom(t)
-	plain := r.table([]base.Record{rec("\x00x", 1, "x")})
-	tree := r.NewTree(r.version([]*manifest.FileMeta{plain}))
-	if list, err := tree.RangeDeletes(); list != nil || err != nil {
-		t.Errorf("tombstones %v where there are none: %v", list, err)
-	}
-	if tree.Levels[0][0].reader.Load() != nil {
-		t.Error("a table without tombstones was opened for them")
-	}
-	r.drop(tree)
-
 	tomb := func(lo, hi string, seq base.SeqNum) rangedel.Tombstone {
 		return rangedel.Tombstone{Lo: []byte(lo), Hi: []byte(hi), Seq: seq}
 	}
-	upper := r.table(nil, tomb("\x00a", "\x00m", 5))
-	lower := r.table([]base.Record{rec("\x00a", 2, "a")}, tomb("\x00k", "\x00z", 3))
-	tree = r.NewTree(r.version([]*manifest.FileMeta{plain, upper}, []*manifest.FileMeta{lower}))
-	defer r.drop(tree)
-	fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpen, Nth: 2, Err: errInjected})
-	if _, err := tree.RangeDeletes(); !errors.Is(err, errInjected) {
+	plain := r.table([]base.Record{rec("\x00a", 6, "x"), rec("\x00x", 7, "x")})
+	upper := r.table(nil, tomb("\x00c", "\x00m", 5))
+	left := r.table([]base.Record{rec("\x00a", 2, "a")}, tomb("\x00b", "\x00d", 3), tomb("\x00e", "\x00f", 3))
+	middle := r.table([]base.Record{rec("\x00g", 2, "g")})
+	right := r.table([]base.Record{rec("\x00n", 2, "n")}, tomb("\x00q", "\x00z", 3))
+	tree := r.NewTree(r.version([]*manifest.FileMeta{plain, upper}, []*manifest.FileMeta{left, middle, right}))
+	defer func() { r.drop(tree) }()
+	opens := r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpen, Nth: 1, Err: errInjected})
+	covering := func(key string) (base.SeqNum, error) {
+		g := r.epochs.Enter()
+		defer g.Exit()
+		return tree.Covering([]byte(key), base.SeqNumMax)
+	}
+	if _, err := covering("\x00d"); !errors.Is(err, errInjected) {
 		t.Errorf("a file that cannot be opened: %v", err)
 	}
-	var wg sync.WaitGroup
-	lists := make([]*rangedel.List, 8)
-	for i := range lists {
-		wg.Go(func() {
-			list, err := tree.RangeDeletes()
-			if err != nil {
-				t.Error(err)
+	sources := tree.AppendDeletes(nil, nil, nil)
+	for _, c := range []struct {
+		key   string
+		seq   base.SeqNum
+		opens int64 // at most so far
+	}{
+		{"\x00a", 0, 1}, {"\x00n", 0, 1}, {"\x00zz", 0, 1}, {"\x00l", 5, 2},
+		{"\x00b", 3, 3}, {"\x00c", 5, 3}, {"\x00d", 5, 3}, {"\x00m", 0, 3}, {"\x00q", 3, 4}, {"\x00z", 0, 4},
+	} {
+		seq, err := covering(c.key)
+		around, lo, hi := base.SeqNum(0), []byte(nil), []byte(nil)
+		for i := range sources {
+			p, err := sources[i].Around([]byte(c.key), base.SeqNumMax)
+			must(t, err)
+			around = max(around, p.Seq)
+			if lo, hi = p.Lo, p.Hi; string(lo) > c.key || hi != nil && string(hi) <= c.key {
+				t.Errorf("%q..%q is not around %q", lo, hi, c.key)
 			}
-			lists[i] = list
-		})
-	}
-	wg.Wait()
-	for _, list := range lists {
-		if list != lists[0] {
-			t.Error("tombstones were gathered twice")
+		}
+		if seq != c.seq || around != c.seq || err != nil {
+			t.Errorf("%q is covered by %d and %d, %v, want %d", c.key, seq, around, err, c.seq)
+		}
+		if opens.Seen() > c.opens {
+			t.Errorf("up to %q %d tables were opened, want %d", c.key, opens.Seen(), c.opens)
 		}
 	}
-	if fault.Seen() != 3 || tree.Levels[0][1].Meta.Num != plain.Num || tree.Levels[0][1].reader.Load() != nil {
-		t.Errorf("%d tables were opened", fault.Seen())
+	for _, tab := range []*Table{tree.Levels[0][0], tree.Levels[1][1]} {
+		if tab.reader.Load() != nil {
+			t.Error("a table without tombstones was opened for them")
+		}
 	}
-	for key, want := range map[string]base.SeqNum{"\x00a": 5, "\x00l": 5, "\x00m": 3, "\x00z": 0, "\x00": 0} {
-		if got := lists[0].Covering([]byte(key), base.SeqNumMax); got != want {
-			t.Errorf("%q is covered by %d, want %d", key, got, want)
+}
+
+// An iterator gets the tombstones that may lie within its bounds, and no others.
+func TestAppendDeletes(t *testing.T) {
+	r := newRoom(t)
+	table := func(lo, hi string) *manifest.FileMeta {
+		return r.table([]base.Record{rec("\x00"+lo+lo, 1, "")}, rangedel.Tombstone{Lo: []byte("\x00" + lo), Hi: []byte("\x00" + hi), Seq: 3})
+	}
+	plain := r.table([]base.Record{rec("\x00h", 1, "")})
+	tree := r.NewTree(r.version(
+		[]*manifest.FileMeta{table("b", "d"), table("c", "e"), plain}, []*manifest.FileMeta{table("a", "c"), table("e", "g"), table("p", "q")}))
+	defer func() { r.drop(tree) }()
+	var sources []RunDeletes
+	for _, c := range []struct{ lo, hi, want string }{
+		{"", "", "1 1 3"}, {"c", "", "1 1 2"}, {"e", "", "2"}, {"", "c", "1 1"}, {"g", "p", ""}, {"f", "pp", "2"}, {"d", "e", "1"},
+	} {
+		var lo, hi []byte
+		if c.lo != "" {
+			lo = []byte("\x00" + c.lo)
+		}
+		if c.hi != "" {
+			hi = []byte("\x00" + c.hi)
+		}
+		sources = tree.AppendDeletes(sources[:0], lo, hi)
+		var counts []string
+		for i := range sources {
+			counts = append(counts, fmt.Sprint(len(sources[i].tables)))
+		}
+		if got := strings.Join(counts, " "); got != c.want {
+			t.Errorf("%q..%q: tombstones of %q tables, want %q", c.lo, c.hi, got, c.want)
 		}
 	}
 }
@@ -391,13 +428,19 @@ func TestMergeInputs(t *testing.T) {
 		t.Errorf("the merge shows %q, want %q", got, want)
 	}
 	must(t, it.Close())
-	if got := deletes.Covering([]byte("\x00a"), base.SeqNumMax); got != 9 || len(deletes.Fragments()) != 1 {
-		t.Errorf("the tombstones are %v", deletes.Fragments())
+	if f, err := deletes.Next(); err != nil || f == nil || string(f.Lo) != "\x00a" || string(f.Hi) != "\x00c" || f.Seqs[0] != 9 {
+		t.Errorf("the first tombstone is %v, %v", f, err)
+	}
+	if f, err := deletes.Next(); f != nil || err != nil {
+		t.Errorf("another tombstone is %v, %v", f, err)
 	}
 	it, deletes, err = tree.MergeInputs(0, 1, [2][]*manifest.FileMeta{{older}, {left}})
 	must(t, err)
-	if got, want := text(it), "\x00a@5=o \x00a@3=l \x00b@4=o \x00b@2=l"; got != want || !deletes.Empty() {
-		t.Errorf("the merge shows %q, want %q; tombstones %v", got, want, deletes.Fragments())
+	if got, want := text(it), "\x00a@5=o \x00a@3=l \x00b@4=o \x00b@2=l"; got != want {
+		t.Errorf("the merge shows %q, want %q", got, want)
+	}
+	if f, err := deletes.Next(); f != nil || err != nil {
+		t.Errorf("a tombstone is %v, %v", f, err)
 	}
 	must(t, it.Close())
 	r.drop(tree)
@@ -441,7 +484,7 @@ func BenchmarkTreeGet(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		g := r.epochs.Enter()
-		_, _, found, err := tree.Get(key, hash, base.SeqNumMax)
+		_, _, found, err := tree.Get(&Lookup{Key: key, Hash: hash, Seq: base.SeqNumMax}, base.SeqNumMax)
 		g.Exit()
 		if !found || err != nil {
 			b.Fatal(found, err)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -124,7 +125,8 @@ func (s *Store) verifyOutput(ctx context.Context, meta *manifest.FileMeta) error
 	if err != nil {
 		return err
 	}
-	if uint64(sum.Count) != meta.Count || sum.EntryChecksum != meta.EntryChecksum {
+	if uint64(sum.Count) != meta.Count || sum.EntryChecksum != meta.EntryChecksum ||
+		!bytes.Equal(sum.DeletesLo, meta.DeletesLo) || !bytes.Equal(sum.DeletesHi, meta.DeletesHi) {
 		return fmt.Errorf("%w: %s", ErrOutputDiffers, TableName(meta.Num))
 	}
 	return nil

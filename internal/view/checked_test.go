@@ -133,15 +133,16 @@ func TestRestoredIsComplete(t *testing.T) {
 		must(t, o.add(&b))
 		groups = append(groups, wal.Group{First: base.SeqNum(i + 1), Payload: b.Bytes()})
 	}
-	if _, err := m.Restored(groups[1:]); err == nil {
+	if _, err := m.Restored(new(offheap.Accountant), groups[1:]); err == nil {
 		t.Error("restored without a group")
 	}
-	restored, err := m.Restored(groups)
+	restored, err := m.Restored(new(offheap.Accountant), groups)
 	must(t, err)
+	defer restored.Free()
 	if keys, err := walk(restored); err != nil || len(keys) != 3 || keys[0] != "a" {
 		t.Errorf("%q, %v", keys, err)
 	}
-	if restored.RangeDeletes().Empty() {
+	if restored.Covering([]byte("x"), base.SeqNumMax) == 0 {
 		t.Error("the range delete is not there")
 	}
 }

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"fmt"
 	"sync/atomic"
 
@@ -54,12 +55,12 @@ func NewMemtable(memory *offheap.Accountant, sizeBytes int) (*Flushable, error) 
 
 // Restored returns what m was before it was overwritten, from the groups of the log
 // that it was made of. An error says that they are not all of them.
-func (m *Flushable) Restored(groups []wal.Group) (*Flushable, error) {
+func (m *Flushable) Restored(memory *offheap.Accountant, groups []wal.Group) (*Flushable, error) {
 	sizeBytes := 0
 	for i := range groups {
 		sizeBytes += len(groups[i].Payload)
 	}
-	s, err := NewSorter(nil, 0, sizeBytes)
+	s, err := NewSorter(memory, 0, sizeBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +83,13 @@ func (m *Flushable) Restored(groups []wal.Group) (*Flushable, error) {
 // recordCount returns how many records were added, range deletes included.
 func (m *Flushable) recordCount() int {
 	if m.Table != nil {
-		return m.Table.Len() + m.Table.RangeDeleteCount()
+		return m.Table.Len() + m.Table.RangeDeletes().Count()
 	}
-	return len(m.sorted.entries) + len(m.sorted.tombstones)
+	count := len(m.sorted.entries)
+	if m.sorted.deletes != nil {
+		count += m.sorted.deletes.RangeDeletes().Count()
+	}
+	return count
 }
 
 // Get returns the newest version of key that seq sees, if it is here.
@@ -95,12 +100,63 @@ func (m *Flushable) Get(key []byte, seq base.SeqNum) (base.Trailer, []byte, bool
 	return m.sorted.get(key, seq)
 }
 
-// RangeDeletes returns the tombstones that are here.
-func (m *Flushable) RangeDeletes() *rangedel.List {
-	if m.Table != nil {
-		return m.Table.RangeDeletes()
+// deletes returns the range tombstones, nil if there are none.
+func (m *Flushable) deletes() *memtable.RangeDeletes {
+	t := m.Table
+	if t == nil {
+		t = m.sorted.deletes
 	}
-	return m.sorted.rangeDeletes
+	if t == nil || t.RangeDeletes().Count() == 0 {
+		return nil
+	}
+	return t.RangeDeletes()
+}
+
+// Covering returns the newest range tombstone here over key that seq sees, 0 if there
+// is none.
+func (m *Flushable) Covering(key []byte, seq base.SeqNum) base.SeqNum {
+	if t := m.deletes(); t != nil {
+		return t.Covering(key, seq)
+	}
+	return 0
+}
+
+// deletesWithin reports whether there are range tombstones in [lo, hi), where nil is no
+// bound. More may come meanwhile.
+func (m *Flushable) deletesWithin(lo, hi []byte) bool {
+	t := m.deletes()
+	if t == nil {
+		return false
+	}
+	p, _ := t.Around(lo, base.SeqNumMax) // memory does not fail
+	return p.Seq > 0 || p.Hi != nil && (hi == nil || bytes.Compare(p.Hi, hi) < 0)
+}
+
+// Around implements rangedel.Source.
+func (m *Flushable) Around(key []byte, seq base.SeqNum) (rangedel.Piece, error) {
+	if t := m.deletes(); t != nil {
+		return t.Around(key, seq)
+	}
+	return rangedel.Piece{}, nil
+}
+
+// RangeDeletes returns what readers can see, those of some snapshots or newer ones, of
+// the range tombstones in [lo, hi), where nil is no bound. What is here does not grow
+// any more.
+func (m *Flushable) RangeDeletes(snapshots []base.SeqNum, lo, hi []byte) rangedel.Iterator {
+	t := m.deletes()
+	if t == nil {
+		return rangedel.Union()
+	}
+	var stripes []rangedel.Iterator
+	since := base.SeqNum(0)
+	for _, seq := range snapshots {
+		if t.Newer(seq, since) {
+			stripes = append(stripes, t.Iter(seq, since, lo, hi))
+		}
+		since = seq
+	}
+	return rangedel.Union(append(stripes, t.Iter(base.SeqNumMax, since, lo, hi))...)
 }
 
 // NewIter returns an iterator over the point records.
@@ -114,12 +170,12 @@ func (m *Flushable) NewIter() base.Iterator {
 // Empty reports whether nothing is here. Called by the leader of the commits, whose
 // the acts are.
 func (m *Flushable) Empty() bool {
-	return m.Table != nil && m.Table.Len()+m.Table.RangeDeleteCount()+len(m.Acts) == 0
+	return m.Table != nil && m.Table.Len()+m.Table.RangeDeletes().Count()+len(m.Acts) == 0
 }
 
 // HasDeletes reports whether there are deletes in a memtable.
 func (m *Flushable) HasDeletes() bool {
-	return m.Table.DeleteCount()+m.Table.RangeDeleteCount() > 0
+	return m.Table.DeleteCount()+m.Table.RangeDeletes().Count() > 0
 }
 
 // hasRecords reports whether there are point records; for readers.
@@ -135,7 +191,11 @@ func (m *Flushable) ReservedBytes() int64 {
 	if m.Table != nil {
 		return m.capBytes
 	}
-	return m.sorted.sizeBytes()
+	sizeBytes := m.sorted.sizeBytes()
+	if m.sorted.deletes != nil {
+		sizeBytes += int64(m.sorted.deletes.UsedBytes())
+	}
+	return sizeBytes
 }
 
 // committedBytes is what the part has of the system outside of Go's heap.
@@ -177,7 +237,7 @@ func (m *Flushable) TableBytes() int64 {
 	if m.Table != nil {
 		return int64(m.Table.UsedBytes())
 	}
-	return TableBytes(len(m.sorted.entries), int64(len(m.sorted.buf)))
+	return TableBytes(m.recordCount(), int64(len(m.sorted.buf)))
 }
 
 // Free drops the arena. Nobody may be reading.

@@ -216,7 +216,7 @@ func (r *room) write(ops ...op) {
 			r.timeline.Use()
 		}
 	}
-	mem := r.State().Mem.Table
+	mem, first := r.State().Mem.Table, r.last+1
 	var hashes []uint64
 	for records := batch.NewReader(b.Bytes()); ; {
 		ok, err := records.Next()
@@ -229,7 +229,7 @@ func (r *room) write(ops ...op) {
 			if r.hot != nil {
 				r.hot.BeginAll()
 			}
-			must(r.t, mem.AddRangeDelete(records.Key, records.Value, r.last))
+			must(r.t, mem.AddRangeDelete(records.Key, records.Value, r.last, first))
 			continue
 		}
 		if r.hot != nil {
@@ -261,7 +261,7 @@ func (r *room) writeLarge(ops ...op) {
 	r.seal()
 	first := r.last + 1
 	r.last += base.SeqNum(len(ops))
-	sorter, err := NewSorter(nil, 0, b.SizeBytes())
+	sorter, err := NewSorter(new(offheap.Accountant), 0, b.SizeBytes())
 	must(r.t, err)
 	_, err = sorter.Add(first, b.Bytes())
 	must(r.t, err)
@@ -299,12 +299,12 @@ func (r *room) flush() {
 		return
 	}
 	var sources []iterate.Source
-	var lists []*rangedel.List
+	var deletes []rangedel.Iterator
 	for _, m := range s.Immutables {
 		sources = append(sources, iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax})
-		lists = append(lists, m.RangeDeletes())
+		deletes = append(deletes, m.RangeDeletes(r.SnapshotSeqs(), nil, nil))
 	}
-	edit := r.merge(iterate.NewMerging(sources), rangedel.Merge(lists...), store.Output{})
+	edit := r.merge(iterate.NewMerging(sources), rangedel.Union(deletes...), store.Output{})
 	r.install(edit, func() { r.NoteFlushed(s.Immutables[0].LastSeq) }, func(c *Change) {
 		c.Immutables = c.Immutables[:len(c.Immutables)-len(s.Immutables)]
 	})
@@ -334,7 +334,7 @@ func (r *room) compact(upper int) {
 }
 
 // merge writes sources to tables.
-func (r *room) merge(it *iterate.Merging, deletes *rangedel.List, out store.Output) *manifest.Edit {
+func (r *room) merge(it *iterate.Merging, deletes rangedel.Iterator, out store.Output) *manifest.Edit {
 	pinned := r.Pinned()
 	outputs, _, err := r.store.Write(context.Background(), it, out, compact.Config{
 		Snapshots: pinned.Seqs, ReadTimes: pinned.Times, RangeDeletes: deletes, Bottom: out.Bottom,

@@ -45,8 +45,10 @@ type iteratorCore struct {
 	sources []iterate.Source
 	// memories are what the first of the sources are of.
 	memories []*Flushable
-	lists    []*rangedel.List
 	levels   [manifest.NumLevels]levelSource
+
+	deletes      []rangedel.Source
+	tableDeletes []store.RunDeletes
 }
 
 type levelSource struct {
@@ -147,7 +149,7 @@ func (it *Iterator) open(s *State) error {
 		Seq:          it.handle.at.Seq,
 		Lower:        core.options.Lower,
 		Upper:        core.options.Upper,
-		RangeDeletes: core.lists,
+		RangeDeletes: core.deletes,
 		At:           it.handle.at.Time,
 		Expired:      r.cfg.Timeline,
 		Operators:    core.state.operators,
@@ -159,16 +161,13 @@ func (it *Iterator) open(s *State) error {
 
 // gather collects the sources that can hold keys of the range, newest first.
 func (c *iteratorCore) gather(o IterOptions) error {
-	c.state.flushables(func(m *Flushable) bool { c.addFlushable(m); return true })
+	c.state.flushables(func(m *Flushable) bool { c.addFlushable(m, o); return true })
 	tree := c.state.Tree
-	deletes, err := tree.RangeDeletes()
-	if err != nil {
-		return err
+	c.tableDeletes = tree.AppendDeletes(c.tableDeletes[:0], o.Lower, o.Upper)
+	for i := range c.tableDeletes {
+		c.deletes = append(c.deletes, &c.tableDeletes[i])
 	}
-	if !deletes.Empty() {
-		c.lists = append(c.lists, deletes)
-	}
-	err = tree.LevelZeroRuns(func(run []*store.Table) error {
+	err := tree.LevelZeroRuns(func(run []*store.Table) error {
 		if len(run) == 1 {
 			return c.addTable(run[0], o)
 		}
@@ -223,9 +222,9 @@ func (c *iteratorCore) addRun(tables []*store.Table, o IterOptions) {
 	c.sources = append(c.sources, iterate.Source{Iter: level, MaxSeq: newest})
 }
 
-func (c *iteratorCore) addFlushable(m *Flushable) {
-	if list := m.RangeDeletes(); !list.Empty() {
-		c.lists = append(c.lists, list)
+func (c *iteratorCore) addFlushable(m *Flushable, o IterOptions) {
+	if m.deletesWithin(o.Lower, o.Upper) {
+		c.deletes = append(c.deletes, m)
 	}
 	if !m.hasRecords() {
 		// A record added later is newer than what this iterator sees.

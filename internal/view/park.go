@@ -117,8 +117,11 @@ func (c *iteratorCore) unpark(r *Reader) (err error) {
 	}
 	clear(c.sources[:cap(c.sources)])
 	clear(c.memories)
-	clear(c.lists)
-	c.sources, c.memories, c.lists = c.sources[:0], c.memories[:0], c.lists[:0]
+	clear(c.deletes)
+	c.sources, c.memories, c.deletes = c.sources[:0], c.memories[:0], c.deletes[:0]
+	for i := range c.tableDeletes {
+		c.tableDeletes[i].Forget()
+	}
 	for i := range c.levels {
 		c.levels[i].files.Tables = nil
 	}

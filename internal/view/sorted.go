@@ -3,6 +3,7 @@ package view
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"slices"
 	"sort"
 	"sync"
@@ -11,8 +12,8 @@ import (
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/memtable"
 	"github.com/lightningdb/lightning/internal/offheap"
-	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 // Sorter makes sorted batches of groups of commits: they stay encoded as the log has
@@ -23,6 +24,8 @@ type Sorter struct {
 	memory  *offheap.Accountant
 	sorted  *sortedBatches
 	added   [][]sortedEntry // in the order of writing; but the last of them full
+	deletes []sortedDelete
+	group   base.SeqNum // the first number of the group at hand
 	last    base.SeqNum
 	expires bool
 }
@@ -46,8 +49,8 @@ func NewSorter(memory *offheap.Accountant, capBytes, firstBytes int) (s *Sorter,
 
 // NewAdoptingSorter returns a Sorter for one large group, encoded in an arena, which the
 // Sorter owns from here on.
-func NewAdoptingSorter(arena *offheap.Arena) *Sorter {
-	return &Sorter{sorted: &sortedBatches{arena: arena, large: true}}
+func NewAdoptingSorter(memory *offheap.Accountant, arena *offheap.Arena) *Sorter {
+	return &Sorter{memory: memory, sorted: &sortedBatches{arena: arena, large: true}}
 }
 
 // arenaMaxBytes is the largest group that is put into an arena: a larger one might not
@@ -80,6 +83,9 @@ func (s *Sorter) Adopt(first base.SeqNum, payload []byte) (last base.SeqNum, err
 
 // take takes up the batches that begin at a place of the memory.
 func (s *Sorter) take(first base.SeqNum, at int) (last base.SeqNum, err error) {
+	if s.group == 0 || s.sorted.large {
+		s.group = first // nobody reads a part of what recovery has found
+	}
 	r := batch.NewReader(s.sorted.buf[at:])
 	for s.last = first; ; s.last++ {
 		ok, err := r.Next()
@@ -103,7 +109,8 @@ func (s *Sorter) add(r *batch.Reader) error {
 		b.acts = append(b.acts, act)
 		return err
 	case base.KindRangeDelete:
-		b.tombstones = append(b.tombstones, rangedel.Tombstone{Lo: r.Key, Hi: r.Value, Seq: s.last})
+		place := uint64(len(b.buf) - r.TailBytes())
+		s.deletes = append(s.deletes, sortedDelete{at: place, seq: s.last, group: s.group})
 		return nil
 	}
 	s.expires = s.expires || r.Kind == base.KindSetExpiring
@@ -131,8 +138,8 @@ func (s *Sorter) addEntry(e sortedEntry) {
 // Acts returns the acts on keyspaces that were added, in their order.
 func (s *Sorter) Acts() []keyspace.Act { return s.sorted.acts }
 
-// RangeDeleteCount returns how many range deletes were added.
-func (s *Sorter) RangeDeleteCount() int { return len(s.sorted.tombstones) }
+// HeapBytes is about what the range deletes take of Go's heap until Flushable.
+func (s *Sorter) HeapBytes() int { return offheap.SliceBytes[sortedDelete](len(s.deletes)) }
 
 // Expires reports whether a record that was added expires.
 func (s *Sorter) Expires() bool { return s.expires }
@@ -141,11 +148,13 @@ func (s *Sorter) Expires() bool { return s.expires }
 // be used any more, but for Free after an error.
 func (s *Sorter) Flushable() (*Flushable, error) {
 	b := s.sorted
-	b.rangeDeletes = rangedel.Build(b.tombstones)
 	if err := s.gather(); err != nil {
 		return nil, err
 	}
 	b.sort()
+	if err := s.gatherDeletes(); err != nil {
+		return nil, err
+	}
 	return &Flushable{sorted: b, Acts: b.acts, LastSeq: s.last}, nil
 }
 
@@ -170,6 +179,52 @@ func (s *Sorter) gather() (err error) {
 	return nil
 }
 
+// sortedDelete is a range delete on its way to a memtable.
+type sortedDelete struct {
+	at         uint64 // where in buf batch.Record finds the bounds
+	seq, group base.SeqNum
+}
+
+// rangeDelete returns the bounds of a range delete.
+func (b *sortedBatches) rangeDelete(d *sortedDelete) (lo, hi []byte) {
+	return batch.Record(b.buf[d.at:], base.KindRangeDelete)
+}
+
+// gatherDeletes brings the range deletes together in a memtable, as readers of groups see
+// them.
+func (s *Sorter) gatherDeletes() error {
+	if len(s.deletes) == 0 {
+		return nil
+	}
+	b, keyBytes := s.sorted, 0
+	for i := range s.deletes {
+		lo, hi := b.rangeDelete(&s.deletes[i])
+		keyBytes += len(lo) + len(hi)
+	}
+	// That is enough for one group, but many may have to copy what is there.
+	for capBytes := memtable.LoadBound(len(s.deletes), keyBytes); ; capBytes *= 2 {
+		t, err := memtable.New(s.memory, capBytes)
+		if err != nil {
+			return err
+		}
+		for i := range s.deletes {
+			d := &s.deletes[i]
+			lo, hi := b.rangeDelete(d)
+			if err = t.AddRangeDelete(lo, hi, d.seq, d.group); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			b.deletes, s.deletes = t, nil
+			return nil
+		}
+		t.Free()
+		if !errors.Is(err, memtable.ErrFull) {
+			return err
+		}
+	}
+}
+
 // Free gives up what was added.
 func (s *Sorter) Free() { s.sorted.free() }
 
@@ -183,11 +238,10 @@ type sortedBatches struct {
 	large      bool           // of a commit, as opposed to a replay
 	entryArena *offheap.Arena // that has entries; nil: Go's heap
 
-	entries      []sortedEntry // in internal order
-	prefix       []byte        // that all keys begin with
-	tombstones   []rangedel.Tombstone
-	rangeDeletes *rangedel.List // of the tombstones
-	acts         []keyspace.Act
+	entries []sortedEntry   // in internal order
+	prefix  []byte          // that all keys begin with
+	deletes *memtable.Table // the range deletes; nil: none
+	acts    []keyspace.Act
 }
 
 // sortedEntry is a reference to a record. It has no pointers.
@@ -227,6 +281,9 @@ func (b *sortedBatches) committedBytes() (n int64) {
 			n += int64(arena.Committed())
 		}
 	}
+	if b.deletes != nil {
+		n += int64(b.deletes.CommittedBytes())
+	}
 	return n
 }
 
@@ -237,9 +294,15 @@ func (b *sortedBatches) shrink(keep [][]byte) {
 			arena.Shrink(keep)
 		}
 	}
+	if b.deletes != nil {
+		b.deletes.Shrink(nil)
+	}
 }
 
 func (b *sortedBatches) free() {
+	if b.deletes != nil {
+		b.deletes.Free()
+	}
 	for _, arena := range []*offheap.Arena{b.arena, b.entryArena} {
 		if arena != nil {
 			arena.Free()

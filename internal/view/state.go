@@ -5,7 +5,6 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/keyspace"
-	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
 )
@@ -65,45 +64,38 @@ func (s *State) UnflushedBytes() (n int64) {
 // case it must be in a guard while it uses the value. hash is base.Hash(key).
 func (s *State) Get(key []byte, hash uint64, seq base.SeqNum, at base.Instant) (
 	value []byte, expiry base.Instant, err error) {
-	// A record is hidden by any newer range tombstone, wherever that stands.
-	covering := coveringSeq(s.Mem.RangeDeletes(), key, seq)
-	for _, m := range s.Immutables {
-		covering = max(covering, coveringSeq(m.RangeDeletes(), key, seq))
-	}
-	deletes, err := s.Tree.RangeDeletes()
-	if err != nil {
-		return nil, 0, err
-	}
-	covering = max(covering, coveringSeq(deletes, key, seq))
-
-	tr, value, found, err := s.newestVersion(key, hash, seq)
+	l := store.Lookup{Key: key, Hash: hash, Seq: seq}
+	tr, value, found, err := s.newestVersion(&l, seq)
 	switch {
 	case err != nil:
 		return nil, 0, err
-	case !found || hidden(tr, covering):
+	case !found || hidden(tr, l.Covering):
 		return nil, 0, base.ErrNotFound
 	case tr.Kind() == base.KindSet:
 		return value, 0, nil
 	case tr.Kind() == base.KindSetExpiring:
 		return s.unexpired(tr, value, at)
 	}
-	value, err = s.fold(key, hash, tr, value, covering, at)
+	value, err = s.fold(&l, tr, value, at)
 	return value, 0, err
 }
 
-// newestVersion finds the newest version of key that seq sees. The sources above
-// hold newer versions of a key than those below, so the first hit is the answer.
-func (s *State) newestVersion(key []byte, hash uint64, seq base.SeqNum) (
+// newestVersion finds the newest version of a key that is not newer than seq, and notes
+// the range tombstones over it. The sources above hold newer ones of both than those
+// below, so the first hit is the answer.
+func (s *State) newestVersion(l *store.Lookup, seq base.SeqNum) (
 	tr base.Trailer, value []byte, found bool, err error) {
-	if tr, value, found = s.Mem.Table.Get(key, seq); found {
+	l.Covering = max(l.Covering, s.Mem.Table.RangeDeletes().Covering(l.Key, l.Seq))
+	if tr, value, found = s.Mem.Table.Get(l.Key, seq); found {
 		return tr, value, true, nil
 	}
 	for _, m := range s.Immutables {
-		if tr, value, found = m.Get(key, seq); found {
+		l.Covering = max(l.Covering, m.Covering(l.Key, l.Seq))
+		if tr, value, found = m.Get(l.Key, seq); found {
 			return tr, value, true, nil
 		}
 	}
-	return s.Tree.Get(key, hash, seq)
+	return s.Tree.Get(l, seq)
 }
 
 // unexpired returns the value in an expiring record, and when it expires, unless
@@ -123,11 +115,10 @@ func (s *State) unexpired(tr base.Trailer, stored []byte, at base.Instant) ([]by
 
 // fold returns what the operand, the newest version of a key, and the older ones
 // make together.
-func (s *State) fold(key []byte, hash uint64, tr base.Trailer, value []byte,
-	covering base.SeqNum, at base.Instant) ([]byte, error) {
+func (s *State) fold(l *store.Lookup, tr base.Trailer, value []byte, at base.Instant) ([]byte, error) {
 	var operands [][]byte
 	var under []byte
-	for found := true; found && !hidden(tr, covering); {
+	for found := true; found && !hidden(tr, l.Covering); {
 		if tr.Kind() != base.KindMerge {
 			under = value
 			if tr.Kind() == base.KindSetExpiring {
@@ -146,18 +137,11 @@ func (s *State) fold(key []byte, hash uint64, tr base.Trailer, value []byte,
 		if operand.Oldest == 0 {
 			break
 		}
-		if tr, value, found, err = s.newestVersion(key, hash, operand.Oldest-1); err != nil {
+		if tr, value, found, err = s.newestVersion(l, operand.Oldest-1); err != nil {
 			return nil, err
 		}
 	}
-	return s.operators.MergeOperator(key).Fold(nil, key, under, operands)
-}
-
-func coveringSeq(l *rangedel.List, key []byte, seq base.SeqNum) base.SeqNum {
-	if l == nil {
-		return 0
-	}
-	return l.Covering(key, seq)
+	return s.operators.MergeOperator(l.Key).Fold(nil, l.Key, under, operands)
 }
 
 // hidden reports whether a version stands for no value: it is a delete, or older

@@ -2,7 +2,6 @@ package view
 
 import (
 	"bytes"
-	"sort"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
@@ -119,7 +118,7 @@ func (r *Reader) writesSince(since base.SeqNum) writesSince {
 // among them.
 func (w *writesSince) changed(key []byte) (bool, error) {
 	for _, m := range w.memories {
-		if coveringSeq(m.RangeDeletes(), key, base.SeqNumMax) > w.since {
+		if m.Covering(key, base.SeqNumMax) > w.since {
 			return true, nil
 		}
 		if tr, _, ok := m.Get(key, base.SeqNumMax); ok {
@@ -129,19 +128,16 @@ func (w *writesSince) changed(key []byte) (bool, error) {
 	if w.tree == nil {
 		return false, nil
 	}
-	deletes, err := w.tree.RangeDeletes()
-	if err != nil || coveringSeq(deletes, key, base.SeqNumMax) > w.since {
-		return err == nil, err
-	}
-	tr, _, found, err := w.tree.Get(key, base.Hash(key), base.SeqNumMax)
-	return found && tr.Seq() > w.since, err
+	l := store.Lookup{Key: key, Hash: base.Hash(key), Seq: base.SeqNumMax}
+	tr, _, found, err := w.tree.Get(&l, base.SeqNumMax)
+	return err == nil && (l.Covering > w.since || found && tr.Seq() > w.since), err
 }
 
 // changedWithin says whether anything in an interval is among them.
 func (w *writesSince) changedWithin(s txn.Span) (bool, error) {
 	for _, m := range w.memories {
-		if w.deletedWithin(m.RangeDeletes(), s) {
-			return true, nil
+		if deleted, err := w.deletedWithin(m, s); deleted || err != nil {
+			return deleted, err
 		}
 		if changed, err := w.newerRecord(m.NewIter(), s); changed || err != nil {
 			return changed, err
@@ -150,9 +146,11 @@ func (w *writesSince) changedWithin(s txn.Span) (bool, error) {
 	if w.tree == nil {
 		return false, nil
 	}
-	deletes, err := w.tree.RangeDeletes()
-	if err != nil || w.deletedWithin(deletes, s) {
-		return err == nil, err
+	deletes := w.tree.AppendDeletes(nil, s.Lo, s.Hi)
+	for i := range deletes {
+		if deleted, err := w.deletedWithin(&deletes[i], s); deleted || err != nil {
+			return deleted, err
+		}
 	}
 	for _, tables := range w.tree.Levels {
 		for _, tab := range tables {
@@ -189,13 +187,16 @@ func (w *writesSince) newerRecord(it base.Iterator, s txn.Span) (changed bool, e
 
 // deletedWithin says whether a range delete of them reaches into the
 // interval.
-func (w *writesSince) deletedWithin(l *rangedel.List, s txn.Span) bool {
-	fragments := l.Fragments()
-	i := sort.Search(len(fragments), func(i int) bool { return bytes.Compare(fragments[i].Hi, s.Lo) > 0 })
-	for ; i < len(fragments) && bytes.Compare(fragments[i].Lo, s.Hi) < 0; i++ {
-		if fragments[i].Seqs[0] > w.since {
-			return true
+func (w *writesSince) deletedWithin(source rangedel.Source, s txn.Span) (bool, error) {
+	var from []byte // a copy: the bounds of a piece are the source's
+	for at := s.Lo; ; at = from {
+		p, err := source.Around(at, base.SeqNumMax)
+		if err != nil || p.Seq > w.since {
+			return err == nil, err
 		}
+		if p.Hi == nil || bytes.Compare(p.Hi, s.Hi) >= 0 {
+			return false, nil
+		}
+		from = append(from[:0], p.Hi...)
 	}
-	return false
 }

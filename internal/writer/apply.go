@@ -47,7 +47,7 @@ func (a *applier) applyAll(payloads [][]byte, first, last base.SeqNum) error {
 	seq := first
 	for _, payload := range payloads {
 		var err error
-		if seq, err = a.applyBatches(payload, seq); err != nil {
+		if seq, err = a.applyBatches(payload, seq, first); err != nil {
 			return err
 		}
 	}
@@ -57,8 +57,9 @@ func (a *applier) applyAll(payloads [][]byte, first, last base.SeqNum) error {
 	return nil
 }
 
-// applyBatches applies encoded batches and returns the next sequence number.
-func (a *applier) applyBatches(payload []byte, seq base.SeqNum) (base.SeqNum, error) {
+// applyBatches applies encoded batches of the group that begins at first, and returns the
+// next sequence number.
+func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.SeqNum, error) {
 	part := a.reads.State().Mem
 	mem := part.Table
 	r := batch.NewReader(payload)
@@ -72,7 +73,7 @@ func (a *applier) applyBatches(payload []byte, seq base.SeqNum) (base.SeqNum, er
 			err = a.applyAct(part, &r, seq)
 		case base.KindRangeDelete:
 			a.beginHotWrite(&r)
-			err = mem.AddRangeDelete(r.Key, r.Value, seq)
+			err = mem.AddRangeDelete(r.Key, r.Value, seq, first)
 		case base.KindDelete:
 			a.run.add(r.Key, a.reads.Dead)
 			a.beginHotWrite(&r)
@@ -136,7 +137,7 @@ func (a *applier) applyLarge(g *commit.Group) error {
 func (a *applier) takeLarge(g *commit.Group) (*view.Sorter, error) {
 	if g.Sole != nil {
 		if arena := g.Sole.TakeArena(); arena != nil {
-			s := view.NewAdoptingSorter(arena)
+			s := view.NewAdoptingSorter(a.memory, arena)
 			_, err := s.Adopt(g.First, g.Payloads[0])
 			return s, err
 		}

@@ -33,7 +33,7 @@ func (w *Writer) Replay(first base.SeqNum, payload []byte, makeRoom func() error
 }
 
 func (w *Writer) fitsBehindReplayed(sizeBytes int) bool {
-	return w.replayed.Fits(sizeBytes) && w.replayed.RangeDeleteCount() < maxRangeDeletes
+	return w.replayed.Fits(sizeBytes) && w.replayed.HeapBytes() < w.cfg.MemtableBytes/replayedHeapShare
 }
 
 // SealReplayed makes what was replayed a part of the read state that waits for its

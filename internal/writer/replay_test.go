@@ -69,19 +69,29 @@ func TestReplayFails(t *testing.T) {
 	r.expectParts("M0 L9")
 }
 
-// Range deletes end what is gathered as they end a memtable: overlapping ones take
-// memory with the square of their number.
+// Range deletes end what is gathered: they take memory of Go's heap until they are all
+// there.
 func TestReplayOfManyRangeDeletes(t *testing.T) {
 	r := &replayed{room: newRoom(t)}
-	for i := range 2*maxRangeDeletes + 1 {
+	most, replayed := 0, 0
+	for i := 0; r.calls < 2; i++ {
 		var b batch.Batch
 		must(t, b.DeleteRange([]byte{0}, []byte{0, byte(i >> 8), byte(i), 1}))
 		r.replay(&b)
+		most, replayed = max(most, r.replayed.HeapBytes()), i
 	}
-	if r.calls != 2 {
-		t.Errorf("room was made %d times", r.calls)
+	share := r.cfg.MemtableBytes / replayedHeapShare
+	if most < share || most > share+100 {
+		t.Errorf("after %d range deletes they took %d bytes of the heap, want %d", replayed, most, share)
 	}
 	must(t, r.SealReplayed())
+	if got := r.reads.State().Mem.Covering([]byte{0, 0}, base.SeqNumMax); got != 0 {
+		t.Errorf("the memtable has range delete %d", got)
+	}
+	part := r.reads.State().Immutables[0]
+	if got := part.Covering([]byte{0, 0}, base.SeqNumMax); got != r.last {
+		t.Errorf("the newest range delete is %d, want %d", got, r.last)
+	}
 }
 
 // Acts have effect when they are replayed, and stay with what they were replayed with.

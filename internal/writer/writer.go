@@ -29,10 +29,9 @@ const (
 	// maxImmutables is how many full memtables may wait for their flush before
 	// commits wait too.
 	maxImmutables = 2
-	// maxRangeDeletes is how many range deletes end a memtable. Overlapping
-	// ones take memory with the square of their number, outside of the budget:
-	// a queue that trims [first, here) again and again is the common case.
-	maxRangeDeletes = 512
+	// replayedHeapShare is the part of a memtable that range deletes may take of Go's
+	// heap when the log is replayed, until they are all there.
+	replayedHeapShare = 4
 )
 
 // Config is what a Writer works with.
@@ -142,8 +141,7 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 	switch {
 	case !large && mem.Empty():
 		return nil // see isLarge
-	case !large && int64(mem.Table.AvailableBytes()) >= g.MemtableBytes &&
-		mem.Table.RangeDeleteCount() < maxRangeDeletes:
+	case !large && int64(mem.Table.AvailableBytes()) >= g.MemtableBytes:
 		return nil
 	case large && mem.Empty() && w.cfg.Segments.CurrentBytes() < int64(w.cfg.MemtableBytes):
 		return w.waitForFlushes(0, maxImmutables)

@@ -2,6 +2,7 @@ package writer
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -37,14 +38,22 @@ func TestMemtableEndsWhereAGroupDoesNotFit(t *testing.T) {
 	}
 }
 
-func TestManyRangeDeletesEndAMemtable(t *testing.T) {
+// Range deletes end a memtable when it is full and not before, and the one that does
+// goes into the next: what they may have to copy counts.
+func TestRangeDeletesFillAMemtable(t *testing.T) {
 	r := newRoom(t)
-	for range maxRangeDeletes {
-		must(t, r.DeleteRange(nil, []byte("\x00a"), []byte("\x00b"), commit.Async))
+	for i := 0; len(r.reads.State().Immutables) == 0; i++ {
+		key := func(at int) []byte { return fmt.Appendf(nil, "\x00%06d", at) }
+		at := 10 * (i * 7919 % 10_000)
+		must(t, r.DeleteRange(nil, key(at), key(at+5), commit.Async))
 	}
-	r.expectParts("M0")
-	must(t, r.set("\x00a", "1"))
-	r.expectParts("M1 M0")
+	full := r.reads.State().Immutables[0].Table
+	if n := full.RangeDeletes().Count(); n < 150 || full.UsedBytes() < r.cfg.MemtableBytes*3/4 {
+		t.Errorf("a memtable ends with %d range deletes, in %d bytes", n, full.UsedBytes())
+	}
+	if n := r.reads.State().Mem.Table.RangeDeletes().Count(); n != 1 {
+		t.Errorf("the next one begins with %d", n)
+	}
 }
 
 // A large group is a part of its own, behind all that came before it. Where large

@@ -79,7 +79,8 @@ func levels(seed uint64) (*specimen, error) {
 }
 
 // smallBlocks has blocks of 256 bytes that are not compressed, and no filters. Its
-// rows have one size, so that exchanged blocks fit in each other's place.
+// rows have one size, so that exchanged blocks fit in each other's place. Its range
+// deletes take several blocks.
 func smallBlocks(seed uint64) (*specimen, error) {
 	o := smallOptions()
 	o.Compression = lightning.CompressionNone
@@ -91,6 +92,9 @@ func smallBlocks(seed uint64) (*specimen, error) {
 		b.remember()
 		b.fill("", 50, 250, 3, 40)
 		b.deleteRange("", key(60), key(65))
+		for i := range 20 {
+			b.deleteRange("", key(70+5*i), key(72+5*i))
+		}
 		b.finishClosed()
 	})
 }

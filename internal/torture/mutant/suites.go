@@ -29,6 +29,7 @@ var suitesByName = map[string]Suite{
 	"frames":        tests("./internal/framecache", ""),
 	"deadRanges":    tests("./internal/deadrange", ""),
 	"deadScans":     tests("./internal/engine", "Dead|DeletedRuns"),
+	"excision":      tests("./internal/engine", "CoveredFiles|^TestClaims$|KeepRangeDeletes"),
 	"openFiles":     tests("./internal/filepool", "", "-timeout=60s"),
 	"epochs":        tests("./internal/epoch", ""),
 
