@@ -128,14 +128,11 @@ func (c *compactor) next() (*compact.Job, *manualCompaction) {
 }
 
 // reclaimIn returns after what time there may be a job that gives space back where none
-// was found, 0 if nothing changes by itself: when it is quiet, or when an iterator was
-// closed, of which nobody tells.
+// was found, which is when it is quiet; 0 if nothing changes by itself. Of a snapshot or
+// an iterator in the way the worker hears when it is closed.
 func (c *compactor) reclaimIn() time.Duration {
-	switch {
-	case !compact.HasDeletes(c.reads.State().Tree.Version):
+	if !compact.HasDeletes(c.reads.State().Tree.Version) {
 		return 0
-	case len(c.reads.SnapshotSeqs()) > 0:
-		return reapQuiet
 	}
 	return c.quietIn()
 }

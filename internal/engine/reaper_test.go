@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -160,6 +161,34 @@ func TestDeletesThatAreNotReaped(t *testing.T) {
 		if n := db.Metrics().Flushes - flushes; n != 0 {
 			t.Errorf("%d flushes", n)
 		}
+		must(t, db.Close())
+	})
+}
+
+// What an iterator sees stays as well.
+func TestIteratorsKeepWhatIsDeleted(t *testing.T) {
+	inBubble(t, "singly", func(t *testing.T) {
+		db := settled(t)
+		before := db.tableBytes()
+		it, err := db.reads.NewIterator(view.IterOptions{})
+		must(t, err)
+		db.deleteSingly(t, 10)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if db.tableBytes() < before || db.Metrics().CompactionDebt == 0 {
+			t.Errorf("%d of %d bytes are left, the debt is %d", db.tableBytes(), before, db.Metrics().CompactionDebt)
+		}
+		rows := 0
+		for ok := it.First(); ok; ok = it.Next() {
+			rows++
+		}
+		if must(t, it.Err()); rows != reapedRows {
+			t.Errorf("the iterator sees %d rows, want %d", rows, reapedRows)
+		}
+		must(t, it.Close())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		db.wantLive(t, before, 10)
 		must(t, db.Close())
 	})
 }
