@@ -161,6 +161,9 @@ func TestReplayedWaitsForItsFlush(t *testing.T) {
 			t.Fatalf("round %d: %d parts wait", round, len(s.Immutables))
 		}
 		expectExactly(t, db, rows)
+		if durable, visible := db.DurableSeq(), db.reads.VisibleSeq(); durable != visible {
+			t.Errorf("round %d: %d is durable of %d", round, durable, visible)
+		}
 		key := fmt.Sprintf("%05d", 1000+round)
 		must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte("more"), commit.Sync))
 		rows[key] = "more"

@@ -57,7 +57,7 @@ func newRoom(t testing.TB, keep Retention) *room {
 	segment, err := wal.Prepare(r.cfg.WAL, r.num, 1<<10)
 	must(t, err)
 	r.Begin(r.num, 0, 1)
-	r.log, err = wal.NewLog(r.cfg.WAL, segment, 0)
+	r.log, err = wal.NewLog(r.cfg.WAL, segment, 0, 0)
 	must(t, err)
 	t.Cleanup(func() {
 		r.Close()

@@ -130,7 +130,7 @@ func (s *Segments) Begin(edit *manifest.Edit, end wal.Position, lastSeq base.Seq
 	}
 	s.cfg.Archive.RetireAtOpen(edit.RemoveLogs)
 	s.first = end
-	if s.log, err = wal.NewLog(s.cfg.WAL, prepared, end); err != nil {
+	if s.log, err = wal.NewLog(s.cfg.WAL, prepared, end, lastSeq); err != nil {
 		return num, err
 	}
 	s.enter(num, end)

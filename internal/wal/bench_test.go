@@ -26,7 +26,7 @@ func (nowhereFS) OpenReadWrite(string) (vfs.File, error) { return nowhere{}, nil
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range []int{20, 140, 1000, 16 << 10, 128 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			l, err := NewLog(Config{FS: nowhereFS{}}, Segment{Num: 1}, 0)
+			l, err := NewLog(Config{FS: nowhereFS{}}, Segment{Num: 1}, 0, 0)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -72,7 +72,7 @@ func BenchmarkSyncedGroups(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				l, err := NewLog(cfg, s, 0)
+				l, err := NewLog(cfg, s, 0, 0)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -144,7 +144,7 @@ func BenchmarkReplay(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			l, err := NewLog(cfg, s, 0)
+			l, err := NewLog(cfg, s, 0, 0)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -34,7 +34,7 @@ func (s *story) run() error {
 		return err
 	}
 	s.segments = []Segment{first}
-	l, err := NewLog(s.cfg, first, 0)
+	l, err := NewLog(s.cfg, first, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *story) goOn(cfg Config, before []group, r Result) error {
 	if err != nil {
 		return err
 	}
-	l, err := NewLog(cfg, next, r.End)
+	l, err := NewLog(cfg, next, r.End, r.LastSeq)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func mustPrepare(t testing.TB, cfg Config, sizeBytes int64, nums ...base.FileNum
 
 func mustLog(t testing.TB, cfg Config, s Segment, start Position) *Log {
 	t.Helper()
-	l, err := NewLog(cfg, s, start)
+	l, err := NewLog(cfg, s, start, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

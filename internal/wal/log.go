@@ -70,8 +70,8 @@ type Log struct {
 }
 
 // NewLog begins to write at position start, in a prepared segment. All groups
-// before start are taken to be durable elsewhere.
-func NewLog(cfg Config, prepared Segment, start Position) (*Log, error) {
+// before start, up to sequence number last, are taken to be durable elsewhere.
+func NewLog(cfg Config, prepared Segment, start Position, last base.SeqNum) (*Log, error) {
 	if start%alignBytes != 0 {
 		return nil, fmt.Errorf("log position %d is not a multiple of %d", start, alignBytes)
 	}
@@ -98,6 +98,7 @@ func NewLog(cfg Config, prepared Segment, start Position) (*Log, error) {
 	for _, p := range []*atomic.Uint64{&l.appended, &l.written, &l.durable} {
 		p.Store(uint64(start))
 	}
+	l.syncSeq.Store(uint64(last))
 	return l, nil
 }
 
@@ -107,8 +108,7 @@ func (l *Log) Appended() Position { return Position(l.appended.Load()) }
 // Durable returns the position below which everything is on stable storage.
 func (l *Log) Durable() Position { return Position(l.durable.Load()) }
 
-// DurableSeq returns the last sequence number that this log made durable; zero
-// before the first Sync.
+// DurableSeq returns the last sequence number up to which all is durable.
 func (l *Log) DurableSeq() base.SeqNum { return base.SeqNum(l.syncSeq.Load()) }
 
 // SegmentBytes returns the size of the current segment's file. It must not run

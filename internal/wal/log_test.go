@@ -143,10 +143,10 @@ func TestReplayStopsAtErrorOfCallback(t *testing.T) {
 func TestMisuse(t *testing.T) {
 	cfg, _ := newConfig(t)
 	s := mustPrepare(t, cfg, 4<<10, 1)[0]
-	if _, err := NewLog(cfg, s, 3); err == nil {
+	if _, err := NewLog(cfg, s, 3, 0); err == nil {
 		t.Error("a start that is not aligned was accepted")
 	}
-	if _, err := NewLog(cfg, Segment{Num: 9}, 0); err == nil {
+	if _, err := NewLog(cfg, Segment{Num: 9}, 0, 0); err == nil {
 		t.Error("a segment that does not exist was begun")
 	}
 	if _, err := Recycle(cfg, 1, 1, 4<<10); err == nil {

