@@ -10,7 +10,7 @@ import (
 // This file estimates what range deletes hide, for those who decide whether it is worth
 // a compaction.
 
-// coveredSamples is how many range deletes are looked at, at least where there are so many
+// coveredSamples is how many range deletes are looked at, at least, where there are so many,
 // and at most twice as many in the end: each costs a look into the indexes of the tables
 // at its ends.
 const coveredSamples = 4096
