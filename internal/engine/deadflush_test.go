@@ -45,7 +45,8 @@ func TestDeadRangesAreFlushed(t *testing.T) {
 	if got := db.tableBytes(); got > before*3/20 {
 		t.Errorf("%d of %d bytes are left after the flush", got, before)
 	}
-	if flushed := v.Levels[0]; len(flushed) == 1 && (flushed[0].RangeDeletes != 1 || flushed[0].Deletes > 1) {
+	// Single deletes stay beside it where the worker's own proof, an iterator, is open.
+	if flushed := v.Levels[0]; len(flushed) == 1 && flushed[0].RangeDeletes != 1 {
 		t.Errorf("flushed are %d deletes and %d range deletes", flushed[0].Deletes, flushed[0].RangeDeletes)
 	}
 	if n := db.Metrics().CompactionRead - read; n > int64(before/10) {
