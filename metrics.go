@@ -92,7 +92,7 @@ type CompactionMetrics struct {
 	WorkMetrics
 	Moves          int64 // files that changed level without being rewritten
 	ReadBytes      int64
-	DebtBytes      uint64 // estimate of what is still to be written
+	DebtBytes      uint64 // estimate of what is still to be written, also to give back what was deleted
 	RecordsMerged  int64  // by flushes too
 	RecordsDropped int64
 	RecordsExpired int64 // purged, by flushes too; some leave a tombstone

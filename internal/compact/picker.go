@@ -28,6 +28,9 @@ type Limits struct {
 	// Damaged, if given, tells the files that no job may read. They stay where
 	// they are, and so does what must not pass them.
 	Damaged func(f *manifest.FileMeta) bool
+	// Quiet says that nothing was flushed for a while: it is not worth waiting until
+	// more deletes can be brought down at once.
+	Quiet bool
 	// Done, if given, tells the files that were rewritten already for the range
 	// that PickRange is asked for, and that look as if it were worth it again:
 	// operands that no value can be made of keep their sequence numbers.
@@ -261,7 +264,7 @@ func DebtBytes(v *manifest.Version, l Limits) uint64 {
 		debt += excess * ratio
 		carried = excess
 	}
-	return uint64(debt)
+	return uint64(debt + reclaimDebt(v, l))
 }
 
 // jobFromL0 takes all of level 0, but for the files that cannot go down: those
@@ -360,16 +363,13 @@ func finishJob(v *manifest.Version, j *Job) *Job {
 func PickExpired(v *manifest.Version, l Limits, at base.Instant) (*Job, base.Instant) {
 	next := base.InstantMax
 	for level, files := range v.Levels {
-		for i, f := range files {
+		for _, f := range files {
 			due := expiryDue(f)
 			if due > at {
 				next = min(next, due)
 				continue
 			}
-			if l.anyDamaged(files[i : i+1]) {
-				continue
-			}
-			if j := expiryJob(v, l, level, f); j != nil {
+			if j := settleJob(v, l, level, f); j != nil {
 				j.TTL, j.Move = true, false
 				return j, at
 			}
@@ -389,18 +389,31 @@ func expiryDue(f *manifest.FileMeta) base.Instant {
 	return f.Expiring.Last
 }
 
-func expiryJob(v *manifest.Version, l Limits, level int, f *manifest.FileMeta) *Job {
+// settleJob returns a job that brings a file, or all of level 0, to what it lies over,
+// or rewrites it where it stands if there is nothing; nil where damage is in the way.
+func settleJob(v *manifest.Version, l Limits, level int, f *manifest.FileMeta) *Job {
 	s := shapeOf(v, l)
 	if level == 0 {
 		return jobFromL0(v, l, s.base)
 	}
 	own := []*manifest.FileMeta{f}
+	if l.anyDamaged(own) {
+		return nil
+	}
 	for below := level + 1; below <= bottomLevel; below++ {
 		if len(v.Overlapping(below, f.Lo, f.Hi)) > 0 {
 			return jobFromLevel(v, l, level, below, own, 1)
 		}
 	}
 	return &Job{Level: level, OutputLevel: level, Inputs: [2][]*manifest.FileMeta{own, nil}, Bottom: true}
+}
+
+// newestSeq returns the newest sequence number in files.
+func newestSeq(files []*manifest.FileMeta) (newest base.SeqNum) {
+	for _, f := range files {
+		newest = max(newest, f.LargestSeq)
+	}
+	return newest
 }
 
 func hasDeletes(files []*manifest.FileMeta) bool {

@@ -90,23 +90,36 @@ func (m *Map) Find(key []byte, seq base.SeqNum, at base.Instant) *Range {
 	return nil
 }
 
-// Note says that a scan has seen no row in [lo, hi), which are copied. It is only a
-// hint where to look again. One that is known already is ignored, as is one that
-// comes while another waits.
-func (m *Map) Note(lo, hi []byte) {
+// Active returns the ranges that are active. What a reader does not see in them others
+// may have written since.
+func (m *Map) Active() []*Range { return withoutPending(slices.Clone(m.known.Load().ranges)) }
+
+// Note says that a scan has seen no row in [lo, hi), which are copied, or that all rows
+// there were deleted. It is only a hint where to look again. One that is known already
+// is ignored. One that comes while another waits is not taken, unless they meet: then it
+// waits along with that.
+func (m *Map) Note(lo, hi []byte) (taken bool) {
 	if len(lo)+len(hi) > maxBoundsBytes || bytes.Compare(lo, hi) >= 0 {
-		return
+		return true
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.next != nil || m.covered(lo, hi) {
-		return
+	if m.covered(lo, hi) {
+		return true
 	}
-	m.next = &Range{Lo: bytes.Clone(lo), Hi: bytes.Clone(hi), pending: true}
+	noted := &Range{Lo: bytes.Clone(lo), Hi: bytes.Clone(hi), pending: true}
+	if m.next != nil {
+		if bytes.Compare(m.next.Hi, lo) < 0 || bytes.Compare(hi, m.next.Lo) < 0 {
+			return false
+		}
+		noted.join(m.next)
+	}
+	m.next = noted
 	select {
 	case m.noted <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // covered reports whether some range holds all of [lo, hi). The caller has the lock.
@@ -120,7 +133,8 @@ func (m *Map) covered(lo, hi []byte) bool {
 func (m *Map) Noted() <-chan struct{} { return m.noted }
 
 // Begin makes what was noted last pending and returns its bounds; ok is false if
-// nothing was. One that is pending already is given up.
+// nothing was. Where active ranges lie at its ends they are proved anew as a part of it,
+// so that a range can grow. One that is pending already is given up.
 func (m *Map) Begin() (lo, hi []byte, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -128,7 +142,13 @@ func (m *Map) Begin() (lo, hi []byte, ok bool) {
 	if m.next = nil; r == nil {
 		return nil, nil, false
 	}
-	m.replace(func(old []*Range) []*Range { return append(withoutPending(old), r) })
+	m.replace(func(old []*Range) []*Range {
+		old = withoutPending(old)
+		for _, o := range old {
+			r.join(o)
+		}
+		return append(old, r)
+	})
 	return r.Lo, r.Hi, true
 }
 
@@ -158,6 +178,16 @@ func (m *Map) Settle(end []byte, seq base.SeqNum, at base.Instant) {
 
 func (r *Range) overlaps(other *Range) bool {
 	return bytes.Compare(r.Lo, other.Hi) < 0 && bytes.Compare(other.Lo, r.Hi) < 0
+}
+
+// join makes a range larger by another one at one of its ends.
+func (r *Range) join(o *Range) {
+	if bytes.Compare(o.Lo, r.Lo) < 0 && bytes.Compare(r.Lo, o.Hi) <= 0 {
+		r.Lo = o.Lo
+	}
+	if bytes.Compare(o.Lo, r.Hi) <= 0 && bytes.Compare(r.Hi, o.Hi) < 0 {
+		r.Hi = o.Hi
+	}
 }
 
 // Abandon gives up what is pending.

@@ -88,6 +88,47 @@ func TestLifeOfARange(t *testing.T) {
 	expect(t, m, "")
 }
 
+// What is noted at an end of an active range makes that larger; until it is settled the
+// active one stands.
+func TestRangesGrow(t *testing.T) {
+	m := New()
+	settle := func(lo, hi, end string) {
+		t.Helper()
+		if !m.Note([]byte(lo), []byte(hi)) {
+			t.Fatalf("%s-%s was not taken", lo, hi)
+		}
+		m.Begin()
+		m.Settle([]byte(end), 5, 5)
+	}
+	settle("c", "f", "f")
+	settle("f", "h", "h")
+	expect(t, m, "c-h@5/5")
+	settle("g", "k", "k")
+	expect(t, m, "c-k@5/5")
+	settle("a", "d", "x")
+	expect(t, m, "a-k@5/5")
+	settle("l", "m", "m") // a gap is between
+	expect(t, m, "a-k@5/5 l-m@5/5")
+	settle("k", "l", "m")
+	expect(t, m, "a-m@5/5")
+	if got := m.Active(); len(got) != 1 || string(got[0].Hi) != "m" {
+		t.Errorf("active are %v", got)
+	}
+	if !m.Note([]byte("b"), []byte("c")) || !m.Note([]byte("m"), []byte("n")) || m.Note([]byte("p"), []byte("q")) {
+		t.Error("what is taken is not what is free or known")
+	}
+	if !m.Note([]byte("n"), []byte("o")) {
+		t.Error("what meets the one that waits was not taken")
+	}
+	if lo, hi, _ := m.Begin(); string(lo) != "a" || string(hi) != "o" {
+		t.Errorf("began %s-%s", lo, hi)
+	}
+	expect(t, m, "a-m@5/5 a-o?")
+	if got := m.Active(); len(got) != 1 {
+		t.Errorf("active are %v, of which one is pending", got)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	m := New()
 	note(m, "b", "b")

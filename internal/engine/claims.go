@@ -68,21 +68,35 @@ func (c *claims) releaseJob(job *compact.Job) {
 // takeCovered returns the files that new tombstones, in memory, hide entirely from every
 // reader, so that they can go without being read: a delete-only compaction. It
 // claims them.
-func (c *claims) takeCovered(deletes rangedel.Source) []manifest.LevelNum {
-	if p, _ := deletes.Around(nil, base.SeqNumMax); p.Seq == 0 && p.Hi == nil {
-		return nil
+func (c *claims) takeCovered(deletes rangedel.Source) (out []manifest.LevelNum) {
+	c.covered(deletes, base.SeqNumMax, func(level int, f *manifest.FileMeta) {
+		c.claimed[f.Num] = true
+		out = append(out, manifest.LevelNum{Level: level, Num: f.Num})
+	})
+	return out
+}
+
+// coveredBytes is the size of what takeCovered would take, if those that seq sees were all.
+func (c *claims) coveredBytes(deletes rangedel.Source, seq base.SeqNum) (n uint64) {
+	c.covered(deletes, seq, func(_ int, f *manifest.FileMeta) { n += f.SizeBytes })
+	return n
+}
+
+// covered calls fn, under the lock, with the files that nobody has claimed and that
+// tombstones which seq sees hide entirely from every reader.
+func (c *claims) covered(deletes rangedel.Source, seq base.SeqNum, fn func(level int, f *manifest.FileMeta)) {
+	if p, _ := deletes.Around(nil, seq); p.Seq == 0 && p.Hi == nil {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []manifest.LevelNum
 	snapshots := c.reads.SnapshotSeqs()
 	for level, files := range c.reads.State().Tree.Version.Levels {
 		for i := 0; i < len(files); i++ {
 			f := files[i]
-			oldest, newest, next := coverOf(deletes, f)
+			oldest, newest, next := coverOf(deletes, seq, f)
 			if f.LargestSeq < oldest && !c.claimed[f.Num] && !seenBetween(snapshots, f.SmallestSeq, newest) {
-				c.claimed[f.Num] = true
-				out = append(out, manifest.LevelNum{Level: level, Num: f.Num})
+				fn(level, f)
 			}
 			if level > 0 && oldest == 0 && next == nil {
 				break // no tombstone comes behind the begin of the file
@@ -93,7 +107,6 @@ func (c *claims) takeCovered(deletes rangedel.Source) []manifest.LevelNum {
 			}
 		}
 	}
-	return out
 }
 
 // coverPieces is how many tombstones that lie side by side are looked at to see whether
@@ -101,11 +114,12 @@ func (c *claims) takeCovered(deletes rangedel.Source) []manifest.LevelNum {
 const coverPieces = 64
 
 // coverOf returns the oldest and the newest of the tombstones that cover a file entirely,
-// side by side. If they do not: zeroes, and where the next one begins, nil if nowhere.
-func coverOf(deletes rangedel.Source, f *manifest.FileMeta) (oldest, newest base.SeqNum, next []byte) {
+// side by side, as seq sees them. If they do not: zeroes, and where the next one begins,
+// nil if nowhere.
+func coverOf(deletes rangedel.Source, seq base.SeqNum, f *manifest.FileMeta) (oldest, newest base.SeqNum, next []byte) {
 	at := f.Lo
 	for range coverPieces {
-		p, err := deletes.Around(at, base.SeqNumMax)
+		p, err := deletes.Around(at, seq)
 		if err != nil || p.Seq == 0 {
 			return 0, 0, p.Hi
 		}

@@ -45,7 +45,8 @@ type compactor struct {
 	baseBytes uint64
 	fileBytes int64
 
-	swept map[base.FileNum]base.SeqNum // up to which number; of the worker
+	swept    map[base.FileNum]base.SeqNum // up to which number; of the worker
+	reclaims bool                         // what the worker did last gave space back
 
 	manual manualQueue
 	purge  purging
@@ -113,10 +114,42 @@ func (c *compactor) next() (*compact.Job, *manualCompaction) {
 		c.manual.complete(m, c.claims.damageIn(m.lo, m.hi))
 		c.changed.Notify()
 	}
-	if job := c.take(compact.Pick); job != nil {
+	if job := c.takeInTurn(); job != nil {
 		return job, nil
 	}
-	return c.takeTTL(), nil
+	job, wait := c.takeTTL()
+	if later := c.reclaimIn(); later > 0 && (wait == 0 || later < wait) {
+		wait = later
+	}
+	if job == nil && wait > 0 {
+		c.wakeIn(wait)
+	}
+	return job, nil
+}
+
+// reclaimIn returns after what time there may be a job that gives space back where none
+// was found, which is when it is quiet; 0 if nothing changes by itself. Of a snapshot or
+// an iterator in the way the worker hears when it is closed.
+func (c *compactor) reclaimIn() time.Duration {
+	if !compact.HasDeletes(c.reads.State().Tree.Version) {
+		return 0
+	}
+	return c.quietIn()
+}
+
+// takeInTurn returns a job that brings the tree in shape or one that gives space back.
+// Where both are due they take turns.
+func (c *compactor) takeInTurn() *compact.Job {
+	picks := [2]func(v *manifest.Version, l compact.Limits) *compact.Job{compact.Pick, compact.PickReclaim}
+	if c.reclaims = !c.reclaims; c.reclaims {
+		slices.Reverse(picks[:])
+	}
+	for _, pick := range picks {
+		if job := c.take(pick); job != nil {
+			return job
+		}
+	}
+	return nil
 }
 
 // take claims the inputs of the job that pick finds, if there is one and nobody
@@ -127,6 +160,7 @@ func (c *compactor) take(pick func(v *manifest.Version, l compact.Limits) *compa
 		if snapshots := c.reads.SnapshotSeqs(); len(snapshots) > 0 {
 			l.SharedSeq = snapshots[0]
 		}
+		l.Quiet = c.quietIn() == 0
 		return c.shaped(pick(v, l))
 	})
 }
@@ -139,6 +173,7 @@ func (c *compactor) limits(damaged func(*manifest.FileMeta) bool) compact.Limits
 	}
 	return compact.Limits{
 		L0Files: l0Files, BaseBytes: c.baseBytes, Damaged: damaged, SharedSeq: base.SeqNumMax,
+		Quiet: true,
 	}
 }
 
@@ -320,6 +355,7 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 		Bottom:       job.Bottom,
 	})
 	if err == nil {
+		s.Tree.NoteCovered(outputs, job.OutputLevel+1, nil)
 		c.counters.merged(stats)
 	}
 	return outputs, err
@@ -330,28 +366,31 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 const ttlRestShare = 4
 
 // takeTTL returns a job that gets rid of expired records, a TTL compaction, if
-// one is due. If not, it sees to it that the worker looks again when one will be.
-func (c *compactor) takeTTL() *compact.Job {
+// one is due. If not, it returns after what time one may be, 0 if that is not known.
+func (c *compactor) takeTTL() (job *compact.Job, wait time.Duration) {
 	times := c.reads.Pinned().Times
 	if times == nil {
-		return nil
+		return nil, 0
 	}
 	if wait := c.purge.until().Sub(c.clock.Now()); wait > 0 {
-		c.wakeIn(wait)
-		return nil
+		return nil, wait
 	}
 	next := base.InstantMax
-	job := c.take(func(v *manifest.Version, l compact.Limits) (job *compact.Job) {
+	job = c.take(func(v *manifest.Version, l compact.Limits) (job *compact.Job) {
 		job, next = compact.PickExpired(v, l, times[0])
 		return job
 	})
-	if job == nil && next != base.InstantMax {
-		// What only a snapshot still sees is looked at again when that is closed.
-		if wait := time.Duration(next - c.timeline.Now()); wait > 0 {
-			c.wakeIn(wait)
-		}
+	if next == base.InstantMax {
+		return job, 0
 	}
-	return job
+	// What only a snapshot still sees is looked at again when that is closed.
+	return job, max(time.Duration(next-c.timeline.Now()), 0)
+}
+
+// quietIn returns after what time level 0 is taken not to grow any more, 0 if that has
+// come: then it is not worth waiting for more deletes.
+func (c *compactor) quietIn() time.Duration {
+	return max(reapQuiet-c.clock.Now().Sub(time.Unix(0, c.counters.flushedAt.Load())), 0)
 }
 
 // wakeIn wakes the workers after a while, in place of an earlier call.

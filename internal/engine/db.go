@@ -76,6 +76,7 @@ type DB struct {
 	compactor  compactor
 	deadRanges deadRanges
 	keeper     keeper
+	reaper     reaper
 	counters   counters
 	recovered  recovered
 

@@ -48,7 +48,7 @@ func TestDeletedRunsArePassed(t *testing.T) {
 			t.Fatalf("the first key is %q, want %q, after %d tries", got, want, tries)
 		}
 		must(t, db.commits.Alone(t.Context(), func() error { return nil }))
-		r = db.reads.Dead.Find(key(5), base.SeqNumMax, base.InstantMax)
+		r = db.reads.Dead.Find(key(n-left-1), base.SeqNumMax, base.InstantMax)
 	}
 	if string(r.Lo) != string(key(0)) || string(r.Hi) != string(key(n-left)) {
 		t.Errorf("dead is %q-%q", r.Lo, r.Hi)

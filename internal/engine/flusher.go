@@ -85,11 +85,16 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	if len(imms) == 0 {
 		return nil
 	}
-	outputs, restored, err := f.writeIntact(ctx, imms, bordersOf(imms, writers))
+	dead := f.deadRangesIn(s)
+	outputs, restored, err := f.writeIntact(ctx, imms, dead, bordersOf(imms, writers))
 	if err != nil {
 		return err
 	}
-	edit := f.editFor(imms, outputs)
+	if restored {
+		dead = nil
+	}
+	edit := f.editFor(imms, outputs, dead)
+	s.Tree.NoteCovered(outputs, 0, edit.RemoveFiles)
 	if err := f.syncArchived(edit.LastSeq); err != nil {
 		f.claims.release(edit.RemoveFiles)
 		return err
@@ -97,8 +102,9 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	var took time.Duration
 	err = f.versions.edit(edit, func(v *manifest.Version) {
 		// Counted before anybody can see that the flush is over.
-		took = f.clock.Now().Sub(start)
-		f.counters.flushed(outputs, took)
+		now := f.clock.Now()
+		took = now.Sub(start)
+		f.counters.flushed(outputs, now, took)
 		f.segments.Drop(edit.RemoveLogs)
 		f.keyspaces.Saved(edit)
 		f.reads.NoteFlushed(edit.LastSeq)
@@ -126,9 +132,9 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 }
 
 // editFor returns the edit that puts outputs in the place of the oldest immutables
-// and of the logs that only they needed. Files that their range deletes hide from
-// everybody go with it; they are claimed.
-func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) *manifest.Edit {
+// and of the logs that only they needed. Files that their range deletes, or those over
+// dead ranges, hide from everybody go with it; they are claimed.
+func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta, dead []rangedel.Tombstone) *manifest.Edit {
 	edit := &manifest.Edit{LastSeq: imms[0].LastSeq}
 	var acts []keyspace.Act
 	for _, meta := range outputs {
@@ -136,6 +142,7 @@ func (f *flusher) editFor(imms []*view.Flushable, outputs []*manifest.FileMeta) 
 	}
 	firstLog, position := segments.Needed(f.reads.State(), len(imms))
 	edit.RemoveLogs, edit.LogStart = f.segments.Before(firstLog), uint64(position)
+	edit.RemoveFiles = f.claims.takeCovered(rangedel.Build(dead))
 	for _, m := range imms {
 		edit.RemoveFiles = append(edit.RemoveFiles, f.claims.takeCovered(m)...)
 	}
@@ -171,11 +178,11 @@ func bordersOf(imms []*view.Flushable, writers int) [][]byte {
 }
 
 // writeIntact is writeTables. Where somebody has written into the memory of a
-// flushable it writes what the log has; if that cannot be had, the database refuses
-// writes, and the next open recovers.
-func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
+// flushable it writes what the log has, without what was found dead; if that cannot be
+// had, the database refuses writes, and the next open recovers.
+func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, borders [][]byte) (
 	outputs []*manifest.FileMeta, restored bool, err error) {
-	outputs, err = f.writeTables(ctx, imms, borders)
+	outputs, err = f.writeTables(ctx, imms, dead, borders)
 	if !errors.Is(err, view.ErrOverwritten) {
 		return outputs, false, err
 	}
@@ -184,7 +191,7 @@ func (f *flusher) writeIntact(ctx context.Context, imms []*view.Flushable, borde
 	if restoreErr != nil {
 		return nil, false, f.health.Poison("memtable", errors.Join(err, restoreErr))
 	}
-	outputs, err = f.writeTables(ctx, intact, nil)
+	outputs, err = f.writeTables(ctx, intact, nil, nil)
 	return outputs, true, err
 }
 
@@ -210,10 +217,10 @@ func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
 	return restored, nil
 }
 
-// writeTables writes flushables, newest first, to new tables: one writer for each
-// span between two borders. On an error no table is left. What is not what was added
+// writeTables writes flushables, newest first, with tombstones over dead ranges, to new
+// tables: one writer for each span between two borders. On an error no table is left. What is not what was added
 // becomes an error that matches view.ErrOverwritten.
-func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borders [][]byte) (
+func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, borders [][]byte) (
 	[]*manifest.FileMeta, error) {
 	outputs, errs := make([][]*manifest.FileMeta, len(borders)+1), make([]error, len(borders)+1)
 	var writers sync.WaitGroup
@@ -225,7 +232,7 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borde
 		if i < len(borders) {
 			s.hi = borders[i]
 		}
-		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, s) })
+		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, dead, s) })
 	}
 	writers.Wait()
 	all := slices.Concat(outputs...)
@@ -236,13 +243,17 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, borde
 	return all, nil
 }
 
-// writeSpan writes the part of the flushables that lies in a span.
-func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, s span) ([]*manifest.FileMeta, error) {
+// writeSpan writes the part of the flushables, and of dead ranges, that lies in a span.
+func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, s span) (
+	[]*manifest.FileMeta, error) {
 	pinned := f.reads.Pinned()
 	sources, deletes := make([]iterate.Source, len(imms)), make([]rangedel.Iterator, len(imms))
 	for i, m := range imms {
 		sources[i] = iterate.Source{Iter: m.NewFlushIter(), MaxSeq: base.SeqNumMax}
 		deletes[i] = m.RangeDeletes(pinned.Seqs, s.lo, s.hi)
+	}
+	if len(dead) > 0 {
+		deletes = append(deletes, rangedel.Build(s.cut(dead)).Iter())
 	}
 	s.Merging = iterate.NewMerging(sources)
 	defer s.Close()
@@ -279,6 +290,21 @@ func (s *span) within(rec *base.Record) *base.Record {
 	return rec
 }
 
+// cut returns the parts of tombstones that lie in the span; some are empty.
+func (s *span) cut(tombstones []rangedel.Tombstone) []rangedel.Tombstone {
+	parts := slices.Clone(tombstones)
+	for i := range parts {
+		t := &parts[i]
+		if bytes.Compare(t.Lo, s.lo) < 0 {
+			t.Lo = s.lo
+		}
+		if s.hi != nil && bytes.Compare(t.Hi, s.hi) > 0 {
+			t.Hi = s.hi
+		}
+	}
+	return parts
+}
+
 func rawBytes(files []*manifest.FileMeta) (n uint64) {
 	for _, f := range files {
 		n += f.RawBytes
@@ -291,16 +317,15 @@ func (f *flusher) await(ctx, stopped context.Context, upTo base.SeqNum) error {
 	var failed error
 	err := f.changed.Wait(ctx, func() bool {
 		imms := f.reads.State().Immutables
-		failed = nil
+		failed = f.outcome.Err() // looked at before what may have caused it
 		switch {
 		case len(imms) == 0 || imms[len(imms)-1].LastSeq > upTo:
+			failed = nil
 			return true
 		case f.health.Err() != nil:
 			failed = f.health.Err()
-		case stopped.Err() != nil: // before the flush's own, which it may have caused
+		case stopped.Err() != nil:
 			failed = base.ErrClosed
-		default:
-			failed = f.outcome.Err()
 		}
 		return failed != nil
 	})

@@ -85,7 +85,8 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	if err != nil {
 		return db.spills.StoppedBy(err)
 	}
-	db.counters.flushed(outputs, db.opts.Clock.Now().Sub(start))
+	now := db.opts.Clock.Now()
+	db.counters.flushed(outputs, now, now.Sub(start))
 	db.events.Ingested(len(outputs), rawBytes(outputs))
 	return nil
 }

@@ -62,11 +62,9 @@ func (c *compactor) compact(ctx, stopped context.Context, lo, hi []byte) error {
 	m := &manualCompaction{lo: lo, hi: hi, ctx: ctx, wrote: map[base.FileNum]bool{}}
 	c.manual.add(m)
 	c.changed.Notify()
-	closed := false
 	err := c.changed.Wait(ctx, func() bool {
-		closed = stopped.Err() != nil
 		done, _ := c.manual.state(m)
-		return done || closed || c.health.Err() != nil
+		return done || stopped.Err() != nil || c.health.Err() != nil
 	})
 	if err != nil {
 		return err
@@ -75,7 +73,7 @@ func (c *compactor) compact(ctx, stopped context.Context, lo, hi []byte) error {
 	switch {
 	case done && err == nil:
 		return nil
-	case closed: // which is also why the job failed, if one did
+	case stopped.Err() != nil: // which is also why the job failed, if one did
 		return base.ErrClosed
 	case done:
 		return err

@@ -19,6 +19,7 @@ import (
 // counters are the totals since the database was opened.
 type counters struct {
 	flushes, flushBytes, flushNS      atomic.Int64
+	flushedAt                         atomic.Int64 // nanoseconds since 1970, of the last flush
 	compactions, moves                atomic.Int64
 	compactionRead, compactionWritten atomic.Int64
 	compactionNS                      atomic.Int64
@@ -27,8 +28,9 @@ type counters struct {
 	txCommits, txConflicts            atomic.Int64
 }
 
-func (c *counters) flushed(outputs []*manifest.FileMeta, took time.Duration) {
+func (c *counters) flushed(outputs []*manifest.FileMeta, at time.Time, took time.Duration) {
 	c.flushes.Add(1)
+	c.flushedAt.Store(at.UnixNano())
 	c.flushNS.Add(int64(took))
 	for _, f := range outputs {
 		c.flushBytes.Add(int64(f.SizeBytes))

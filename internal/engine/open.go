@@ -183,6 +183,9 @@ func (db *opener) wire(state *manifest.State) {
 		reserve: db.reserve, reads: &db.reads, flush: db.Flush,
 		changed: &db.changed, clock: o.Clock, fileBytes: o.FileBytes,
 	}
+	db.reaper = reaper{
+		reads: &db.reads, claims: &db.claims, flush: db.Flush, changed: &db.changed, clock: o.Clock,
+	}
 	db.commits.Init(db.writer.Env())
 }
 
@@ -227,7 +230,7 @@ func (db *DB) installed(s *view.State) {
 
 func (db *DB) startWorkers() {
 	for _, worker := range []func(context.Context){
-		db.segments.Run, db.flusher.run, db.compactor.run, db.keeper.run, db.deadRanges.run,
+		db.segments.Run, db.flusher.run, db.compactor.run, db.keeper.run, db.reaper.run, db.deadRanges.run,
 	} {
 		db.workers.Go(func() { worker(db.stopped) })
 	}

@@ -21,6 +21,9 @@ func TestTrimsOfAQueueAreSmall(t *testing.T) {
 	opts.MemtableBytes, opts.MemoryBudget = 2<<20, 16<<20
 	db := openTest(t, opts)
 	defer db.Close()
+	first, err := db.reads.Snapshot() // or the table, which is over nothing, is soon given up
+	must(t, err)
+	defer first.Close()
 	const trims = 6000
 	for i := range trims {
 		must(t, db.Commits().DeleteRange(nil, []byte{0}, fmt.Appendf([]byte{0}, "key%08d", i), commit.Async))

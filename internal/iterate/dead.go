@@ -12,14 +12,18 @@ import (
 // ones. What is known of them is in a deadrange.Map, which a scan asks now and then,
 // and which it tells of a run that was long all the same.
 
-// deadRun is how many of them are passed one by one before the map is asked.
+// deadRun is how many of them are passed one by one before the map is asked again.
 const deadRun = 8
 
-// noteRun is how many there must be in a row to be worth noting. The checks want
-// what is rare to happen often.
+// growRun is how many there must be in a row, beside a range that is known, for it to be
+// worth letting that grow.
+const growRun = 2 * deadRun
+
+// noteRun is how many there must be to be worth noting. The checks want what is rare to
+// happen often.
 func noteRun() int {
 	if invariant.Enabled {
-		return 2 * deadRun
+		return growRun
 	}
 	return 16 * deadRun
 }
@@ -34,10 +38,14 @@ type deadRunner struct {
 	closed *atomic.Bool   // of the database; nil: it stays open
 	count  int
 	first  []byte // the key of the first of them
+	known  bool   // some of them lie in a range
 }
 
 // begin starts anew: the search begins, or there was a row.
-func (d *deadRunner) begin() { d.count = 0 }
+func (d *deadRunner) begin() { d.count, d.known = 0, false }
+
+// noted reports whether there were so many that it is worth noting.
+func (d *deadRunner) noted() bool { return d.count >= noteRun() || d.known && d.count >= growRun }
 
 // pass counts a record, and returns the range that holds it, if it is time to look
 // for one.
@@ -47,23 +55,24 @@ func (d *deadRunner) pass(key []byte, seq base.SeqNum, at base.Instant) *deadran
 	}
 	if d.count++; d.count == 1 {
 		d.first = append(d.first[:0], key...)
-	}
-	if d.count%deadRun != 0 {
+	} else if d.count%deadRun != 0 {
 		return nil
 	}
-	return d.ranges.Find(key, seq, at)
+	r := d.ranges.Find(key, seq, at)
+	d.known = d.known || r != nil
+	return r
 }
 
 // endForward notes the run from its first key up to the row at hi.
 func (d *deadRunner) endForward(hi []byte) {
-	if d.count >= noteRun() && hi != nil {
+	if d.noted() && hi != nil {
 		d.ranges.Note(d.first, hi)
 	}
 }
 
 // endBackward notes the run from behind the row at lo up to its first key.
 func (d *deadRunner) endBackward(lo []byte, inclusive bool) {
-	if d.count < noteRun() || lo == nil {
+	if !d.noted() || lo == nil {
 		return
 	}
 	if !inclusive {

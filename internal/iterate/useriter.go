@@ -133,7 +133,8 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.mask.init(o.RangeDeletes, o.Seq)
 	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
-	v.dead.ranges, v.dead.closed, v.dead.count = o.Dead, o.Closed, 0
+	v.dead.ranges, v.dead.closed = o.Dead, o.Closed
+	v.dead.begin()
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
@@ -384,6 +385,7 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 		case v.err != nil:
 			return v.stop(failed)
 		default:
+			stale = 0
 			rec = v.passDeadForward(rec)
 		}
 	}

@@ -164,7 +164,7 @@ func appendMeta(dst []byte, m *FileMeta) []byte {
 	}
 	dst = binary.AppendUvarint(dst, m.RawBytes)
 	dst = binary.LittleEndian.AppendUint64(dst, m.EntryChecksum)
-	if m.Expiring.Count == 0 && m.SeqBase == 0 {
+	if m.Expiring.Count == 0 && m.SeqBase == 0 && m.CoveredBytes == 0 {
 		return dst
 	}
 	dst = binary.AppendUvarint(dst, m.Expiring.Count)
@@ -172,8 +172,11 @@ func appendMeta(dst []byte, m *FileMeta) []byte {
 		dst = binary.AppendUvarint(dst, uint64(m.Expiring.Mean))
 		dst = binary.AppendUvarint(dst, uint64(m.Expiring.Last))
 	}
-	if m.SeqBase > 0 {
+	if m.SeqBase > 0 || m.CoveredBytes > 0 {
 		dst = binary.AppendUvarint(dst, uint64(m.SeqBase))
+	}
+	if m.CoveredBytes > 0 {
+		dst = binary.AppendUvarint(dst, m.CoveredBytes)
 	}
 	return dst
 }
@@ -394,17 +397,28 @@ func (in *input) meta() *FileMeta {
 	if sum := in.take(8); sum != nil {
 		m.EntryChecksum = binary.LittleEndian.Uint64(sum)
 	}
-	if len(in.rest) > 0 { // left out where both are zero
-		if m.Expiring.Count = in.uvarint(); m.Expiring.Count > 0 {
-			m.Expiring.Mean, m.Expiring.Last = base.Instant(in.uvarint()), base.Instant(in.uvarint())
-		}
-		if m.Expiring.Count == 0 || len(in.rest) > 0 {
-			m.SeqBase = base.SeqNum(in.nonZero())
-		}
+	if len(in.rest) > 0 { // left out where all are zero
+		in.metaTail(m)
 	}
 	// One allocation for both bounds.
 	both := append(append(make([]byte, 0, len(lo)+len(hi)), lo...), hi...)
 	m.Lo = both[:len(lo):len(lo)]
 	m.Hi = both[len(lo):]
 	return m
+}
+
+// metaTail reads what most tables do not have; zeroes at its end are left out.
+func (in *input) metaTail(m *FileMeta) {
+	if m.Expiring.Count = in.uvarint(); m.Expiring.Count > 0 {
+		m.Expiring.Mean, m.Expiring.Last = base.Instant(in.uvarint()), base.Instant(in.uvarint())
+		if len(in.rest) == 0 {
+			return
+		}
+	}
+	m.SeqBase = base.SeqNum(in.uvarint())
+	if len(in.rest) > 0 {
+		m.CoveredBytes = in.nonZero()
+	} else if m.SeqBase == 0 {
+		in.fail(errNumber)
+	}
 }

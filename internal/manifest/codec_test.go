@@ -101,6 +101,29 @@ func TestIngestEditRoundTrip(t *testing.T) {
 	}
 }
 
+// What a table has at the end of its description is left out where it is zero.
+func TestMetaTails(t *testing.T) {
+	for want, change := range map[string]func(m *FileMeta){
+		"":             func(m *FileMeta) {},
+		"0001":         func(m *FileMeta) { m.SeqBase = 1 },
+		"0000ac02":     func(m *FileMeta) { m.CoveredBytes = 300 },
+		"0001ac02":     func(m *FileMeta) { m.SeqBase, m.CoveredBytes = 1, 300 },
+		"030102":       func(m *FileMeta) { m.Expiring = Expiring{Count: 3, Mean: 1, Last: 2} },
+		"03010200ac02": func(m *FileMeta) { m.Expiring, m.CoveredBytes = Expiring{Count: 3, Mean: 1, Last: 2}, 300 },
+	} {
+		plain, m := table(200, "a", "b"), table(200, "a", "b")
+		change(m)
+		encoded := appendMeta(nil, m)
+		if got := hex.EncodeToString(encoded[len(appendMeta(nil, plain)):]); got != want {
+			t.Errorf("%+v ends with %s, want %s", m, got, want)
+		}
+		in := input{rest: encoded}
+		if got := in.meta(); in.err != nil || len(in.rest) > 0 || !reflect.DeepEqual(got, m) {
+			t.Errorf("%+v came back as %+v, %v", m, got, in.err)
+		}
+	}
+}
+
 // keptEdit has the fields of commits past the log that the archive keeps.
 func keptEdit() *Edit {
 	e := ingestEdit()
@@ -219,7 +242,9 @@ func TestDecodeEditRefuses(t *testing.T) {
 		"base zero":         field(tagAddFile, addition(1, 1, 1, 0)...),
 		"base alone zero":   field(tagAddFile, addition(0, 0)...),
 		"base too large":    field(tagAddFile, addition(0, 2)...),
-		"behind the base":   field(tagAddFile, addition(0, 1, 1)...),
+		"estimate zero":     field(tagAddFile, addition(0, 1, 0)...),
+		"estimate zeroes":   field(tagAddFile, addition(0, 0, 0)...),
+		"behind the last":   field(tagAddFile, addition(0, 1, 1, 1)...),
 		"ingested zero":     field(tagIngestedSeq, 0),
 		"ingest, no tables": field(tagAddIngest, 1, 1, 1),
 		"half an ingest":    field(tagAddIngest, 1, 1, 1, 2, 9),

@@ -53,6 +53,9 @@ type FileMeta struct {
 	// have it. A transaction that was too large for the log is written before its
 	// place among the commits is known.
 	SeqBase base.SeqNum
+	// CoveredBytes estimates what the range deletes hide of the tables beneath, as these
+	// were when the table was written.
+	CoveredBytes uint64
 }
 
 // Expiring says when the expiring records of a table will have expired.

@@ -61,6 +61,9 @@ func (t *Table) Add(key []byte, tr base.Trailer, value []byte) error {
 	}
 	t.place(key, tr, value)
 	t.publishStats(t.Len() + 1)
+	if tr.Kind() == base.KindDelete {
+		t.deletes.Store(t.deletes.Load() + 1)
+	}
 	return nil
 }
 

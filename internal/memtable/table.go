@@ -37,9 +37,10 @@ type Table struct {
 
 	// What follows is written by each Add; the gap keeps it off the cache
 	// lines that readers need.
-	_      [64]byte
-	stats  atomic.Uint64 // used bytes << 32 | records
-	finger finger
+	_       [64]byte
+	stats   atomic.Uint64 // used bytes << 32 | records
+	deletes atomic.Uint32 // of the records
+	finger  finger
 }
 
 // New returns an empty table whose records may take up to capBytes. The memory
@@ -131,6 +132,9 @@ func (t *Table) find(key []byte) uint32 {
 
 // Len returns the number of records, range deletes not counted.
 func (t *Table) Len() int { return int(uint32(t.stats.Load())) }
+
+// DeleteCount returns how many of them are deletes.
+func (t *Table) DeleteCount() int { return int(t.deletes.Load()) }
 
 // UsedBytes returns how much of the arena is taken.
 func (t *Table) UsedBytes() int { return int(t.stats.Load() >> 32) }

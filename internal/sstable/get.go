@@ -105,3 +105,14 @@ func (r *Reader) locate(at *place, key []byte, seq base.SeqNum) (found bool, err
 	at.entry = seekEntry(&at.index, key, seq)
 	return true, nil
 }
+
+// BytesBefore returns how many bytes of the file lie before the data block that can hold
+// key. The caller is inside an epoch guard.
+func (r *Reader) BytesBefore(key []byte) (int64, error) {
+	var at place
+	found, err := r.locate(&at, key, base.SeqNumMax)
+	if err != nil || !found {
+		return int64(r.props.SizeBytes), err
+	}
+	return dataRef(&at.index, at.entry).offset, nil
+}

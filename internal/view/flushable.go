@@ -173,6 +173,11 @@ func (m *Flushable) Empty() bool {
 	return m.Table != nil && m.Table.Len()+m.Table.RangeDeletes().Count()+len(m.Acts) == 0
 }
 
+// HasDeletes reports whether there are deletes in a memtable.
+func (m *Flushable) HasDeletes() bool {
+	return m.Table.DeleteCount()+m.Table.RangeDeletes().Count() > 0
+}
+
 // hasRecords reports whether there are point records; for readers.
 func (m *Flushable) hasRecords() bool { return m.Table == nil || m.Table.Len() > 0 }
 

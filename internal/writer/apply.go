@@ -27,6 +27,7 @@ type applier struct {
 	under     []byte      // a copy of what an operand is applied to
 	joined    []byte      // what an operand comes to, before it is in the memtable
 	joinFloor base.SeqNum // operands that are not newer are not joined
+	run       deleteRun
 }
 
 // apply puts the records into the memtable, which has room for them, and makes
@@ -74,6 +75,7 @@ func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.Seq
 			a.beginHotWrite(&r)
 			err = mem.AddRangeDelete(r.Key, r.Value, seq, first)
 		case base.KindDelete:
+			a.run.add(r.Key, a.reads.Dead)
 			a.beginHotWrite(&r)
 			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
 		case base.KindMerge:

@@ -314,7 +314,12 @@ func (w *Writer) applyGroup(g *commit.Group) error {
 		err = w.applyLarge(g)
 		w.waitingBytes += view.TableBytes(g.Records, g.SizeBytes)
 	} else {
+		mem := w.reads.State().Mem
+		had := mem.HasDeletes()
 		err = w.apply(g.Payloads, g.First, g.Last, g.Merges)
+		if !had && mem.HasDeletes() {
+			w.cfg.Changed.Notify()
+		}
 	}
 	if err != nil {
 		return w.cfg.Health.Poison("memtable", err)

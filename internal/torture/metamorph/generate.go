@@ -143,6 +143,8 @@ func (g *generator) op() script.Op {
 				g.large--
 				o.Value.Length *= 10 // enough for the tree to have more than two levels
 			}
+		} else if o.Count%2 == 0 { // not drawn, so that seeds keep the rest
+			o.Every = 1 // a long run without a row in it
 		}
 	case script.Batch, script.BatchAdd:
 		o.Space = ""

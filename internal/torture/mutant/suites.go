@@ -47,6 +47,7 @@ var suitesByName = map[string]Suite{
 	"sessions":         tests("./internal/session", ""),
 	"reserves":         tests("./internal/reserve", ""),
 	"sweeps":           tests("./internal/engine", "Sweep"),
+	"reclaims":         tests("./internal/engine", "Idle|Covered|Reaped|(Snapshots|Iterators)Keep|DeadRanges|OverwrittenMemory"),
 	"signals":          tests("./internal/signal", ""),
 
 	"fullDisks":    tests(".", "FullDisk|Reserve"),

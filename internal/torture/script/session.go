@@ -122,6 +122,8 @@ func (s *Session) Do(ctx context.Context, o *Op) error {
 		return s.DB.DropKeyspace(o.Space)
 	case Batch:
 		return s.commit(o, o.Parts)
+	case Fill, Sweep:
+		return s.commit(o, o.Singles())
 	case Transact:
 		return s.transact(o)
 	}

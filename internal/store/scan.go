@@ -1,0 +1,32 @@
+package store
+
+import (
+	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// Sources returns what the tables have in [lo, hi), the newest first, past the cache.
+// Whoever takes them closes them.
+func (t *Tree) Sources(lo, hi []byte) (sources []iterate.Source, err error) {
+	for level := range t.Levels {
+		var run []*Table
+		t.overlapping(level, lo, hi, func(tab *Table) { run = append(run, tab) })
+		if level > 0 && len(run) > 0 {
+			it := iterate.NewLevel(&Run{Tables: run, NoFill: true})
+			sources = append(sources, iterate.Source{Iter: it, MaxSeq: t.MaxSeq[level]})
+			continue
+		}
+		for _, tab := range run {
+			r, err := tab.Reader()
+			if err != nil {
+				for _, s := range sources {
+					s.Iter.Close()
+				}
+				return nil, err
+			}
+			it := r.NewIter(sstable.IterOptions{NoFill: true})
+			sources = append(sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
+		}
+	}
+	return sources, nil
+}

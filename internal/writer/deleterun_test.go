@@ -1,0 +1,50 @@
+package writer
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/deadrange"
+)
+
+// Deletes in ascending order are noted, each part where the last one ended, and what
+// could not be noted goes with the next.
+func TestDeletesAreNoted(t *testing.T) {
+	key := func(i int) []byte { return fmt.Appendf(nil, "%06d", i) }
+	dead := deadrange.New()
+	var run deleteRun
+	part := noteDeletes()
+	del := func(from, to int) {
+		for i := from; i < to; i++ {
+			run.add(key(i), dead)
+		}
+	}
+	want := func(from, to int) {
+		t.Helper()
+		lo, hi, ok := dead.Begin()
+		dead.Abandon()
+		switch {
+		case to == 0 && ok:
+			t.Errorf("noted are %q-%q", lo, hi)
+		case to > 0 && (string(lo) != string(key(from)) && string(lo) != string(key(from-1))+"\x00" ||
+			string(hi) != string(key(to-1))+"\x00"):
+			t.Errorf("noted are %q-%q, want those of %d to %d", lo, hi, from, to)
+		}
+	}
+	del(0, part-1)
+	want(0, 0)
+	del(0, part) // backwards: a new beginning
+	want(0, part)
+	del(part, 3*part) // nobody has taken the first part before the second one
+	want(part, 3*part)
+	dead.Note([]byte("x"), []byte("y"))
+	del(3*part, 4*part) // another one waits
+	dead.Begin()
+	dead.Abandon()
+	del(4*part, 5*part)
+	want(3*part, 5*part)
+	del(5*part, 6*part-1)
+	want(0, 0)
+	del(5, 6)
+	want(0, 0)
+}
