@@ -6,7 +6,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
-	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/keyspace"
@@ -44,7 +44,7 @@ var (
 	ErrReadOnly = base.ErrReadOnly
 	// ErrNotDatabase says that a directory holds something else, or nothing
 	// where a database had to exist.
-	ErrNotDatabase = engine.ErrNotDatabase
+	ErrNotDatabase = directory.ErrNotDatabase
 	// ErrCorrupted matches every *CorruptionError.
 	ErrCorrupted = base.ErrCorrupted
 	// ErrNoSpace says that the disk is full. Where a write fails with it

@@ -46,11 +46,12 @@ func tiers() map[string]int {
 		"internal/loan":           2,
 		"internal/ranked/watchfs": 2,
 
-		"internal/memtable": 3,
-		"internal/wal":      3,
-		"internal/sstable":  3,
-		"internal/manifest": 3,
-		"internal/reserve":  3,
+		"internal/memtable":  3,
+		"internal/wal":       3,
+		"internal/sstable":   3,
+		"internal/manifest":  3,
+		"internal/reserve":   3,
+		"internal/directory": 4,
 
 		"internal/iterate": 4,
 		"internal/compact": 4,

@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
@@ -258,7 +259,7 @@ func TestLockIsGivenUpLast(t *testing.T) {
 			return nil
 		}
 		changes++
-		if lock, err := fs.Lock("db/" + lockName); err == nil {
+		if lock, err := fs.Lock("db/" + directory.LockName); err == nil {
 			lock.Close()
 			t.Errorf("the lock is free before %v", op)
 		}

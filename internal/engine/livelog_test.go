@@ -23,14 +23,14 @@ import (
 // a word, with what was left, and a log whose beginning was overwritten as an
 // empty one.
 
-// directory is the files of a database at rest.
-type directory map[string][]byte
+// fileImage is the files of a database at rest.
+type fileImage map[string][]byte
 
-func takeDirectory(t *testing.T, fs *memfs.FS) directory {
+func takeDirectory(t *testing.T, fs *memfs.FS) fileImage {
 	t.Helper()
 	names, err := fs.List("db")
 	must(t, err)
-	d := directory{}
+	d := fileImage{}
 	for _, name := range names {
 		if name != "LOCK" {
 			d[name] = readFile(t, fs, name)
@@ -41,7 +41,7 @@ func takeDirectory(t *testing.T, fs *memfs.FS) directory {
 
 // liveLog is a database that was killed with everything in its log.
 type liveLog struct {
-	files directory
+	files fileImage
 	disk  *memfs.FS
 	rows  map[string]string
 	name  string // of the segment with the rows

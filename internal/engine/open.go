@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/filepool"
@@ -60,10 +61,11 @@ func (db *opener) open() (err error) {
 			return err
 		}
 	}
-	if db.held, err = holdDir(db.dir, &db.opts); err != nil {
+	access := directory.Access{ReadOnly: db.opts.ReadOnly, MustExist: db.opts.MustExist}
+	if db.held, err = directory.Hold(db.opts.FS, db.dir, access); err != nil {
 		return err
 	}
-	if db.lock, err = lockDir(db.held, db.dir, db.opts.ReadOnly); err != nil {
+	if db.lock, err = directory.Lock(db.held, db.dir, db.opts.ReadOnly); err != nil {
 		return err
 	}
 	db.health.Watch(db.lock, db.opts.Clock)

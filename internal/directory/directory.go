@@ -1,4 +1,6 @@
-package engine
+// Package directory makes the directory of a database, holds it and keeps others out of
+// it. It has no state: what is held and locked belongs to the caller.
+package directory
 
 import (
 	"errors"
@@ -13,65 +15,69 @@ import (
 	"github.com/lightningdb/lightning/vfs"
 )
 
-// This file is about the directory of a database: making it, and keeping others
-// out of it.
+// LockName is that of the file on which the lock is.
+const LockName = "LOCK"
 
-const lockName = "LOCK"
+// Access is what the caller wants to do there.
+type Access struct {
+	ReadOnly  bool
+	MustExist bool // a database, in a directory that is there
+}
 
 // ErrNotDatabase says that a directory holds something else, or nothing where
 // a database was expected.
 var ErrNotDatabase = errors.New("not a database")
 
-// holdDir makes the directory of a database if that is allowed, and holds it: from
+// Hold makes the directory of a database if that is allowed, and holds it: from
 // then on the database is in the directory that was found here, whatever becomes of
 // the path.
-func holdDir(dir string, opts *Options) (held vfs.Dir, err error) {
+func Hold(vfsys vfs.FS, dir string, a Access) (held vfs.Dir, err error) {
 	if dir == "" {
 		return nil, fmt.Errorf("%w: the name of the directory is empty", ErrNotDatabase)
 	}
-	info, err := opts.FS.Stat(dir)
+	info, err := vfsys.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
 		return nil, fmt.Errorf("%w: %s is a file", ErrNotDatabase, dir)
 	case err == nil:
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open %s: %w", dir, err)
-	case opts.ReadOnly || opts.MustExist:
+	case a.ReadOnly || a.MustExist:
 		return nil, fmt.Errorf("%w: %w", ErrNotDatabase, err)
 	default:
-		if err := makeDir(opts.FS, dir); err != nil {
+		if err := create(vfsys, dir); err != nil {
 			return nil, err
 		}
 	}
-	if held, err = vfs.Hold(opts.FS, dir); err != nil {
+	if held, err = vfs.Hold(vfsys, dir); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	if err := checkDir(held, dir, opts, info == nil); err != nil {
+	if err := check(vfsys, held, dir, a, info == nil); err != nil {
 		return nil, errors.Join(err, held.Close())
 	}
 	return held, nil
 }
 
-// checkDir looks whether a directory holds a database or may become one.
-func checkDir(held vfs.Dir, dir string, opts *Options, isNew bool) error {
+// check looks whether a directory holds a database or may become one.
+func check(vfsys vfs.FS, held vfs.Dir, dir string, a Access, isNew bool) error {
 	exists, err := manifest.Exists(held, dir)
 	switch {
 	case err != nil:
 		return fmt.Errorf("open %s: %w", dir, err)
 	case exists || isNew:
 		return nil
-	case opts.ReadOnly || opts.MustExist:
+	case a.ReadOnly || a.MustExist:
 		return fmt.Errorf("%w: %s", ErrNotDatabase, dir)
 	}
 	if err := refuseForeign(held, dir); err != nil {
 		return err
 	}
-	return makeDir(opts.FS, dir)
+	return create(vfsys, dir)
 }
 
-// lockDir takes the lock of a directory.
-func lockDir(held vfs.Dir, dir string, readOnly bool) (lock io.Closer, err error) {
-	name := filepath.Join(dir, lockName)
+// Lock takes the lock of a directory.
+func Lock(held vfs.Dir, dir string, readOnly bool) (lock io.Closer, err error) {
+	name := filepath.Join(dir, LockName)
 	_, err = held.Stat(name)
 	if readOnly && errors.Is(err, fs.ErrNotExist) {
 		lock, err = held.Share() // a writer would have made the file, and a reader makes none
@@ -90,12 +96,12 @@ func lockDir(held vfs.Dir, dir string, readOnly bool) (lock io.Closer, err error
 	return lock, nil
 }
 
-// makeDir makes the database's directory, and its name durable: a synced write
+// create makes the database's directory, and its name durable: a synced write
 // in a directory that a crash takes away is lost all the same. An earlier,
 // interrupted open may have made the directory, so its entry is synced even if
 // it is there. When a sync fails, a later one of the same names would prove
 // nothing, so what was made is rolled back, for the next open to make anew.
-func makeDir(vfsys vfs.FS, path string) error {
+func create(vfsys vfs.FS, path string) error {
 	var made []string
 	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
 		if _, err := vfsys.Stat(dir); err == nil || dir == filepath.Dir(dir) {
@@ -137,7 +143,7 @@ func refuseForeign(vfsys vfs.FS, path string) error {
 	}
 	for _, name := range names {
 		_, isManifest := manifest.ParseFileName(name)
-		known := name == lockName || name == "lost+found" || isManifest ||
+		known := name == LockName || name == "lost+found" || isManifest ||
 			strings.HasPrefix(name, manifest.CurrentName)
 		if !known {
 			return fmt.Errorf("%w: %s holds %q but no database", ErrNotDatabase, path, name)
