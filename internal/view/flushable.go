@@ -121,14 +121,14 @@ func (m *Flushable) Covering(key []byte, seq base.SeqNum) base.SeqNum {
 	return 0
 }
 
-// deletesWithin reports whether there are range tombstones in [lo, hi), where nil is no
-// bound. More may come meanwhile.
-func (m *Flushable) deletesWithin(lo, hi []byte) bool {
+// deletesWithin reports whether seq, which sees whole groups of commits, sees range
+// tombstones in [lo, hi), where nil is no bound.
+func (m *Flushable) deletesWithin(lo, hi []byte, seq base.SeqNum) bool {
 	t := m.deletes()
 	if t == nil {
 		return false
 	}
-	p, _ := t.Around(lo, base.SeqNumMax) // memory does not fail
+	p, _ := t.Around(lo, seq) // memory does not fail
 	return p.Seq > 0 || p.Hi != nil && (hi == nil || bytes.Compare(p.Hi, hi) < 0)
 }
 

@@ -141,7 +141,7 @@ func (it *Iterator) register(snap *Snapshot) (*State, error) {
 func (it *Iterator) open(s *State) error {
 	core, r := it.core, it.reader
 	core.state = s
-	if err := core.gather(core.options); err != nil {
+	if err := core.gather(core.options, it.handle.at.Seq); err != nil {
 		return err
 	}
 	core.merging.Reset(core.sources)
@@ -160,8 +160,8 @@ func (it *Iterator) open(s *State) error {
 }
 
 // gather collects the sources that can hold keys of the range, newest first.
-func (c *iteratorCore) gather(o IterOptions) error {
-	c.state.flushables(func(m *Flushable) bool { c.addFlushable(m, o); return true })
+func (c *iteratorCore) gather(o IterOptions, seq base.SeqNum) error {
+	c.state.flushables(func(m *Flushable) bool { c.addFlushable(m, o, seq); return true })
 	tree := c.state.Tree
 	c.tableDeletes = tree.AppendDeletes(c.tableDeletes[:0], o.Lower, o.Upper)
 	for i := range c.tableDeletes {
@@ -222,8 +222,8 @@ func (c *iteratorCore) addRun(tables []*store.Table, o IterOptions) {
 	c.sources = append(c.sources, iterate.Source{Iter: level, MaxSeq: newest})
 }
 
-func (c *iteratorCore) addFlushable(m *Flushable, o IterOptions) {
-	if m.deletesWithin(o.Lower, o.Upper) {
+func (c *iteratorCore) addFlushable(m *Flushable, o IterOptions, seq base.SeqNum) {
+	if m.deletesWithin(o.Lower, o.Upper, seq) {
 		c.deletes = append(c.deletes, m)
 	}
 	if !m.hasRecords() {
