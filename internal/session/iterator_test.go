@@ -89,6 +89,7 @@ func (w *walker) step(n int) {
 		must(t, w.tx.RollbackTo(w.saved[i]))
 		w.now = maps.Clone(w.states[i])
 		w.saved, w.states = w.saved[:i+1], w.states[:i+1]
+		defer w.enter()()
 		if w.open != nil && !w.open.First() && w.open.Err() == ErrRolledBack {
 			wantErr(t, w.open.Close(), ErrRolledBack)
 			w.open = nil
@@ -117,11 +118,20 @@ func (w *walker) check() {
 	it, err := w.tx.Iterator(w.k, w.bounds)
 	must(w.t, err)
 	w.compare(it, w.now)
+	defer w.enter()()
 	must(w.t, it.Close())
+}
+
+// enter does what the callers of iterators do before they move or close one, and returns
+// what they do afterwards: the janitor parks those that nobody is in.
+func (w *walker) enter() (leave func()) {
+	w.tx.InUse().Enter()
+	return w.tx.InUse().Leave
 }
 
 func (w *walker) compare(it *Iterator, want plain) {
 	w.t.Helper()
+	defer w.enter()()
 	for _, backward := range []bool{false, true} {
 		if got := rows(w.t, it, backward); got != want.rows(backward) {
 			w.t.Fatalf("backward %v: shows %s\nwant %s", backward, got, want.rows(backward))
@@ -148,6 +158,7 @@ func (w *walker) landed(move string, ok bool, it *Iterator, keys []string, at in
 
 func (w *walker) close() {
 	if w.open != nil {
+		defer w.enter()()
 		must(w.t, w.open.Close())
 		w.open = nil
 	}

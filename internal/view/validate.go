@@ -92,6 +92,9 @@ func (c *ReadSet) Against(b *batch.Batch) error {
 // guard.
 type writesSince struct {
 	since base.SeqNum
+	// newest is what is visible: the range deletes of the group of commits at hand, if
+	// this is not its leader, are still being put in place.
+	newest base.SeqNum
 	// memories have something newer, the newest first; tree is nil if it has
 	// nothing newer.
 	memories []*Flushable
@@ -99,8 +102,8 @@ type writesSince struct {
 }
 
 func (r *Reader) writesSince(since base.SeqNum) writesSince {
-	s, _ := r.now()
-	w := writesSince{since: since, memories: make([]*Flushable, 1, 8)}
+	s, newest := r.now()
+	w := writesSince{since: since, newest: newest, memories: make([]*Flushable, 1, 8)}
 	w.memories[0] = s.Mem
 	for _, m := range s.Immutables {
 		if m.LastSeq <= since {
@@ -118,7 +121,7 @@ func (r *Reader) writesSince(since base.SeqNum) writesSince {
 // among them.
 func (w *writesSince) changed(key []byte) (bool, error) {
 	for _, m := range w.memories {
-		if m.Covering(key, base.SeqNumMax) > w.since {
+		if m.Covering(key, w.newest) > w.since {
 			return true, nil
 		}
 		if tr, _, ok := m.Get(key, base.SeqNumMax); ok {
@@ -190,7 +193,7 @@ func (w *writesSince) newerRecord(it base.Iterator, s txn.Span) (changed bool, e
 func (w *writesSince) deletedWithin(source rangedel.Source, s txn.Span) (bool, error) {
 	var from []byte // a copy: the bounds of a piece are the source's
 	for at := s.Lo; ; at = from {
-		p, err := source.Around(at, base.SeqNumMax)
+		p, err := source.Around(at, w.newest)
 		if err != nil || p.Seq > w.since {
 			return err == nil, err
 		}
