@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/iterate"
@@ -74,7 +76,7 @@ func (f *flusher) deadUntil(s *view.State, r *deadrange.Range, seq base.SeqNum) 
 	if it.First() {
 		end = append([]byte{}, it.Key()...)
 	}
-	if it.Err() != nil || it.Close() != nil || string(end) <= string(r.Lo) {
+	if err := errors.Join(it.Err(), it.Close()); err != nil || string(end) <= string(r.Lo) {
 		return nil
 	}
 	return end

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -61,6 +65,34 @@ func deadRangesAreFlushed(t *testing.T) {
 		t.Errorf("the first key is %q, want %q", got, want)
 	}
 	must(t, db.Close())
+}
+
+// A proof that cannot read the tables is none, and the flush goes on without it: a row in
+// what was taken for dead is still there.
+func TestDeadRangesThatCannotBeProved(t *testing.T) {
+	const dead, alive = reapedRows * 9 / 10, reapedRows / 2
+	for failing := range int64(20) {
+		fs := memfs.New()
+		db := settledWith(t, testOptions(fs))
+		old := fileNames(t, fs, ".sst")
+		db.deleteRows(t, 0, alive)
+		db.deleteRows(t, alive+1, dead)
+		db.know(dead)
+		var reads atomic.Int64
+		fs.SetHook(func(op vfs.Op) error {
+			if op.Kind == vfs.OpRead && slices.Contains(old, filepath.Base(op.Name)) && reads.Add(1) > failing {
+				return syscall.EIO
+			}
+			return nil
+		})
+		must(t, db.Flush(t.Context()))
+		fs.SetHook(nil)
+		db.reads.Dead.Clear()
+		if got, want := firstKey(t, db, "\x00"), string(reapedKey(alive)); got != want {
+			t.Errorf("after %d reads the first key is %q, want %q", failing, got, want)
+		}
+		must(t, db.Close())
+	}
 }
 
 // What a scan has found in memory that users can reach is not believed: a row in a dead

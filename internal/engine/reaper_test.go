@@ -16,9 +16,10 @@ const reapedRows = 4000
 func reapedKey(i int) []byte { return fmt.Appendf(nil, "\x00%06d", i) }
 
 // settled returns a database of rows at the bottom, all in a few tables.
-func settled(t *testing.T) *DB {
+func settled(t *testing.T) *DB { return settledWith(t, testOptions(memfs.New())) }
+
+func settledWith(t *testing.T, opts Options) *DB {
 	t.Helper()
-	opts := testOptions(memfs.New())
 	opts.MemtableBytes = 1 << 20
 	db := openTest(t, opts)
 	value := make([]byte, 100)
