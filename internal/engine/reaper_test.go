@@ -30,6 +30,12 @@ func settledWith(t *testing.T, opts Options) *DB {
 	return db
 }
 
+// pass lets time go by in a bubble, and everybody do what is due then.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (db *DB) tableBytes() uint64 { return treeBytes(db.reads.State().Tree) }
 
 // deleteSingly deletes all rows but one in so many.
@@ -75,13 +81,11 @@ func TestIdleDeletesGiveSpaceBack(t *testing.T) {
 		db := settled(t)
 		before := db.tableBytes()
 		db.deleteSingly(t, 10)
-		time.Sleep(reapQuiet - reapEvery)
-		synctest.Wait()
+		pass(reapQuiet - reapEvery)
 		if db.tableBytes() != before {
 			t.Error("deletes were flushed before it was quiet")
 		}
-		time.Sleep(4 * reapEvery)
-		synctest.Wait()
+		pass(4 * reapEvery)
 		db.wantLive(t, before, 10)
 		must(t, db.Close())
 	})
@@ -91,8 +95,7 @@ func TestIdleDeletesGiveSpaceBack(t *testing.T) {
 		for i := 0; i < reapedRows; i += 10 { // no table is covered as a whole
 			must(t, db.Commits().DeleteRange(nil, reapedKey(i+1), reapedKey(i+10), commit.Async))
 		}
-		time.Sleep(2 * reapQuiet)
-		synctest.Wait()
+		pass(2 * reapQuiet)
 		db.wantLive(t, before, 10)
 		must(t, db.Close())
 	})
@@ -104,8 +107,7 @@ func TestCoveredTablesGoSoon(t *testing.T) {
 		db := settled(t)
 		must(t, db.Commits().DeleteRange(nil, []byte("\x00"), []byte("\x01"), commit.Async))
 		read := db.Metrics().CompactionRead
-		time.Sleep(time.Second)
-		synctest.Wait()
+		pass(time.Second)
 		if n := db.tableBytes(); n != 0 {
 			t.Errorf("%d bytes of tables are left, of nothing", n)
 		}
@@ -174,8 +176,7 @@ func TestIteratorsKeepWhatIsDeleted(t *testing.T) {
 		it, err := db.reads.NewIterator(view.IterOptions{})
 		must(t, err)
 		db.deleteSingly(t, 10)
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if db.tableBytes() < before || db.Metrics().CompactionDebt == 0 {
 			t.Errorf("%d of %d bytes are left, the debt is %d", db.tableBytes(), before, db.Metrics().CompactionDebt)
 		}
@@ -187,8 +188,7 @@ func TestIteratorsKeepWhatIsDeleted(t *testing.T) {
 			t.Errorf("the iterator sees %d rows, want %d", rows, reapedRows)
 		}
 		must(t, it.Close())
-		time.Sleep(time.Second)
-		synctest.Wait()
+		pass(time.Second)
 		db.wantLive(t, before, 10)
 		must(t, db.Close())
 	})
@@ -210,8 +210,7 @@ func TestSnapshotsKeepWhatIsDeleted(t *testing.T) {
 			s, err := db.reads.Snapshot()
 			must(t, err)
 			del(t, db)
-			time.Sleep(time.Hour)
-			synctest.Wait()
+			pass(time.Hour)
 			if db.tableBytes() < before {
 				t.Errorf("%d of %d bytes are left", db.tableBytes(), before)
 			}
@@ -223,8 +222,7 @@ func TestSnapshotsKeepWhatIsDeleted(t *testing.T) {
 				must(t, err)
 			}
 			must(t, s.Close())
-			time.Sleep(time.Second)
-			synctest.Wait()
+			pass(time.Second)
 			db.wantLive(t, before, 10)
 			must(t, db.Close())
 		})
@@ -244,14 +242,12 @@ func TestSlidingWindow(t *testing.T) {
 				must(t, db.Commits().Set(nil, nil, reapedKey(reapedRows+from+i), value, commit.Async))
 			}
 			must(t, db.Commits().DeleteRange(nil, reapedKey(0), reapedKey(from+step), commit.Async))
-			time.Sleep(time.Second)
-			synctest.Wait()
+			pass(time.Second)
 			if got := db.tableBytes(); got > 2*before {
 				t.Errorf("at %d the tables take %d bytes, at first it was %d", from, got, before)
 			}
 		}
-		time.Sleep(4 * reapQuiet)
-		synctest.Wait()
+		pass(4 * reapQuiet)
 		var records, rangeDeletes uint64
 		for _, files := range db.reads.State().Tree.Version.Levels {
 			for _, f := range files {

@@ -76,6 +76,9 @@ func doJob(text string) (*result, error) {
 		return nil, err
 	}
 	s := shapeOf(j.Shape)
+	if s == nil {
+		return nil, fmt.Errorf("no such shape: %s", j.Shape)
+	}
 	opts := &lightning.Options{MemoryBudget: j.BudgetBytes, Durability: lightning.DurabilityAsync}
 	db, err := lightning.Open(j.Dir, opts)
 	if err != nil {
