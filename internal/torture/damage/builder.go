@@ -265,8 +265,9 @@ func (b *builder) compact(space string, lo, hi []byte) {
 	b.settle()
 }
 
-// settle waits for what goes on in the background of these lives: until the next
-// log segment is prepared and the tables that were compacted away are deleted.
+// settle waits for what goes on in the background of these lives: until what a log
+// brought back at Open is in tables, the next log segment is prepared and the tables
+// that were compacted away are deleted.
 func (b *builder) settle() {
 	b.try(func() error {
 		for {
@@ -285,7 +286,7 @@ func (b *builder) settle() {
 					tables++
 				}
 			}
-			if m.Log.Files >= 2 && tables == live {
+			if m.Memory.MemtablesWaiting == 0 && m.Log.Files >= 2 && tables == live {
 				return nil
 			}
 			runtime.Gosched()
