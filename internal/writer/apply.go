@@ -79,13 +79,13 @@ func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.Seq
 			a.beginHotWrite(&r)
 			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
 		case base.KindMerge:
-			a.reads.Dead.Wrote(r.Key)
 			a.beginHotWrite(&r)
 			err = a.addOperand(mem, r.Key, r.Value, seq)
-		default:
 			a.reads.Dead.Wrote(r.Key)
+		default:
 			a.beginHotWrite(&r)
 			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
+			a.reads.Dead.Wrote(r.Key)
 		}
 		if err != nil {
 			return seq, err
@@ -123,7 +123,8 @@ func (a *applier) applyLarge(g *commit.Group) error {
 		return err
 	}
 	part.Lent = true
-	a.reads.Dead.Clear()
+	a.reads.Dead.Upset()
+	defer a.reads.Dead.Calm()
 	if a.hot != nil {
 		a.hot.BeginAll()
 		defer a.hot.EndAll()
@@ -194,7 +195,7 @@ func (a *applier) beginHotWrite(r *batch.Reader) {
 // Distrust forgets what was learned from memory that was overwritten. It is called when
 // readers see what was written instead.
 func (a *applier) Distrust() {
-	a.reads.Dead.Clear()
+	a.reads.Dead.Forget()
 	if a.hot != nil {
 		a.hot.Forget()
 	}
