@@ -40,6 +40,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/ranked"
 )
 
@@ -245,7 +246,9 @@ func (m *Map) Prove(w Walk, lo, hi []byte, seq base.SeqNum, at base.Instant) {
 	}
 	p := m.begin(&Range{Lo: bytes.Clone(lo), Hi: bytes.Clone(hi)})
 	m.mu.Unlock()
+	invariant.Yield()
 	added := m.added(lo, hi, w.seen)
+	invariant.Yield()
 	m.mu.Lock()
 	if !added {
 		m.settle(p, p.Hi, seq, at)

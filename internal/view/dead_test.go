@@ -75,7 +75,7 @@ func TestIteratorsProveDeadRanges(t *testing.T) {
 			r.seal()
 			r.flush()
 			for i := range rows - 1 {
-				r.write(del(key((i*5)%(rows-1)))) // in no order
+				r.write(del(key((i * 5) % (rows - 1)))) // in no order
 			}
 			snap, err := r.Snapshot()
 			must(t, err)

@@ -78,20 +78,28 @@ func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.Seq
 			a.run.add(r.Key, a.reads.Dead)
 			a.beginHotWrite(&r)
 			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
-		case base.KindMerge:
-			a.beginHotWrite(&r)
-			err = a.addOperand(mem, r.Key, r.Value, seq)
-			a.reads.Dead.Wrote(r.Key)
 		default:
 			a.beginHotWrite(&r)
-			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
-			a.reads.Dead.Wrote(r.Key)
+			err = a.add(mem, &r, seq)
 		}
 		if err != nil {
 			return seq, err
 		}
 		seq++
 	}
+}
+
+// add puts a record that is no delete into the memtable, and then cuts it out of what is
+// known to be dead: whoever is proving a range that it lies in sees one or the other.
+func (a *applier) add(mem *memtable.Table, r *batch.Reader, seq base.SeqNum) (err error) {
+	if r.Kind == base.KindMerge {
+		err = a.addOperand(mem, r.Key, r.Value, seq)
+	} else {
+		err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
+	}
+	invariant.Yield()
+	a.reads.Dead.Wrote(r.Key)
+	return err
 }
 
 // applyAct has an act on a keyspace take effect, and keeps it for the flush.
