@@ -22,7 +22,7 @@ func Generate(rng *rand.Rand, n int) Script {
 	}[rng.IntN(4)]
 	for i := range n {
 		g.add(g.op())
-		if g.keys%3 == 0 { // not drawn, so that the seeds that were found keep the rest
+		if g.keys%4 == 0 { // not drawn, so that the seeds that were found keep the rest
 			g.deadRun(i)
 		}
 	}
