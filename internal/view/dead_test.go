@@ -24,7 +24,7 @@ func TestMayHaveAdded(t *testing.T) {
 	r.write(set("a", "x"), set("d", "x"), del("c"), delRange("a", "z"))
 	expect("others and deletes", false)
 	unpublished := r.last + 1
-	must(t, r.State().Mem.Table.Add([]byte("c"), base.MakeTrailer(unpublished, base.KindSet), nil))
+	must(t, r.State().Mem.Table.Add([]byte("c"), base.Hash([]byte("c")), base.MakeTrailer(unpublished, base.KindSet), nil))
 	expect("what is not visible yet", true)
 	r.last = unpublished
 	r.Publish(r.last)
