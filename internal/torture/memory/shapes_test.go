@@ -10,6 +10,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/lightningdb/lightning"
 )
@@ -91,7 +92,17 @@ type use struct {
 	*lightning.DB
 	sizes sizes
 
-	key, value []byte
+	key, value   []byte
+	longestWrite time.Duration
+}
+
+// put is Put, and notes how long the longest one took.
+func (u *use) put(row int) error {
+	key, value := u.keyAt(row), u.valueAt(row)
+	begin := time.Now()
+	err := u.Put(key, value)
+	u.longestWrite = max(u.longestWrite, time.Since(begin))
+	return err
 }
 
 // keyAt returns the key of a row. The rows are in no order.
@@ -132,7 +143,7 @@ func fill(b []byte, seed uint64) {
 // loadAndRead writes rows one by one, and reads them: some by key, all in order.
 func loadAndRead(u *use) error {
 	for row := range u.sizes.Rows {
-		if err := u.Put(u.keyAt(row), u.valueAt(row)); err != nil {
+		if err := u.put(row); err != nil {
 			return err
 		}
 	}
@@ -214,7 +225,7 @@ func holdUnderWrites(u *use) (err error) {
 	var iterators []*lightning.Iterator
 	each := u.sizes.Rows / u.sizes.Handles
 	for row := range u.sizes.Rows {
-		if err := u.Put(u.keyAt(row), u.valueAt(row)); err != nil {
+		if err := u.put(row); err != nil {
 			return err
 		}
 		switch {
@@ -261,7 +272,7 @@ func holdUnderWrites(u *use) (err error) {
 // scanAtOnce scans everything many times at once.
 func scanAtOnce(u *use) error {
 	for row := range u.sizes.Rows {
-		if err := u.Put(u.keyAt(row), u.valueAt(row)); err != nil {
+		if err := u.put(row); err != nil {
 			return err
 		}
 	}
