@@ -64,7 +64,7 @@ const (
 	aheadFraction = 8
 	aheadMaxBytes = 16 << 20
 
-	// What large values take leaves the cache this part of its capacity at least.
+	// What large values and buffers take leaves the cache this part of its capacity at least.
 	limitFraction = 4
 
 	// One frame may take half of the capacity.
@@ -164,10 +164,11 @@ func (c *Cache) shrink() {
 	c.reclaimHeld()
 }
 
-// limit is the capacity without what large values take that are being read beside the
-// cache, or a part of it.
+// limit is the capacity without what is being read beside the cache, which is large values
+// and the buffers of those who read tables in large pieces, or a part of it.
 func (c *Cache) limit() int64 {
-	return max(c.capacity-c.memory.Bytes(offheap.OwnerLarge), c.capacity/limitFraction)
+	beside := c.memory.Bytes(offheap.OwnerLarge) + c.memory.Bytes(offheap.OwnerBuffers)
+	return max(c.capacity-beside, c.capacity/limitFraction)
 }
 
 // reserveBytes is how much is kept out of attached frames in normal times.

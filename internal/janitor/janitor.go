@@ -6,11 +6,14 @@ import "github.com/lightningdb/lightning/internal/ranked"
 
 // Janitor runs the clean-up that must not happen in a user's or a worker's
 // call: waiting for readers to leave an old state, freeing memory, closing and
-// deleting files. Tasks run one at a time, in order. After Stop they run in
-// the goroutine that adds them, for the iterators that outlive the database.
+// deleting files. Tasks run one at a time, in order, but for those that touch files: they
+// wait until there are no others, so that memory is given back without waiting for a disk.
+// After Stop all run in the goroutine that adds them, for the iterators that outlive the
+// database.
 type Janitor struct {
 	mu      ranked.Mutex[ranked.Janitor]
 	tasks   []func()
+	files   []func()
 	wake    chan struct{}
 	done    chan struct{}
 	stopped bool
@@ -23,15 +26,20 @@ func New() *Janitor {
 	return j
 }
 
-// Add has a task done after those before it.
-func (j *Janitor) Add(task func()) {
+// Add has a task done after those before it. It does not touch files.
+func (j *Janitor) Add(task func()) { j.add(&j.tasks, task) }
+
+// AddFile has a task done that touches a file, after those of its kind.
+func (j *Janitor) AddFile(task func()) { j.add(&j.files, task) }
+
+func (j *Janitor) add(tasks *[]func(), task func()) {
 	j.mu.Lock()
 	if j.stopped {
 		j.mu.Unlock()
 		task()
 		return
 	}
-	j.tasks = append(j.tasks, task)
+	*tasks = append(*tasks, task)
 	j.mu.Unlock()
 	select {
 	case j.wake <- struct{}{}:
@@ -45,6 +53,9 @@ func (j *Janitor) run() {
 		j.mu.Lock()
 		tasks := j.tasks
 		j.tasks = nil
+		if len(tasks) == 0 && len(j.files) > 0 {
+			tasks, j.files = j.files[:1:1], j.files[1:]
+		}
 		if len(tasks) == 0 && j.stopped {
 			j.mu.Unlock()
 			return

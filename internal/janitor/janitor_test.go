@@ -109,3 +109,27 @@ func BenchmarkAdd(b *testing.B) {
 		j.Add(func() {})
 	}
 }
+
+// What touches files waits for all else, a file at a time, and keeps its own order.
+func TestFilesComeLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := New()
+		var done []int // without a lock: one at a time
+		gate, inFile := make(chan struct{}), make(chan struct{})
+		j.Add(func() { <-gate })
+		j.AddFile(func() { <-inFile; done = append(done, 10) })
+		for i := 1; i < 3; i++ {
+			j.AddFile(func() { done = append(done, 10+i) })
+			j.Add(func() { done = append(done, i) })
+		}
+		close(gate)
+		synctest.Wait()
+		j.Add(func() { done = append(done, 3) }) // while a file is slow
+		close(inFile)
+		synctest.Wait()
+		j.Stop()
+		if want := []int{1, 2, 10, 3, 11, 12}; !slices.Equal(done, want) {
+			t.Errorf("done were %v, want %v", done, want)
+		}
+	})
+}

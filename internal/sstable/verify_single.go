@@ -50,7 +50,8 @@ func (v *verifier) single(ref blockRef) error {
 // piece returns memory for a piece of a block.
 func (v *verifier) piece(sizeBytes int64) []byte {
 	if int64(cap(v.raw)) < sizeBytes {
-		v.raw = make([]byte, sizeBytes)
+		putBuffer(v.raw)
+		v.raw = takeBuffer(int(sizeBytes))
 	}
 	return v.raw[:sizeBytes]
 }

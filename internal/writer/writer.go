@@ -27,7 +27,8 @@ import (
 
 const (
 	// maxImmutables is how many full memtables may wait for their flush before
-	// commits wait too.
+	// commits wait too. Large groups are parts of their own, of which as much may wait
+	// as memtables would take, or one.
 	maxImmutables = 2
 	// replayedHeapShare is the part of a memtable that range deletes may take of Go's
 	// heap when the log is replayed, until they are all there.
@@ -143,8 +144,13 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 		return nil // see isLarge
 	case !large && int64(mem.Table.AvailableBytes()) >= g.MemtableBytes:
 		return nil
-	case large && mem.Empty() && w.cfg.Segments.CurrentBytes() < int64(w.cfg.MemtableBytes):
-		return w.waitForFlushes(0, maxImmutables)
+	case large:
+		if err := w.waitForFlushes(wait{parts: maxImmutables, behind: view.TableBytes(g.Records, g.SizeBytes) + mem.TableBytes()}); err != nil {
+			return err
+		}
+		if mem.Empty() && w.cfg.Segments.CurrentBytes() < int64(w.cfg.MemtableBytes) {
+			return nil
+		}
 	}
 	return w.Rotate(g.First - 1)
 }
@@ -191,7 +197,7 @@ func (w *Writer) flushAll(lastSeq base.SeqNum) error {
 			return err
 		}
 	}
-	return w.waitForFlushes(0, 1)
+	return w.waitForFlushes(wait{parts: 1})
 }
 
 // isLarge reports whether records, encoded in so many bytes, may not fit in an
@@ -210,15 +216,34 @@ func (w *Writer) pause(sizeBytes int64) {
 	}
 }
 
-// waitForFlushes blocks until there are fewer immutable memtables than maxWaiting,
-// and a log segment is prepared where one is needed, or until it is plain that this
+// wait is what somebody waits for.
+type wait struct {
+	log    bool  // a log segment is prepared
+	parts  int   // fewer parts of memory wait for their flush
+	behind int64 // so many bytes more do not make those more than memtables may take, or there are none
+}
+
+// isFull reports whether too much waits for its flush.
+func (w *Writer) isFull(f wait) bool {
+	waiting := w.reads.State().Immutables
+	if len(waiting) >= f.parts {
+		return true
+	}
+	sizeBytes := f.behind
+	for _, m := range waiting {
+		sizeBytes += m.TableBytes()
+	}
+	return f.behind > 0 && len(waiting) > 0 && sizeBytes > maxImmutables*int64(w.cfg.MemtableBytes)
+}
+
+// waitForFlushes blocks until what is waited for is so, or until it is plain that this
 // will not happen soon.
-func (w *Writer) waitForFlushes(logsNeeded, maxWaiting int) error {
+func (w *Writer) waitForFlushes(f wait) error {
 	start := w.cfg.Clock.Now()
 	var err error
 	stopErr := w.cfg.Changed.Wait(w.cfg.Stopped, func() bool {
-		full := len(w.reads.State().Immutables) >= maxWaiting
-		noLog := logsNeeded > 0 && !w.cfg.Segments.Ready()
+		full := w.isFull(f)
+		noLog := f.log && !w.cfg.Segments.Ready()
 		failed, flushErr, logErr := w.cfg.Health.Err(), w.cfg.FlushErr(), w.cfg.Segments.Err()
 		switch {
 		case failed != nil:
@@ -242,7 +267,7 @@ func (w *Writer) waitForFlushes(logsNeeded, maxWaiting int) error {
 // Rotate turns the memtable into an immutable one and begins a new memtable
 // and log segment. lastSeq is the newest number that was given out.
 func (w *Writer) Rotate(lastSeq base.SeqNum) error {
-	if err := w.waitForFlushes(1, maxImmutables); err != nil {
+	if err := w.waitForFlushes(wait{log: true, parts: maxImmutables}); err != nil {
 		return err
 	}
 	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)

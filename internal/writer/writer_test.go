@@ -94,7 +94,7 @@ func TestCommitsWaitForFlushes(t *testing.T) {
 			must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
 		}
 		r.expectParts("M9 M9 M9")
-		for _, b := range []*batch.Batch{sized(t, nearlyFull), sized(t, tooLarge)} {
+		for forgets, b := range []*batch.Batch{sized(t, nearlyFull), sized(t, tooLarge)} {
 			done := make(chan error, 1)
 			go func() { done <- r.Commit(context.Background(), b, commit.Async, nil) }()
 			time.Sleep(time.Second)
@@ -105,7 +105,9 @@ func TestCommitsWaitForFlushes(t *testing.T) {
 			default:
 			}
 			stalled := r.StallTime()
-			r.forget()
+			for range forgets + 1 {
+				r.forget()
+			}
 			must(t, <-done)
 			if got := r.StallTime() - stalled; got != time.Second {
 				t.Errorf("a wait of %v was noted", got)
@@ -132,6 +134,20 @@ func TestLargeGroupsWaitForFlushes(t *testing.T) {
 		r.forget()
 		must(t, <-done)
 		r.expectParts("M0 L9 M1")
+		// With it, all that waits would be more than memtables may take.
+		for _, parts := range []string{"M0 L9 M1", "M0 L9"} {
+			go func() { done <- r.Commit(context.Background(), sized(t, tooLarge), commit.Async, nil) }()
+			synctest.Wait()
+			r.expectParts(parts)
+			r.forget()
+			synctest.Wait()
+			if parts == "M0 L9 M1" {
+				r.expectParts("M0 L9")
+				r.forget()
+			}
+			must(t, <-done)
+			r.expectParts("M0 L9")
+		}
 	})
 }
 
@@ -197,7 +213,7 @@ func TestWaitsEndWithAReason(t *testing.T) {
 			c.Mem, err = view.NewMemtable(&r.memory, memtableBytes)
 			must(t, err)
 		})
-		must(t, r.waitForFlushes(0, maxImmutables)) // as a large group does
+		must(t, r.waitForFlushes(wait{parts: maxImmutables})) // as a large group does
 		r.fs.Reset()
 		time.Sleep(time.Second)
 		synctest.Wait()

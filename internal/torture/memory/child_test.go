@@ -40,6 +40,7 @@ type result struct {
 	PeakBytes    int64            // resident, as the kernel says
 	OffHeapBytes int64            // as the engine counts it, at its peak, but for large values being read
 	OwnerBytes   map[string]int64 // that, by owner
+	LargeBytes   int64            // of large values being read, at their peak
 	GoBytes      int64            // what the Go runtime had of the system, at its peak
 	StalledShare float64          // of the time of the shape
 	LongestWrite time.Duration
@@ -130,7 +131,9 @@ func startWatch(db *lightning.DB, r *result, profile string) *watch {
 
 func (w *watch) look() {
 	memory := w.db.Metrics().Memory
-	if n := memory.OffHeapBytes - memory.OwnerBytes["large values"]; n > w.r.OffHeapBytes {
+	large := memory.OwnerBytes["large values"]
+	w.r.LargeBytes = max(w.r.LargeBytes, large)
+	if n := memory.OffHeapBytes - large; n > w.r.OffHeapBytes {
 		w.r.OffHeapBytes, w.r.OwnerBytes = n, memory.OwnerBytes
 	}
 	var m runtime.MemStats

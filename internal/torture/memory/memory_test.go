@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // Every shape of use keeps within the budget and 64 MiB, and what a shape may take
 // beside that.
 func TestPeakMemory(t *testing.T) {
-	t.Logf("%-24s %8s %8s %8s %8s %8s %8s %9s %8s", "shape", "budget", "allowed", "peak", "off-heap", "Go heap", "stalled", "longest", "seconds")
+	t.Logf("%-24s %8s %8s %8s %8s %8s %8s %8s %9s %8s", "shape", "budget", "allowed", "peak", "off-heap", "large", "Go heap", "stalled", "longest", "seconds")
 	for _, s := range shapes {
 		budgets, sizes := []int64{16 * mib}, s.small
 		if *full {
@@ -63,8 +63,8 @@ func measure(t *testing.T, s *shape, sizes sizes, budget int64) {
 	if s.besides != nil {
 		allowed += s.besides(sizes)
 	}
-	t.Logf("%-24s %8d %8d %8d %8d %8d %7.0f%% %6d ms %8.1f", s.name, budget/mib, allowed/mib, r.PeakBytes/mib,
-		r.OffHeapBytes/mib, r.GoBytes/mib, 100*r.StalledShare, r.LongestWrite.Milliseconds(), r.Seconds)
+	t.Logf("%-24s %8d %8d %8d %8d %8d %8d %7.0f%% %6d ms %8.1f", s.name, budget/mib, allowed/mib, r.PeakBytes/mib,
+		r.OffHeapBytes/mib, r.LargeBytes/mib, r.GoBytes/mib, 100*r.StalledShare, r.LongestWrite.Milliseconds(), r.Seconds)
 	if r.PeakBytes > allowed {
 		t.Errorf("%d MiB were resident at the peak, %d are allowed", r.PeakBytes/mib, allowed/mib)
 	}
