@@ -120,20 +120,6 @@ func (l *Level) Prev() *base.Record {
 	return l.lastFrom(l.count - 1)
 }
 
-// Load implements Loader.
-func (l *Level) Load() error {
-	if source, ok := l.iter.(Loader); ok && l.err == nil {
-		l.err = source.Load()
-	}
-	return l.err
-}
-
-// Unloaded implements Loader.
-func (l *Level) Unloaded() bool {
-	source, ok := l.iter.(Loader)
-	return ok && source.Unloaded()
-}
-
 // Err implements base.Iterator.
 func (l *Level) Err() error { return l.err }
 

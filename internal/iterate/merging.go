@@ -234,42 +234,6 @@ func (m *Merging) Close() error {
 	return errors.Join(errs...)
 }
 
-// Loader is a source that may leave the value out of a record, which is empty then, until
-// Load. That keeps the source, and the record, where they are. What goes wrong is the error
-// of the source, too.
-type Loader interface {
-	Load() error
-	// Unloaded reports whether the value of the current record was left out.
-	Unloaded() bool
-}
-
-// Load implements Loader for the source of the current record.
-func (m *Merging) Load() error {
-	if source := m.loader(); source != nil {
-		return source.Load()
-	}
-	return nil
-}
-
-// Unloaded implements Loader for the source of the current record.
-func (m *Merging) Unloaded() bool {
-	source := m.loader()
-	return source != nil && source.Unloaded()
-}
-
-// loader returns the source of the current record, nil if that is no Loader.
-func (m *Merging) loader() Loader {
-	at := m.top
-	if m.single() {
-		at = 0
-	}
-	if at < 0 || at >= len(m.slots) {
-		return nil
-	}
-	source, _ := m.slots[at].iter.(Loader)
-	return source
-}
-
 // maxSeq returns the largest MaxSeq of the sources.
 func (m *Merging) maxSeq() base.SeqNum {
 	var largest base.SeqNum

@@ -322,17 +322,6 @@ func (v *UserIter) setRow(rec *base.Record) bool {
 	return !v.late || v.load(rec)
 }
 
-// load has the value of rec, at which the source stands, if it was left out.
-func (v *UserIter) load(rec *base.Record) bool {
-	if len(rec.Value) > 0 {
-		return true
-	}
-	if v.err = v.merging.Load(); v.err != nil {
-		return v.stop(failed)
-	}
-	return true
-}
-
 // stop leaves the rows, at the given end.
 func (v *UserIter) stop(end position) bool {
 	v.rec, v.position = nil, end

@@ -198,13 +198,10 @@ func (it *Iter) Prev() *base.Record {
 
 // nextBlock lands on the first record of the next block. At the end of the
 // table it leaves the iterator where it is, past the last record of the last
-// block; but a NoFill iterator gives up what it has read.
+// block, unless that is large.
 func (it *Iter) nextBlock() *base.Record {
 	if it.block+1 == it.r.blockCount() {
-		if it.noFill {
-			it.dropBlock(pastLast)
-			it.window.shrink()
-		}
+		it.leave(pastLast)
 		return nil
 	}
 	if !it.openBlock(it.block+1, true) {
@@ -213,9 +210,21 @@ func (it *Iter) nextBlock() *base.Record {
 	return it.data.First()
 }
 
+// leave gives up, at the end of the table, what takes much memory.
+func (it *Iter) leave(at standing) {
+	if it.noFill || it.dataPin.large.Bytes() != nil {
+		it.dropBlock(at)
+		it.window.shrink()
+	}
+}
+
 // prevBlock lands on the last record of the block before.
 func (it *Iter) prevBlock() *base.Record {
-	if it.block == 0 || !it.openBlock(it.block-1, false) {
+	if it.block == 0 {
+		it.leave(beforeFirst)
+		return nil
+	}
+	if !it.openBlock(it.block-1, false) {
 		return nil
 	}
 	return it.data.Last()

@@ -151,7 +151,7 @@ func (r *room) newMemtable() *Flushable {
 func (r *room) settle() {
 	done := make(chan struct{})
 	// What a task of his adds comes behind.
-	r.janitor.Add(func() { r.janitor.AddFile(func() { close(done) }) })
+	r.janitor.Add(func() { r.janitor.Add(func() { r.janitor.AddFile(func() { close(done) }) }) })
 	<-done
 }
 

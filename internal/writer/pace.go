@@ -32,7 +32,9 @@ const (
 	paceEnd          = 9
 	slowestNSPerByte = 1000.0 // one megabyte a second
 	sleepMin         = time.Millisecond
-	sleepMax         = 10 * time.Millisecond
+	// A group waits for sleepMax at most, or for sleepMaxNSPerByte where it is large.
+	sleepMax          = 10 * time.Millisecond
+	sleepMaxNSPerByte = 250.0 // four megabytes a second
 )
 
 // update sets the delay for a new read state.
@@ -78,5 +80,5 @@ func (p *pacer) owed(bytes int64, mem *view.Flushable) time.Duration {
 		return 0
 	}
 	p.owedNS = 0
-	return min(owed, sleepMax)
+	return min(owed, max(sleepMax, time.Duration(sleepMaxNSPerByte*float64(bytes))))
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -30,6 +31,9 @@ const (
 	// commits wait too. Large groups are parts of their own, of which as much may wait
 	// as memtables would take, or one.
 	maxImmutables = 2
+	// segmentMemtables is how many memtables may be in one log segment before commits wait
+	// for the next.
+	segmentMemtables = 4
 	// replayedHeapShare is the part of a memtable that range deletes may take of Go's
 	// heap when the log is replayed, until they are all there.
 	replayedHeapShare = 4
@@ -152,7 +156,23 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 			return nil
 		}
 	}
-	return w.Rotate(g.First - 1)
+	return w.turn(g.First - 1)
+}
+
+// turn begins a new memtable, and a log segment with it if one is prepared. Otherwise the
+// log goes on in the one that it is in, up to several times the size of a memtable: small
+// memtables are full sooner than a segment is prepared.
+func (w *Writer) turn(lastSeq base.SeqNum) error {
+	if w.cfg.Segments.Ready() || w.cfg.Segments.CurrentBytes() >= segmentMemtables*int64(w.cfg.MemtableBytes) {
+		return w.Rotate(lastSeq)
+	}
+	if err := w.waitForFlushes(wait{parts: maxImmutables}); err != nil {
+		return err
+	}
+	segment := w.reads.State().Mem.FirstLog // where the log still is
+	return w.sealAt(lastSeq, func() (base.FileNum, wal.Position, error) {
+		return segment, w.cfg.Segments.Log().Appended(), nil
+	})
 }
 
 // isCovered reports whether all that is in memory, and a group with it, can go to
@@ -270,11 +290,16 @@ func (w *Writer) Rotate(lastSeq base.SeqNum) error {
 	if err := w.waitForFlushes(wait{log: true, parts: maxImmutables}); err != nil {
 		return err
 	}
+	return w.sealAt(lastSeq, func() (base.FileNum, wal.Position, error) { return w.cfg.Segments.Rotate(lastSeq) })
+}
+
+// sealAt is seal with a new memtable, whose records begin in the log where place says.
+func (w *Writer) sealAt(lastSeq base.SeqNum, place func() (base.FileNum, wal.Position, error)) error {
 	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)
 	if err != nil {
 		return err
 	}
-	next.FirstLog, next.FirstPosition, err = w.cfg.Segments.Rotate(lastSeq)
+	next.FirstLog, next.FirstPosition, err = place()
 	if err != nil {
 		next.Free()
 		return err
@@ -303,13 +328,7 @@ func (w *Writer) SealInPlace(lastSeq base.SeqNum) error {
 	if mem.Empty() {
 		return nil
 	}
-	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)
-	if err != nil {
-		return err
-	}
-	next.FirstLog, next.FirstPosition = mem.FirstLog, mem.FirstPosition
-	w.seal(next, lastSeq)
-	return nil
+	return w.sealAt(lastSeq, func() (base.FileNum, wal.Position, error) { return mem.FirstLog, mem.FirstPosition, nil })
 }
 
 // writeLog appends a group and brings it where its durability asks.

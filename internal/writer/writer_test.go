@@ -77,6 +77,7 @@ func TestLargeGroups(t *testing.T) {
 	r.forget()
 	r.forget()
 	r.expectParts("M0")
+	must(t, r.changed.Wait(context.Background(), r.segments.Ready))
 	first := r.reads.State().Mem.FirstLog
 	must(t, r.Commit(context.Background(), sized(t, tooLarge), commit.Async, nil)) // the segment is full of the one before
 	r.expectParts("M0 L9")
@@ -204,8 +205,22 @@ func TestWaitsEndWithAReason(t *testing.T) {
 		must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil)) // takes the segment that was ready
 		r.forget()
 		must(t, r.set("\x00a", "1")) // needs none
-		err := r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil)
+		var err error
+		for err == nil { // in the segment that is there
+			place := r.reads.State().Mem
+			if err = r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil); err == nil {
+				next := r.reads.State().Mem
+				if next.FirstLog != place.FirstLog || next.FirstPosition <= place.FirstPosition {
+					t.Fatalf("a memtable begins at %d in segment %d, the one before at %d in %d",
+						next.FirstPosition, next.FirstLog, place.FirstPosition, place.FirstLog)
+				}
+				r.forget()
+			}
+		}
 		wantErr(t, err, errInjected)
+		if n := r.segments.CurrentBytes(); n < segmentMemtables*memtableBytes || n > (segmentMemtables+1)*memtableBytes {
+			t.Errorf("a segment took %d bytes", n)
+		}
 		if !strings.Contains(err.Error(), "wait for a log segment") {
 			t.Error(err)
 		}

@@ -21,8 +21,14 @@ var (
 
 const mib = 1 << 20
 
-// slackBytes is what a process may take beside the budget.
-const slackBytes = 64 * mib
+const (
+	// slackBytes is what a process may take beside the budget.
+	slackBytes = 64 * mib
+	// offHeapSlackBytes is by how much what the engine counts may exceed the budget, but for
+	// large values that are being read: memory is taken and given back in pieces, and some
+	// of it a moment late.
+	offHeapSlackBytes = 1 * mib
+)
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(jobEnv); text != "" {
@@ -68,8 +74,7 @@ func measure(t *testing.T, s *shape, sizes sizes, budget int64) {
 	if r.PeakBytes > allowed {
 		t.Errorf("%d MiB were resident at the peak, %d are allowed", r.PeakBytes/mib, allowed/mib)
 	}
-	// What readers let go of comes back a moment later: an eighth may be under way.
-	if inBudget := allowed - slackBytes; r.OffHeapBytes > inBudget+inBudget/8 {
-		t.Errorf("%d KiB outside of Go's heap, with a budget of %d: %v", r.OffHeapBytes>>10, budget>>10, r.OwnerBytes)
+	if most := allowed - slackBytes + offHeapSlackBytes; r.OffHeapBytes > most {
+		t.Errorf("%d KiB outside of Go's heap, at most %d are allowed: %v", r.OffHeapBytes>>10, most>>10, r.OwnerBytes)
 	}
 }

@@ -63,7 +63,7 @@ var shapes = []*shape{
 	}, {
 		name: "full scans at once", run: scanAtOnce,
 		small: sizes{Rows: 60_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
-		large: sizes{Rows: 2_000_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
+		large: sizes{Rows: 1_000_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
 	}, {
 		name: "one large value", run: largeValue, besides: copies, defaultOnly: true,
 		small: sizes{Rows: 1, ValueBytes: 64 * mib}, large: sizes{Rows: 1, ValueBytes: 256 * mib},
