@@ -25,7 +25,7 @@ const (
 	smallChunkBytes      = 256 << 10
 	largeChunkBytes      = hugePageBytes
 	smallChunkMaxBlock   = 16 << 10
-	smallChunksFromBytes = 8 << 20
+	smallChunksFromBytes = 32 << 20
 	largeChunksFromBytes = 64 << 20
 
 	// Sizes of mappings for one block are multiples of the first of these, those for

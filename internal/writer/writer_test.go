@@ -206,7 +206,7 @@ func TestWaitsEndWithAReason(t *testing.T) {
 		r.forget()
 		must(t, r.set("\x00a", "1")) // needs none
 		var err error
-		for err == nil { // in the segment that is there
+		for i := 0; err == nil && i < 10*segmentMemtables; i++ { // in the segment that is there
 			place := r.reads.State().Mem
 			if err = r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil); err == nil {
 				next := r.reads.State().Mem
