@@ -90,7 +90,7 @@ func fileNames(t testing.TB, fs *memfs.FS, suffix string) []string {
 // settleHistory waits until the janitor has done what it was told.
 func settleHistory(db *DB) {
 	done := make(chan struct{})
-	db.janitor.Add(func() { close(done) })
+	db.janitor.AddFile(func() { close(done) })
 	<-done
 }
 

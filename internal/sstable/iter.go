@@ -19,7 +19,8 @@ type IterOptions struct {
 	BulkBytes int64
 	// Late leaves the value out of a record that is alone in a large block, until Load. So
 	// of many iterators that are merged only the one whose record is next has such a value
-	// in memory. Without NoFill that is so of sets that are not in the cache.
+	// in memory. With NoFill nothing is verified before Load, which has to be called for
+	// every record; without it only values of sets are left out that are not in the cache.
 	Late bool
 }
 
@@ -401,7 +402,8 @@ func (it *Iter) loadWhole(ref blockRef, aheadBytes int64) error {
 const lateFromBytes = directBytes
 
 // loadHead makes a block without the value of one that has one record, if ref is such a
-// block and its value may be left out. Nothing is verified before Load.
+// block and its value may be left out. All of it is verified, but for a NoFill iterator,
+// whose records are all loaded before anything comes of them.
 func (it *Iter) loadHead(ref blockRef) (done bool, err error) {
 	if ref.compressed() {
 		return false, nil
@@ -415,6 +417,11 @@ func (it *Iter) loadHead(ref blockRef) (done bool, err error) {
 	key, tr, _, err := block.ParseSingle(head, int(ref.rawBytes))
 	if err != nil || !it.noFill && tr.Kind() != base.KindSet {
 		return false, nil
+	}
+	if !it.noFill {
+		if err := it.r.checkRest(ref, head, func([]byte) {}); err != nil {
+			return false, err
+		}
 	}
 	it.raw = block.AppendSingle(it.raw[:0], key, tr, 0, base.Hash(key))
 	it.view, it.unloaded = block.Trusted(it.raw), true

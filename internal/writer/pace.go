@@ -34,7 +34,7 @@ const (
 	sleepMin         = time.Millisecond
 	// A group waits for sleepMax at most, or for sleepMaxNSPerByte where it is large.
 	sleepMax          = 10 * time.Millisecond
-	sleepMaxNSPerByte = 250.0 // four megabytes a second
+	sleepMaxNSPerByte = 200.0 // five megabytes a second
 )
 
 // update sets the delay for a new read state.
