@@ -22,7 +22,7 @@ type window struct {
 	memory []byte // file bytes from offset on
 	offset int64
 	large  offheap.Block // that has memory, if that is outside of Go's heap
-	bulk   bool          // it is for large pieces, one after the other: not on Go's heap
+	bulk   bool          // it is not kept for others, and so not on Go's heap, unless it is small
 
 	lender   *framecache.Allowance // that was asked for the memory; nil: nobody
 	borrowed int64                 // of it
@@ -86,10 +86,10 @@ func (w *window) makeRoom(r *Reader, length int64) {
 	}
 	w.large.Free()
 	var ok bool
-	if w.bulk {
+	if w.bulk || length > windowKeptBytes {
 		w.large, ok = r.newBuffer(length)
 	} else {
-		w.large, ok = r.newLarge(length)
+		w.large = offheap.Block{}
 	}
 	if ok {
 		w.memory = w.large.Bytes()

@@ -25,9 +25,10 @@ const (
 	// slackBytes is what a process may take beside the budget.
 	slackBytes = 64 * mib
 	// offHeapSlackBytes is by how much what the engine counts may exceed the budget, but for
-	// large values that are being read: memory is taken and given back in pieces, and some
-	// of it a moment late.
-	offHeapSlackBytes = 1 * mib
+	// large values that are being read: memory is taken in pieces. What readers let go of
+	// comes back a moment later: an eighth may be under way.
+	offHeapSlackBytes    = 1 * mib
+	offHeapSlackFraction = 8
 )
 
 func TestMain(m *testing.M) {
@@ -74,7 +75,7 @@ func measure(t *testing.T, s *shape, sizes sizes, budget int64) {
 	if r.PeakBytes > allowed {
 		t.Errorf("%d MiB were resident at the peak, %d are allowed", r.PeakBytes/mib, allowed/mib)
 	}
-	if most := allowed - slackBytes + offHeapSlackBytes; r.OffHeapBytes > most {
+	if most := allowed - slackBytes + offHeapSlackBytes + budget/offHeapSlackFraction; r.OffHeapBytes > most {
 		t.Errorf("%d KiB outside of Go's heap, at most %d are allowed: %v", r.OffHeapBytes>>10, most>>10, r.OwnerBytes)
 	}
 }

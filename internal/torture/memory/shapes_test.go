@@ -57,7 +57,7 @@ var shapes = []*shape{
 		small: sizes{Rows: 20_000, KeyBytes: 16, ValueBytes: 1000, Handles: 1000},
 		large: sizes{Rows: 200_000, KeyBytes: 16, ValueBytes: 1000, Handles: 10_000},
 	}, {
-		name: "handles under writes", run: holdUnderWrites,
+		name: "handles under writes", run: holdUnderWrites, besides: rowsShown,
 		small: sizes{Rows: 60_000, KeyBytes: 16, ValueBytes: 1000, Handles: 500},
 		large: sizes{Rows: 400_000, KeyBytes: 16, ValueBytes: 1000, Handles: 4000},
 	}, {
@@ -76,6 +76,10 @@ var shapes = []*shape{
 // copies is what one value may take: that of the user and two of the database. One of the
 // two is what was read a moment ago, and is about to be given back.
 func copies(s sizes) int64 { return 3 * int64(s.ValueBytes) }
+
+// rowsShown is what the iterators that stand on a row show of tables and memtables: a block,
+// or the pages of the row. Every fourth handle is one.
+func rowsShown(s sizes) int64 { return int64(s.Handles/4) * 16 << 10 }
 
 // shapeOf returns the shape of a name, nil if there is none.
 func shapeOf(name string) *shape {
