@@ -32,9 +32,11 @@ const (
 	paceEnd          = 9
 	slowestNSPerByte = 1000.0 // one megabyte a second
 	sleepMin         = time.Millisecond
-	// A group waits for sleepMax at most, or for sleepMaxNSPerByte where it is large.
-	sleepMax          = 10 * time.Millisecond
-	sleepMaxNSPerByte = 200.0 // five megabytes a second
+	// A group waits for sleepMax at most, or where it is large for as long as its bytes
+	// beyond largeFromBytes take at five megabytes a second.
+	sleepMax       = 10 * time.Millisecond
+	largeFromBytes = 256 << 10
+	largeNSPerByte = 200
 )
 
 // update sets the delay for a new read state.
@@ -80,5 +82,5 @@ func (p *pacer) owed(bytes int64, mem *view.Flushable) time.Duration {
 		return 0
 	}
 	p.owedNS = 0
-	return min(owed, max(sleepMax, time.Duration(sleepMaxNSPerByte*float64(bytes))))
+	return min(owed, max(sleepMax, time.Duration(largeNSPerByte*(bytes-largeFromBytes))))
 }

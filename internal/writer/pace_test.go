@@ -60,7 +60,7 @@ func TestPaceOfLargeGroups(t *testing.T) {
 	}
 	defer mem.Free()
 	for bytes, want := range map[int64]time.Duration{
-		100: 0, 2000: 2 * time.Millisecond, 20_000: sleepMax, 5_000_000: time.Second,
+		100: 0, 2000: 2 * time.Millisecond, 20_000: sleepMax, largeFromBytes: sleepMax, largeFromBytes + 5_000_000: time.Second,
 	} {
 		p.owedNS = 0
 		if got := p.owed(bytes, mem); got != want {
