@@ -27,7 +27,7 @@ const (
 	// offHeapSlackBytes is by how much what the engine counts may exceed the budget, but for
 	// large values that are being read: memory is taken in pieces. What readers let go of
 	// comes back a moment later: an eighth may be under way.
-	offHeapSlackBytes    = 1 * mib
+	offHeapSlackBytes    = 2 * mib
 	offHeapSlackFraction = 8
 )
 
