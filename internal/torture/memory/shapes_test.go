@@ -45,24 +45,24 @@ var shapes = []*shape{
 		small: sizes{Rows: 120_000, KeyBytes: 16, ValueBytes: 100}, large: sizes{Rows: 3_000_000, KeyBytes: 16, ValueBytes: 100},
 	}, {
 		name: "values of 1 MiB", run: loadAndRead,
-		small: sizes{Rows: 40, KeyBytes: 16, ValueBytes: 1 * mib}, large: sizes{Rows: 800, KeyBytes: 16, ValueBytes: 1 * mib},
+		small: sizes{Rows: 30, KeyBytes: 16, ValueBytes: 1 * mib}, large: sizes{Rows: 800, KeyBytes: 16, ValueBytes: 1 * mib},
 	}, {
 		name: "keys of 60 KiB", run: loadAndRead,
-		small: sizes{Rows: 700, KeyBytes: 60 << 10, ValueBytes: 100}, large: sizes{Rows: 10_000, KeyBytes: 60 << 10, ValueBytes: 100},
+		small: sizes{Rows: 400, KeyBytes: 60 << 10, ValueBytes: 100}, large: sizes{Rows: 10_000, KeyBytes: 60 << 10, ValueBytes: 100},
 	}, {
 		name: "batches of 10,000", run: loadBatches,
-		small: sizes{Rows: 120_000, KeyBytes: 16, ValueBytes: 100}, large: sizes{Rows: 2_000_000, KeyBytes: 16, ValueBytes: 100},
+		small: sizes{Rows: 60_000, KeyBytes: 16, ValueBytes: 100}, large: sizes{Rows: 2_000_000, KeyBytes: 16, ValueBytes: 100},
 	}, {
 		name: "keyspaces", run: loadKeyspaces,
-		small: sizes{Rows: 20_000, KeyBytes: 16, ValueBytes: 1000, Handles: 1000},
+		small: sizes{Rows: 20_000, KeyBytes: 16, ValueBytes: 1000, Handles: 500},
 		large: sizes{Rows: 200_000, KeyBytes: 16, ValueBytes: 1000, Handles: 10_000},
 	}, {
 		name: "handles under writes", run: holdUnderWrites, besides: rowsShown,
-		small: sizes{Rows: 60_000, KeyBytes: 16, ValueBytes: 1000, Handles: 500},
+		small: sizes{Rows: 30_000, KeyBytes: 16, ValueBytes: 1000, Handles: 300},
 		large: sizes{Rows: 400_000, KeyBytes: 16, ValueBytes: 1000, Handles: 4000},
 	}, {
 		name: "full scans at once", run: scanAtOnce,
-		small: sizes{Rows: 25_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
+		small: sizes{Rows: 15_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
 		large: sizes{Rows: 1_000_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
 	}, {
 		name: "one large value", run: largeValue, besides: copies, defaultOnly: true,
