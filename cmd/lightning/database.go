@@ -127,8 +127,8 @@ func onStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB
 const reservedNames = "lightning."
 
 // createStore is writeStore for commands that make a database or keyspace
-// that is not there yet; a new database is mentioned on notes, so that a
-// mistyped directory does not go unseen.
+// that is not there yet; what is new is mentioned on notes, so that a mistyped
+// directory or name does not go unseen.
 func createStore(
 	ctx context.Context, notes io.Writer, dir, keyspace string, opts lightning.Options,
 	fn func(*lightning.DB, store) error,
@@ -151,9 +151,13 @@ func createStore(
 		if keyspace == "" {
 			return fn(db, db)
 		}
+		isNew := !slices.Contains(db.Keyspaces(), keyspace)
 		target, err := db.Keyspace(ctx, keyspace, nil)
 		if err != nil {
 			return err
+		}
+		if isNew {
+			fmt.Fprintf(notes, "new keyspace %q\n", keyspace)
 		}
 		return fn(db, target)
 	})

@@ -9,21 +9,21 @@ import (
 )
 
 // This file is about long runs of records that are no rows: deleted and expired
-// ones. What is known of them is in a deadrange.Map, which a scan asks now and then,
-// and which it tells of a run that was long all the same.
+// ones. What is known of them is in a deadrange.Map. A scan asks it before it looks for a
+// record, and now and then on its way, and tells it of a run that was long all the same.
 
 // deadRun is how many of them are passed one by one before the map is asked again.
 const deadRun = 8
 
 // growRun is how many there must be in a row, beside a range that is known, for it to be
-// worth letting that grow.
-const growRun = 2 * deadRun
+// worth letting that grow: to pass them one by one takes about as long as that.
+const growRun = deadRun
 
-// noteRun is how many there must be to be worth noting. The checks want what is rare to
+// noteRun is how many there must be for a range to be worth it. The checks want what is rare to
 // happen often.
 func noteRun() int {
 	if invariant.Enabled {
-		return growRun
+		return 2 * growRun
 	}
 	return 16 * deadRun
 }
@@ -35,50 +35,64 @@ const closedRun = 1024
 // deadRunner counts the records in a row that were no rows.
 type deadRunner struct {
 	ranges *deadrange.Map // nil: none
-	closed *atomic.Bool   // of the database; nil: it stays open
+	walk   deadrange.Walk
+	closed *atomic.Bool // of the database; nil: it stays open
 	count  int
-	first  []byte // the key of the first of them
-	known  bool   // some of them lie in a range
+	edge   []byte // where they begin: forward inclusive, backward exclusive
+	edged  bool   // there is an edge
+	beside bool   // of a range that is known
+	newer  bool   // something else, which is newer, is among them
 }
 
-// begin starts anew: the search begins, or there was a row.
-func (d *deadRunner) begin() { d.count, d.known = 0, false }
+// begin starts anew.
+func (d *deadRunner) begin() { d.count, d.edged, d.beside, d.newer = 0, false, false, false }
 
-// noted reports whether there were so many that it is worth noting.
-func (d *deadRunner) noted() bool { return d.count >= noteRun() || d.known && d.count >= growRun }
-
-// pass counts a record, and returns the range that holds it, if it is time to look
-// for one.
-func (d *deadRunner) pass(key []byte, seq base.SeqNum, at base.Instant) *deadrange.Range {
-	if d.ranges == nil {
-		return nil
-	}
-	if d.count++; d.count == 1 {
-		d.first = append(d.first[:0], key...)
-	} else if d.count%deadRun != 0 {
-		return nil
-	}
-	r := d.ranges.Find(key, seq, at)
-	d.known = d.known || r != nil
-	return r
-}
-
-// endForward notes the run from its first key up to the row at hi.
-func (d *deadRunner) endForward(hi []byte) {
-	if d.noted() && hi != nil {
-		d.ranges.Note(d.first, hi)
+// beginAt is begin where the search begins between two records, at a key.
+func (d *deadRunner) beginAt(key []byte) {
+	d.begin()
+	if d.ranges != nil {
+		d.edge, d.edged = append(d.edge[:0], key...), true
 	}
 }
 
-// endBackward notes the run from behind the row at lo up to its first key.
-func (d *deadRunner) endBackward(lo []byte, inclusive bool) {
-	if !d.noted() || lo == nil {
+// beginBeside is begin at the edge of a range that is known.
+func (d *deadRunner) beginBeside(edge []byte) {
+	d.beginAt(edge)
+	d.beside = true
+}
+
+// isLong reports whether there were so many that a range is worth it.
+func (d *deadRunner) isLong() bool { return d.count >= noteRun() || d.beside && d.count >= growRun }
+
+// isDue counts a record, and reports whether it is time to look for a range that holds it.
+func (d *deadRunner) isDue() bool {
+	d.count++
+	return d.ranges != nil && (d.count == 1 || d.count%deadRun == 0)
+}
+
+// endForward has it known that there is nothing up to the row at hi.
+func (v *UserIter) endDeadForward(hi []byte) {
+	if d := &v.dead; d.isLong() && hi != nil {
+		d.settle(d.edge, hi, v.seq, v.at)
+	}
+}
+
+// endDeadBackward has it known that there is nothing behind lo, which may be a row.
+func (v *UserIter) endDeadBackward(lo []byte, inclusive bool) {
+	d := &v.dead
+	if !d.isLong() || lo == nil {
 		return
 	}
 	if !inclusive {
 		lo = base.Successor(nil, lo)
 	}
-	d.ranges.Note(lo, base.Successor(nil, d.first))
+	d.settle(lo, d.edge, v.seq, v.at)
+}
+
+func (d *deadRunner) settle(lo, hi []byte, seq base.SeqNum, at base.Instant) {
+	if d.ranges != nil && !d.newer {
+		d.ranges.Prove(d.walk, lo, hi, seq, at)
+	}
 }
 
 // ended reports whether the walk is to end here.
@@ -86,35 +100,68 @@ func (d *deadRunner) ended() bool {
 	return d.count%closedRun == 0 && d.count > 0 && d.closed != nil && d.closed.Load()
 }
 
+// seekForward returns the first record from a key on that may be a row.
+func (v *UserIter) seekForward(key []byte) *base.Record {
+	v.dead.beginAt(key)
+	if v.dead.ranges != nil {
+		if r := v.dead.ranges.Find(key, v.seq, v.at); r != nil {
+			v.dead.beginBeside(r.Hi)
+			key = r.Hi
+		}
+	}
+	return v.source.SeekGE(key)
+}
+
 // passDeadForward goes on behind a record that is no row, or behind the dead range
 // that it lies in.
 func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
 	v.hold(rec)
-	r := v.dead.pass(rec.Key, v.seq, v.at)
+	if !v.dead.edged {
+		v.dead.edge, v.dead.edged = append(v.dead.edge[:0], rec.Key...), true
+	}
+	if v.dead.isDue() {
+		if r := v.dead.ranges.Find(rec.Key, v.seq, v.at); r != nil {
+			if !v.mayJump(forward, rec) {
+				return nil
+			}
+			v.dead.beginBeside(r.Hi)
+			v.held.Trailer = 0 // nothing is known of the keys there
+			return v.source.SeekGE(r.Hi)
+		}
+	}
 	if v.dead.ended() {
 		return nil // which runOut explains
 	}
-	if r == nil {
-		return v.source.Next()
-	}
-	if !v.mayJump(forward, rec) {
-		return nil
-	}
-	v.held.Trailer = 0 // nothing is known of the keys there
-	return v.source.SeekGE(r.Hi)
+	return v.source.Next()
 }
 
 // passDeadBackward is passDeadForward in the other direction.
 func (v *UserIter) passDeadBackward(rec *base.Record) *base.Record {
-	r := v.dead.pass(rec.Key, v.seq, v.at)
+	if !v.dead.edged {
+		v.dead.edge, v.dead.edged = base.Successor(v.dead.edge[:0], rec.Key), true
+	}
+	if v.dead.isDue() {
+		if r := v.dead.ranges.Find(rec.Key, v.seq, v.at); r != nil {
+			if !v.mayJump(backward, rec) {
+				return nil
+			}
+			v.dead.beginBeside(r.Lo)
+			return v.source.SeekLT(r.Lo)
+		}
+	}
 	if v.dead.ended() {
 		return nil // which runOut explains
 	}
-	if r != nil {
-		if !v.mayJump(backward, rec) {
-			return nil
-		}
-		return v.source.SeekLT(r.Lo)
+	return v.source.Prev()
+}
+
+// passNewer passes a record that is newer than what is shown.
+func (v *UserIter) passNewer(rec *base.Record, to direction) *base.Record {
+	if rec.Trailer.Kind() != base.KindDelete {
+		v.dead.newer = true
+	}
+	if to == forward {
+		return v.source.Next()
 	}
 	return v.source.Prev()
 }

@@ -18,7 +18,7 @@ func TestDeadRunsAreJumpedOver(t *testing.T) {
 			records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
 			records[i].Value = nil
 		}
-		ranges := deadrange.New()
+		ranges := deadrange.New(nothingAdded)
 		lower, upper := []byte("k"), []byte("l")
 		walkOver := func(seq base.SeqNum) (steps int) {
 			t.Helper()
@@ -40,17 +40,16 @@ func TestDeadRunsAreJumpedOver(t *testing.T) {
 		if n := walkOver(8); n < count-20 {
 			t.Errorf("%d steps before anything is known", n)
 		}
-		lo, hi, ok := ranges.Begin()
-		if !ok {
-			t.Fatal("the run was not noted")
+		known := ranges.Active()
+		if len(known) != 1 {
+			t.Fatalf("%v are known", known)
 		}
 		for i, r := range records {
-			inside := string(lo) <= string(r.Key) && string(r.Key) < string(hi)
+			inside := string(known[0].Lo) <= string(r.Key) && string(r.Key) < string(known[0].Hi)
 			if dead := r.Trailer.Kind() == base.KindDelete; dead != inside {
-				t.Fatalf("noted %q-%q, and record %d, %q, is %v", lo, hi, i, r.Key, r.Trailer)
+				t.Fatalf("known is %q-%q, and record %d, %q, is %v", known[0].Lo, known[0].Hi, i, r.Key, r.Trailer)
 			}
 		}
-		ranges.Settle(hi, 8, 0)
 		if n := walkOver(8); n > 60 {
 			t.Errorf("%d steps over what is known", n)
 		}
@@ -68,7 +67,7 @@ func TestLongWalksEndWithTheDatabase(t *testing.T) {
 	}
 	var closed atomic.Bool
 	iter := newSliceIter(records, true)
-	v := NewUserIter(NewMerging([]Source{{iter, 5}}), Options{Seq: 9, Dead: deadrange.New(), Closed: &closed})
+	v := NewUserIter(NewMerging([]Source{{iter, 5}}), Options{Seq: 9, Dead: deadrange.New(nothingAdded), Closed: &closed})
 	if v.First() || v.Err() != nil {
 		t.Fatalf("while it is open: %v", v.Err())
 	}
@@ -87,30 +86,77 @@ func TestLongWalksEndWithTheDatabase(t *testing.T) {
 	}
 }
 
-// Where a scan ends at its bound the run goes up to there.
+// nothingAdded is of a map beside which nobody writes.
+func nothingAdded([]byte, []byte, base.SeqNum) bool { return false }
+
+// Where a scan begins and ends at its bounds the run goes from there and up to there.
 func TestDeadRunUpToTheBound(t *testing.T) {
 	records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
 	for i := range records {
 		records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
 	}
 	for _, upper := range []string{"key0000000000900", "l"} {
-		ranges := deadrange.New()
-		v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 5}}),
-			Options{Seq: 9, Lower: []byte("k"), Upper: []byte(upper), Dead: ranges})
-		if v.First() {
-			t.Fatal("there is a row")
+		for what, move := range map[string]func(v *UserIter) bool{
+			"first": (*UserIter).First, "last": (*UserIter).Last,
+			"seek forward":  func(v *UserIter) bool { return v.SeekGE([]byte("a")) },
+			"seek backward": func(v *UserIter) bool { return v.SeekLT([]byte("z")) },
+		} {
+			ranges := deadrange.New(nothingAdded)
+			v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 5}}),
+				Options{Seq: 9, Lower: []byte("k"), Upper: []byte(upper), Dead: ranges})
+			if move(v) {
+				t.Fatal("there is a row")
+			}
+			known := ranges.Active()
+			if len(known) != 1 || string(known[0].Lo) != "k" || string(known[0].Hi) != upper || known[0].Seq != 9 {
+				t.Errorf("%s: known is %v", what, known)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if lo, hi, ok := ranges.Begin(); !ok || string(lo) != string(records[0].Key) || string(hi) != upper {
-			t.Errorf("noted %q-%q, %v", lo, hi, ok)
+	}
+}
+
+// Who pops the head of a queue passes each deleted record few times, and looks for the
+// head behind what is known.
+func TestHeadOfAQueue(t *testing.T) {
+	const count = 4000
+	records := numberedRecords(2*count, func(int) base.SeqNum { return 5 })
+	ranges := deadrange.New(nothingAdded)
+	iter := newSliceIter(records, true)
+	for head := range count {
+		seq := base.SeqNum(10 + head)
+		v := NewUserIter(NewMerging([]Source{{iter, seq}}), Options{Seq: seq, Lower: []byte("k"), Dead: ranges})
+		if !v.First() || string(v.Key()) != string(records[head].Key) {
+			t.Fatalf("the head is %q, and should be %q", v.Key(), records[head].Key)
 		}
-		if v.Last() {
-			t.Fatal("there is a row")
-		}
-		if lo, _, ok := ranges.Begin(); !ok || string(lo) != "k" {
-			t.Errorf("backward: noted from %q, %v", lo, ok)
-		}
-		if err := v.Close(); err != nil {
-			t.Fatal(err)
+		records[head].Trailer = base.MakeTrailer(seq, base.KindDelete)
+	}
+	// Until the range is worth it, and the seek and half of what it grows by after that.
+	if most := noteRun()*noteRun()/2 + count*(2+growRun/2); iter.steps > most {
+		t.Errorf("%d heads took %d steps, want at most %d", count, iter.steps, most)
+	}
+}
+
+// A run is not proved where something newer was passed, which readers who are newer see.
+func TestNewerRecordsProveNothing(t *testing.T) {
+	for _, kind := range []base.Kind{base.KindSet, base.KindDelete} {
+		for what, move := range map[string]func(v *UserIter) bool{"first": (*UserIter).First, "last": (*UserIter).Last} {
+			records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
+			for i := range records {
+				records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
+			}
+			records[500].Trailer = base.MakeTrailer(8, kind)
+			ranges := deadrange.New(nothingAdded)
+			v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 8}}),
+				Options{Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges})
+			if move(v) {
+				t.Fatal("there is a row")
+			}
+			if known := len(ranges.Active()) > 0; known != (kind == base.KindDelete) {
+				t.Errorf("%s: beside a newer %v it is known that there is nothing: %v", what, kind, known)
+			}
 		}
 	}
 }

@@ -72,3 +72,36 @@ func (s *mask) look(key []byte) {
 	}
 	s.known, s.lo, s.hi = true, makeBound(lo), makeBound(hi)
 }
+
+// passForward passes a record that a range tombstone hides, the count-th in a
+// row, and now and then everything that the tombstone hides.
+func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
+	if v.mask.err != nil {
+		return nil // which runOut explains
+	}
+	if count%hiddenRun == 0 {
+		if !v.mayJump(forward, rec) {
+			return nil
+		}
+		if rec, moved := v.merging.SkipForward(v.mask.by.Hi, v.mask.newest); moved {
+			return rec
+		}
+	}
+	return v.source.Next()
+}
+
+// passBackward is passForward in the other direction.
+func (v *UserIter) passBackward(rec *base.Record, count int) *base.Record {
+	if v.mask.err != nil {
+		return nil // which runOut explains
+	}
+	if count%hiddenRun == 0 {
+		if !v.mayJump(backward, rec) {
+			return nil
+		}
+		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, v.mask.newest); moved {
+			return rec
+		}
+	}
+	return v.source.Prev()
+}

@@ -42,14 +42,18 @@ type Options struct {
 	// may be nil, is told of those that have.
 	At      base.Instant
 	Expired interface{ Observe(expiry base.Instant) }
-	// Dead, which may be nil, knows where there are no rows.
+	// Dead, which may be nil, knows where there are no rows. Walk is of it, and what the
+	// sources have.
 	Dead *deadrange.Map
+	Walk deadrange.Walk
 	// Closed, which may be nil, ends long walks over what is no row with
 	// base.ErrClosed.
 	Closed *atomic.Bool
 	// Operators tells the merge operator for a key. It may be nil where there
 	// are no operands.
 	Operators merge.Operators
+	// Late says that sources may leave values out: see Loader.
+	Late bool
 }
 
 const (
@@ -89,6 +93,7 @@ type UserIter struct {
 	ahead    *base.Record
 	held     base.Record // in memory of its own
 	large    bool        // the value did not go into held
+	late     bool        // values may have been left out
 	merging  *Merging
 	at       base.Instant
 	expired  interface{ Observe(expiry base.Instant) }
@@ -129,11 +134,11 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	if m.single() {
 		v.source = m.slots[0].iter
 	}
-	v.seq, v.newest = o.Seq, min(o.Seq, m.maxSeq())
+	v.seq, v.newest, v.late = o.Seq, min(o.Seq, m.maxSeq()), o.Late
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.mask.init(o.RangeDeletes, o.Seq)
 	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
-	v.dead.ranges, v.dead.closed = o.Dead, o.Closed
+	v.dead.ranges, v.dead.walk, v.dead.closed = o.Dead, o.Walk, o.Closed
 	v.dead.begin()
 	v.held.Trailer = 0
 	v.stop(atStart)
@@ -221,7 +226,7 @@ func (v *UserIter) sourceErr() error {
 func (v *UserIter) First() bool {
 	v.begin()
 	if v.lower.key != nil {
-		return v.findForward(v.source.SeekGE(v.lower.key))
+		return v.walkForward(v.seekForward(v.lower.key))
 	}
 	return v.findForward(v.source.First())
 }
@@ -230,7 +235,8 @@ func (v *UserIter) First() bool {
 func (v *UserIter) Last() bool {
 	v.begin()
 	if v.upper.key != nil {
-		return v.findBackward(v.source.SeekLT(v.upper.key))
+		v.dead.beginAt(v.upper.key)
+		return v.walkBackward(v.source.SeekLT(v.upper.key))
 	}
 	return v.findBackward(v.source.Last())
 }
@@ -244,7 +250,7 @@ func (v *UserIter) SeekGE(key []byte) bool {
 	if v.upper.key != nil && v.upper.above(key) {
 		return v.stop(atEnd)
 	}
-	return v.findForward(v.source.SeekGE(key))
+	return v.walkForward(v.seekForward(key))
 }
 
 // SeekLT lands on the last row whose key is < key.
@@ -256,7 +262,8 @@ func (v *UserIter) SeekLT(key []byte) bool {
 	if v.lower.key != nil && bytes.Compare(key, v.lower.key) <= 0 {
 		return v.stop(atStart)
 	}
-	return v.findBackward(v.source.SeekLT(key))
+	v.dead.beginAt(key)
+	return v.walkBackward(v.source.SeekLT(key))
 }
 
 // Next lands on the row after the current one.
@@ -287,8 +294,7 @@ func (v *UserIter) Next() bool {
 	if rec != nil && v.mask.clear(rec.Key) && rec.Trailer.Kind() == base.KindSet &&
 		rec.Trailer.Seq() <= v.seq && (v.upper.key == nil || head(rec.Key) < v.upper.head) &&
 		(rec.Trailer >= v.held.Trailer || !bytes.Equal(rec.Key, v.held.Key)) {
-		v.setRow(rec)
-		return true
+		return v.setRow(rec)
 	}
 	return v.findForward(rec)
 }
@@ -310,12 +316,14 @@ func (v *UserIter) Prev() bool {
 	return v.position == atEnd && v.Last()
 }
 
-// setRow makes rec, at which the source stands, the row.
-func (v *UserIter) setRow(rec *base.Record) {
+// setRow makes rec, at which the source stands, the row, unless its value was left out and
+// cannot be loaded.
+func (v *UserIter) setRow(rec *base.Record) bool {
 	if rec != v.rec { // most sources return the same pointer each time
 		v.rec = rec
 	}
 	v.position = atRow
+	return !v.late || v.load(rec)
 }
 
 // stop leaves the rows, at the given end.
@@ -347,7 +355,7 @@ func (v *UserIter) hold(rec *base.Record) {
 // holdRow copies all of it, unless the value is too large.
 func (v *UserIter) holdRow(rec *base.Record) {
 	v.hold(rec)
-	v.large = len(rec.Value) > heldValueBytes
+	v.large = len(rec.Value) > heldValueBytes || v.late && len(rec.Value) == 0 && v.merging.Unloaded()
 	v.held.Value = v.held.Value[:0]
 	if !v.large {
 		v.held.Value = append(v.held.Value, rec.Value...)
@@ -356,8 +364,13 @@ func (v *UserIter) holdRow(rec *base.Record) {
 
 // findForward goes forward from rec, at which the source stands, to a row.
 func (v *UserIter) findForward(rec *base.Record) bool {
-	stale, hidden := 0, 0
 	v.dead.begin()
+	return v.walkForward(rec)
+}
+
+// walkForward is findForward where the run of dead records has begun.
+func (v *UserIter) walkForward(rec *base.Record) bool {
+	stale, hidden := 0, 0
 	for rec != nil {
 		seq := rec.Trailer.Seq()
 		switch {
@@ -368,19 +381,18 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 				rec = v.source.Next()
 			}
 		case v.upper.key != nil && v.upper.above(rec.Key):
-			v.dead.endForward(v.upper.key)
+			v.endDeadForward(v.upper.key)
 			return v.stop(atEnd)
 		case seq > v.seq:
-			rec = v.source.Next()
+			rec = v.passNewer(rec, forward)
 		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passForward(rec, hidden)
 		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
-			v.dead.endForward(rec.Key)
-			v.setRow(rec)
-			return true
+			v.endDeadForward(rec.Key)
+			return v.setRow(rec)
 		case rec.Trailer.Kind() == base.KindMerge:
-			v.dead.endForward(rec.Key)
+			v.endDeadForward(rec.Key)
 			return v.mergeFrom(rec)
 		case v.err != nil:
 			return v.stop(failed)
@@ -390,7 +402,7 @@ func (v *UserIter) findForward(rec *base.Record) bool {
 		}
 	}
 	if v.sourceErr() == nil {
-		v.dead.endForward(v.upper.key)
+		v.endDeadForward(v.upper.key)
 	}
 	return v.runOut(atEnd)
 }
@@ -430,56 +442,28 @@ func (v *UserIter) seekPastHeld(rec *base.Record) *base.Record {
 	return v.source.SeekGE(v.held.Key)
 }
 
-// passForward passes a record that a range tombstone hides, the count-th in a
-// row, and now and then everything that the tombstone hides.
-func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
-	if v.mask.err != nil {
-		return nil // which runOut explains
-	}
-	if count%hiddenRun == 0 {
-		if !v.mayJump(forward, rec) {
-			return nil
-		}
-		if rec, moved := v.merging.SkipForward(v.mask.by.Hi, v.mask.newest); moved {
-			return rec
-		}
-	}
-	return v.source.Next()
-}
-
-// passBackward is passForward in the other direction.
-func (v *UserIter) passBackward(rec *base.Record, count int) *base.Record {
-	if v.mask.err != nil {
-		return nil // which runOut explains
-	}
-	if count%hiddenRun == 0 {
-		if !v.mayJump(backward, rec) {
-			return nil
-		}
-		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, v.mask.newest); moved {
-			return rec
-		}
-	}
-	return v.source.Prev()
-}
-
 // findBackward goes backward from rec, at which the source stands, to a row.
 func (v *UserIter) findBackward(rec *base.Record) bool {
+	v.dead.begin()
+	return v.walkBackward(rec)
+}
+
+// walkBackward is findBackward where the run of dead records has begun.
+func (v *UserIter) walkBackward(rec *base.Record) bool {
 	holding := false // held is the row unless a newer visible version follows
 	versions, hidden := 0, 0
-	v.dead.begin()
 	for rec != nil {
 		seq := rec.Trailer.Seq()
 		switch {
 		case holding && (seq > v.seq || rec.Trailer <= v.held.Trailer ||
 			!bytes.Equal(rec.Key, v.held.Key)):
-			v.dead.endBackward(v.held.Key, false)
+			v.endDeadBackward(v.held.Key, false)
 			return v.takeHeld(rec)
 		case v.lower.key != nil && !v.lower.above(rec.Key):
-			v.dead.endBackward(v.lower.key, true)
+			v.endDeadBackward(v.lower.key, true)
 			return v.stop(atStart)
 		case seq > v.seq:
-			rec = v.source.Prev()
+			rec = v.passNewer(rec, backward)
 		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passBackward(rec, hidden)
@@ -503,9 +487,8 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 			holding = false
 			rec = v.passDeadBackward(rec)
 		case seq >= v.newest:
-			v.dead.endBackward(rec.Key, false)
-			v.setRow(rec)
-			return true
+			v.endDeadBackward(rec.Key, false)
+			return v.setRow(rec)
 		default:
 			v.holdRow(rec)
 			holding = true
@@ -528,7 +511,7 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 	}
 	if err := v.sourceErr(); !holding || err != nil {
 		if err == nil {
-			v.dead.endBackward(v.lower.key, true)
+			v.endDeadBackward(v.lower.key, true)
 		}
 		return v.runOut(atStart)
 	}
@@ -585,6 +568,5 @@ func (v *UserIter) returnToRow() bool {
 		v.err = rowLost(v.held.Key)
 		return v.stop(failed)
 	}
-	v.setRow(rec)
-	return true
+	return v.setRow(rec)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -86,9 +87,10 @@ func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
 	it := &Iterator{reader: r, core: iteratorCores.Get().(*iteratorCore)}
 	it.core.options = o
 	it.mu.Lock()
+	walk := r.Dead.NewWalk(r.VisibleSeq())
 	s, err := it.register(snap)
 	if err == nil {
-		err = it.open(s)
+		err = it.open(s, walk)
 	}
 	it.mu.Unlock()
 	if s == nil {
@@ -136,9 +138,9 @@ func (it *Iterator) register(snap *Snapshot) (*State, error) {
 	return s, nil
 }
 
-// open has the iterator show a state, which holds all that it sees and whose reference
-// it takes over. The caller has it.mu.
-func (it *Iterator) open(s *State) error {
+// open has the iterator show a state, which was loaded after the walk was begun, holds
+// all that the iterator sees, and whose reference it takes over. The caller has it.mu.
+func (it *Iterator) open(s *State, walk deadrange.Walk) error {
 	core, r := it.core, it.reader
 	core.state = s
 	if err := core.gather(core.options, it.handle.at.Seq); err != nil {
@@ -153,7 +155,9 @@ func (it *Iterator) open(s *State) error {
 		At:           it.handle.at.Time,
 		Expired:      r.cfg.Timeline,
 		Operators:    core.state.operators,
+		Late:         core.isLate(),
 		Dead:         r.Dead,
+		Walk:         walk,
 		Closed:       &r.closed,
 	})
 	return nil
@@ -190,6 +194,12 @@ func (c *iteratorCore) gather(o IterOptions, seq base.SeqNum) error {
 	return nil
 }
 
+// lateFromRuns is the number of runs in level 0 above which each does not have its next
+// value in memory, if that is large, but only the one whose row is shown.
+const lateFromRuns = 4
+
+func (c *iteratorCore) isLate() bool { return c.state.Tree.Runs > lateFromRuns }
+
 // addTable adds a file of level 0.
 func (c *iteratorCore) addTable(tab *store.Table, o IterOptions) error {
 	if !tab.Overlaps(o.Lower, o.Upper) {
@@ -199,7 +209,7 @@ func (c *iteratorCore) addTable(tab *store.Table, o IterOptions) error {
 	if err != nil {
 		return err
 	}
-	it := r.NewIter(sstable.IterOptions{})
+	it := r.NewIter(sstable.IterOptions{Late: c.isLate()})
 	c.sources = append(c.sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
 	return nil
 }
