@@ -82,7 +82,11 @@ func New() *Map {
 
 // Find returns an active range that holds key for a reader, nil if there is none.
 func (m *Map) Find(key []byte, seq base.SeqNum, at base.Instant) *Range {
-	for _, r := range m.known.Load().ranges {
+	known := m.known.Load()
+	if len(known.ranges) == 0 || !known.span.holds(key) {
+		return nil
+	}
+	for _, r := range known.ranges {
 		if !r.pending && r.Seq <= seq && r.At <= at && r.holds(key) {
 			return r
 		}

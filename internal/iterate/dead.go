@@ -8,9 +8,10 @@ import (
 	"github.com/lightningdb/lightning/internal/invariant"
 )
 
-// This file is about long runs of records that are no rows: deleted and expired
-// ones. What is known of them is in a deadrange.Map, which a scan asks now and then,
-// and which it tells of a run that was long all the same.
+// This file is about long runs of records that are no rows: deleted and expired ones,
+// and those under range tombstones. What is known of them is in a deadrange.Map, which a
+// scan asks where it begins and now and then, and which it tells of a run that was long
+// all the same.
 
 // deadRun is how many of them are passed one by one before the map is asked again.
 const deadRun = 8
@@ -37,15 +38,30 @@ type deadRunner struct {
 	ranges *deadrange.Map // nil: none
 	closed *atomic.Bool   // of the database; nil: it stays open
 	count  int
-	first  []byte // the key of the first of them
+	chain  int    // of range tombstones, side by side, that were passed at once
+	from   []byte // the caller's: the search began there; nil: at a row
+	first  []byte // where the run begins: there, or with the first of its records
 	known  bool   // some of them lie in a range
 }
 
-// begin starts anew: the search begins, or there was a row.
-func (d *deadRunner) begin() { d.count, d.known = 0, false }
+// begin starts anew: the search begins, at a key or, nil, behind a row.
+func (d *deadRunner) begin(from []byte) { d.count, d.chain, d.known, d.from = 0, 0, false, from }
 
 // noted reports whether there were so many that it is worth noting.
-func (d *deadRunner) noted() bool { return d.count >= noteRun() || d.known && d.count >= growRun }
+func (d *deadRunner) noted() bool {
+	n := d.count + d.chain
+	return d.ranges != nil && (n >= noteRun() || d.known && n >= growRun)
+}
+
+// find returns the range that holds the key from which the search begins.
+func (d *deadRunner) find(seq base.SeqNum, at base.Instant) *deadrange.Range {
+	if d.ranges == nil || d.from == nil {
+		return nil
+	}
+	r := d.ranges.Find(d.from, seq, at)
+	d.known = r != nil
+	return r
+}
 
 // pass counts a record, and returns the range that holds it, if it is time to look
 // for one.
@@ -54,7 +70,11 @@ func (d *deadRunner) pass(key []byte, seq base.SeqNum, at base.Instant) *deadran
 		return nil
 	}
 	if d.count++; d.count == 1 {
-		d.first = append(d.first[:0], key...)
+		first := key
+		if d.from != nil {
+			first = d.from
+		}
+		d.first = append(d.first[:0], first...)
 	} else if d.count%deadRun != 0 {
 		return nil
 	}
@@ -90,31 +110,46 @@ func (d *deadRunner) ended() bool {
 // that it lies in.
 func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
 	v.hold(rec)
+	if next, jumped := v.jumpForward(rec); jumped {
+		return next
+	}
+	return v.source.Next()
+}
+
+// jumpForward goes on behind the dead range in which a record lies that is no row, if one
+// is known. If jumped is true and there is no record, runOut explains that.
+func (v *UserIter) jumpForward(rec *base.Record) (next *base.Record, jumped bool) {
 	r := v.dead.pass(rec.Key, v.seq, v.at)
-	if v.dead.ended() {
-		return nil // which runOut explains
-	}
-	if r == nil {
-		return v.source.Next()
-	}
-	if !v.mayJump(forward, rec) {
-		return nil
+	switch {
+	case v.dead.ended():
+		return nil, true
+	case r == nil:
+		return nil, false
+	case !v.mayJump(forward, rec):
+		return nil, true
 	}
 	v.held.Trailer = 0 // nothing is known of the keys there
-	return v.source.SeekGE(r.Hi)
+	return v.source.SeekGE(r.Hi), true
 }
 
 // passDeadBackward is passDeadForward in the other direction.
 func (v *UserIter) passDeadBackward(rec *base.Record) *base.Record {
-	r := v.dead.pass(rec.Key, v.seq, v.at)
-	if v.dead.ended() {
-		return nil // which runOut explains
-	}
-	if r != nil {
-		if !v.mayJump(backward, rec) {
-			return nil
-		}
-		return v.source.SeekLT(r.Lo)
+	if next, jumped := v.jumpBackward(rec); jumped {
+		return next
 	}
 	return v.source.Prev()
+}
+
+// jumpBackward is jumpForward in the other direction.
+func (v *UserIter) jumpBackward(rec *base.Record) (next *base.Record, jumped bool) {
+	r := v.dead.pass(rec.Key, v.seq, v.at)
+	switch {
+	case v.dead.ended():
+		return nil, true
+	case r == nil:
+		return nil, false
+	case !v.mayJump(backward, rec):
+		return nil, true
+	}
+	return v.source.SeekLT(r.Lo), true
 }

@@ -1,11 +1,13 @@
 package iterate
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
+	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 // Deleted records are walked over once, in either direction; then it is known that
@@ -87,6 +89,50 @@ func TestLongWalksEndWithTheDatabase(t *testing.T) {
 	}
 }
 
+// A run that begins where a scan was told to begin is found there the next time, before
+// any source is asked; rows under range tombstones are such a run as well.
+func TestDeadRangeIsFoundFromWhereTheScanBegins(t *testing.T) {
+	const count, left = 1000, 10
+	for name, kind := range map[string]base.Kind{"deleted": base.KindDelete, "hidden": base.KindSet} {
+		records := numberedRecords(count, func(i int) base.SeqNum { return base.SeqNum(5 + i) })
+		for i := range count - left {
+			records[i].Trailer = base.MakeTrailer(base.SeqNum(5+i), kind)
+		}
+		var deletes []rangedel.Source
+		if kind == base.KindSet { // newer than some of the source, so it is no reason to skip
+			deletes = append(deletes, rangedel.Build([]rangedel.Tombstone{
+				{Lo: []byte("k"), Hi: records[count-left].Key, Seq: 5 + count - left},
+			}))
+		}
+		ranges := deadrange.New()
+		for _, seek := range []string{"", "kex", ""} {
+			iter := newSliceIter(records, true)
+			v := NewUserIter(NewMerging([]Source{{iter, 5 + count}}), Options{
+				Seq: 5 + count, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges, RangeDeletes: deletes,
+			})
+			begin := v.First
+			if seek != "" {
+				begin = func() bool { return v.SeekGE([]byte(seek)) }
+			}
+			known := len(ranges.Active()) > 0
+			if !begin() || !bytes.Equal(v.Key(), records[count-left].Key) {
+				t.Fatalf("%s: the first row is %q, %v", name, v.Key(), v.Err())
+			}
+			if known && iter.steps != 1 {
+				t.Errorf("%s: %d steps to the first row from %q", name, iter.steps, seek)
+			}
+			if lo, hi, ok := ranges.Begin(); ok != !known || ok && string(lo) != "k" {
+				t.Errorf("%s: noted %q-%q, %v", name, lo, hi, ok)
+			} else if ok {
+				ranges.Settle(hi, 5+count, 0)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // Where a scan ends at its bound the run goes up to there.
 func TestDeadRunUpToTheBound(t *testing.T) {
 	records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
@@ -100,9 +146,10 @@ func TestDeadRunUpToTheBound(t *testing.T) {
 		if v.First() {
 			t.Fatal("there is a row")
 		}
-		if lo, hi, ok := ranges.Begin(); !ok || string(lo) != string(records[0].Key) || string(hi) != upper {
+		if lo, hi, ok := ranges.Begin(); !ok || string(lo) != "k" || string(hi) != upper {
 			t.Errorf("noted %q-%q, %v", lo, hi, ok)
 		}
+		ranges.Abandon()
 		if v.Last() {
 			t.Fatal("there is a row")
 		}

@@ -170,6 +170,17 @@ func (m *Merging) Prev() *base.Record {
 	return m.settle(m.slots[m.top].iter.Prev())
 }
 
+// skips reports whether SkipForward would move a source.
+func (m *Merging) skips(hi []byte, below base.SeqNum) bool {
+	for i := range m.slots {
+		s := &m.slots[i]
+		if s.maxSeq < below && (m.single() || s.rec != nil && bytes.Compare(s.rec.Key, hi) < 0) {
+			return true
+		}
+	}
+	return false
+}
+
 // SkipForward takes note that the caller wants nothing with a sequence number
 // smaller than below between the current record and hi: sources that hold
 // nothing else are moved to hi at once. It returns the record the walk stands

@@ -56,8 +56,6 @@ const (
 	// staleRun is how many versions of one key are passed one by one before
 	// a seek is used. A seek costs about as much as this many steps.
 	staleRun = 16
-	// hiddenRun is the same for rows under one range tombstone.
-	hiddenRun = 8
 	// heldValueBytes is the longest value that is copied instead of returned
 	// to. It also bounds the memory a pooled UserIter keeps.
 	heldValueBytes = 16 << 10
@@ -134,7 +132,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	v.mask.init(o.RangeDeletes, o.Seq)
 	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
 	v.dead.ranges, v.dead.closed = o.Dead, o.Closed
-	v.dead.begin()
+	v.dead.begin(nil)
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
@@ -221,7 +219,7 @@ func (v *UserIter) sourceErr() error {
 func (v *UserIter) First() bool {
 	v.begin()
 	if v.lower.key != nil {
-		return v.findForward(v.source.SeekGE(v.lower.key))
+		return v.seekForward(v.lower.key)
 	}
 	return v.findForward(v.source.First())
 }
@@ -241,10 +239,7 @@ func (v *UserIter) SeekGE(key []byte) bool {
 	if v.lower.key != nil && bytes.Compare(key, v.lower.key) < 0 {
 		key = v.lower.key
 	}
-	if v.upper.key != nil && v.upper.above(key) {
-		return v.stop(atEnd)
-	}
-	return v.findForward(v.source.SeekGE(key))
+	return v.seekForward(key)
 }
 
 // SeekLT lands on the last row whose key is < key.
@@ -354,10 +349,28 @@ func (v *UserIter) holdRow(rec *base.Record) {
 	}
 }
 
+// seekForward lands on the first row at key or behind it, which is not below the lower
+// bound. Where it is known that nothing is at key, the sources need not look.
+func (v *UserIter) seekForward(key []byte) bool {
+	v.dead.begin(key)
+	if r := v.dead.find(v.seq, v.at); r != nil {
+		key = r.Hi
+	}
+	if v.upper.key != nil && v.upper.above(key) {
+		return v.stop(atEnd)
+	}
+	return v.searchForward(v.source.SeekGE(key))
+}
+
 // findForward goes forward from rec, at which the source stands, to a row.
 func (v *UserIter) findForward(rec *base.Record) bool {
+	v.dead.begin(nil)
+	return v.searchForward(rec)
+}
+
+// searchForward is findForward within a search that has begun.
+func (v *UserIter) searchForward(rec *base.Record) bool {
 	stale, hidden := 0, 0
-	v.dead.begin()
 	for rec != nil {
 		seq := rec.Trailer.Seq()
 		switch {
@@ -430,44 +443,11 @@ func (v *UserIter) seekPastHeld(rec *base.Record) *base.Record {
 	return v.source.SeekGE(v.held.Key)
 }
 
-// passForward passes a record that a range tombstone hides, the count-th in a
-// row, and now and then everything that the tombstone hides.
-func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
-	if v.mask.err != nil {
-		return nil // which runOut explains
-	}
-	if count%hiddenRun == 0 {
-		if !v.mayJump(forward, rec) {
-			return nil
-		}
-		if rec, moved := v.merging.SkipForward(v.mask.by.Hi, v.mask.newest); moved {
-			return rec
-		}
-	}
-	return v.source.Next()
-}
-
-// passBackward is passForward in the other direction.
-func (v *UserIter) passBackward(rec *base.Record, count int) *base.Record {
-	if v.mask.err != nil {
-		return nil // which runOut explains
-	}
-	if count%hiddenRun == 0 {
-		if !v.mayJump(backward, rec) {
-			return nil
-		}
-		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, v.mask.newest); moved {
-			return rec
-		}
-	}
-	return v.source.Prev()
-}
-
 // findBackward goes backward from rec, at which the source stands, to a row.
 func (v *UserIter) findBackward(rec *base.Record) bool {
 	holding := false // held is the row unless a newer visible version follows
 	versions, hidden := 0, 0
-	v.dead.begin()
+	v.dead.begin(nil)
 	for rec != nil {
 		seq := rec.Trailer.Seq()
 		switch {

@@ -28,7 +28,7 @@ var suitesByName = map[string]Suite{
 	"hotRecords":    tests("./internal/hotcache", ""),
 	"frames":        tests("./internal/framecache", ""),
 	"deadRanges":    tests("./internal/deadrange", ""),
-	"deadScans":     tests("./internal/engine", "Dead|DeletedRuns"),
+	"deadScans":     tests("./internal/engine", "Dead|DeletedRuns|WindowIsFlushed"),
 	"excision":      tests("./internal/engine", "CoveredFiles|^TestClaims$|KeepRangeDeletes"),
 	"openFiles":     tests("./internal/filepool", "", "-timeout=60s"),
 	"epochs":        tests("./internal/epoch", ""),
