@@ -1,6 +1,7 @@
 package lightning_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,9 +16,9 @@ import (
 // after it was committed; a second batch made of it does the same.
 func TestBatchAll(t *testing.T) {
 	db := open(t, small(memfs.New()))
-	named, err := db.Keyspace("named", nil)
+	named, err := db.Keyspace(context.Background(), "named", nil)
 	must(t, err)
-	counts, err := db.Keyspace("counts", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
+	counts, err := db.Keyspace(context.Background(), "counts", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
 	must(t, err)
 	b := db.NewBatch()
 	for range b.All() {
@@ -62,10 +63,10 @@ func TestBatchAll(t *testing.T) {
 func TestKeyspaceOptionsChange(t *testing.T) {
 	fs := memfs.New()
 	db := open(t, small(fs))
-	k, err := db.Keyspace("k", &lightning.KeyspaceOptions{TTL: time.Hour})
+	k, err := db.Keyspace(context.Background(), "k", &lightning.KeyspaceOptions{TTL: time.Hour})
 	must(t, err)
 	must(t, k.Put([]byte("old"), nil))
-	must(t, db.SetKeyspaceOptions("k", lightning.KeyspaceOptions{Compression: lightning.CompressionSmall}))
+	must(t, db.SetKeyspaceOptions(context.Background(), "k", lightning.KeyspaceOptions{Compression: lightning.CompressionSmall}))
 	must(t, k.Put([]byte("new"), nil))
 	check := func(k *lightning.Keyspace) {
 		t.Helper()
@@ -76,16 +77,16 @@ func TestKeyspaceOptionsChange(t *testing.T) {
 		}
 	}
 	check(k)
-	_, err = db.Keyspace("k", &lightning.KeyspaceOptions{TTL: time.Minute})
+	_, err = db.Keyspace(context.Background(), "k", &lightning.KeyspaceOptions{TTL: time.Minute})
 	wantErr(t, err, lightning.ErrKeyspaceDiffers)
 	if want := `"k" has TTL 0s, not 1m0s`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v does not say %s", err, want)
 	}
-	wantErr(t, db.SetKeyspaceOptions("k", lightning.KeyspaceOptions{Merge: lightning.MergeMax}), lightning.ErrKeyspaceDiffers)
-	wantErr(t, db.SetKeyspaceOptions("none", lightning.KeyspaceOptions{}), lightning.ErrKeyspaceNotFound)
+	wantErr(t, db.SetKeyspaceOptions(context.Background(), "k", lightning.KeyspaceOptions{Merge: lightning.MergeMax}), lightning.ErrKeyspaceDiffers)
+	wantErr(t, db.SetKeyspaceOptions(context.Background(), "none", lightning.KeyspaceOptions{}), lightning.ErrKeyspaceNotFound)
 	must(t, db.Close())
 	db = open(t, small(fs))
-	k, err = db.Keyspace("k", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
+	k, err = db.Keyspace(context.Background(), "k", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
 	must(t, err)
 	check(k)
 }
@@ -98,7 +99,7 @@ func TestTTLBeyondTime(t *testing.T) {
 	wantErr(t, db.PutWithTTL([]byte("k"), nil, ttl), lightning.ErrTTL)
 	wantErr(t, db.NewBatch().PutWithTTL([]byte("k"), nil, ttl), lightning.ErrTTL)
 	wantErr(t, db.Update(func(tx *lightning.Tx) error { return tx.PutWithTTL([]byte("k"), nil, ttl) }), lightning.ErrTTL)
-	k, err := db.Keyspace("long", &lightning.KeyspaceOptions{TTL: ttl})
+	k, err := db.Keyspace(context.Background(), "long", &lightning.KeyspaceOptions{TTL: ttl})
 	must(t, err)
 	wantErr(t, k.Put([]byte("k"), nil), lightning.ErrTTL)
 	must(t, k.PutWithTTL([]byte("k"), nil, lightning.Forever))

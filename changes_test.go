@@ -114,7 +114,7 @@ type verbs interface {
 }
 
 func (w *writer) in(name string) *lightning.Keyspace {
-	k, err := w.db.Keyspace(name, nil)
+	k, err := w.db.Keyspace(context.Background(), name, nil)
 	must(w.t, err)
 	return k
 }
@@ -155,7 +155,7 @@ func (w *writer) commit() {
 	case 0:
 		if name != "" {
 			w.in(name)
-			must(w.t, w.db.DropKeyspace(name))
+			must(w.t, w.db.DropKeyspace(context.Background(), name))
 			delete(w.rows, name)
 		}
 	case 1, 2:
@@ -239,7 +239,7 @@ func TestChangesReplayed(t *testing.T) {
 					}
 				}
 				if rng.IntN(2) == 0 {
-					must(t, db.SyncLog())
+					must(t, db.SyncLog(context.Background()))
 					fs = fs.Crash(memfs.CrashOptions{Keep: memfs.KeepRandom, Seed: rng.Uint64()})
 				}
 				must(t, db.Close())
@@ -522,14 +522,14 @@ func TestChangesOfKeyspaceOptions(t *testing.T) {
 		{Compression: lightning.CompressionFast},
 	}
 	for i, name := range []string{"a", "b", "c"} {
-		_, err := db.Keyspace(name, &want[i])
+		_, err := db.Keyspace(context.Background(), name, &want[i])
 		must(t, err)
 	}
 	for _, o := range want[3:] {
-		must(t, db.SetKeyspaceOptions("a", o))
+		must(t, db.SetKeyspaceOptions(context.Background(), "a", o))
 	}
-	must(t, db.DropKeyspace("b"))
-	must(t, db.SyncLog())
+	must(t, db.DropKeyspace(context.Background(), "b"))
+	must(t, db.SyncLog(context.Background()))
 	next := 0
 	follow(t, db, 1, func(batch *lightning.ChangeBatch) {
 		for c := range batch.All() {

@@ -1,6 +1,7 @@
 package lightning_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -55,7 +56,7 @@ func gatedSpace(t *testing.T, g *gate) (*lightning.DB, *lightning.Keyspace) {
 			},
 		}},
 	})
-	k, err := db.Keyspace("gated", &lightning.KeyspaceOptions{Merge: "gated"})
+	k, err := db.Keyspace(context.Background(), "gated", &lightning.KeyspaceOptions{Merge: "gated"})
 	must(t, err)
 	must(t, k.Put([]byte("a"), []byte("1")))
 	must(t, k.Merge([]byte("m"), []byte("2")))

@@ -37,12 +37,12 @@ var (
 	_ interface {
 		NewBatch() *lightning.Batch
 		Snapshot() (*lightning.Snapshot, error)
-		Keyspace(name string, opts *lightning.KeyspaceOptions) (*lightning.Keyspace, error)
+		Keyspace(ctx context.Context, name string, opts *lightning.KeyspaceOptions) (*lightning.Keyspace, error)
 		Keyspaces() []string
-		DropKeyspace(name string) error
+		DropKeyspace(ctx context.Context, name string) error
 		Flush(ctx context.Context) error
 		Compact(ctx context.Context, lo, hi []byte) error
-		SyncLog() error
+		SyncLog(ctx context.Context) error
 		DurableSeq() uint64
 		Metrics() lightning.Metrics
 		Close() error

@@ -2,6 +2,7 @@ package lightning_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -128,7 +129,7 @@ func openDataModel(t *testing.T, disk *memfs.FS) (*lightning.DB, map[string]*lig
 		spaceText:  {Merge: lightning.MergeAppend},
 		spaceList:  {Merge: "list"},
 	} {
-		spaces[name], err = db.Keyspace(name, o)
+		spaces[name], err = db.Keyspace(context.Background(), name, o)
 		must(t, err)
 	}
 	return db, spaces
@@ -395,7 +396,7 @@ func (w *dataWorld) replicate() {
 		b := replica.db.NewBatch()
 		for c := range batch.All() {
 			if c.Kind == lightning.ChangeKeyspace {
-				_, err := replica.db.Keyspace(c.Keyspace, c.Options) // which is as it was made
+				_, err := replica.db.Keyspace(context.Background(), c.Keyspace, c.Options) // which is as it was made
 				must(w.t, err)
 				continue
 			}
@@ -571,7 +572,7 @@ func TestExpiryOfWhatWasReadIsAConflict(t *testing.T) {
 
 func TestTTLMisuse(t *testing.T) {
 	db := open(t, modelOptions(memfs.New()))
-	sums, err := db.Keyspace("sums", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
+	sums, err := db.Keyspace(context.Background(), "sums", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
 	must(t, err)
 	wantErr(t, db.PutWithTTL([]byte("k"), nil, 0), lightning.ErrTTL)
 	wantErr(t, db.PutWithTTL([]byte("k"), nil, -1), lightning.ErrTTL)
@@ -581,14 +582,14 @@ func TestTTLMisuse(t *testing.T) {
 	if err := sums.Merge([]byte("k"), []byte("short")); !errors.Is(err, lightning.ErrMergeRefused) || !strings.Contains(err.Error(), "8 bytes") {
 		t.Errorf("a malformed operand: %v", err)
 	}
-	_, err = db.Keyspace("sums", &lightning.KeyspaceOptions{Merge: lightning.MergeMax})
+	_, err = db.Keyspace(context.Background(), "sums", &lightning.KeyspaceOptions{Merge: lightning.MergeMax})
 	wantErr(t, err, lightning.ErrKeyspaceDiffers)
-	_, err = db.Keyspace("sums", &lightning.KeyspaceOptions{TTL: time.Minute})
+	_, err = db.Keyspace(context.Background(), "sums", &lightning.KeyspaceOptions{TTL: time.Minute})
 	wantErr(t, err, lightning.ErrKeyspaceDiffers)
-	_, err = db.Keyspace("new", &lightning.KeyspaceOptions{Merge: "unheard of"})
+	_, err = db.Keyspace(context.Background(), "new", &lightning.KeyspaceOptions{Merge: "unheard of"})
 	wantErr(t, err, lightning.ErrUnknownOperator)
 	var option *lightning.OptionError
-	if _, err = db.Keyspace("new", &lightning.KeyspaceOptions{Merge: "list", TTL: 1}); !errors.As(err, &option) {
+	if _, err = db.Keyspace(context.Background(), "new", &lightning.KeyspaceOptions{Merge: "list", TTL: 1}); !errors.As(err, &option) {
 		t.Errorf("merge and TTL: %v", err)
 	}
 }
@@ -596,9 +597,9 @@ func TestTTLMisuse(t *testing.T) {
 // A copy of a record expires when the record does, to the nanosecond.
 func TestPutUntil(t *testing.T) {
 	db := open(t, modelOptions(memfs.New()))
-	short, err := db.Keyspace("short", &lightning.KeyspaceOptions{TTL: time.Minute})
+	short, err := db.Keyspace(context.Background(), "short", &lightning.KeyspaceOptions{TTL: time.Minute})
 	must(t, err)
-	sums, err := db.Keyspace("sums", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
+	sums, err := db.Keyspace(context.Background(), "sums", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
 	must(t, err)
 	at := time.Now().Add(time.Hour).Round(0)
 	b := short.NewBatch()
@@ -630,7 +631,7 @@ func TestOpenWithoutAnOperator(t *testing.T) {
 	disk := memfs.New()
 	db, err := lightning.Open("db", modelOptions(disk))
 	must(t, err)
-	list, err := db.Keyspace("lists", &lightning.KeyspaceOptions{Merge: "list"})
+	list, err := db.Keyspace(context.Background(), "lists", &lightning.KeyspaceOptions{Merge: "list"})
 	must(t, err)
 	must(t, list.Merge([]byte("k"), []byte("a")))
 	must(t, db.Close())
@@ -641,7 +642,7 @@ func TestOpenWithoutAnOperator(t *testing.T) {
 	}
 	wantErr(t, err, lightning.ErrUnknownOperator)
 	db = open(t, modelOptions(disk))
-	list, err = db.Keyspace("lists", nil)
+	list, err = db.Keyspace(context.Background(), "lists", nil)
 	must(t, err)
 	wantValue(t, list, "k", "nil,a")
 }
@@ -662,7 +663,7 @@ func TestFailingOperator(t *testing.T) {
 		},
 	}}
 	db := open(t, o)
-	k, err := db.Keyspace("k", &lightning.KeyspaceOptions{Merge: "moody"})
+	k, err := db.Keyspace(context.Background(), "k", &lightning.KeyspaceOptions{Merge: "moody"})
 	must(t, err)
 	must(t, k.Put([]byte("a"), []byte("1")))
 	must(t, k.Put([]byte("b"), []byte("1")))

@@ -264,12 +264,16 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 	return db.space.compact(ctx, lo, hi)
 }
 
-// SyncLog makes every acknowledged commit durable.
-func (db *DB) SyncLog() error {
+// SyncLog makes every acknowledged commit durable. When ctx ends it stops waiting
+// for the disk, which goes on with what it was told.
+func (db *DB) SyncLog(ctx context.Context) error {
 	if err := db.usable(); err != nil {
 		return err
 	}
-	return db.engine.SyncLog()
+	if ctx == nil {
+		return errNilContext
+	}
+	return db.engine.SyncLog(ctx)
 }
 
 // DurableSeq returns the sequence number of the newest write such that it and
@@ -289,10 +293,14 @@ func (db *DB) DurableSeq() uint64 {
 // ErrKeyspaceDiffers. In a read-only database a keyspace that does not exist is
 // ErrKeyspaceNotFound, which is ErrReadOnly as well. Names that begin with
 // "lightning." are the library's; without KeyspaceOptions.Reserved they are
-// ErrKeyspaceReserved.
-func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
+// ErrKeyspaceReserved. Making one is a durable commit; ctx ends its waiting in line,
+// not what has begun.
+func (db *DB) Keyspace(ctx context.Context, name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	if err := db.usable(); err != nil {
 		return nil, err
+	}
+	if ctx == nil {
+		return nil, errNilContext
 	}
 	if err := checkKeyspaceName(name, opts != nil && opts.Reserved); err != nil {
 		return nil, err
@@ -301,7 +309,7 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := db.engine.Keyspace(name, settings)
+	info, err := db.engine.Keyspace(ctx, name, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -311,10 +319,14 @@ func (db *DB) Keyspace(name string, opts *KeyspaceOptions) (*Keyspace, error) {
 // SetKeyspaceOptions changes the compression and the TTL of the keyspace called name
 // to those of opts, for what is written from now on: what is there keeps its expiry,
 // and its compression until it is compacted. Its merge operator must be that of opts,
-// since what is there needs it; another one gives ErrKeyspaceDiffers.
-func (db *DB) SetKeyspaceOptions(name string, opts KeyspaceOptions) error {
+// since what is there needs it; another one gives ErrKeyspaceDiffers. This is a durable commit; ctx ends its
+// waiting in line, not what has begun.
+func (db *DB) SetKeyspaceOptions(ctx context.Context, name string, opts KeyspaceOptions) error {
 	if err := db.usable(); err != nil {
 		return err
+	}
+	if ctx == nil {
+		return errNilContext
 	}
 	if err := checkKeyspaceName(name, opts.Reserved); err != nil {
 		return err
@@ -323,7 +335,7 @@ func (db *DB) SetKeyspaceOptions(name string, opts KeyspaceOptions) error {
 	if err != nil {
 		return err
 	}
-	return db.engine.SetKeyspace(name, settings)
+	return db.engine.SetKeyspace(ctx, name, settings)
 }
 
 // Keyspaces returns the names of all keyspaces but the default one, sorted.
@@ -342,15 +354,19 @@ func (db *DB) Keyspaces() []string {
 // DropKeyspace removes a keyspace with all its keys, in constant time; the
 // space is given back in the background. Iterators and snapshots that exist
 // keep what they see; handles to the keyspace answer ErrKeyspaceDropped. A keyspace
-// of the library is not dropped, with ErrKeyspaceReserved.
-func (db *DB) DropKeyspace(name string) error {
+// of the library is not dropped, with ErrKeyspaceReserved. This is a durable commit;
+// ctx ends its waiting in line, not what has begun.
+func (db *DB) DropKeyspace(ctx context.Context, name string) error {
 	if err := db.usable(); err != nil {
 		return err
+	}
+	if ctx == nil {
+		return errNilContext
 	}
 	if isReserved(name) {
 		return fmt.Errorf("drop keyspace: %w", checkKeyspaceName(name, false))
 	}
-	if err := db.engine.DropKeyspace(name); err != nil {
+	if err := db.engine.DropKeyspace(ctx, name); err != nil {
 		return fmt.Errorf("drop keyspace: %w", err)
 	}
 	return nil

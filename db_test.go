@@ -226,7 +226,7 @@ func TestSecondOpener(t *testing.T) {
 	}
 	wantErr(t, db.Put([]byte("b"), nil), lightning.ErrReadOnly)
 	wantErr(t, db.Flush(context.Background()), lightning.ErrReadOnly)
-	_, err = db.Keyspace("new", nil)
+	_, err = db.Keyspace(context.Background(), "new", nil)
 	wantErr(t, err, lightning.ErrReadOnly)
 	must(t, db.Close())
 }
@@ -287,7 +287,7 @@ func TestClosed(t *testing.T) {
 	wantErr(t, err, lightning.ErrClosed)
 	wantErr(t, db.Put([]byte("a"), nil), lightning.ErrClosed)
 	wantErr(t, b.Commit(), lightning.ErrClosed)
-	wantErr(t, db.SyncLog(), lightning.ErrClosed)
+	wantErr(t, db.SyncLog(context.Background()), lightning.ErrClosed)
 	wantErr(t, db.Compact(context.Background(), nil, nil), lightning.ErrClosed)
 	_, err = db.Snapshot()
 	wantErr(t, err, lightning.ErrClosed)
@@ -349,7 +349,7 @@ func TestLeakReportNamesTheCaller(t *testing.T) {
 
 func TestIteratorOutlivesChanges(t *testing.T) {
 	db := open(t, small(memfs.New()))
-	ks, err := db.Keyspace("k", nil)
+	ks, err := db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	for i := range 3000 {
 		must(t, ks.Put(fmt.Appendf(nil, "%05d", i), []byte("v")))
@@ -360,7 +360,7 @@ func TestIteratorOutlivesChanges(t *testing.T) {
 	snap, err := ks.Snapshot()
 	must(t, err)
 	defer snap.Close()
-	must(t, db.DropKeyspace("k"))
+	must(t, db.DropKeyspace(context.Background(), "k"))
 	must(t, db.Compact(context.Background(), nil, nil))
 	_, err = ks.Get([]byte("00001"))
 	wantErr(t, err, lightning.ErrKeyspaceDropped)
@@ -375,7 +375,7 @@ func TestIteratorOutlivesChanges(t *testing.T) {
 	if _, err := snap.Get([]byte("00001")); err != nil {
 		t.Errorf("the snapshot lost a key: %v", err)
 	}
-	again, err := db.Keyspace("k", nil)
+	again, err := db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	if ok, err := again.Has([]byte("00001")); ok || err != nil {
 		t.Errorf("a new keyspace has an old key: %v", err)
@@ -384,7 +384,7 @@ func TestIteratorOutlivesChanges(t *testing.T) {
 
 func TestDropKeyspaceGivesSpaceBack(t *testing.T) {
 	db := open(t, small(memfs.New()))
-	ks, err := db.Keyspace("k", &lightning.KeyspaceOptions{Compression: lightning.CompressionNone})
+	ks, err := db.Keyspace(context.Background(), "k", &lightning.KeyspaceOptions{Compression: lightning.CompressionNone})
 	must(t, err)
 	b := ks.NewBatch()
 	for i := range 5000 {
@@ -394,35 +394,35 @@ func TestDropKeyspaceGivesSpaceBack(t *testing.T) {
 	must(t, db.Compact(context.Background(), nil, nil))
 	m := db.Metrics()
 	before := m.DiskBytes()
-	must(t, db.DropKeyspace("k"))
+	must(t, db.DropKeyspace(context.Background(), "k"))
 	must(t, db.Flush(context.Background()))
 	m = db.Metrics()
 	if after := m.DiskBytes(); after > before/20 {
 		t.Errorf("%d bytes before the drop, %d after", before, after)
 	}
-	wantErr(t, db.DropKeyspace("k"), lightning.ErrKeyspaceNotFound)
+	wantErr(t, db.DropKeyspace(context.Background(), "k"), lightning.ErrKeyspaceNotFound)
 }
 
 func TestKeyspaces(t *testing.T) {
 	disk := memfs.New()
 	db := open(t, small(disk))
 	for i := range 300 { // past the one-byte prefixes
-		_, err := db.Keyspace(fmt.Sprintf("space%03d", i), nil)
+		_, err := db.Keyspace(context.Background(), fmt.Sprintf("space%03d", i), nil)
 		must(t, err)
 	}
-	ks, err := db.Keyspace("space299", nil)
+	ks, err := db.Keyspace(context.Background(), "space299", nil)
 	must(t, err)
 	must(t, ks.Put([]byte("a"), []byte("299")))
-	_, err = db.Keyspace("space299", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
+	_, err = db.Keyspace(context.Background(), "space299", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
 	wantErr(t, err, lightning.ErrKeyspaceDiffers)
-	_, err = db.Keyspace("", nil)
+	_, err = db.Keyspace(context.Background(), "", nil)
 	wantErr(t, err, lightning.ErrKeyspaceName)
 	must(t, db.Close())
 	db = open(t, small(disk))
 	if names := db.Keyspaces(); len(names) != 300 || names[299] != "space299" {
 		t.Errorf("%d keyspaces after reopen", len(names))
 	}
-	ks, err = db.Keyspace("space299", nil)
+	ks, err = db.Keyspace(context.Background(), "space299", nil)
 	must(t, err)
 	if v, err := ks.Get([]byte("a")); err != nil || string(v) != "299" {
 		t.Errorf("get = %q, %v", v, err)
@@ -551,7 +551,7 @@ func TestDurability(t *testing.T) {
 	if seq := db.DurableSeq(); seq != 0 {
 		t.Errorf("durable up to %d before any sync", seq)
 	}
-	must(t, db.SyncLog())
+	must(t, db.SyncLog(context.Background()))
 	if seq := db.DurableSeq(); seq != 1 {
 		t.Errorf("durable up to %d after a sync of 1", seq)
 	}

@@ -232,7 +232,7 @@ func TestCommitsNoticeALostLock(t *testing.T) {
 		if _, err := db.Get([]byte("b")); !errors.Is(err, lightning.ErrNotFound) {
 			t.Errorf("what was refused is there: %v", err)
 		}
-		wantErr(t, db.SyncLog(), lightning.ErrLockLost)
+		wantErr(t, db.SyncLog(context.Background()), lightning.ErrLockLost)
 		wantErr(t, db.Close(), lightning.ErrLockLost)
 
 		db = open(t, small(disk))

@@ -1,6 +1,7 @@
 package lightning_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -195,7 +196,7 @@ func TestSyncAfterFailureIsNotBelieved(t *testing.T) {
 		})
 		wantErr(t, db.Put([]byte("b"), nil), device)
 		wantErr(t, db.Put([]byte("c"), nil), device)
-		wantErr(t, db.SyncLog(), device)
+		wantErr(t, db.SyncLog(context.Background()), device)
 		if got := survivors(t, disk, memfs.KeepNone, "a", "c"); got != "a" {
 			t.Errorf("mode %v: %q survived, want what was acknowledged", mode, got)
 		}

@@ -2,6 +2,7 @@ package lightning_test
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestEmptyKey(t *testing.T) {
 	opts := small(fs)
 	opts.LogArchive = lightning.LogArchiveOptions{SizeBytes: 1 << 20}
 	db := open(t, opts)
-	named, err := db.Keyspace("named", nil)
+	named, err := db.Keyspace(context.Background(), "named", nil)
 	must(t, err)
 	for name, v := range map[string]emptyKeyVerbs{"db": db, "keyspace": named} {
 		t.Run(name, func(t *testing.T) { emptyKeyIn(t, v, func() { must(t, db.Flush(t.Context())) }) })
@@ -40,7 +41,7 @@ func TestEmptyKey(t *testing.T) {
 	must(t, b.Put(nil, []byte("batch")))
 	must(t, b.In(named).Put(nil, []byte("batch")))
 	must(t, b.Commit())
-	counts, err := db.Keyspace("counts", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
+	counts, err := db.Keyspace(context.Background(), "counts", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
 	must(t, err)
 	one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
 	must(t, counts.Merge(nil, one))
@@ -70,7 +71,7 @@ func TestEmptyKey(t *testing.T) {
 	if v, err := db.Get(nil); err != nil || string(v) != "batch" {
 		t.Errorf("after a reopen: %q, %v", v, err)
 	}
-	counts, err = db.Keyspace("counts", nil)
+	counts, err = db.Keyspace(context.Background(), "counts", nil)
 	must(t, err)
 	if v, err := counts.Get(nil); err != nil || !bytes.Equal(v, []byte{2, 0, 0, 0, 0, 0, 0, 0}) {
 		t.Errorf("merged: %x, %v", v, err)

@@ -1,6 +1,7 @@
 package lightning_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ func ExampleKeyspace_PutWithTTL() {
 		panic(err)
 	}
 	defer db.Close()
-	sessions, err := db.Keyspace("sessions", &lightning.KeyspaceOptions{TTL: 30 * time.Minute})
+	sessions, err := db.Keyspace(context.Background(), "sessions", &lightning.KeyspaceOptions{TTL: 30 * time.Minute})
 	if err != nil {
 		panic(err)
 	}
@@ -62,7 +63,7 @@ func ExampleKeyspace_Merge() {
 		panic(err)
 	}
 	defer db.Close()
-	hits, err := db.Keyspace("hits", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
+	hits, err := db.Keyspace(context.Background(), "hits", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
 	if err != nil {
 		panic(err)
 	}
@@ -84,7 +85,7 @@ func Example_timeSeries() {
 		panic(err)
 	}
 	defer db.Close()
-	readings, err := db.Keyspace("readings", &lightning.KeyspaceOptions{TTL: 365 * 24 * time.Hour})
+	readings, err := db.Keyspace(context.Background(), "readings", &lightning.KeyspaceOptions{TTL: 365 * 24 * time.Hour})
 	if err != nil {
 		panic(err)
 	}

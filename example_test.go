@@ -196,9 +196,9 @@ func ExampleDB_Snapshot() {
 func ExampleDB_Keyspace() {
 	db := inMemory()
 	defer db.Close()
-	users, err := db.Keyspace("users", nil)
+	users, err := db.Keyspace(context.Background(), "users", nil)
 	check(err)
-	mails, err := db.Keyspace("mails", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
+	mails, err := db.Keyspace(context.Background(), "mails", &lightning.KeyspaceOptions{Compression: lightning.CompressionSmall})
 	check(err)
 
 	batch := users.NewBatch() // one batch can write to several keyspaces
@@ -212,7 +212,7 @@ func ExampleDB_Keyspace() {
 	check(err)
 	fmt.Printf("%s: %s %q\n", user, mail, db.Keyspaces())
 
-	check(db.DropKeyspace("mails"))
+	check(db.DropKeyspace(context.Background(), "mails"))
 	_, err = mails.Get([]byte("1"))
 	fmt.Println(errors.Is(err, lightning.ErrKeyspaceDropped))
 	// Output:
@@ -226,7 +226,7 @@ func ExampleDB_SyncLog() {
 	batch := db.NewBatch()
 	check(batch.Put([]byte("a"), nil))
 	check(batch.CommitWith(lightning.DurabilityAsync))
-	check(db.SyncLog())
+	check(db.SyncLog(context.Background()))
 	fmt.Println(db.DurableSeq())
 	// Output: 1
 }
@@ -252,7 +252,7 @@ func ExampleDB_Changes() {
 	check(source.Put([]byte("b"), []byte("2")))
 	check(source.DeleteRange([]byte("a"), []byte("b")))
 
-	progress, err := follower.Keyspace("progress", nil)
+	progress, err := follower.Keyspace(context.Background(), "progress", nil)
 	check(err)
 	next := uint64(0) // what Get returns of progress, in a follower that goes on
 	for batch, err := range source.Changes(context.Background(), next) {

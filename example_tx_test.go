@@ -1,6 +1,7 @@
 package lightning_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -158,7 +159,7 @@ func ExampleTx_In() {
 		panic(err)
 	}
 	defer db.Close()
-	byCity, err := db.Keyspace("by-city", nil)
+	byCity, err := db.Keyspace(context.Background(), "by-city", nil)
 	if err != nil {
 		panic(err)
 	}

@@ -55,7 +55,7 @@ func onFullDisk(t *testing.T, test func(f *fullDisk)) {
 		f.disk.SetCapacity(fullDiskBytes)
 		f.open()
 		var err error
-		f.counts, err = f.db.Keyspace("counts", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
+		f.counts, err = f.db.Keyspace(context.Background(), "counts", &lightning.KeyspaceOptions{Merge: lightning.MergeAddInt64})
 		must(t, err)
 		f.fill()
 		test(f)
@@ -158,11 +158,12 @@ func TestFullDiskRefusesWhatAdds(t *testing.T) {
 			"put":      func() error { return f.db.Put([]byte("k"), nil) },
 			"expiring": func() error { return f.db.PutWithTTL([]byte("k"), nil, time.Hour) },
 			"merge":    func() error { return f.counts.Merge([]byte("k"), make([]byte, 8)) },
-			"keyspace": func() error { _, err := f.db.Keyspace("another", nil); return err },
+			"keyspace": func() error { _, err := f.db.Keyspace(context.Background(), "another", nil); return err },
 			"options": func() error {
-				return f.db.SetKeyspaceOptions("counts", lightning.KeyspaceOptions{
+				return f.db.SetKeyspaceOptions(context.Background(), "counts", lightning.KeyspaceOptions{
 					Merge: lightning.MergeAddInt64, Compression: lightning.CompressionSmall,
 				})
+
 			},
 			"mixed batch": func() error {
 				b := f.db.NewBatch()
@@ -231,7 +232,7 @@ func TestFullDiskAcceptsWhatFrees(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onFullDisk(t, func(f *fullDisk) {
-				must(t, f.db.DropKeyspace("counts"))
+				must(t, f.db.DropKeyspace(context.Background(), "counts"))
 				must(t, f.db.Flush(context.Background()))
 				must(t, write(f))
 				f.gone = f.rows

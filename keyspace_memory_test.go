@@ -6,6 +6,7 @@ package lightning_test
 // counted in full, however little of them is used.
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
@@ -45,7 +46,7 @@ func heapOf(t *testing.T, count int, flushed bool) int64 {
 	must(t, err)
 	handles := make([]*lightning.Keyspace, count)
 	for i := range handles {
-		handles[i], err = db.Keyspace(fmt.Sprintf("tenant-%06d", i), nil)
+		handles[i], err = db.Keyspace(context.Background(), fmt.Sprintf("tenant-%06d", i), nil)
 		must(t, err)
 	}
 	taken := heapBytes() - before

@@ -1,6 +1,7 @@
 package lightning_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"syscall"
@@ -23,12 +24,12 @@ func TestRefusedDropKeyspace(t *testing.T) {
 	opts.FS = faulty
 	db, err := lightning.Open("db", opts)
 	must(t, err)
-	k, err := db.Keyspace("k", nil)
+	k, err := db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	must(t, k.Put([]byte("a"), []byte("1")))
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Err: syscall.EIO})
 	wantErr(t, db.Put([]byte("b"), []byte("1")), syscall.EIO)
-	wantErr(t, db.DropKeyspace("k"), syscall.EIO)
+	wantErr(t, db.DropKeyspace(context.Background(), "k"), syscall.EIO)
 	if v, err := k.Get([]byte("a")); err != nil || string(v) != "1" {
 		t.Errorf("after a failed write and a refused drop: %q, %v", v, err)
 	}
@@ -36,9 +37,9 @@ func TestRefusedDropKeyspace(t *testing.T) {
 
 	opts.ReadOnly = true
 	db = open(t, opts)
-	k, err = db.Keyspace("k", nil)
+	k, err = db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
-	wantErr(t, db.DropKeyspace("k"), lightning.ErrReadOnly)
+	wantErr(t, db.DropKeyspace(context.Background(), "k"), lightning.ErrReadOnly)
 	if v, err := k.Get([]byte("a")); err != nil || string(v) != "1" {
 		t.Errorf("after a refused drop, read-only: %q, %v", v, err)
 	}
@@ -48,7 +49,7 @@ func TestRefusedDropKeyspace(t *testing.T) {
 // keyspace used to commit the whole batch to the other database.
 func TestForeignKeyspace(t *testing.T) {
 	here, there := open(t, small(memfs.New())), open(t, small(memfs.New()))
-	foreign, err := there.Keyspace("k", nil)
+	foreign, err := there.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	b := here.NewBatch()
 	must(t, b.Put([]byte("a"), []byte("1")))
@@ -76,9 +77,9 @@ func TestForeignKeyspace(t *testing.T) {
 // of an empty keyspace.
 func TestSnapshotOfDroppedKeyspace(t *testing.T) {
 	db := open(t, small(memfs.New()))
-	k, err := db.Keyspace("k", nil)
+	k, err := db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
-	must(t, db.DropKeyspace("k"))
+	must(t, db.DropKeyspace(context.Background(), "k"))
 	_, err = k.Snapshot()
 	wantErr(t, err, lightning.ErrKeyspaceDropped)
 }
@@ -91,11 +92,11 @@ func TestFailedDropKeyspace(t *testing.T) {
 	opts := small(fs)
 	opts.FS = faulty
 	db := open(t, opts)
-	k, err := db.Keyspace("k", nil)
+	k, err := db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	must(t, k.Put([]byte("a"), []byte("1")))
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Err: syscall.EIO})
-	wantErr(t, db.DropKeyspace("k"), syscall.EIO)
+	wantErr(t, db.DropKeyspace(context.Background(), "k"), syscall.EIO)
 	if v, err := k.Get([]byte("a")); err != nil || string(v) != "1" {
 		t.Errorf("after a failed drop: %q, %v", v, err)
 	}
@@ -110,7 +111,7 @@ func makeKeyspaces(t testing.TB, count int, flushed bool) *lightning.Options {
 	opts := &lightning.Options{FS: fs, MemoryBudget: 64 << 20}
 	db := open(t, opts)
 	for i := range count {
-		_, err := db.Keyspace(fmt.Sprintf("tenant-%06d", i), nil)
+		_, err := db.Keyspace(context.Background(), fmt.Sprintf("tenant-%06d", i), nil)
 		must(t, err)
 	}
 	if flushed {
@@ -153,28 +154,28 @@ func TestReservedNames(t *testing.T) {
 	db := open(t, small(memfs.New()))
 	const name = "lightning.tables"
 	for _, opts := range []*lightning.KeyspaceOptions{nil, {TTL: time.Hour}} {
-		_, err := db.Keyspace(name, opts)
+		_, err := db.Keyspace(context.Background(), name, opts)
 		wantErr(t, err, lightning.ErrKeyspaceReserved)
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%q does not name it", err)
 		}
 	}
-	wantErr(t, db.SetKeyspaceOptions(name, lightning.KeyspaceOptions{}), lightning.ErrKeyspaceReserved)
-	wantErr(t, db.DropKeyspace(name), lightning.ErrKeyspaceReserved)
+	wantErr(t, db.SetKeyspaceOptions(context.Background(), name, lightning.KeyspaceOptions{}), lightning.ErrKeyspaceReserved)
+	wantErr(t, db.DropKeyspace(context.Background(), name), lightning.ErrKeyspaceReserved)
 	if names := db.Keyspaces(); len(names) != 0 {
 		t.Errorf("made: %q", names)
 	}
 	opts := lightning.KeyspaceOptions{TTL: time.Hour, Compression: lightning.CompressionSmall, Reserved: true}
-	k, err := db.Keyspace(name, &opts)
+	k, err := db.Keyspace(context.Background(), name, &opts)
 	must(t, err)
 	if got := k.Options(); got != opts {
 		t.Errorf("options %+v, want %+v", got, opts)
 	}
-	must(t, db.SetKeyspaceOptions(name, lightning.KeyspaceOptions{Reserved: true}))
+	must(t, db.SetKeyspaceOptions(context.Background(), name, lightning.KeyspaceOptions{Reserved: true}))
 	if got := k.Options(); got != (lightning.KeyspaceOptions{Reserved: true}) {
 		t.Errorf("options %+v after the change", got)
 	}
-	k, err = db.Keyspace("lightning", nil)
+	k, err = db.Keyspace(context.Background(), "lightning", nil)
 	must(t, err)
 	if got := k.Options(); got != (lightning.KeyspaceOptions{}) {
 		t.Errorf("options %+v of none", got)

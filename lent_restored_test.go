@@ -4,6 +4,7 @@ package lightning_test
 
 import (
 	"bytes"
+	"context"
 	"iter"
 	"log/slog"
 	"maps"
@@ -85,7 +86,7 @@ func (p *pair) do(t *testing.T, act func(t *testing.T, p *pair)) { act(t, p) }
 func (p *pair) spaces(t *testing.T) map[string]*lightning.Keyspace {
 	spaces := map[string]*lightning.Keyspace{}
 	for _, operator := range []string{lightning.MergeAddInt64, lightning.MergeAppend, "vandal"} {
-		k, err := p.db.Keyspace(operator, &lightning.KeyspaceOptions{Merge: operator})
+		k, err := p.db.Keyspace(context.Background(), operator, &lightning.KeyspaceOptions{Merge: operator})
 		must(t, err)
 		spaces[operator] = k
 	}
@@ -126,9 +127,9 @@ func randomAct(rng *rand.Rand) func(t *testing.T, p *pair) {
 		}
 	case 4:
 		return func(t *testing.T, p *pair) {
-			_, err := p.db.Keyspace("passing", nil)
+			_, err := p.db.Keyspace(context.Background(), "passing", nil)
 			must(t, err)
-			must(t, p.db.DropKeyspace("passing"))
+			must(t, p.db.DropKeyspace(context.Background(), "passing"))
 		}
 	case 5, 6:
 		return func(t *testing.T, p *pair) {
@@ -153,7 +154,7 @@ func vandaliseAll(t *testing.T, db *lightning.DB, keys bool) {
 	}
 	_ = db.Scan(lightning.ScanOptions{}, rows)
 	for _, name := range db.Keyspaces() {
-		k, err := db.Keyspace(name, nil)
+		k, err := db.Keyspace(context.Background(), name, nil)
 		must(t, err)
 		_ = k.Scan(lightning.ScanOptions{}, rows)
 	}

@@ -277,7 +277,7 @@ func TestCheckSlicesOfOperators(t *testing.T) {
 	opts := checked(memfs.New())
 	opts.MergeOperators = []lightning.MergeOperator{vandalOperator()}
 	db := open(t, opts)
-	k, err := db.Keyspace("sums", &lightning.KeyspaceOptions{Merge: "vandal"})
+	k, err := db.Keyspace(context.Background(), "sums", &lightning.KeyspaceOptions{Merge: "vandal"})
 	must(t, err)
 	must(t, k.Merge([]byte("k"), []byte("a")))
 	_, err = k.Get([]byte("k"))
@@ -406,7 +406,7 @@ func TestOverwrittenMemoryWithoutLog(t *testing.T) {
 func TestOverwrittenForAWhile(t *testing.T) {
 	opts := small(memfs.New())
 	db := open(t, opts)
-	k, err := db.Keyspace("text", &lightning.KeyspaceOptions{Merge: lightning.MergeMax})
+	k, err := db.Keyspace(context.Background(), "text", &lightning.KeyspaceOptions{Merge: lightning.MergeMax})
 	must(t, err)
 	must(t, k.Put([]byte("k"), []byte{1}))
 	it, err := k.Iterator(lightning.IterOptions{})

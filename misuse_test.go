@@ -78,9 +78,9 @@ func TestZeroDB(t *testing.T) {
 	_, answers["Begin"] = db.Begin(lightning.TxOptions{})
 	answers["View"] = db.View(func(*lightning.Tx) error { return nil })
 	answers["Update"] = db.Update(func(*lightning.Tx) error { return nil })
-	answers["SyncLog"] = db.SyncLog()
-	_, answers["Keyspace"] = db.Keyspace("k", nil)
-	answers["DropKeyspace"] = db.DropKeyspace("k")
+	answers["SyncLog"] = db.SyncLog(context.Background())
+	_, answers["Keyspace"] = db.Keyspace(context.Background(), "k", nil)
+	answers["DropKeyspace"] = db.DropKeyspace(context.Background(), "k")
 	for _, err := range db.Changes(t.Context(), 0) {
 		answers["Changes"] = err
 	}
@@ -174,7 +174,7 @@ func TestNilArguments(t *testing.T) {
 	must(t, err)
 	defer snap.Close()
 	tx := begin(t, db, lightning.TxOptions{})
-	k, err := db.Keyspace("k", nil)
+	k, err := db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	var none context.Context
 	var noKeyspace *lightning.Keyspace
@@ -242,15 +242,15 @@ func TestTxAfterClose(t *testing.T) {
 func TestReadOnlyKeyspaceNotFound(t *testing.T) {
 	disk := memfs.New()
 	db := open(t, small(disk))
-	_, err := db.Keyspace("made", nil)
+	_, err := db.Keyspace(context.Background(), "made", nil)
 	must(t, err)
 	must(t, db.Close())
 	opts := small(disk)
 	opts.ReadOnly = true
 	db = open(t, opts)
-	_, err = db.Keyspace("made", nil)
+	_, err = db.Keyspace(context.Background(), "made", nil)
 	must(t, err)
-	_, err = db.Keyspace("nope", nil)
+	_, err = db.Keyspace(context.Background(), "nope", nil)
 	wantErr(t, err, lightning.ErrKeyspaceNotFound)
 	wantErr(t, err, lightning.ErrReadOnly)
 	if !strings.Contains(err.Error(), `"nope"`) {
@@ -273,7 +273,7 @@ func TestPutOfWhatTheOperatorCannotRead(t *testing.T) {
 		lightning.MergeSetUnion:  {"\x09a", "\x01a"},
 		lightning.MergeJSONPatch: {"{", "{}"},
 	} {
-		k, err := db.Keyspace(merge, &lightning.KeyspaceOptions{Merge: merge})
+		k, err := db.Keyspace(context.Background(), merge, &lightning.KeyspaceOptions{Merge: merge})
 		must(t, err)
 		bad, good := []byte(values[0]), []byte(values[1])
 		tx := begin(t, db, lightning.TxOptions{})
@@ -294,7 +294,7 @@ func TestPutOfWhatTheOperatorCannotRead(t *testing.T) {
 		must(t, err)
 	}
 	for _, merge := range []string{lightning.MergeMax, lightning.MergeAppend, "open"} {
-		k, err := db.Keyspace(merge, &lightning.KeyspaceOptions{Merge: merge})
+		k, err := db.Keyspace(context.Background(), merge, &lightning.KeyspaceOptions{Merge: merge})
 		must(t, err)
 		must(t, k.Put(key, []byte("anything")))
 	}

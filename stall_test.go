@@ -102,8 +102,8 @@ func loadWhileStalled(db *DB, kind vfs.OpKind) error {
 				return err
 			}
 		}
-		_, err := db.Keyspace(fmt.Sprint("k", round), nil)
-		if err := errors.Join(err, db.SyncLog(), db.Flush(context.Background())); err != nil {
+		_, err := db.Keyspace(context.Background(), fmt.Sprint("k", round), nil)
+		if err := errors.Join(err, db.SyncLog(context.Background()), db.Flush(context.Background())); err != nil {
 			return fmt.Errorf("stalled %v: %w", kind, err)
 		}
 	}
@@ -191,6 +191,65 @@ func TestCommitContext(t *testing.T) {
 	}
 	if err := b.CommitContext(nil, DurabilityAsync); !errors.Is(err, ErrNilArgument) {
 		t.Errorf("without a context: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestActsEndWithTheirContext lets what else waits behind a commit that the disk keeps
+// give up. What was given up was not done.
+func TestActsEndWithTheirContext(t *testing.T) {
+	disk := faultfs.New(memfs.New())
+	db, err := Open("db", &Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Keyspace(t.Context(), "old", &KeyspaceOptions{TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	reached, release := make(chan struct{}), make(chan struct{})
+	disk.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Before: func(vfs.Op) {
+		close(reached)
+		<-release
+	}})
+	first := make(chan error, 1)
+	go func() { first <- db.Put([]byte("first"), nil) }()
+	<-reached
+	tired := errors.New("waited long enough")
+	acts := map[string]func(ctx context.Context) error{
+		"Keyspace":           func(ctx context.Context) error { _, err := db.Keyspace(ctx, "new", nil); return err },
+		"SetKeyspaceOptions": func(ctx context.Context) error { return db.SetKeyspaceOptions(ctx, "old", KeyspaceOptions{}) },
+		"DropKeyspace":       func(ctx context.Context) error { return db.DropKeyspace(ctx, "old") },
+		"SyncLog":            db.SyncLog,
+		"Flush":              db.Flush,
+	}
+	for name, act := range acts {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		given := make(chan error, 1)
+		go func() { given <- act(ctx) }()
+		cancel(tired)
+		if err := <-given; !errors.Is(err, tired) {
+			t.Errorf("%s, given up: %v", name, err)
+		}
+		if err := act(ctx); !errors.Is(err, tired) {
+			t.Errorf("%s, given up before it began: %v", name, err)
+		}
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if names := db.Keyspaces(); len(names) != 1 || names[0] != "old" {
+		t.Errorf("keyspaces %q", names)
+	}
+	if k, err := db.Keyspace(t.Context(), "old", nil); err != nil || k.Options().TTL != time.Hour {
+		t.Errorf("the options were changed: %v", err)
+	}
+	for name, act := range acts {
+		if err := act(nil); !errors.Is(err, ErrNilArgument) {
+			t.Errorf("%s without a context: %v", name, err)
+		}
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)

@@ -422,10 +422,10 @@ func TestSpilledCommitTakesItsPlace(t *testing.T) {
 
 func TestSpilledCommitIntoADroppedKeyspace(t *testing.T) {
 	db := openTx(t)
-	k, err := db.Keyspace("k", nil)
+	k, err := db.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	tx := spilledTx(t, db, lightning.TxOptions{}, func(v txView) { txView{tx: v.tx.In(k)}.put("a", "1") })
-	must(t, db.DropKeyspace("k"))
+	must(t, db.DropKeyspace(context.Background(), "k"))
 	wantErr(t, tx.Commit(), lightning.ErrKeyspaceDropped)
 	if has, err := db.Has([]byte("zz")); has || err != nil {
 		t.Errorf("a part of it was written: %v", err)

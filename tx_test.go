@@ -143,7 +143,7 @@ func TestTxMisuse(t *testing.T) {
 		t.Error("began with an isolation that does not exist")
 	}
 	other := openTx(t)
-	k, err := other.Keyspace("k", nil)
+	k, err := other.Keyspace(context.Background(), "k", nil)
 	must(t, err)
 	wantErr(t, tx.In(k).Put([]byte("a"), nil), lightning.ErrForeignKeyspace)
 }
@@ -228,9 +228,9 @@ func TestTxIterators(t *testing.T) {
 
 func TestTxAcrossKeyspaces(t *testing.T) {
 	db := openTx(t)
-	x, err := db.Keyspace("x", nil)
+	x, err := db.Keyspace(context.Background(), "x", nil)
 	must(t, err)
-	y, err := db.Keyspace("y", nil)
+	y, err := db.Keyspace(context.Background(), "y", nil)
 	must(t, err)
 	must(t, db.Update(func(tx *lightning.Tx) error {
 		must(t, tx.Put([]byte("k"), []byte("default")))
@@ -260,7 +260,7 @@ func TestTxAcrossKeyspaces(t *testing.T) {
 	tx = begin(t, db, lightning.TxOptions{})
 	txView{tx: tx.In(x)}.get("k")
 	must(t, tx.Put([]byte("k"), []byte("3")))
-	must(t, db.DropKeyspace("x"))
+	must(t, db.DropKeyspace(context.Background(), "x"))
 	wantErr(t, tx.Commit(), lightning.ErrKeyspaceDropped)
 }
 

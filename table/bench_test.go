@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -134,7 +135,7 @@ func BenchmarkBuild(b *testing.B) {
 		if err := people.Build(b.Context(), nil); err != nil {
 			b.Fatal(err)
 		}
-		if err := DropIndex(db, "people", "city-age"); err != nil {
+		if err := DropIndex(context.Background(), db, "people", "city-age"); err != nil {
 			b.Fatal(err)
 		}
 		rows += benchRows

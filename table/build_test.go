@@ -283,7 +283,7 @@ func TestCrashes(t *testing.T) {
 			return err
 		}
 		defer db.Close()
-		people, err := Open(db, personSchema("age", "phone"))
+		people, err := Open(context.Background(), db, personSchema("age", "phone"))
 		if err != nil {
 			return err
 		}
@@ -295,10 +295,10 @@ func TestCrashes(t *testing.T) {
 				return err
 			}
 		}
-		if err := DropIndex(db, "people", "phone"); err != nil {
+		if err := DropIndex(context.Background(), db, "people", "phone"); err != nil {
 			return err
 		}
-		if people, err = Open(db, personSchema("age", "email")); err != nil {
+		if people, err = Open(context.Background(), db, personSchema("age", "email")); err != nil {
 			return err
 		}
 		for range 5 {
@@ -343,12 +343,12 @@ func finishAfterCrash(t *testing.T, fs *memfs.FS, at int64) (unfinished bool) {
 		t.Fatalf("crash at %d: %v", at, err)
 	}
 	defer db.Close()
-	people, err := Open(db, personSchema("age", "email"))
+	people, err := Open(context.Background(), db, personSchema("age", "email"))
 	if errors.As(err, new(*DefinitionError)) { // the index was not dropped yet
-		if err := DropIndex(db, "people", "phone"); err != nil {
+		if err := DropIndex(context.Background(), db, "people", "phone"); err != nil {
 			t.Fatalf("crash at %d: %v", at, err)
 		}
-		people, err = Open(db, personSchema("age", "email"))
+		people, err = Open(context.Background(), db, personSchema("age", "email"))
 	}
 	if err != nil {
 		t.Fatalf("crash at %d: %v", at, err)
@@ -394,7 +394,7 @@ func TestBuilderMakesWayForWriters(t *testing.T) {
 	codec := &disturbed{}
 	schema := personSchema()
 	schema.Codec = codec
-	people, err := Open(db, schema)
+	people, err := Open(context.Background(), db, schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +403,7 @@ func TestBuilderMakesWayForWriters(t *testing.T) {
 	}
 	schema = personSchema("email")
 	schema.Codec = codec
-	if people, err = Open(db, schema); err != nil {
+	if people, err = Open(context.Background(), db, schema); err != nil {
 		t.Fatal(err)
 	}
 	codec.once = func() { mustPut(t, db, people, person{ID: 500, Email: "new"}) }

@@ -8,7 +8,7 @@
 //		age   = table.One("age", func(p Person) int { return p.Age })
 //	)
 //
-//	people, err := table.Open(db, table.Schema[Person, string]{
+//	people, err := table.Open(ctx, db, table.Schema[Person, string]{
 //		Name: "people",
 //		Key:  email,
 //		Indexes: []table.Index[Person]{

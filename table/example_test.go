@@ -41,7 +41,7 @@ func openPeople() (*lightning.DB, *table.Table[Person, string]) {
 	if err != nil {
 		panic(err)
 	}
-	people, err := table.Open(db, peopleSchema())
+	people, err := table.Open(context.Background(), db, peopleSchema())
 	if err != nil {
 		panic(err)
 	}
@@ -145,7 +145,7 @@ func ExampleTable_Build() {
 	schema.Indexes = append(schema.Indexes, table.Index[Person]{
 		Name: "age", Unique: true, On: []table.Column[Person]{age},
 	})
-	people, err := table.Open(db, schema)
+	people, err := table.Open(context.Background(), db, schema)
 	if err != nil {
 		panic(err)
 	}

@@ -69,12 +69,12 @@ func (m *model) open(t *property.T) {
 		}
 	}
 	for { // those that are there and not declared are dropped
-		m.people, err = Open(m.db, personSchema(declared...))
+		m.people, err = Open(context.Background(), m.db, personSchema(declared...))
 		var differs *DefinitionError
 		if !errors.As(err, &differs) {
 			break
 		}
-		if err := DropIndex(m.db, "people", strings.TrimPrefix(differs.Part, "index ")); err != nil {
+		if err := DropIndex(context.Background(), m.db, "people", strings.TrimPrefix(differs.Part, "index ")); err != nil {
 			t.Fatal(err)
 		}
 	}

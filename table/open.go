@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,35 +21,39 @@ import (
 // has no rows. Otherwise Build must be called, at any time. Handles that were
 // opened before do not know of it: from then on they fail to change rows, with
 // ErrStale.
-func Open[R, K any](db *lightning.DB, schema Schema[R, K]) (*Table[R, K], error) {
+//
+// ctx ends the waiting of what must be written, not what has begun.
+func Open[R, K any](ctx context.Context, db *lightning.DB, schema Schema[R, K]) (*Table[R, K], error) {
 	declared, err := schema.define()
 	if err != nil {
 		return nil, err
 	}
-	t, err := open(db, &schema, declared)
+	t, err := open(ctx, db, &schema, declared)
 	if err != nil && !errors.As(err, new(*DefinitionError)) {
 		err = fmt.Errorf("open table %s: %w", schema.Name, err)
 	}
 	return t, err
 }
 
-func open[R, K any](db *lightning.DB, s *Schema[R, K], declared *definition) (*Table[R, K], error) {
-	catalogue, err := openCatalogue(db)
+func open[R, K any](
+	ctx context.Context, db *lightning.DB, s *Schema[R, K], declared *definition,
+) (*Table[R, K], error) {
+	catalogue, err := openCatalogue(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	def, err := declare(db, catalogue, s.Name, declared)
+	def, err := declare(ctx, db, catalogue, s.Name, declared)
 	if err != nil {
 		return nil, err
 	}
-	if err := dropLeftovers(db, s.Name, def); err != nil {
+	if err := dropLeftovers(ctx, db, s.Name, def); err != nil {
 		return nil, err
 	}
 	c := &core[R]{
 		db: db, name: s.Name, key: s.Key.attribute, codec: s.codec(), rowsID: def.rowsID,
 		catalogue: catalogue, definitionKey: catalogueKey(kindDefinition, s.Name),
 	}
-	if c.rows, err = db.Keyspace(keyspaceName(s.Name, def.rowsID), nil); err != nil {
+	if c.rows, err = db.Keyspace(ctx, keyspaceName(s.Name, def.rowsID), nil); err != nil {
 		return nil, err
 	}
 	for _, declared := range s.Indexes { // in the order of the schema
@@ -56,7 +61,7 @@ func open[R, K any](db *lightning.DB, s *Schema[R, K], declared *definition) (*T
 		for _, column := range declared.On {
 			x.columns = append(x.columns, column.column())
 		}
-		if x.keyspace, err = db.Keyspace(keyspaceName(s.Name, x.id), nil); err != nil {
+		if x.keyspace, err = db.Keyspace(ctx, keyspaceName(s.Name, x.id), nil); err != nil {
 			return nil, err
 		}
 		c.indexes = append(c.indexes, x)
@@ -68,13 +73,13 @@ func open[R, K any](db *lightning.DB, s *Schema[R, K], declared *definition) (*T
 }
 
 // openCatalogue opens the keyspace of the catalogue, and makes it if there is none.
-func openCatalogue(db *lightning.DB) (*lightning.Keyspace, error) {
-	return db.Keyspace(catalogueName, &lightning.KeyspaceOptions{Reserved: true})
+func openCatalogue(ctx context.Context, db *lightning.DB) (*lightning.Keyspace, error) {
+	return db.Keyspace(ctx, catalogueName, &lightning.KeyspaceOptions{Reserved: true})
 }
 
 // declare writes to the catalogue what is declared, if it does not say so yet.
 func declare(
-	db *lightning.DB, catalogue *lightning.Keyspace, name string, declared *definition,
+	ctx context.Context, db *lightning.DB, catalogue *lightning.Keyspace, name string, declared *definition,
 ) (def *definition, err error) {
 	known := false
 	err = db.View(func(tx *lightning.Tx) error {
@@ -90,7 +95,7 @@ func declare(
 	if err != nil || known {
 		return def, err
 	}
-	err = updateDurably(db, func(tx *lightning.Tx) error {
+	err = updateDurably(ctx, db, func(tx *lightning.Tx) error {
 		stored, err := readDefinition(tx.In(catalogue), name)
 		if err != nil {
 			return err
@@ -99,7 +104,7 @@ func declare(
 		if def, fresh, err = join(name, stored, declared); err != nil {
 			return err
 		}
-		last, err := lastRow(db, tx, name, stored)
+		last, err := lastRow(ctx, db, tx, name, stored)
 		if err != nil {
 			return err
 		}
@@ -120,11 +125,11 @@ func declare(
 
 // updateDurably is db.Update for changes of the catalogue. They go before
 // changes of keyspaces, which survive a crash whatever the durability.
-func updateDurably(db *lightning.DB, fn func(tx *lightning.Tx) error) error {
-	if err := db.Update(fn); err != nil {
+func updateDurably(ctx context.Context, db *lightning.DB, fn func(tx *lightning.Tx) error) error {
+	if err := db.UpdateWith(lightning.TxOptions{Context: ctx}, fn); err != nil {
 		return err
 	}
-	return db.SyncLog()
+	return db.SyncLog(ctx)
 }
 
 // readDefinition returns the definition of a table, or nil if there never was
@@ -142,11 +147,13 @@ func readDefinition(tx *lightning.Tx, name string) (*definition, error) {
 
 // lastRow returns the greatest primary key, or nil if there are no rows. It
 // counts as read that none follows.
-func lastRow(db *lightning.DB, tx *lightning.Tx, name string, stored *definition) ([]byte, error) {
+func lastRow(
+	ctx context.Context, db *lightning.DB, tx *lightning.Tx, name string, stored *definition,
+) ([]byte, error) {
 	if stored == nil || stored.rowsID == 0 {
 		return nil, nil
 	}
-	rows, err := db.Keyspace(keyspaceName(name, stored.rowsID), nil)
+	rows, err := db.Keyspace(ctx, keyspaceName(name, stored.rowsID), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +169,7 @@ func lastRow(db *lightning.DB, tx *lightning.Tx, name string, stored *definition
 // dropLeftovers removes the keyspaces of a table that its definition does not
 // have any more: a crash may have come between the two steps. Newer numbers
 // than the definition knows belong to someone who is declaring.
-func dropLeftovers(db *lightning.DB, name string, def *definition) error {
+func dropLeftovers(ctx context.Context, db *lightning.DB, name string, def *definition) error {
 	for _, keyspace := range db.Keyspaces() {
 		number, ok := strings.CutPrefix(keyspace, keyspacePrefix(name))
 		if !ok {
@@ -172,7 +179,7 @@ func dropLeftovers(db *lightning.DB, name string, def *definition) error {
 		if err != nil || id >= def.nextID || id == def.rowsID || def.byID(id) != nil {
 			continue
 		}
-		err = db.DropKeyspace(keyspace)
+		err = db.DropKeyspace(ctx, keyspace)
 		gone := errors.Is(err, lightning.ErrKeyspaceNotFound) || errors.Is(err, lightning.ErrReadOnly)
 		if err != nil && !gone {
 			return err
@@ -185,8 +192,8 @@ func dropLeftovers(db *lightning.DB, name string, def *definition) error {
 // constant time; the space is given back in the background. Handles that
 // declare the index fail with ErrStale when they change rows, and their queries
 // do without it.
-func DropIndex(db *lightning.DB, table, index string) error {
-	return redefine(db, table, "drop index "+index, func(tx *lightning.Tx, def *definition) error {
+func DropIndex(ctx context.Context, db *lightning.DB, table, index string) error {
+	return redefine(ctx, db, table, "drop index "+index, func(tx *lightning.Tx, def *definition) error {
 		x := def.index(index)
 		if x == nil {
 			return lightning.ErrNotFound
@@ -199,8 +206,8 @@ func DropIndex(db *lightning.DB, table, index string) error {
 
 // Drop removes a table with all rows and indexes, in constant time. Handles to
 // it fail with ErrStale. A table of the same name can be made anew.
-func Drop(db *lightning.DB, table string) error {
-	return redefine(db, table, "drop", func(tx *lightning.Tx, def *definition) error {
+func Drop(ctx context.Context, db *lightning.DB, table string) error {
+	return redefine(ctx, db, table, "drop", func(tx *lightning.Tx, def *definition) error {
 		*def = definition{nextID: def.nextID}
 		lo := catalogueKey(kindProgress, table)
 		return errors.Join(
@@ -211,19 +218,19 @@ func Drop(db *lightning.DB, table string) error {
 // redefine changes the definition of a table and drops what is no longer in it.
 // change gets the transaction's view of the catalogue.
 func redefine(
-	db *lightning.DB, table, what string, change func(tx *lightning.Tx, def *definition) error,
+	ctx context.Context, db *lightning.DB, table, what string, change func(tx *lightning.Tx, def *definition) error,
 ) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("table %s: %s: %w", table, what, err)
 		}
 	}()
-	catalogue, err := openCatalogue(db)
+	catalogue, err := openCatalogue(ctx, db)
 	if err != nil {
 		return err
 	}
 	var def *definition
-	err = updateDurably(db, func(tx *lightning.Tx) error {
+	err = updateDurably(ctx, db, func(tx *lightning.Tx) error {
 		tx = tx.In(catalogue)
 		if def, err = readDefinition(tx, table); err != nil {
 			return err
@@ -239,5 +246,5 @@ func redefine(
 	if err != nil {
 		return err
 	}
-	return dropLeftovers(db, table, def)
+	return dropLeftovers(ctx, db, table, def)
 }

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -34,7 +35,7 @@ func TestSchemasThatCannotBe(t *testing.T) {
 			Name: "a", Key: id, Indexes: index("x", channel),
 		},
 	} {
-		_, err := Open(db, s)
+		_, err := Open(context.Background(), db, s)
 		if err == nil || err.Error() != want || !errors.As(err, new(*DefinitionError)) {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -55,34 +56,34 @@ func TestDefinitionsThatDiffer(t *testing.T) {
 	base := personSchema("email", "city-age")
 	openPeople(t, db, "email", "city-age")
 	text := One("id", func(p person) string { return p.Email })
-	_, err := Open(db, Schema[person, string]{Name: "people", Key: text, Indexes: base.Indexes})
+	_, err := Open(context.Background(), db, Schema[person, string]{Name: "people", Key: text, Indexes: base.Indexes})
 	expectError(t, err, "table people: primary key: was id (integer) and is declared as id (string)")
 
 	changed := base
 	changed.Codec = upper{}
-	_, err = Open(db, changed)
+	_, err = Open(context.Background(), db, changed)
 	expectError(t, err, "table people: codec: was json and is declared as upper")
 
 	changed = base
 	changed.Indexes = slices.Clone(base.Indexes)
 	changed.Indexes[0].Unique = false
-	_, err = Open(db, changed)
+	_, err = Open(context.Background(), db, changed)
 	expectError(t, err, "table people: index email: was unique on email (string) and is declared as on email (string)")
 
 	changed.Indexes = slices.Clone(base.Indexes)
 	changed.Indexes[1].On = []Column[person]{age, city}
-	_, err = Open(db, changed)
+	_, err = Open(context.Background(), db, changed)
 	expectError(t, err, "table people: index city-age: was on city (string), age (integer) "+
 		"and is declared as on age (integer), city (string)")
 
 	changed.Indexes = slices.Clone(base.Indexes)
 	changed.Indexes[0].On = []Column[person]{Many("email", func(p person) []string { return nil })}
-	_, err = Open(db, changed)
+	_, err = Open(context.Background(), db, changed)
 	expectError(t, err, "table people: index email: was unique on email (string) "+
 		"and is declared as unique on email (many of string)")
 
 	changed.Indexes = base.Indexes[:1]
-	_, err = Open(db, changed)
+	_, err = Open(context.Background(), db, changed)
 	expectError(t, err, "table people: index city-age: is in the database and not declared; DropIndex removes it")
 
 	// What was refused has changed nothing.
@@ -106,11 +107,11 @@ func TestDropIndexAndMakeItAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Rollback()
-	if err := DropIndex(db, "people", "age"); err != nil {
+	if err := DropIndex(context.Background(), db, "people", "age"); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"age", "nothing"} {
-		if err := DropIndex(db, "people", name); !errors.Is(err, lightning.ErrNotFound) {
+		if err := DropIndex(context.Background(), db, "people", name); !errors.Is(err, lightning.ErrNotFound) {
 			t.Errorf("drop index %s: %v", name, err)
 		}
 	}
@@ -138,15 +139,15 @@ func TestDropTable(t *testing.T) {
 	people := openPeople(t, db, "age", "email")
 	mustPut(t, db, people, person{ID: 1, Age: 5})
 	openPeople(t, db, "age", "email", "city-age") // has progress
-	other, err := Open(db, Schema[person, int64]{Name: "people2", Key: id})
+	other, err := Open(context.Background(), db, Schema[person, int64]{Name: "people2", Key: id})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustPut(t, db, other, person{ID: 9})
-	if err := Drop(db, "people"); err != nil {
+	if err := Drop(context.Background(), db, "people"); err != nil {
 		t.Fatal(err)
 	}
-	if err := Drop(db, "people"); !errors.Is(err, lightning.ErrNotFound) {
+	if err := Drop(context.Background(), db, "people"); !errors.Is(err, lightning.ErrNotFound) {
 		t.Errorf("dropped again: %v", err)
 	}
 	err = db.View(func(tx *lightning.Tx) error {
@@ -182,7 +183,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 	defer db.Close()
 	people = openPeople(t, db, "age")
 	expectIDs(t, db, people, func(q Query[person]) Query[person] { return q.Where(age.Eq(5)) }, 1)
-	if _, err := Open(db, personSchema("age", "email")); !errors.Is(err, lightning.ErrReadOnly) {
+	if _, err := Open(context.Background(), db, personSchema("age", "email")); !errors.Is(err, lightning.ErrReadOnly) {
 		t.Errorf("a new index: %v", err)
 	}
 }

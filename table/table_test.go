@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -88,7 +89,7 @@ func testDB(t testing.TB) *lightning.DB {
 
 func openPeople(t testing.TB, db *lightning.DB, indexes ...string) *Table[person, int64] {
 	t.Helper()
-	people, err := Open(db, personSchema(indexes...))
+	people, err := Open(context.Background(), db, personSchema(indexes...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +280,7 @@ func TestIndexesHoldWhatIsStored(t *testing.T) {
 	db := testDB(t)
 	schema := personSchema("city-age")
 	schema.Codec = lossy{}
-	people, err := Open(db, schema)
+	people, err := Open(context.Background(), db, schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,12 +298,12 @@ func TestIndexesHoldWhatIsStored(t *testing.T) {
 func TestRowsKeepTheirKeys(t *testing.T) {
 	db := testDB(t)
 	byEmail := Schema[person, string]{Name: "people", Key: email}
-	people, err := Open(db, byEmail)
+	people, err := Open(context.Background(), db, byEmail)
 	if err != nil {
 		t.Fatal(err)
 	}
 	byEmail.Name, byEmail.Codec = "lossy", lossy{}
-	lossyPeople, err := Open(db, byEmail)
+	lossyPeople, err := Open(context.Background(), db, byEmail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -473,7 +474,7 @@ func TestCompositeKeys(t *testing.T) {
 	at := One("at", func(d dot) point { return d.At })
 	place := One("place", func(d dot) keyenc.Tuple { return keyenc.Tuple{d.Color, d.At.Y} })
 	db := testDB(t)
-	dots, err := Open(db, Schema[dot, point]{
+	dots, err := Open(context.Background(), db, Schema[dot, point]{
 		Name: "dots", Key: at,
 		Indexes: []Index[dot]{{Name: "place", On: []Column[dot]{place}}},
 	})
@@ -684,8 +685,8 @@ func TestZeroTables(t *testing.T) {
 			none.Delete(tx, 1), none.Check(tx), none.Analyze(t.Context()), none.Build(t.Context(), nil), explainErr,
 			first(none.Query(tx)), first(none.Query(tx).Filter(nil)), first(Query[person]{}), people.Put(new(lightning.Tx), person{}),
 			get(people, new(lightning.Tx)))
-		_, openErr := Open(nil, personSchema())
-		mustBe(lightning.ErrClosed, openErr, Drop(nil, "people"), DropIndex(nil, "people", "city-age"))
+		_, openErr := Open(context.Background(), nil, personSchema())
+		mustBe(lightning.ErrClosed, openErr, Drop(context.Background(), nil, "people"), DropIndex(context.Background(), nil, "people", "city-age"))
 		mustBe(lightning.ErrNilArgument, people.Put(noTx, person{}), people.Insert(noTx, person{}), get(people, noTx),
 			people.Update(noTx, 1, change), people.Update(tx, 1, nil), people.Delete(noTx, 1), people.Check(noTx),
 			first(people.Query(noTx)), first(people.Query(tx).Filter(nil)))

@@ -68,7 +68,14 @@ func (w *walk[R]) each(tx *lightning.Tx, see func(key, value []byte) error) (err
 		first, next = it.Last, it.Prev
 	}
 	for ok := first(); ok; ok = next() {
-		if err := see(it.Key(), it.Value()); err != nil {
+		key, value := it.Key(), it.Value()
+		// Both are nil where another goroutine is in the transaction.
+		if len(key) == 0 || len(value) == 0 {
+			if err := it.Err(); err != nil {
+				return err
+			}
+		}
+		if err := see(key, value); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,14 +28,14 @@ func TestProgramKeepsHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, err := db.Keyspace("users", &lightning.KeyspaceOptions{TTL: time.Hour})
+	users, err := db.Keyspace(context.Background(), "users", &lightning.KeyspaceOptions{TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	batch := db.NewBatch()
 	for _, err := range []error{
 		batch.Put([]byte("a"), []byte("1")), batch.In(users).PutWithTTL([]byte{0xff}, nil, lightning.Forever),
-		batch.Commit(), users.DeleteRange([]byte("x"), nil), db.DropKeyspace("users"), db.Close(),
+		batch.Commit(), users.DeleteRange([]byte("x"), nil), db.DropKeyspace(context.Background(), "users"), db.Close(),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -127,10 +127,11 @@ func onStore(dir, keyspace string, opts lightning.Options, fn func(*lightning.DB
 const reservedNames = "lightning."
 
 // createStore is writeStore for commands that make a database or keyspace
-// that is not there yet; a new database is mentioned on notes, so that a
-// mistyped directory does not go unseen.
+// that is not there yet; what is new is mentioned on notes, so that a mistyped
+// directory or name does not go unseen.
 func createStore(
-	notes io.Writer, dir, keyspace string, opts lightning.Options, fn func(*lightning.DB, store) error,
+	ctx context.Context, notes io.Writer, dir, keyspace string, opts lightning.Options,
+	fn func(*lightning.DB, store) error,
 ) error {
 	if strings.HasPrefix(keyspace, reservedNames) { // before a database is made for it
 		return fmt.Errorf("%w: %q", lightning.ErrKeyspaceReserved, keyspace)
@@ -150,9 +151,13 @@ func createStore(
 		if keyspace == "" {
 			return fn(db, db)
 		}
-		target, err := db.Keyspace(keyspace, nil)
+		isNew := !slices.Contains(db.Keyspaces(), keyspace)
+		target, err := db.Keyspace(ctx, keyspace, nil)
 		if err != nil {
 			return err
+		}
+		if isNew {
+			fmt.Fprintf(notes, "new keyspace %q\n", keyspace)
 		}
 		return fn(db, target)
 	})
@@ -266,7 +271,7 @@ func existingKeyspace(db *lightning.DB, name string, opts *lightning.KeyspaceOpt
 	}
 	names := db.Keyspaces()
 	if slices.Contains(names, name) {
-		return db.Keyspace(name, opts)
+		return db.Keyspace(context.Background(), name, opts)
 	}
 	if len(names) == 0 {
 		return nil, plainError{fmt.Sprintf("no keyspace %q: there are none", name), lightning.ErrNotFound}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"time"
@@ -74,7 +75,7 @@ func (d *dumper) line(content any) error {
 }
 
 func (d *dumper) keyspace(name string) error {
-	keyspace, err := d.db.Keyspace(name, &lightning.KeyspaceOptions{Reserved: true})
+	keyspace, err := d.db.Keyspace(context.Background(), name, &lightning.KeyspaceOptions{Reserved: true})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func fillForDump(t *testing.T, dir string) {
 	}
 	defer db.Close()
 	keyspace := func(name string, o lightning.KeyspaceOptions) *lightning.Keyspace {
-		k, err := db.Keyspace(name, &o)
+		k, err := db.Keyspace(context.Background(), name, &o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +58,7 @@ func fillForDump(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := table.Open(db, people)
+	all, err := table.Open(context.Background(), db, people)
 	if err == nil {
 		err = db.Update(func(tx *lightning.Tx) error { return all.Insert(tx, person{"Ada", "London"}) })
 	}
@@ -89,7 +90,7 @@ func contents(t *testing.T, dir string) string {
 	}
 	show(db)
 	for _, name := range db.Keyspaces() {
-		k, err := db.Keyspace(name, &lightning.KeyspaceOptions{Reserved: true})
+		k, err := db.Keyspace(context.Background(), name, &lightning.KeyspaceOptions{Reserved: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +128,7 @@ func TestDumpRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	all, err := table.Open(db, people)
+	all, err := table.Open(context.Background(), db, people)
 	if err != nil {
 		t.Fatal(err)
 	}

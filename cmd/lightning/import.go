@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -123,7 +124,7 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	if f.output.value == formatJSON {
 		notes = cmd.ErrOrStderr()
 	}
-	return createStore(notes, dir, f.keyspace, dbOpts, func(db *lightning.DB, target store) error {
+	return createStore(cmd.Context(), notes, dir, f.keyspace, dbOpts, func(db *lightning.DB, target store) error {
 		load := importer{
 			name: inputName(name), reader: reader, skipBad: f.skipBad, progress: progress,
 			queue: newChunkQueue(f.batchSize), db: db, batch: target.NewBatch(),
@@ -132,7 +133,8 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 		progress.begin()
 		defer progress.finish()
 		err := load.run(cmd.Context())
-		if syncErr := db.SyncLog(); syncErr != nil {
+		// What was committed before an interruption is made durable, too.
+		if syncErr := db.SyncLog(context.Background()); syncErr != nil {
 			return errors.Join(err, syncErr)
 		}
 		progress.finish()

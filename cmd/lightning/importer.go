@@ -140,7 +140,8 @@ func (l *importer) enter(k *records.Keyspace) error {
 		}
 	}
 	opts := lightning.KeyspaceOptions{Compression: compression.value, TTL: k.TTL, Merge: k.Merge, Reserved: true}
-	keyspace, err := l.db.Keyspace(k.Name, &opts)
+	// What was parsed before an interruption is committed, too.
+	keyspace, err := l.db.Keyspace(context.Background(), k.Name, &opts)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ database. Before a key or value that begins with a dash write --, after all flag
 				return usagef("--ttl is %v: it must be positive", ttl)
 			}
 			opts := lightning.Options{Durability: durability.value}
-			return createStore(cmd.OutOrStdout(), args[0], keys.keyspace, opts,
+			return createStore(cmd.Context(), cmd.OutOrStdout(), args[0], keys.keyspace, opts,
 				func(_ *lightning.DB, target store) error {
 					if expires {
 						return target.PutWithTTL(key, value, ttl)

@@ -229,7 +229,7 @@ func (t *tour) load() error {
 		return err
 	}
 	start = time.Now()
-	if err := t.db.SyncLog(); err != nil {
+	if err := t.db.SyncLog(t.ctx); err != nil {
 		return err
 	}
 	return t.result(time.Since(start), "and all of it synced to stable storage")
@@ -246,7 +246,7 @@ type cityLoader struct {
 func (l *cityLoader) run() error {
 	t := l.tour
 	var err error
-	if t.byPopulation, err = t.db.Keyspace("by-population", nil); err != nil {
+	if t.byPopulation, err = t.db.Keyspace(t.ctx, "by-population", nil); err != nil {
 		return err
 	}
 	l.batch = t.db.NewBatch()

@@ -360,7 +360,7 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpRemove, Name: "*.wal", Sticky: true, Err: syscall.EIO})
 	db = openTest(t, historyTestOptions(faulty))
 	fill(t, db, "e", 20)
-	must(t, db.SyncLog())
+	must(t, db.SyncLog(context.Background()))
 	want := mustReadFeed(t, db, 1)
 	if len(want) != 21 || want[0] != "1..1 1 /61-=4:6b657074" || !strings.HasPrefix(want[1], "2..2 1 /65") {
 		t.Errorf("got %v", want)
@@ -451,7 +451,7 @@ func TestHistoryOfALinkedSegment(t *testing.T) {
 		fs := memfs.New()
 		db := openTest(t, historyTestOptions(fs))
 		fill(t, db, "a", 100)
-		must(t, db.SyncLog())
+		must(t, db.SyncLog(context.Background()))
 		must(t, fs.MkdirAll("backup"))
 		for _, name := range fileNames(t, fs, ".wal") {
 			must(t, fs.Link(filepath.Join("db", name), filepath.Join("backup", name)))

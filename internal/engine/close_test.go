@@ -67,7 +67,7 @@ func TestLateSyncDoesNotFailClose(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	fill(t, db, "a", 1)
 	must(t, db.segments.Log().Close()) // as far as Close has come when SyncLog, begun before, goes on
-	if err := db.SyncLog(); !errors.Is(err, base.ErrClosed) {
+	if err := db.SyncLog(context.Background()); !errors.Is(err, base.ErrClosed) {
 		t.Errorf("late sync: %v", err)
 	}
 	if err := db.health.Err(); err != nil {
@@ -89,7 +89,7 @@ func TestKeyspaceBehindClose(t *testing.T) {
 			return done
 		}
 		closed = begin(1, db.Close)
-		late = begin(2, func() error { _, err := db.Keyspace("late", keyspace.Settings{}); return err })
+		late = begin(2, func() error { _, err := db.Keyspace(context.Background(), "late", keyspace.Settings{}); return err })
 		return nil
 	})
 	must(t, err)

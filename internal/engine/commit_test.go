@@ -66,13 +66,13 @@ func TestGroupIsAsDurableAsItsStrictestMember(t *testing.T) {
 // reach.
 func TestBatchBehindDropIsRefused(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
-	info, err := db.Keyspace("k", keyspace.Settings{})
+	info, err := db.Keyspace(context.Background(), "k", keyspace.Settings{})
 	must(t, err)
 	prefix := keyspace.AppendPrefix(nil, info.ID)
 	b := new(batch.Batch)
 	must(t, b.Set(prefix, []byte("a"), []byte("1")))
 	b.Touch(info)
-	must(t, db.DropKeyspace("k"))
+	must(t, db.DropKeyspace(context.Background(), "k"))
 	if err := db.Commit(t.Context(), b, commit.Async); !errors.Is(err, keyspace.ErrDropped) {
 		t.Errorf("commit behind the drop: %v", err)
 	}
@@ -87,11 +87,11 @@ func TestBatchBehindDropIsRefused(t *testing.T) {
 func TestDropIsDurable(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, testOptions(fs))
-	info, err := db.Keyspace("k", keyspace.Settings{})
+	info, err := db.Keyspace(context.Background(), "k", keyspace.Settings{})
 	must(t, err)
 	prefix := keyspace.AppendPrefix(nil, info.ID)
 	must(t, db.Commits().Set(info, prefix, []byte("a"), []byte("1"), commit.Sync))
-	must(t, db.DropKeyspace("k"))
+	must(t, db.DropKeyspace(context.Background(), "k"))
 	crashed := openTest(t, testOptions(fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})))
 	if crashed.keyspaces.ByName("k") != nil {
 		t.Error("the keyspace is back")
@@ -123,16 +123,16 @@ func TestKeyspacesCrashInOrder(t *testing.T) {
 			return nil
 		})
 		must(t, db.Commits().Set(nil, []byte{0}, []byte("before"), nil, commit.Async))
-		info, err := db.Keyspace("k", keyspace.Settings{TTL: time.Hour})
+		info, err := db.Keyspace(context.Background(), "k", keyspace.Settings{TTL: time.Hour})
 		must(t, err)
 		made.Store(1)
 		prefix := keyspace.AppendPrefix(nil, info.ID)
 		must(t, db.Commits().Set(info, prefix, []byte("a"), []byte("1"), commit.Sync))
-		must(t, db.SetKeyspace("k", keyspace.Settings{TTL: time.Minute}))
+		must(t, db.SetKeyspace(context.Background(), "k", keyspace.Settings{TTL: time.Minute}))
 		if crashAfter%2 == 0 {
 			must(t, db.Flush(t.Context()))
 		}
-		must(t, db.DropKeyspace("k"))
+		must(t, db.DropKeyspace(context.Background(), "k"))
 		fs.SetHook(nil)
 		must(t, db.Close())
 		if crashed == nil {
@@ -151,7 +151,7 @@ func TestKeyspacesCrashInOrder(t *testing.T) {
 		if k != nil && keyErr != nil && k.Settings().TTL == time.Minute {
 			t.Errorf("crash at %d: changed, and empty", crashAfter)
 		}
-		again, err := db.Keyspace("other", keyspace.Settings{})
+		again, err := db.Keyspace(context.Background(), "other", keyspace.Settings{})
 		must(t, err)
 		if wasMade && again.ID == info.ID {
 			t.Errorf("crash at %d: number %d is used again", crashAfter, again.ID)

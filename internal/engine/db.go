@@ -159,12 +159,28 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 	return db.compactor.compact(ctx, db.stopped, lo, hi)
 }
 
-// SyncLog makes every acknowledged commit durable.
-func (db *DB) SyncLog() error {
+// SyncLog makes every acknowledged commit durable. A sync cannot be called back: when
+// ctx ends first, it goes on by itself.
+func (db *DB) SyncLog(ctx context.Context) error {
 	if err := db.health.Writable(); err != nil {
 		return err
 	}
-	return db.segments.Sync()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	done := make(chan error, 1)
+	sync := func() { done <- db.segments.Sync() }
+	if ctx.Done() == nil {
+		sync()
+	} else {
+		go sync()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // DurableSeq returns the newest sequence number up to which everything is on

@@ -127,7 +127,7 @@ func (w *crashWriter) step() {
 		}
 		must(w.t, w.db.Commit(w.t.Context(), &b, d))
 	case 3:
-		must(w.t, w.db.SyncLog())
+		must(w.t, w.db.SyncLog(context.Background()))
 	default:
 		var b batch.Batch
 		for i := range 1 + w.rng.IntN(3) {
@@ -282,7 +282,7 @@ func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 	must(t, err)
 	for range 6 {
 		fill(t, db, "b", 1000)
-		must(t, db.SyncLog())
+		must(t, db.SyncLog(context.Background()))
 		must(t, db.Flush(t.Context()))
 		must(t, db.changed.Wait(t.Context(), db.segments.Ready))
 	}
@@ -311,13 +311,13 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, historyTestOptions(fs))
 	for i := range 3 {
-		k, err := db.Keyspace("k", keyspace.Settings{})
+		k, err := db.Keyspace(context.Background(), "k", keyspace.Settings{})
 		must(t, err)
 		prefix := keyspace.AppendPrefix(nil, k.ID)
 		must(t, db.Commits().Set(k, prefix, fmt.Appendf(nil, "%d", i), nil, commit.Async))
 		if i < 2 {
 			must(t, db.Commits().DeleteRange(k, append(prefix, 'a'), keyspace.PrefixEnd(prefix), commit.Async))
-			must(t, db.DropKeyspace("k"))
+			must(t, db.DropKeyspace(context.Background(), "k"))
 		}
 	}
 	want := []string{
@@ -326,7 +326,7 @@ func TestFeedOfDroppedKeyspaces(t *testing.T) {
 		"11..11 6 k/-=0:", "12..12 1 k/32-=0:",
 	}
 	for range 3 {
-		must(t, db.SyncLog())
+		must(t, db.SyncLog(context.Background()))
 		if lines := mustReadFeed(t, db, 1); !slices.Equal(lines, want) {
 			t.Fatalf("got\n%v\nwant\n%v", lines, want)
 		}
@@ -368,7 +368,7 @@ func TestHistorySwitchedOn(t *testing.T) {
 			t.Errorf("crash %v: %v", crash, err)
 		}
 		fill(t, db, "b", 10)
-		must(t, db.SyncLog())
+		must(t, db.SyncLog(context.Background()))
 		if lines := mustReadFeed(t, db, 11); len(lines) != 10 {
 			t.Errorf("crash %v: %d commits", crash, len(lines))
 		}
@@ -405,7 +405,7 @@ func TestFeedOfAReadOnlyDatabase(t *testing.T) {
 	db := openTest(t, historyTestOptions(fs))
 	fillFile(t, db, "a", 10)
 	fill(t, db, "b", 10)
-	must(t, db.SyncLog())
+	must(t, db.SyncLog(context.Background()))
 	crashed := fs.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
 	want := mustReadFeed(t, db, 1)
 	must(t, db.Close())

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,7 +82,7 @@ func TestFeedOfCommitsPastTheLog(t *testing.T) {
 	db := openTest(t, withAppend(historyTestOptions(disk)))
 	var prefixes [2][]byte
 	for i, s := range []keyspace.Settings{{Merge: "append"}, {TTL: 5}} {
-		k, err := db.Keyspace(fmt.Sprint("k", i), s)
+		k, err := db.Keyspace(context.Background(), fmt.Sprint("k", i), s)
 		must(t, err)
 		prefixes[i] = keyspace.AppendPrefix(nil, k.ID)
 	}
@@ -104,7 +105,7 @@ func TestFeedOfCommitsPastTheLog(t *testing.T) {
 		}
 	})
 	fill(t, db, "z", 1)
-	must(t, db.SyncLog())
+	must(t, db.SyncLog(context.Background()))
 	lines := mustReadFeed(t, db, 1)
 	want := "4..6 3 /62-68=0: 3 k0/-=0: 3 k1/-=0: 1 /63-=3:6e6577 2 /64-=0: 5 /6d-=1:30 5 /6d-=1:31 5 /6d-=1:32"
 	for n := range 400 {
@@ -307,7 +308,7 @@ func TestCommitPastALogThatIsNotKept(t *testing.T) {
 	fill(t, db, "c", 10)
 	_, err = readFeed(t, db, 11)
 	expectGap(t, err, 11, 12)
-	must(t, db.SyncLog())
+	must(t, db.SyncLog(context.Background()))
 	if lines := mustReadFeed(t, db, 12); len(lines) != 10 {
 		t.Errorf("%d commits behind the gap", len(lines))
 	}

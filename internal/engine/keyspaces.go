@@ -14,7 +14,7 @@ import (
 
 // Keyspace returns the keyspace called name, making it if it does not exist.
 // With an existing one, the settings that are not zero must agree.
-func (db *DB) Keyspace(name string, settings keyspace.Settings) (*keyspace.Info, error) {
+func (db *DB) Keyspace(ctx context.Context, name string, settings keyspace.Settings) (*keyspace.Info, error) {
 	if info := db.keyspaces.ByName(name); info != nil {
 		return info, info.Agree(settings)
 	}
@@ -27,7 +27,7 @@ func (db *DB) Keyspace(name string, settings keyspace.Settings) (*keyspace.Info,
 		return nil, err
 	}
 	var info *keyspace.Info
-	err := db.commits.Alone(context.Background(), func() error {
+	err := db.commits.Alone(ctx, func() error {
 		if info = db.keyspaces.ByName(name); info != nil { // someone else was first
 			return info.Agree(settings)
 		}
@@ -61,8 +61,8 @@ func (db *DB) commitAct(a keyspace.Act) error {
 
 // SetKeyspace changes the compression and the TTL of a keyspace to those of
 // settings, for what is written from now on. The merge operator must be the same.
-func (db *DB) SetKeyspace(name string, settings keyspace.Settings) error {
-	return db.commits.Alone(context.Background(), func() error {
+func (db *DB) SetKeyspace(ctx context.Context, name string, settings keyspace.Settings) error {
+	return db.commits.Alone(ctx, func() error {
 		info := db.keyspaces.ByName(name)
 		if info == nil {
 			return fmt.Errorf("%w: %q", keyspace.ErrNotFound, name)
@@ -82,8 +82,8 @@ func (db *DB) Registry() *keyspace.Registry { return db.keyspaces }
 // that exist keep what they see. One commit hides the keys under a range tombstone
 // and takes the name away, in order with other writes: a crash leaves both or
 // neither.
-func (db *DB) DropKeyspace(name string) error {
-	return db.commits.Alone(context.Background(), func() error {
+func (db *DB) DropKeyspace(ctx context.Context, name string) error {
+	return db.commits.Alone(ctx, func() error {
 		info := db.keyspaces.ByName(name)
 		if info == nil {
 			return fmt.Errorf("%w: %q", keyspace.ErrNotFound, name)

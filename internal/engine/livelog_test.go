@@ -98,7 +98,7 @@ func asyncPuts(t *testing.T, n int) func(db *DB, rows map[string]string) {
 			must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte("v"), commit.Async))
 			rows[key] = "v"
 		}
-		must(t, db.SyncLog())
+		must(t, db.SyncLog(context.Background()))
 	}
 }
 

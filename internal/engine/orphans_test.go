@@ -177,7 +177,7 @@ func TestLogLongerThanAMemtableIsReplayed(t *testing.T) {
 		must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte(value), commit.Async))
 		rows[key] = value
 	}
-	must(t, db.SyncLog())
+	must(t, db.SyncLog(context.Background()))
 	if memories := 1 + len(db.reads.State().Immutables); memories < 2 {
 		t.Fatalf("%d memories: the test needs more", memories)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -50,7 +51,7 @@ func longLog(t testing.TB, opts Options, sizeBytes int) (disk *memfs.FS, rows ma
 			rows[key] = string(own)
 		}
 	}
-	must(t, db.SyncLog())
+	must(t, db.SyncLog(context.Background()))
 	if len(db.reads.State().Immutables) > 0 {
 		t.Fatal("the log is longer than a memtable")
 	}
@@ -233,10 +234,10 @@ func TestLongLogOfActs(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, testOptions(fs))
 	for i := range 2000 {
-		_, err := db.Keyspace(fmt.Sprint("made ", i), keyspace.Settings{})
+		_, err := db.Keyspace(context.Background(), fmt.Sprint("made ", i), keyspace.Settings{})
 		must(t, err)
 		if i%3 == 0 {
-			must(t, db.DropKeyspace(fmt.Sprint("made ", i)))
+			must(t, db.DropKeyspace(context.Background(), fmt.Sprint("made ", i)))
 		}
 	}
 	crashed := openTest(t, testOptions(fs.Crash(memfs.CrashOptions{Keep: memfs.KeepNone})))

@@ -22,7 +22,7 @@ func TestSweepKeepsWhatIsSeen(t *testing.T) {
 	must(t, err)
 	db := openTest(t, opts)
 	ctx, plain := context.Background(), []byte{0}
-	k, err := db.Keyspace("m", keyspace.Settings{Merge: merge.Append})
+	k, err := db.Keyspace(context.Background(), "m", keyspace.Settings{Merge: merge.Append})
 	must(t, err)
 	prefix := keyspace.AppendPrefix(nil, k.ID)
 	for _, key := range []string{"deleted", "kept", "ranged", "replaced"} {

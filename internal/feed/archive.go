@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"context"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -47,8 +48,8 @@ type Config struct {
 	// Durable is how far the log is on stable storage; of a read-only database
 	// there is none.
 	Durable func() (base.SeqNum, wal.Position)
-	// Sync makes all durable that was committed.
-	Sync func() error
+	// Sync makes all durable that was committed, or ends its waiting with ctx.
+	Sync func(ctx context.Context) error
 }
 
 // Archive keeps log segments for those who read changes, and the tables of what was

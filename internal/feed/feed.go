@@ -256,7 +256,11 @@ func (f *Feed) awaitDurable(ctx context.Context) error {
 	if f.next <= f.archive.Horizon() {
 		return nil
 	}
-	return f.archive.cfg.Sync()
+	err := f.archive.cfg.Sync(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // IngestedSeq is the newest number that was committed past the log, 0 if none was.

@@ -53,13 +53,14 @@ var loadBytesPerRecord = func() int {
 // emptyBytes is more than what an empty table takes.
 const emptyBytes = 256
 
-// Add puts in one version of key, KindSet with a value or KindDelete. tr is
-// newer than all that were added before. The slices are copied.
-func (t *Table) Add(key []byte, tr base.Trailer, value []byte) error {
+// Add puts in one version of key, KindSet with a value or KindDelete. keyHash is
+// base.Hash of the key, tr is newer than all that were added before. The slices are
+// copied.
+func (t *Table) Add(key []byte, keyHash uint64, tr base.Trailer, value []byte) error {
 	if !t.fits(len(key), len(value)) {
 		return ErrFull
 	}
-	t.place(key, tr, value)
+	t.place(key, tr, value, base.RecordSum(keyHash, tr, value).Short())
 	t.publishStats(t.Len() + 1)
 	if tr.Kind() == base.KindDelete {
 		t.deletes.Store(t.deletes.Load() + 1)
@@ -79,23 +80,23 @@ func (t *Table) fits(keyBytes, valueBytes int) bool {
 }
 
 // place finds the place of key in the tree and publishes the record there.
-func (t *Table) place(key []byte, tr base.Trailer, value []byte) {
+func (t *Table) place(key []byte, tr base.Trailer, value []byte, sum uint32) {
 	slot, from := t.start(key)
 	for {
 		r := slot.Load()
 		if r == 0 {
-			slot.Store(t.newLeaf(key, tr, value))
+			slot.Store(t.newLeaf(key, tr, value, sum))
 			return
 		}
 		if r&shapeMask == shapeLeaf {
 			other := leafAt(t.mem, r).key()
 			m := from + commonPrefix(key[from:], other[from:])
 			if m == len(key) && m == len(other) {
-				t.addVersion(r, key, tr, value)
+				t.addVersion(r, tr, value, sum)
 				return
 			}
 			t.finger.slot, t.finger.from = slot, from
-			slot.Store(t.split(r, other, m, key, t.newLeaf(key, tr, value)))
+			slot.Store(t.split(r, other, m, key, t.newLeaf(key, tr, value, sum)))
 			return
 		}
 		t.finger.slot, t.finger.from = slot, from
@@ -103,7 +104,7 @@ func (t *Table) place(key []byte, tr base.Trailer, value []byte) {
 		if depth := int(h.depth); depth != from {
 			if m := t.matchPath(h, key, from); m < depth {
 				other := leafAt(t.mem, h.witness).key()
-				slot.Store(t.split(r, other, m, key, t.newLeaf(key, tr, value)))
+				slot.Store(t.split(r, other, m, key, t.newLeaf(key, tr, value, sum)))
 				return
 			}
 			from = depth
@@ -114,7 +115,7 @@ func (t *Table) place(key []byte, tr base.Trailer, value []byte) {
 		}
 		child := childSlot(t.mem, r, key[from])
 		if child == nil {
-			t.addChild(slot, r, key[from], t.newLeaf(key, tr, value))
+			t.addChild(slot, r, key[from], t.newLeaf(key, tr, value, sum))
 			return
 		}
 		slot = child
@@ -156,24 +157,23 @@ func alloc(arena *offheap.Arena, sizeBytes uint32) uint32 {
 }
 
 // newLeaf writes the leaf that the current Add will publish.
-func (t *Table) newLeaf(key []byte, tr base.Trailer, value []byte) uint32 {
-	t.finger.leaf = t.writeLeaf(key, tr, value)
+func (t *Table) newLeaf(key []byte, tr base.Trailer, value []byte, sum uint32) uint32 {
+	t.finger.leaf = t.writeLeaf(key, tr, value, sum)
 	return t.finger.leaf
 }
 
 // writeLeaf writes a leaf that nothing points to.
-func (t *Table) writeLeaf(key []byte, tr base.Trailer, value []byte) uint32 {
+func (t *Table) writeLeaf(key []byte, tr base.Trailer, value []byte, sum uint32) uint32 {
 	offset := t.alloc(leafKeyAt + uint32(len(key)) + uint32(len(value)))
 	l := leafAt(t.mem, offset)
-	l.keyBytes, l.trailer, l.valueSize = uint32(len(key)), uint64(tr), uint32(len(value))
-	l.sum = base.RecordSum(base.Hash(key), tr, value).Short()
+	l.keyBytes, l.trailer, l.valueSize, l.sum = uint32(len(key)), uint64(tr), uint32(len(value)), sum
 	copy(l.key(), key)
 	copy(l.value(), value)
 	return offset
 }
 
-// addVersion puts a version of key on top of its leaf's chain and publishes it.
-func (t *Table) addVersion(at uint32, key []byte, tr base.Trailer, value []byte) {
+// addVersion puts a version on top of a leaf's chain and publishes it.
+func (t *Table) addVersion(at uint32, tr base.Trailer, value []byte, sum uint32) {
 	c := chain{t.mem, at}
 	older := newestOf(t.mem, at)
 	invariant.Check(tr > c.trailer(older), "version %v is not newer than %v", tr, c.trailer(older))
@@ -186,7 +186,7 @@ func (t *Table) addVersion(at uint32, key []byte, tr base.Trailer, value []byte)
 		trailer:   uint64(tr),
 		valueSize: uint32(len(value)),
 		index:     c.index(older) + 1,
-		sum:       base.RecordSum(base.Hash(key), tr, value).Short(),
+		sum:       sum,
 	}
 	copy(v.value(), value)
 	leafAt(t.mem, at).newest.Store(offset)

@@ -162,7 +162,7 @@ func TestOneWriterManyReaders(t *testing.T) {
 				})
 			}
 			for i, key := range c.keys {
-				if err := c.table.Add(key, base.MakeTrailer(base.SeqNum(i+1), base.KindSet), key); err != nil {
+				if err := c.table.Add(key, base.Hash(key), base.MakeTrailer(base.SeqNum(i+1), base.KindSet), key); err != nil {
 					c.fail(t, "%v", err)
 					break
 				}

@@ -65,7 +65,7 @@ func fill(b *testing.B, table *Table, keys []byte) {
 	b.Helper()
 	value := make([]byte, 100)
 	for i := 0; i < len(keys); i += 16 {
-		if err := table.Add(keys[i:i+16], base.MakeTrailer(base.SeqNum(i+1), base.KindSet), value); err != nil {
+		if err := table.Add(keys[i:i+16], base.Hash(keys[i:i+16]), base.MakeTrailer(base.SeqNum(i+1), base.KindSet), value); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func BenchmarkAdd(b *testing.B) {
 				b.StartTimer()
 			}
 			seq++
-			if err := table.Add(keys[i:i+16], base.MakeTrailer(seq, base.KindSet), value); err != nil {
+			if err := table.Add(keys[i:i+16], base.Hash(keys[i:i+16]), base.MakeTrailer(seq, base.KindSet), value); err != nil {
 				b.Fatal(err)
 			}
 			i += 16
@@ -187,7 +187,7 @@ func BenchmarkUpdate(b *testing.B) {
 	for b.Loop() {
 		i := 16 * rng.IntN(10_000)
 		seq++
-		if table.Add(keys[i:i+16], base.MakeTrailer(seq, base.KindSet), value) != nil {
+		if table.Add(keys[i:i+16], base.Hash(keys[i:i+16]), base.MakeTrailer(seq, base.KindSet), value) != nil {
 			b.StopTimer()
 			table.Free()
 			table = benchTable(b, 1_000_000)

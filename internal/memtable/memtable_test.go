@@ -137,7 +137,7 @@ func addBoth(t *testing.T, table *Table, m *model, key []byte, seq base.SeqNum, 
 	}
 	// The table must copy: what it was given is wiped afterwards.
 	keyCopy, valueCopy := slices.Clone(key), slices.Clone(value)
-	if err := table.Add(keyCopy, tr, valueCopy); err != nil {
+	if err := table.Add(keyCopy, base.Hash(keyCopy), tr, valueCopy); err != nil {
 		t.Fatal(err)
 	}
 	clear(keyCopy)
@@ -301,7 +301,7 @@ func TestManyVersions(t *testing.T) {
 	table := newTable(t, 16<<20)
 	key := []byte("counter")
 	for i := range n {
-		if err := table.Add(key, base.MakeTrailer(base.SeqNum(2*i+2), base.KindSet), nil); err != nil {
+		if err := table.Add(key, base.Hash(key), base.MakeTrailer(base.SeqNum(2*i+2), base.KindSet), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -341,7 +341,7 @@ func TestAddBound(t *testing.T) {
 				}
 				available := table.AvailableBytes()
 				boundBytes := AddBound(len(key), len(value))
-				err := table.Add(key, base.MakeTrailer(seq, base.KindSet), value)
+				err := table.Add(key, base.Hash(key), base.MakeTrailer(seq, base.KindSet), value)
 				if took := available - table.AvailableBytes(); took > boundBytes {
 					t.Fatalf("%s: an Add took %d bytes, its bound is %d", name, took, boundBytes)
 				}
@@ -390,7 +390,7 @@ func TestLoadBound(t *testing.T) {
 			}
 			table := newTable(t, LoadBound(len(keys), size))
 			for i, key := range keys {
-				if err := table.Add(key, base.MakeTrailer(base.SeqNum(i+1), base.KindSet), values[i]); err != nil {
+				if err := table.Add(key, base.Hash(key), base.MakeTrailer(base.SeqNum(i+1), base.KindSet), values[i]); err != nil {
 					t.Fatalf("%s, seed %d: record %d of %d: %v", name, seed, i, len(keys), err)
 				}
 			}
@@ -405,7 +405,7 @@ func TestReadsAndAddsDoNotAllocate(t *testing.T) {
 	add := func() {
 		seq++
 		key[rng.IntN(16)] = byte(rng.Uint32())
-		if err := table.Add(key, base.MakeTrailer(seq, base.KindSet), value); err != nil {
+		if err := table.Add(key, base.Hash(key), base.MakeTrailer(seq, base.KindSet), value); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -458,7 +458,7 @@ func TestAppendNewestIsWhatWasAdded(t *testing.T) {
 	table := newTable(t, 1<<16)
 	key := []byte("key")
 	for seq, value := range []string{"oldest", "", "newest"} {
-		if err := table.Add(key, base.MakeTrailer(base.SeqNum(seq+1), base.KindSet), []byte(value)); err != nil {
+		if err := table.Add(key, base.Hash(key), base.MakeTrailer(base.SeqNum(seq+1), base.KindSet), []byte(value)); err != nil {
 			t.Fatal(err)
 		}
 		tr, got, found := table.AppendNewest([]byte("dst"), key)

@@ -164,7 +164,7 @@ func TestReadOnly(t *testing.T) {
 func TestDroppedKeyspace(t *testing.T) {
 	for _, spillBytes := range []int64{0, inMemory} {
 		db, m := open(t, spillBytes)
-		k, err := db.Keyspace("k", keyspace.Settings{})
+		k, err := db.Keyspace(context.Background(), "k", keyspace.Settings{})
 		must(t, err)
 		prefix := keyspace.AppendPrefix(nil, k.ID)
 		v := begin(t, m, Options{})
@@ -173,7 +173,7 @@ func TestDroppedKeyspace(t *testing.T) {
 		}
 		v.put("a", "1")
 		v.put("b", "1")
-		must(t, db.DropKeyspace("k"))
+		must(t, db.DropKeyspace(context.Background(), "k"))
 		wantErr(t, v.Commit(commit.Async), keyspace.ErrDropped)
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -173,7 +174,7 @@ func TestTransactionsAgainstModel(t *testing.T) {
 	}
 	for _, spillBytes := range []int64{0, 400, inMemory} {
 		db, m := open(t, spillBytes)
-		k, err := db.Keyspace("k", keyspace.Settings{Merge: marking().Name})
+		k, err := db.Keyspace(context.Background(), "k", keyspace.Settings{Merge: marking().Name})
 		must(t, err)
 		prefix := keyspace.AppendPrefix(nil, k.ID)
 		committed := plain{}

@@ -116,7 +116,7 @@ func BenchmarkFlushSource(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for seq := range base.SeqNum(records) {
 		binary.BigEndian.PutUint64(key, rng.Uint64())
-		must(b, m.Table.Add(key, base.MakeTrailer(seq+1, base.KindSet), value))
+		must(b, m.Table.Add(key, base.Hash(key), base.MakeTrailer(seq+1, base.KindSet), value))
 	}
 	for name, it := range map[string]base.Iterator{"checked": m.NewCheckedIter(), "plain": m.NewIter()} {
 		b.Run(name, func(b *testing.B) {

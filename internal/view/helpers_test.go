@@ -236,7 +236,7 @@ func (r *room) write(ops ...op) {
 			hashes = append(hashes, base.Hash(records.Key))
 			r.hot.BeginWrite(base.Hash(records.Key))
 		}
-		must(r.t, mem.Add(records.Key, base.MakeTrailer(r.last, records.Kind), records.Value))
+		must(r.t, mem.Add(records.Key, base.Hash(records.Key), base.MakeTrailer(r.last, records.Kind), records.Value))
 	}
 	r.history = append(r.history, ops...)
 	r.Publish(r.last)

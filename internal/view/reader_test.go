@@ -49,7 +49,7 @@ func TestVisibleFollowsTheData(t *testing.T) {
 	r := newRoom(t, 0)
 	r.write(set("\x00a", "1"))
 	mem := r.State().Mem.Table
-	must(t, mem.Add([]byte("\x00a"), base.MakeTrailer(2, base.KindSet), []byte("2")))
+	must(t, mem.Add([]byte("\x00a"), base.Hash([]byte("\x00a")), base.MakeTrailer(2, base.KindSet), []byte("2")))
 	if got := r.get("\x00a"); got != "1" {
 		t.Errorf("read %q before it was published", got)
 	}

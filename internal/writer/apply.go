@@ -74,20 +74,19 @@ func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.Seq
 			err = a.applyAct(part, &r, seq)
 		case base.KindRangeDelete:
 			a.ranges.add(r.Key, r.Value, a.reads.Dead)
-			a.beginHotWrite(&r)
+			if a.hot != nil {
+				a.hot.BeginAll()
+			}
 			err = mem.AddRangeDelete(r.Key, r.Value, seq, first)
 		case base.KindDelete:
 			a.run.add(r.Key, a.reads.Dead)
-			a.beginHotWrite(&r)
-			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
+			err = mem.Add(r.Key, a.beginWrite(r.Key), base.MakeTrailer(seq, r.Kind), r.Value)
 		case base.KindMerge:
 			a.reads.Dead.Wrote(r.Key)
-			a.beginHotWrite(&r)
-			err = a.addOperand(mem, r.Key, r.Value, seq)
+			err = a.addOperand(mem, r.Key, a.beginWrite(r.Key), r.Value, seq)
 		default:
 			a.reads.Dead.Wrote(r.Key)
-			a.beginHotWrite(&r)
-			err = mem.Add(r.Key, base.MakeTrailer(seq, r.Kind), r.Value)
+			err = mem.Add(r.Key, a.beginWrite(r.Key), base.MakeTrailer(seq, r.Kind), r.Value)
 		}
 		if err != nil {
 			return seq, err
@@ -177,20 +176,16 @@ func (a *applier) install(part *view.Flushable, last base.SeqNum) {
 	})
 }
 
-// beginHotWrite tells the hot-record cache of a record that is about to be
-// applied.
-func (a *applier) beginHotWrite(r *batch.Reader) {
-	if a.hot == nil {
-		return
+// beginWrite tells the hot-record cache of a key that is about to be written, and
+// returns its hash.
+func (a *applier) beginWrite(key []byte) uint64 {
+	hash := base.Hash(key)
+	if a.hot != nil {
+		a.hot.BeginWrite(hash)
+		a.hotWrites = append(a.hotWrites, hash)
+		invariant.Yield()
 	}
-	if r.Kind == base.KindRangeDelete {
-		a.hot.BeginAll()
-		return
-	}
-	hash := base.Hash(r.Key)
-	a.hot.BeginWrite(hash)
-	a.hotWrites = append(a.hotWrites, hash)
-	invariant.Yield()
+	return hash
 }
 
 // Distrust forgets what was learned from memory that was overwritten. It is called when
@@ -222,7 +217,9 @@ func (a *applier) endHotWrites() {
 // operand, for which there is room. What the log holds is the operand, so a replay
 // comes to the same. A version that is not what was added is left to the flush, which
 // will find it.
-func (a *applier) addOperand(mem *memtable.Table, key, stored []byte, seq base.SeqNum) error {
+func (a *applier) addOperand(
+	mem *memtable.Table, key []byte, keyHash uint64, stored []byte, seq base.SeqNum,
+) error {
 	kind, value := base.KindMerge, stored
 	tr, under, found := mem.AppendNewest(a.under[:0], key)
 	a.under = under[:0]
@@ -231,7 +228,7 @@ func (a *applier) addOperand(mem *memtable.Table, key, stored []byte, seq base.S
 			kind, value = joined, out
 		}
 	}
-	return mem.Add(key, base.MakeTrailer(seq, kind), value)
+	return mem.Add(key, keyHash, base.MakeTrailer(seq, kind), value)
 }
 
 // joinOperand returns the kind and stored value of what an operand and the

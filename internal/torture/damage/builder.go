@@ -76,7 +76,7 @@ func (b *builder) open() {
 			return err
 		}
 		for name := range b.spaces {
-			if b.spaces[name], err = b.db.Keyspace(name, nil); err != nil {
+			if b.spaces[name], err = b.db.Keyspace(context.Background(), name, nil); err != nil {
 				return err
 			}
 		}
@@ -87,7 +87,7 @@ func (b *builder) open() {
 // keyspace makes a keyspace.
 func (b *builder) keyspace(name string, c lightning.Compression) {
 	b.try(func() (err error) {
-		b.spaces[name], err = b.db.Keyspace(name, &lightning.KeyspaceOptions{Compression: c})
+		b.spaces[name], err = b.db.Keyspace(context.Background(), name, &lightning.KeyspaceOptions{Compression: c})
 		b.names = append(b.names, name)
 		b.rows[name], b.asked[name] = map[string]string{}, map[string]bool{}
 		return err

@@ -2,6 +2,7 @@ package damage
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -224,7 +225,7 @@ func spaceOf(db *lightning.DB, name string) (space, error) {
 	if name == "" {
 		return db, nil
 	}
-	k, err := db.Keyspace(name, nil)
+	k, err := db.Keyspace(context.Background(), name, nil)
 	if err != nil {
 		return nil, fmt.Errorf("keyspace %s: %w", name, err)
 	}

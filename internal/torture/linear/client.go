@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -120,7 +121,7 @@ const syncName = "sync of the log"
 // reads nothing.
 func (c *client) syncLog() error {
 	e := c.begin(syncName, 0)
-	err := c.db.SyncLog()
+	err := c.db.SyncLog(context.Background())
 	if err != nil && !errors.Is(err, lightning.ErrClosed) && c.allowed(err) {
 		c.mute = true // as a write that failed
 	}

@@ -133,7 +133,7 @@ func (s *stress) takeIterator(db *lightning.DB, rng *rand.Rand) (*lightning.Iter
 func (s *stress) useKeyspace(ctx context.Context, db *lightning.DB, rng *rand.Rand) error {
 	k := s.someSpace(rng)
 	if k == nil || rng.IntN(5) == 0 {
-		made, err := db.Keyspace(fmt.Sprint("space", rng.IntN(4)), nil)
+		made, err := db.Keyspace(context.Background(), fmt.Sprint("space", rng.IntN(4)), nil)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (s *stress) useKeyspace(ctx context.Context, db *lightning.DB, rng *rand.Ra
 	}
 	switch rng.IntN(8) {
 	case 0:
-		return db.DropKeyspace(k.Name())
+		return db.DropKeyspace(context.Background(), k.Name())
 	case 1:
 		return k.DeleteRange(nil, nil)
 	case 2:
@@ -181,7 +181,7 @@ func (s *stress) moveFiles(ctx context.Context, db *lightning.DB, rng *rand.Rand
 	case 1:
 		return db.Compact(ctx, stressKey(rng), nil)
 	case 2:
-		return db.SyncLog()
+		return db.SyncLog(context.Background())
 	}
 	return db.Flush(ctx)
 }

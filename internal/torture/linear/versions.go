@@ -57,7 +57,7 @@ func runVersions(ctx context.Context, seed uint64, tally *ledger.Tally) error {
 	if v.db, err = lightning.Open("db", options(rng, files)); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	if v.other, err = v.db.Keyspace(otherSpace, nil); err != nil {
+	if v.other, err = v.db.Keyspace(context.Background(), otherSpace, nil); err != nil {
 		return errors.Join(err, v.db.Close())
 	}
 	readers := 2 + rng.IntN(5)
@@ -270,7 +270,7 @@ func (v *versions) judgeCrash(rng *rand.Rand, c *versionCrash) (err error) {
 		return fmt.Errorf("open after the crash: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	other, err := db.Keyspace(otherSpace, nil)
+	other, err := db.Keyspace(context.Background(), otherSpace, nil)
 	if err != nil {
 		return fmt.Errorf("keyspace after the crash: %w", err)
 	}

@@ -92,7 +92,7 @@ func (w *weather) moveFiles(ctx context.Context, rng *rand.Rand) error {
 	case 1:
 		err = w.db.Compact(ctx, familyKey(0, 0), familyKey(1+rng.IntN(3), 0))
 	case 2, 3:
-		err = w.db.SyncLog()
+		err = w.db.SyncLog(context.Background())
 	default:
 		err = w.db.Flush(ctx)
 	}
@@ -143,7 +143,7 @@ func (w *weather) watchSequence() error {
 
 func (w *weather) changeKeyspaces(_ context.Context, rng *rand.Rand) error {
 	name := fmt.Sprintf("other-%d", rng.IntN(3))
-	k, err := w.db.Keyspace(name, nil)
+	k, err := w.db.Keyspace(context.Background(), name, nil)
 	if err != nil {
 		return fmt.Errorf("keyspace %s: %w", name, err)
 	}
@@ -156,7 +156,7 @@ func (w *weather) changeKeyspaces(_ context.Context, rng *rand.Rand) error {
 			return fmt.Errorf("get in keyspace %s: %w", name, err)
 		}
 	}
-	if err := w.db.DropKeyspace(name); err != nil && !dropped(err) {
+	if err := w.db.DropKeyspace(context.Background(), name); err != nil && !dropped(err) {
 		return fmt.Errorf("drop keyspace %s: %w", name, err)
 	}
 	return nil

@@ -190,7 +190,7 @@ func loadKeyspaces(u *use) error {
 	spaces := make([]*lightning.Keyspace, u.sizes.Handles)
 	for i := range spaces {
 		var err error
-		if spaces[i], err = u.Keyspace(fmt.Sprint("tenant-", i), nil); err != nil {
+		if spaces[i], err = u.Keyspace(context.Background(), fmt.Sprint("tenant-", i), nil); err != nil {
 			return err
 		}
 	}

@@ -173,7 +173,7 @@ func (w *world) openWith(o lightning.Options) error {
 	}
 	w.db, w.durable = db, 0
 	for name := range w.spaces {
-		if w.spaces[name], err = db.Keyspace(name, nil); err != nil {
+		if w.spaces[name], err = db.Keyspace(context.Background(), name, nil); err != nil {
 			return fmt.Errorf("keyspace %q after opening: %w", name, err)
 		}
 	}
@@ -194,7 +194,7 @@ func (w *world) leave(n int) error {
 	old := w.db
 	w.db = nil
 	if before >= cutKeepAll {
-		if err := old.SyncLog(); err != nil {
+		if err := old.SyncLog(context.Background()); err != nil {
 			return errors.Join(fmt.Errorf("sync of the log: %w", err), old.Close())
 		}
 		w.memory = w.memory.Crash(memfs.CrashOptions{
@@ -213,7 +213,7 @@ func (w *world) leave(n int) error {
 func checkClosed(db *lightning.DB) error {
 	_, err := db.Get([]byte("k"))
 	for what, err := range map[string]error{
-		"get": err, "put": db.Put([]byte("k"), nil), "second close": db.Close(), "sync": db.SyncLog(),
+		"get": err, "put": db.Put([]byte("k"), nil), "second close": db.Close(), "sync": db.SyncLog(context.Background()),
 	} {
 		if !errors.Is(err, lightning.ErrClosed) {
 			return fmt.Errorf("%s after close: %v, expected %v", what, err, lightning.ErrClosed)
@@ -264,7 +264,7 @@ func (w *world) reopenReadOnly(n int, j *judge) error {
 	if err := w.openWith(o); err != nil {
 		return err
 	}
-	_, err := w.db.Keyspace("new", nil)
+	_, err := w.db.Keyspace(context.Background(), "new", nil)
 	for what, err := range map[string]error{
 		"put": w.db.Put([]byte("k"), nil), "delete": w.db.Delete([]byte("k")),
 		"delete range": w.db.DeleteRange(nil, nil), "new keyspace": err,
@@ -292,7 +292,7 @@ func (w *world) createSpace(name string) error {
 	// One after the other and from set to set, so that each keyspace has
 	// another compression in another set.
 	compression := lightning.Compression((int(name[len(name)-1]) + w.plan.set) % 4)
-	k, err := w.db.Keyspace(name, &lightning.KeyspaceOptions{Compression: compression})
+	k, err := w.db.Keyspace(context.Background(), name, &lightning.KeyspaceOptions{Compression: compression})
 	if err != nil {
 		return fmt.Errorf("keyspace %q with %v: %w", name, compression, err)
 	}
@@ -305,7 +305,7 @@ func (w *world) dropSpace(name string) error {
 	if old == nil {
 		return nil
 	}
-	if err := w.db.DropKeyspace(name); err != nil {
+	if err := w.db.DropKeyspace(context.Background(), name); err != nil {
 		return err
 	}
 	delete(w.spaces, name)

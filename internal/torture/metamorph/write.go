@@ -98,7 +98,7 @@ func (w *world) maintain(op *script.Op, j *judge) error {
 	case script.Flush:
 		return w.db.Flush(ctx)
 	case script.SyncLog:
-		if err := w.db.SyncLog(); err != nil {
+		if err := w.db.SyncLog(context.Background()); err != nil {
 			return err
 		}
 		return w.checkDurable()

@@ -328,7 +328,7 @@ func (c *child) afterFailure() error {
 		{"put", func() error { return c.commit(lightning.DurabilitySync) }},
 		{"async put", func() error { return c.commit(lightning.DurabilityAsync) }},
 		{"range delete", func() error { return c.db.DeleteRange(key, []byte(keyOf(0, 1))) }},
-		{"sync of the log", c.db.SyncLog},
+		{"sync of the log", func() error { return c.db.SyncLog(context.Background()) }},
 	}
 	for _, commit := range commits {
 		if err := commit.do(); err == nil {

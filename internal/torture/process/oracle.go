@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"maps"
@@ -292,7 +293,7 @@ func readContents(db *lightning.DB, streams int) ([]*content, error) {
 		return nil, err
 	}
 	for _, name := range db.Keyspaces() {
-		keyspace, err := db.Keyspace(name, nil)
+		keyspace, err := db.Keyspace(context.Background(), name, nil)
 		if err != nil {
 			return nil, fmt.Errorf("keyspace %s: %w", name, err)
 		}

@@ -68,7 +68,7 @@ func TestOracleRefuses(t *testing.T) {
 		"a foreign row":      {[2]uint32{30, 30}, func(db *lightning.DB) error { return db.Put([]byte("a99"), nil) }, "should be missing"},
 		"a changed row":      {[2]uint32{30, 30}, changeFirst, "after none of the operations"},
 		"a key of nobody":    {[2]uint32{30, 30}, func(db *lightning.DB) error { return db.Put([]byte("z00"), nil) }, "nobody wrote"},
-		"a keyspace too few": {[2]uint32{30, 30}, func(db *lightning.DB) error { return db.DropKeyspace(sharedName) }, "is missing"},
+		"a keyspace too few": {[2]uint32{30, 30}, func(db *lightning.DB) error { return db.DropKeyspace(context.Background(), sharedName) }, "is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOracle(oracleSeed, 2, lossOfPower)
@@ -137,7 +137,7 @@ func firstOf(stream int, found func(op *script.Op, before *content) bool) uint32
 
 func makeOwn(t *testing.T, db *lightning.DB, stream int) {
 	t.Helper()
-	_, err := db.Keyspace(ownName(stream), nil)
+	_, err := db.Keyspace(context.Background(), ownName(stream), nil)
 	must(t, err)
 }
 

@@ -78,7 +78,7 @@ func (s *Session) Space(name string) (*lightning.Keyspace, error) {
 	if k := s.spaces[name]; k != nil || name == "" {
 		return k, nil
 	}
-	k, err := s.DB.Keyspace(name, s.keyspaces)
+	k, err := s.DB.Keyspace(context.Background(), name, s.keyspaces)
 	if err == nil {
 		s.spaces[name] = k
 	}
@@ -113,13 +113,13 @@ func (s *Session) Do(ctx context.Context, o *Op) error {
 	case Compact:
 		return s.DB.Compact(ctx, o.Key.Bytes(), o.Upper.Bytes())
 	case SyncLog:
-		return s.DB.SyncLog()
+		return s.DB.SyncLog(context.Background())
 	case CreateSpace:
 		_, err := s.Space(o.Space)
 		return err
 	case DropSpace:
 		delete(s.spaces, o.Space)
-		return s.DB.DropKeyspace(o.Space)
+		return s.DB.DropKeyspace(context.Background(), o.Space)
 	case Batch:
 		return s.commit(o, o.Parts)
 	case Fill, Sweep:
