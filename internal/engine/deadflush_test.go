@@ -211,7 +211,7 @@ func TestWindowIsFlushedAsOneRangeDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := settled(t)
 		before, read := db.tableBytes(), db.Metrics().CompactionRead
-		const step, steps = reapedRows / 400, 360
+		const step, steps = reapedRows / 1000, 900 // so many that the flush is worth the proof
 		for i := range steps {
 			must(t, db.Commits().DeleteRange(nil, reapedKey(i*step), reapedKey((i+1)*step), commit.Async))
 			synctest.Wait() // the worker's proof
