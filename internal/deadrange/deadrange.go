@@ -7,18 +7,23 @@
 //
 // # Life of a range
 //
-//	noted   a scan has passed many records that are no rows
+//	noted   somebody has a hint that there is nothing
 //	pending writes into it are seen from now on, and cut it
-//	active  a scan that began when all earlier writes were visible has found nothing
+//	active  it is known that nothing was written between the walk and that, or that the
+//	        walk began when all earlier writes were visible
+//
+// One who has walked over deleted records himself goes from nothing to active at once:
+// see Prove. What was only noted is walked over by a worker: see Begin.
 //
 // # Invariants
 //
 //   - A reader with a sequence number and a time that are not below those of an
-//     active range sees no row in it. So a range becomes active with the number and
-//     the time of a scan that begins after it was made pending, when every write
-//     that may have missed it is visible; and a write cuts the ranges that it falls
-//     into before it becomes visible.
-//   - Ranges do not overlap, but a pending one may overlap active ones.
+//     active range sees no row in it.
+//   - A write cuts the ranges that it falls into after it is in the memtable and before
+//     it becomes visible. So of a write and a Prove one sees the other: the write the
+//     pending range, or the Prove the record.
+//   - Active ranges neither overlap nor touch, and each holds those that it was before,
+//     which are for readers of the past. Pending ones may overlap any.
 //   - There are at most maxRanges, of bounded size: the oldest goes.
 //
 // Deletes and range deletes leave a range as it is, and so does time.
@@ -35,6 +40,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/ranked"
 )
 
@@ -43,20 +49,6 @@ const (
 	// maxBoundsBytes is the length of both bounds above which a range is not kept.
 	maxBoundsBytes = 4 << 10
 )
-
-// Range is a dead range, [Lo, Hi). It does not change.
-type Range struct {
-	Lo, Hi []byte
-	// Seq and At are the least that a reader must have.
-	Seq base.SeqNum
-	At  base.Instant
-
-	pending bool
-}
-
-func (r *Range) holds(key []byte) bool {
-	return bytes.Compare(r.Lo, key) <= 0 && bytes.Compare(key, r.Hi) < 0
-}
 
 // list is some ranges and what holds them all. It does not change.
 type list struct {
@@ -67,15 +59,21 @@ type list struct {
 // Map has the ranges of a database. The zero value is not usable: see New.
 type Map struct {
 	known atomic.Pointer[list]
+	// upsets counts the beginnings and ends of what may have written anywhere.
+	upsets atomic.Uint64
+	added  func(lo, hi []byte, after base.SeqNum) bool
 
-	mu    ranked.Mutex[ranked.DeadRanges]
-	next  *Range // the newest that was noted
-	noted chan struct{}
+	mu        ranked.Mutex[ranked.DeadRanges]
+	upsetting int    // how many are at it
+	proofs    uint64 // how many have begun
+	next      *Range // the newest that was noted
+	noted     chan struct{}
 }
 
-// New returns a map without ranges.
-func New() *Map {
-	m := &Map{noted: make(chan struct{}, 1)}
+// New returns a map without ranges. added reports whether a record other than a delete
+// may have been written into [lo, hi) after a sequence number, visible or not.
+func New(added func(lo, hi []byte, after base.SeqNum) bool) *Map {
+	m := &Map{noted: make(chan struct{}, 1), added: added}
 	m.known.Store(new(list))
 	return m
 }
@@ -86,9 +84,11 @@ func (m *Map) Find(key []byte, seq base.SeqNum, at base.Instant) *Range {
 	if len(known.ranges) == 0 || !known.span.holds(key) {
 		return nil
 	}
-	for _, r := range known.ranges {
-		if !r.pending && r.Seq <= seq && r.At <= at && r.holds(key) {
-			return r
+	for _, r := range slices.Backward(known.ranges) {
+		if r.proof == 0 && r.holds(key) {
+			if r = r.asOf(seq, at); r != nil && r.holds(key) {
+				return r
+			}
 		}
 	}
 	return nil
@@ -96,24 +96,25 @@ func (m *Map) Find(key []byte, seq base.SeqNum, at base.Instant) *Range {
 
 // Active returns the ranges that are active. What a reader does not see in them others
 // may have written since.
-func (m *Map) Active() []*Range { return withoutPending(slices.Clone(m.known.Load().ranges)) }
+func (m *Map) Active() []*Range {
+	return slices.DeleteFunc(slices.Clone(m.known.Load().ranges), func(r *Range) bool { return r.proof != 0 })
+}
 
-// Note says that a scan has seen no row in [lo, hi), which are copied, or that all rows
-// there were deleted. It is only a hint where to look again. One that is known already
-// is ignored. One that comes while another waits is not taken, unless they meet: then it
-// waits along with that.
+// Note says that all rows in [lo, hi), which are copied, were deleted. It is only a hint
+// where to look again. One that is known already is ignored. One that comes while
+// another waits is not taken, unless they meet: then it waits along with that.
 func (m *Map) Note(lo, hi []byte) (taken bool) {
-	if len(lo)+len(hi) > maxBoundsBytes || bytes.Compare(lo, hi) >= 0 {
+	if !worthKeeping(lo, hi) {
 		return true
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.covered(lo, hi) {
+	if slices.ContainsFunc(m.known.Load().ranges, func(r *Range) bool { return r.covers(lo, hi) }) {
 		return true
 	}
-	noted := &Range{Lo: bytes.Clone(lo), Hi: bytes.Clone(hi), pending: true}
+	noted := &Range{Lo: bytes.Clone(lo), Hi: bytes.Clone(hi)}
 	if m.next != nil {
-		if bytes.Compare(m.next.Hi, lo) < 0 || bytes.Compare(hi, m.next.Lo) < 0 {
+		if !m.next.meets(noted) {
 			return false
 		}
 		noted.join(m.next)
@@ -126,82 +127,145 @@ func (m *Map) Note(lo, hi []byte) (taken bool) {
 	return true
 }
 
-// covered reports whether some range holds all of [lo, hi). The caller has the lock.
-func (m *Map) covered(lo, hi []byte) bool {
-	return slices.ContainsFunc(m.known.Load().ranges, func(r *Range) bool {
-		return bytes.Compare(r.Lo, lo) <= 0 && bytes.Compare(hi, r.Hi) <= 0
-	})
+func worthKeeping(lo, hi []byte) bool {
+	return len(lo)+len(hi) <= maxBoundsBytes && bytes.Compare(lo, hi) < 0
 }
 
 // Noted is sent to when there is something for Begin.
 func (m *Map) Noted() <-chan struct{} { return m.noted }
 
-// Begin makes what was noted last pending and returns its bounds; ok is false if
-// nothing was. Where active ranges lie at its ends they are proved anew as a part of it,
-// so that a range can grow. One that is pending already is given up.
-func (m *Map) Begin() (lo, hi []byte, ok bool) {
+// Proof is a range that somebody is proving.
+type Proof struct {
+	Lo, Hi []byte
+	number uint64
+}
+
+// Begin makes what was noted last pending; ok is false if nothing was. What of it is
+// active already is a part of it, which a walk jumps over. The caller walks over it as
+// of a number that has all that was written before, and then calls Settle or Abandon.
+func (m *Map) Begin() (p Proof, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.next
 	if m.next = nil; r == nil {
-		return nil, nil, false
+		return Proof{}, false
 	}
-	m.replace(func(old []*Range) []*Range {
-		old = withoutPending(old)
-		for _, o := range old {
-			r.join(o)
-		}
-		return append(old, r)
-	})
-	return r.Lo, r.Hi, true
+	return m.begin(r), true
+}
+
+// begin makes a range pending. The caller has the lock.
+func (m *Map) begin(r *Range) Proof {
+	m.proofs++
+	r.proof = m.proofs
+	m.replace(func(old []*Range) []*Range { return append(old, r) })
+	return Proof{r.Lo, r.Hi, r.proof}
 }
 
 // Settle makes what is pending active up to a key, after a scan as of seq and at has
 // found nothing before that: of what was pending, all that no write has cut off
 // since Begin.
-func (m *Map) Settle(end []byte, seq base.SeqNum, at base.Instant) {
+func (m *Map) Settle(p Proof, end []byte, seq base.SeqNum, at base.Instant) {
+	end = bytes.Clone(end)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.settle(p, end, seq, at)
+}
+
+func (m *Map) settle(p Proof, end []byte, seq base.SeqNum, at base.Instant) {
 	m.replace(func(old []*Range) []*Range {
-		var proven []*Range
-		for _, r := range old {
-			if r.pending && bytes.Compare(r.Lo, end) < 0 {
-				hi := r.Hi
-				if bytes.Compare(end, hi) < 0 {
-					hi = end
-				}
-				proven = append(proven, &Range{Lo: r.Lo, Hi: bytes.Clone(hi), Seq: seq, At: at})
+		rest, proven := p.take(old)
+		for _, r := range proven {
+			if r = r.within(nil, end); r != nil {
+				rest = add(rest, &Range{Lo: r.Lo, Hi: r.Hi, Seq: seq, At: at})
 			}
 		}
-		kept := slices.DeleteFunc(withoutPending(old), func(r *Range) bool {
-			return slices.ContainsFunc(proven, func(p *Range) bool { return p.overlaps(r) })
-		})
-		return append(kept, proven...)
+		return rest
 	})
 }
 
-func (r *Range) overlaps(other *Range) bool {
-	return bytes.Compare(r.Lo, other.Hi) < 0 && bytes.Compare(other.Lo, r.Hi) < 0
+// take divides ranges into what is of the proof and the rest.
+func (p Proof) take(old []*Range) (rest, taken []*Range) {
+	for _, r := range old {
+		if r.proof == p.number {
+			taken = append(taken, r)
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	return rest, taken
 }
 
-// join makes a range larger by another one at one of its ends.
-func (r *Range) join(o *Range) {
-	if bytes.Compare(o.Lo, r.Lo) < 0 && bytes.Compare(r.Lo, o.Hi) <= 0 {
-		r.Lo = o.Lo
+// add puts an active range in, and joins it with those it meets.
+func add(ranges []*Range, r *Range) []*Range {
+	for i := 0; i < len(ranges); {
+		if o := ranges[i]; o.proof == 0 && o.meets(r) {
+			r = o.grow(r)
+			ranges = slices.Delete(ranges, i, i+1)
+			continue
+		}
+		i++
 	}
-	if bytes.Compare(o.Lo, r.Hi) <= 0 && bytes.Compare(r.Hi, o.Hi) < 0 {
-		r.Hi = o.Hi
-	}
+	return append(ranges, r)
 }
 
 // Abandon gives up what is pending.
-func (m *Map) Abandon() {
+func (m *Map) Abandon(p Proof) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.replace(withoutPending)
+	m.abandon(p)
 }
 
-// Wrote cuts a key out of all ranges. It is called before the write becomes visible.
+func (m *Map) abandon(p Proof) {
+	m.replace(func(old []*Range) []*Range {
+		rest, _ := p.take(old)
+		return rest
+	})
+}
+
+// Walk is what somebody walks over.
+type Walk struct {
+	upsets uint64
+	seen   base.SeqNum
+}
+
+// NewWalk is called before it is opened: it has all that was written up to a number.
+func (m *Map) NewWalk(seen base.SeqNum) Walk { return Walk{m.upsets.Load(), seen} }
+
+// HasNewer reports whether it has what is newer than a number. Prove looks only for what is
+// newer than the walk, so whoever passes over that unseen knows nothing for newer readers.
+func (w Walk) HasNewer(seq base.SeqNum) bool { return w.seen > seq }
+
+// Prove makes [lo, hi) active, after a walk as of seq and at has met nothing there but
+// deleted, expired and hidden records, also among what is newer. Where others have written
+// there meanwhile it is noted instead.
+func (m *Map) Prove(w Walk, lo, hi []byte, seq base.SeqNum, at base.Instant) {
+	if !worthKeeping(lo, hi) {
+		return
+	}
+	m.mu.Lock()
+	if m.upsets.Load() != w.upsets || m.upsetting > 0 {
+		m.mu.Unlock()
+		m.Note(lo, hi)
+		return
+	}
+	p := m.begin(&Range{Lo: bytes.Clone(lo), Hi: bytes.Clone(hi)})
+	m.mu.Unlock()
+	invariant.Yield()
+	added := m.added(lo, hi, w.seen)
+	invariant.Yield()
+	m.mu.Lock()
+	if !added {
+		m.settle(p, p.Hi, seq, at)
+		m.mu.Unlock()
+		return
+	}
+	m.abandon(p)
+	m.mu.Unlock()
+	m.Note(lo, hi)
+}
+
+// Wrote cuts a key out of all ranges. It is called when the record is in the memtable,
+// and before the write becomes visible.
 func (m *Map) Wrote(key []byte) {
 	known := m.known.Load()
 	if len(known.ranges) == 0 || !known.span.holds(key) {
@@ -214,6 +278,7 @@ func (m *Map) Wrote(key []byte) {
 
 // cut replaces ranges that hold a key by what is on both sides of it.
 func (m *Map) cut(key []byte) {
+	below, above := bytes.Clone(key), base.Successor(nil, key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.replace(func(old []*Range) (cut []*Range) {
@@ -222,10 +287,8 @@ func (m *Map) cut(key []byte) {
 				cut = append(cut, r)
 				continue
 			}
-			below, above := *r, *r
-			below.Hi, above.Lo = bytes.Clone(key), base.Successor(nil, key)
-			for _, part := range []*Range{&below, &above} {
-				if bytes.Compare(part.Lo, part.Hi) < 0 {
+			for _, part := range []*Range{r.within(nil, below), r.within(above, nil)} {
+				if part != nil {
 					cut = append(cut, part)
 				}
 			}
@@ -234,14 +297,28 @@ func (m *Map) cut(key []byte) {
 	})
 }
 
-// Clear forgets all ranges: what was written may be anywhere.
-func (m *Map) Clear() {
-	if len(m.known.Load().ranges) == 0 {
-		return
-	}
+// Forget forgets all ranges, and has walks that have begun prove nothing.
+func (m *Map) Forget() {
+	m.Upset()
+	m.Calm()
+}
+
+// Upset forgets all ranges and keeps all walks from proving any until Calm is called:
+// something is being written that may be anywhere.
+func (m *Map) Upset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.upsetting++
+	m.upsets.Add(1)
 	m.replace(func([]*Range) []*Range { return nil })
+}
+
+// Calm ends what Upset has begun.
+func (m *Map) Calm() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upsetting--
+	m.upsets.Add(1)
 }
 
 // replace stores what fn makes of a copy of the ranges. The caller has the lock.
@@ -252,7 +329,7 @@ func (m *Map) replace(fn func(old []*Range) []*Range) {
 	}
 	for i, r := range known.ranges {
 		if i == 0 {
-			known.span = *r
+			known.span = Range{Lo: r.Lo, Hi: r.Hi}
 		}
 		if bytes.Compare(r.Lo, known.span.Lo) < 0 {
 			known.span.Lo = r.Lo
@@ -262,8 +339,4 @@ func (m *Map) replace(fn func(old []*Range) []*Range) {
 		}
 	}
 	m.known.Store(known)
-}
-
-func withoutPending(ranges []*Range) []*Range {
-	return slices.DeleteFunc(ranges, func(r *Range) bool { return r.pending })
 }

@@ -1,7 +1,6 @@
 package deadrange
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -17,9 +16,12 @@ func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 func (m *Map) String() string {
 	var parts []string
 	for _, r := range m.known.Load().ranges {
-		text := fmt.Sprintf("%s-%s@%d/%d", r.Lo, bytes.ReplaceAll(r.Hi, []byte{0}, []byte("+")), r.Seq, r.At)
-		if r.pending {
-			text = fmt.Sprintf("%s-%s?", r.Lo, r.Hi)
+		text := fmt.Sprintf("%s-%s?", r.Lo, r.Hi)
+		if r.proof == 0 {
+			text = fmt.Sprintf("%s-%s@%d/%d", r.Lo, r.Hi, r.Seq, r.At)
+		}
+		for o := r.older; o != nil; o = o.older {
+			text += fmt.Sprintf("<%s-%s@%d/%d", o.Lo, o.Hi, o.Seq, o.At)
 		}
 		parts = append(parts, text)
 	}
@@ -35,17 +37,20 @@ func expect(t *testing.T, m *Map, want string) {
 
 func note(m *Map, lo, hi string) { m.Note([]byte(lo), []byte(hi)) }
 
+// nothingAdded is of a map beside which nobody writes.
+func nothingAdded([]byte, []byte, base.SeqNum) bool { return false }
+
 func TestLifeOfARange(t *testing.T) {
-	m := New()
-	if _, _, ok := m.Begin(); ok {
+	m := New(nothingAdded)
+	if _, ok := m.Begin(); ok {
 		t.Error("something began that was not noted")
 	}
 	note(m, "b", "f")
 	note(m, "p", "q") // comes while another waits
 	<-m.Noted()
-	lo, hi, ok := m.Begin()
-	if !ok || string(lo) != "b" || string(hi) != "f" {
-		t.Fatalf("began %q-%q, %v", lo, hi, ok)
+	p, ok := m.Begin()
+	if !ok || string(p.Lo) != "b" || string(p.Hi) != "f" {
+		t.Fatalf("began %q-%q, %v", p.Lo, p.Hi, ok)
 	}
 	expect(t, m, "b-f?")
 	if m.Find([]byte("c"), 100, 100) != nil {
@@ -53,7 +58,7 @@ func TestLifeOfARange(t *testing.T) {
 	}
 	m.Wrote([]byte("d"))
 	expect(t, m, "b-d? d+-f?")
-	m.Settle([]byte("e"), 7, 3)
+	m.Settle(p, []byte("e"), 7, 3)
 	expect(t, m, "b-d@7/3 d+-e@7/3")
 	for _, c := range []struct {
 		key  string
@@ -72,44 +77,47 @@ func TestLifeOfARange(t *testing.T) {
 	m.Wrote([]byte("z"))
 	expect(t, m, "b+-d@7/3 d+-e@7/3")
 	note(m, "c", "d") // known
-	if _, _, ok := m.Begin(); ok {
+	if _, ok := m.Begin(); ok {
 		t.Error("what is known was noted")
 	}
 	note(m, "a", "e")
-	m.Begin()
-	m.Abandon()
+	p, _ = m.Begin()
+	m.Abandon(p)
 	expect(t, m, "b+-d@7/3 d+-e@7/3")
 	note(m, "a", "e")
-	m.Begin()
-	m.Settle([]byte("e"), 9, 9)
-	expect(t, m, "a-e@9/9")
-	m.Clear()
-	m.Clear()
+	p, _ = m.Begin()
+	m.Settle(p, []byte("e"), 9, 9)
+	expect(t, m, "a-e@9/9<b+-d@7/3")
+	m.Forget()
+	m.Forget()
 	expect(t, m, "")
 }
 
-// What is noted at an end of an active range makes that larger; until it is settled the
+// settleNoted has what is noted become active up to a key.
+func settleNoted(t testing.TB, m *Map, lo, hi, end string) {
+	t.Helper()
+	if !m.Note([]byte(lo), []byte(hi)) {
+		t.Fatalf("%s-%s was not taken", lo, hi)
+	}
+	if p, ok := m.Begin(); ok {
+		m.Settle(p, []byte(end), 5, 5)
+	}
+}
+
+// What is noted beside an active range makes that larger; until it is settled the
 // active one stands.
 func TestRangesGrow(t *testing.T) {
-	m := New()
-	settle := func(lo, hi, end string) {
-		t.Helper()
-		if !m.Note([]byte(lo), []byte(hi)) {
-			t.Fatalf("%s-%s was not taken", lo, hi)
-		}
-		m.Begin()
-		m.Settle([]byte(end), 5, 5)
-	}
-	settle("c", "f", "f")
-	settle("f", "h", "h")
+	m := New(nothingAdded)
+	settleNoted(t, m, "c", "f", "f")
+	settleNoted(t, m, "f", "h", "h")
 	expect(t, m, "c-h@5/5")
-	settle("g", "k", "k")
+	settleNoted(t, m, "g", "k", "k")
 	expect(t, m, "c-k@5/5")
-	settle("a", "d", "x")
+	settleNoted(t, m, "a", "d", "x")
 	expect(t, m, "a-k@5/5")
-	settle("l", "m", "m") // a gap is between
+	settleNoted(t, m, "l", "m", "m") // a gap is between
 	expect(t, m, "a-k@5/5 l-m@5/5")
-	settle("k", "l", "m")
+	settleNoted(t, m, "k", "l", "m")
 	expect(t, m, "a-m@5/5")
 	if got := m.Active(); len(got) != 1 || string(got[0].Hi) != "m" {
 		t.Errorf("active are %v", got)
@@ -120,27 +128,134 @@ func TestRangesGrow(t *testing.T) {
 	if !m.Note([]byte("n"), []byte("o")) {
 		t.Error("what meets the one that waits was not taken")
 	}
-	if lo, hi, _ := m.Begin(); string(lo) != "a" || string(hi) != "o" {
-		t.Errorf("began %s-%s", lo, hi)
+	if p, _ := m.Begin(); string(p.Lo) != "m" || string(p.Hi) != "o" {
+		t.Errorf("began %s-%s", p.Lo, p.Hi)
 	}
-	expect(t, m, "a-m@5/5 a-o?")
+	expect(t, m, "a-m@5/5 m-o?")
 	if got := m.Active(); len(got) != 1 {
 		t.Errorf("active are %v, of which one is pending", got)
 	}
 }
 
+// prove has m prove a range as of seq, after a walk that has all up to then.
+func prove(m *Map, lo, hi string, seq base.SeqNum) {
+	m.Prove(m.NewWalk(seq), []byte(lo), []byte(hi), seq, 0)
+}
+
+// Who has walked over a range himself has it known at once, where nobody has written there
+// meanwhile; otherwise it is a hint.
+func TestProve(t *testing.T) {
+	var m *Map
+	var asked []string
+	added := func([]byte, []byte, base.SeqNum) bool { return false }
+	m = New(func(lo, hi []byte, after base.SeqNum) bool {
+		asked = append(asked, fmt.Sprintf("%s-%s after %d in %v", lo, hi, after, m))
+		return added(lo, hi, after)
+	})
+	w := m.NewWalk(9)
+	m.Prove(w, []byte("b"), []byte("d"), 7, 1)
+	expect(t, m, "b-d@7/1")
+	if len(asked) != 1 || asked[0] != "b-d after 9 in b-d?" {
+		t.Errorf("asked for %q", asked)
+	}
+	added = func([]byte, []byte, base.SeqNum) bool { return true }
+	prove(m, "d", "f", 8)
+	expect(t, m, "b-d@7/1")
+	if p, ok := m.Begin(); !ok || string(p.Lo) != "d" || string(p.Hi) != "f" {
+		t.Errorf("noted are %q-%q, %v", p.Lo, p.Hi, ok)
+	} else {
+		m.Abandon(p)
+	}
+	added = func([]byte, []byte, base.SeqNum) bool { m.Wrote([]byte("e")); return false }
+	prove(m, "d", "f", 8)
+	expect(t, m, "b-e@8/1<b-d@7/1 e+-f@8/0")
+	prove(m, "x", "x", 8)
+	prove(m, strings.Repeat("x", 2000), strings.Repeat("y", 3000), 8)
+	expect(t, m, "b-e@8/1<b-d@7/1 e+-f@8/0")
+}
+
+// A walk that was under way, or began, while something was written that may be anywhere
+// proves nothing.
+func TestUpsets(t *testing.T) {
+	for when, upset := range map[string]func(m *Map) Walk{
+		"before":      func(m *Map) Walk { m.Forget(); return m.NewWalk(1) },
+		"after":       func(m *Map) Walk { w := m.NewWalk(1); m.Forget(); return w },
+		"meanwhile":   func(m *Map) Walk { m.Upset(); return m.NewWalk(1) },
+		"around":      func(m *Map) Walk { w := m.NewWalk(1); m.Upset(); return w },
+		"overlapping": func(m *Map) Walk { m.Upset(); w := m.NewWalk(1); m.Calm(); return w },
+		"two":         func(m *Map) Walk { m.Upset(); m.Upset(); m.Calm(); return m.NewWalk(1) },
+	} {
+		m := New(nothingAdded)
+		prove(m, "c", "d", 1)
+		w := upset(m)
+		expect(t, m, "")
+		m.Prove(w, []byte("a"), []byte("b"), 1, 1)
+		if known := m.Find([]byte("a"), 1, 1) != nil; known != (when == "before") {
+			t.Errorf("%s: what was walked over is known: %v", when, known)
+		}
+	}
+	m := New(func([]byte, []byte, base.SeqNum) bool { return false })
+	m.added = func([]byte, []byte, base.SeqNum) bool { m.Upset(); return false }
+	prove(m, "a", "b", 1)
+	expect(t, m, "")
+}
+
+// Readers who are older find what was known then, or nearly, however far a range has
+// grown since; it is little that is kept for that.
+func TestReadersOfThePast(t *testing.T) {
+	m := New(nothingAdded)
+	const grown = 10_000
+	key := func(i int) string { return fmt.Sprintf("%06d", i) }
+	for i := 1; i <= grown; i++ {
+		prove(m, key(i-1), key(i), base.SeqNum(i))
+		if i < 100 || i%1000 > 0 {
+			continue
+		}
+		for seq := i; seq > 0; seq -= 1 + (i-seq)/7 {
+			r := m.Find([]byte(key(0)), base.SeqNum(seq), 0)
+			if r == nil {
+				if seq < 10 {
+					continue // the oldest that is kept
+				}
+				t.Fatalf("at %d one of %d finds nothing", i, seq)
+			}
+			if age := i - seq; int(r.Seq) > seq || i-int(r.Seq) > 12*(age+1) {
+				t.Fatalf("at %d one of %d finds %q as of %d", i, seq, r.Hi, r.Seq)
+			}
+		}
+	}
+	steps := 0
+	for r := m.Find([]byte(key(0)), grown, 0); r != nil; r = r.older {
+		steps++
+	}
+	if steps >= maxSteps {
+		t.Errorf("%d steps are kept", steps)
+	}
+	m.Wrote([]byte(key(1)))
+	for seq := range base.SeqNum(grown) {
+		if r := m.Find([]byte(key(0)), seq, 0); r != nil && string(r.Hi) > key(1) {
+			t.Fatalf("%q was written, and one of %d passes it with %q", key(1), seq, r.Hi)
+		}
+	}
+	// What a reader of the past has walked over is known for its like.
+	for range 2 {
+		prove(m, key(500), key(600), 700)
+	}
+	if r := m.Find([]byte(key(550)), 700, 0); r == nil {
+		t.Error("what one of 700 has found another one does not know")
+	}
+}
+
 func TestBounds(t *testing.T) {
-	m := New()
+	m := New(nothingAdded)
 	note(m, "b", "b")
 	note(m, "c", "b")
 	note(m, strings.Repeat("x", 2000), strings.Repeat("y", 3000))
-	if _, _, ok := m.Begin(); ok {
+	if _, ok := m.Begin(); ok {
 		t.Error("what is empty or long was noted")
 	}
 	for i := range 3 * maxRanges {
-		note(m, fmt.Sprintf("%04d", i), fmt.Sprintf("%04d+", i))
-		m.Begin()
-		m.Settle([]byte("9"), 1, 1)
+		settleNoted(t, m, fmt.Sprintf("%04d", i), fmt.Sprintf("%04d+", i), "9")
 	}
 	ranges := m.known.Load().ranges
 	if len(ranges) != maxRanges || string(ranges[0].Lo) != fmt.Sprintf("%04d", 2*maxRanges) {
@@ -149,45 +264,82 @@ func TestBounds(t *testing.T) {
 }
 
 // Against a model that knows of each key when it was last written: whatever is noted,
-// written and scanned, a range that is found holds no row of the reader.
+// written and scanned, a range that is found holds no row of the reader. Half of the
+// writes come while a range is being proved, before or after it is looked at.
 func TestAgainstAModel(t *testing.T) {
 	property.Check(t, func(t *property.T) {
-		m := New()
 		key := property.SampledFrom(strings.Split("a b c d e f g h", " "))
 		rows := map[string]base.SeqNum{} // written at; never deleted here
-		seq, pending, from := base.SeqNum(1), false, ""
-		for range property.Times(t, 1, 60) {
+		seq, at := base.SeqNum(1), base.Instant(0)
+		var m *Map
+		write := func() {
+			k := key.Draw(t, "written")
+			seq++
+			rows[k] = seq
+			m.Wrote([]byte(k))
+		}
+		m = New(func(lo, hi []byte, after base.SeqNum) bool {
+			if property.IntRange(0, 2).Draw(t, "before") == 0 {
+				write()
+			}
+			added := false
+			for row, written := range rows {
+				added = added || written > after && string(lo) <= row && row < string(hi)
+			}
+			if property.IntRange(0, 2).Draw(t, "behind") == 0 {
+				write()
+			}
+			return added
+		})
+		// rowFrom returns the first row from a key on as of a number, and whether a newer
+		// one is on the way.
+		rowFrom := func(from string, seq base.SeqNum) (row string, newer bool) {
+			row = "z"
+			for k, written := range rows {
+				if k >= from && written <= seq {
+					row = min(row, k)
+				}
+			}
+			for k, written := range rows {
+				newer = newer || k >= from && k < row && written > seq
+			}
+			return row, newer
+		}
+		var proofs []Proof
+		for range property.Times(t, 1, 80) {
 			k, l := key.Draw(t, "key"), key.Draw(t, "other")
-			switch property.IntRange(0, 4).Draw(t, "step") {
+			read := base.SeqNum(property.IntRange(1, int(seq)).Draw(t, "read"))
+			switch property.IntRange(0, 6).Draw(t, "step") {
 			case 0:
 				note(m, k, l)
 			case 1:
-				if !pending {
-					var lo []byte
-					lo, _, pending = m.Begin()
-					from = string(lo)
+				if p, ok := m.Begin(); ok {
+					proofs = append(proofs, p)
 				}
 			case 2:
-				if pending {
-					end := "z"
-					for row := range rows {
-						if row >= from {
-							end = min(end, row)
-						}
-					}
-					m.Settle([]byte(end), seq, 0)
-					pending = false
+				if len(proofs) > 0 {
+					end, _ := rowFrom(string(proofs[0].Lo), seq)
+					m.Settle(proofs[0], []byte(end), seq, at)
+					proofs = proofs[1:]
 				}
 			case 3:
-				seq++
-				m.Wrote([]byte(k))
-				rows[k] = seq
-			case 4:
-				at := base.SeqNum(property.IntRange(1, int(seq)).Draw(t, "read"))
-				if r := m.Find([]byte(k), at, 0); r != nil {
+				write()
+			case 4: // a reader of the past has walked from k
+				w := m.NewWalk(seq)
+				end, newer := rowFrom(k, read)
+				if property.IntRange(0, 2).Draw(t, "late") == 0 {
+					write()
+				}
+				if !newer {
+					m.Prove(w, []byte(k), []byte(end), read, at)
+				}
+			case 5:
+				at++
+			default:
+				if r := m.Find([]byte(k), read, at); r != nil {
 					for row, written := range rows {
-						if written <= at && r.holds([]byte(row)) {
-							t.Fatalf("as of %d %q is a row, and the map is %v", at, row, m)
+						if written <= read && r.holds([]byte(row)) {
+							t.Fatalf("as of %d %q is a row, and the map is %v", read, row, m)
 						}
 					}
 				}
@@ -199,11 +351,9 @@ func TestAgainstAModel(t *testing.T) {
 func BenchmarkWrote(b *testing.B) {
 	for _, n := range []int{0, 1, maxRanges} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			m := New()
+			m := New(nothingAdded)
 			for i := range n {
-				note(m, fmt.Sprintf("%04d", i), fmt.Sprintf("%04d+", i))
-				m.Begin()
-				m.Settle([]byte("9"), 1, 1)
+				settleNoted(b, m, fmt.Sprintf("%04d", i), fmt.Sprintf("%04d+", i), "9")
 			}
 			key := []byte("z")
 			for b.Loop() {

@@ -24,9 +24,8 @@ func (db *DB) know(rows int) {
 	for !slices.ContainsFunc(db.reads.Dead.Active(), func(r *deadrange.Range) bool {
 		return string(r.Lo) == string(reapedKey(0)) && string(r.Hi) >= string(reapedKey(rows))
 	}) {
-		db.reads.Dead.Note(reapedKey(0), reapedKey(rows))
-		db.reads.Dead.Begin()
-		db.reads.Dead.Settle(reapedKey(rows), db.reads.VisibleSeq(), 0)
+		now := db.reads.VisibleSeq()
+		db.reads.Dead.Prove(db.reads.Dead.NewWalk(now), reapedKey(0), reapedKey(rows), now, 0)
 	}
 }
 
@@ -87,7 +86,7 @@ func TestDeadRangesThatCannotBeProved(t *testing.T) {
 		})
 		must(t, db.Flush(t.Context()))
 		fs.SetHook(nil)
-		db.reads.Dead.Clear()
+		db.reads.Dead.Forget()
 		if got, want := firstKey(t, db, "\x00"), string(reapedKey(alive)); got != want {
 			t.Errorf("after %d reads the first key is %q, want %q", failing, got, want)
 		}
@@ -108,7 +107,7 @@ func TestDeadRangesAreProvedAgain(t *testing.T) {
 		}
 		db.know(dead)
 		must(t, db.Flush(t.Context()))
-		db.reads.Dead.Clear()
+		db.reads.Dead.Forget()
 		if got, want := firstKey(t, db, "\x00"), string(reapedKey(alive)); got != want {
 			t.Errorf("the first key is %q, want %q", got, want)
 		}

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
-// deadRanges is the worker that proves what scans have noted: that there is no row
-// in a range. See package deadrange.
+// deadRanges is the worker that proves what was noted: that there is no row in a range.
+// See package deadrange.
 type deadRanges struct {
 	reads   *view.Reader
 	commits *commit.Pipeline
@@ -21,8 +22,8 @@ func (d *deadRanges) run(ctx context.Context) {
 			return
 		case <-d.reads.Dead.Noted():
 		}
-		if d.prove(ctx) != nil {
-			d.reads.Dead.Abandon() // and whoever scans there meets the error himself
+		if p, ok := d.reads.Dead.Begin(); ok && d.prove(ctx, p) != nil {
+			d.reads.Dead.Abandon(p) // and whoever scans there meets the error himself
 		}
 	}
 }
@@ -30,24 +31,20 @@ func (d *deadRanges) run(ctx context.Context) {
 // prove scans what was noted. The turn among the commits comes between: what was
 // written before it is visible to the scan, and what is written after it has seen the
 // range, and cuts it.
-func (d *deadRanges) prove(ctx context.Context) error {
-	lo, hi, ok := d.reads.Dead.Begin()
-	if !ok {
-		return nil
-	}
+func (d *deadRanges) prove(ctx context.Context, p deadrange.Proof) error {
 	if err := d.commits.Alone(ctx, func() error { return nil }); err != nil {
 		return err
 	}
-	it, err := d.reads.NewIterator(view.IterOptions{Lower: lo, Upper: hi, Own: true})
+	it, err := d.reads.NewIterator(view.IterOptions{Lower: p.Lo, Upper: p.Hi, Own: true})
 	if err != nil {
 		return err
 	}
-	end, at := hi, it.At()
+	end, at := p.Hi, it.At()
 	if it.First() {
 		end = it.Key()
 	}
 	if err = it.Err(); err == nil {
-		d.reads.Dead.Settle(end, at.Seq, at.Time)
+		d.reads.Dead.Settle(p, end, at.Seq, at.Time)
 	}
 	if closeErr := it.Close(); err == nil {
 		err = closeErr

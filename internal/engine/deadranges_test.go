@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -141,4 +142,126 @@ func ends(t *testing.T, db *DB, prefix string) []string {
 		keys = append(keys, string(it.Key()))
 	}
 	return keys
+}
+
+// What the writer has noted of deletes in ascending order ends at the first row that they
+// have passed over.
+func TestNotedDeletesArePassed(t *testing.T) {
+	opts := testOptions(memfs.New())
+	opts.MemtableBytes = 4 << 20 // a compaction would drop what is deleted
+	db := openTest(t, opts)
+	const n = 600
+	key := func(i int) []byte { return fmt.Appendf(nil, "\x00%06d", i) }
+	for i := range n {
+		must(t, db.Commits().Set(nil, nil, key(i), []byte("x"), commit.Async))
+	}
+	const alive = 7
+	for i := range n {
+		if i != alive {
+			must(t, db.Commits().Delete(nil, nil, key(i), commit.Async))
+		}
+	}
+	for db.reads.Dead.Find(key(alive-1), base.SeqNumMax, base.InstantMax) == nil {
+		must(t, db.commits.Alone(t.Context(), func() error { return nil })) // the worker is about to prove it
+	}
+	if got, want := firstKey(t, db, "\x00"), string(key(alive)); got != want {
+		t.Errorf("the first key is %q, want %q", got, want)
+	}
+	must(t, db.Close())
+}
+
+// What was deleted in no order is walked over once: who comes next finds what the first
+// one has proved, beside writers too.
+func TestDeletesInNoOrderArePassedOnce(t *testing.T) {
+	opts := testOptions(memfs.New())
+	opts.MemtableBytes = 4 << 20 // a compaction would drop what is deleted
+	db := openTest(t, opts)
+	const n, left = 3000, 1
+	key := func(i int) []byte { return fmt.Appendf(nil, "\x00%06d", i) }
+	for i := range n {
+		must(t, db.Commits().Set(nil, nil, key(i), []byte("x"), commit.Async))
+	}
+	for _, i := range rand.Perm(n - left) {
+		must(t, db.Commits().Delete(nil, nil, key(i), commit.Async))
+	}
+	if got, want := firstKey(t, db, "\x00"), string(key(n-left)); got != want {
+		t.Errorf("the first key is %q, want %q", got, want)
+	}
+	r := db.reads.Dead.Find([]byte("\x00"), db.reads.VisibleSeq(), base.InstantMax)
+	if r == nil || string(r.Hi) != string(key(n-left)) {
+		t.Errorf("dead is %v", r)
+	}
+	must(t, db.Close())
+}
+
+// Goroutines walk over a dead range, so that it is proved again and again, while others
+// write there, single records and large commits, and look at once whether they find it.
+func TestWritesIntoWhatIsBeingProved(t *testing.T) {
+	opts := testOptions(memfs.New())
+	opts.MemtableBytes = 64 << 10
+	db := openTest(t, opts)
+	const n, writers = 300, 2
+	key := func(i int) []byte { return fmt.Appendf(nil, "\x00%06d", i) }
+	for i := range n {
+		must(t, db.Commits().Set(nil, nil, key(i), []byte("x"), commit.Async))
+	}
+	for _, i := range rand.Perm(n) {
+		must(t, db.Commits().Delete(nil, nil, key(i), commit.Async))
+	}
+	rounds := 3000
+	if testing.Short() || invariant.Enabled {
+		rounds = 300
+	}
+	var reading, writing sync.WaitGroup
+	var done atomic.Bool
+	for range 2 {
+		reading.Go(func() {
+			for !done.Load() {
+				ends(t, db, "\x00")
+			}
+		})
+	}
+	for w := range writers {
+		writing.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 5))
+			for round := range rounds {
+				k, value := key(rng.IntN(n/writers)*writers+w), []byte("x")
+				if round%50 == 0 {
+					value = make([]byte, 70<<10) // goes into no memtable
+				}
+				if err := db.Commits().Set(nil, nil, k, value, commit.Async); err != nil {
+					t.Error(err)
+					return
+				}
+				if !isThere(t, db, k) {
+					t.Errorf("%q was written, and a scan passes it in round %d", k, round)
+					return
+				}
+				if err := db.Commits().Delete(nil, nil, k, commit.Async); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	done.Store(true)
+	reading.Wait()
+	must(t, db.Close())
+}
+
+// isThere reports whether a scan over a prefix meets a key.
+func isThere(t *testing.T, db *DB, key []byte) bool {
+	it, err := db.reads.NewIterator(view.IterOptions{Lower: key[:1], Upper: []byte{key[0] + 1}})
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if string(it.Key()) == string(key) {
+			return true
+		}
+	}
+	return false
 }

@@ -132,7 +132,8 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		db.timeline.Use()
 	}
 	edit := db.editForIngest(&ingest)
-	db.reads.Dead.Clear()
+	db.reads.Dead.Upset()
+	defer db.reads.Dead.Calm()
 	if db.hot != nil {
 		db.hot.BeginAll()
 		defer db.hot.EndAll()

@@ -9,22 +9,22 @@ import (
 )
 
 // This file is about long runs of records that are no rows: deleted and expired ones,
-// and those under range tombstones. What is known of them is in a deadrange.Map, which a
-// scan asks where it begins and now and then, and which it tells of a run that was long
-// all the same.
+// and those under range tombstones. What is known of them is in a deadrange.Map. A scan
+// asks it before it looks for a record, and now and then on its way, and tells it of a run
+// that was long all the same.
 
 // deadRun is how many of them are passed one by one before the map is asked again.
 const deadRun = 8
 
 // growRun is how many there must be in a row, beside a range that is known, for it to be
-// worth letting that grow.
-const growRun = 2 * deadRun
+// worth letting that grow: to pass them one by one takes about as long as that.
+const growRun = deadRun
 
-// noteRun is how many there must be to be worth noting. The checks want what is rare to
+// noteRun is how many there must be for a range to be worth it. The checks want what is rare to
 // happen often.
 func noteRun() int {
 	if invariant.Enabled {
-		return growRun
+		return 2 * growRun
 	}
 	return 16 * deadRun
 }
@@ -36,74 +36,87 @@ const closedRun = 1024
 // deadRunner counts the records in a row that were no rows.
 type deadRunner struct {
 	ranges *deadrange.Map // nil: none
-	closed *atomic.Bool   // of the database; nil: it stays open
+	walk   deadrange.Walk
+	closed *atomic.Bool // of the database; nil: it stays open
 	count  int
-	chain  int    // of range tombstones, side by side, that were passed at once
-	from   []byte // the caller's: the search began there; nil: at a row
-	first  []byte // where the run begins: there, or with the first of its records
-	known  bool   // some of them lie in a range
+	chain  int    // of range tombstones that were passed at once
+	edge   []byte // where they begin: forward inclusive, backward exclusive
+	edged  bool   // there is an edge
+	beside bool   // of a range that is known
+	newer  bool   // something else, which is newer, is among them
 }
 
-// begin starts anew: the search begins, at a key or, nil, behind a row.
-func (d *deadRunner) begin(from []byte) { d.count, d.chain, d.known, d.from = 0, 0, false, from }
+// begin starts anew.
+func (d *deadRunner) begin() {
+	d.count, d.chain, d.edged, d.beside, d.newer = 0, 0, false, false, false
+}
 
-// noted reports whether there were so many that it is worth noting.
-func (d *deadRunner) noted() bool {
+// beginAt is begin where the search begins between two records, at a key.
+func (d *deadRunner) beginAt(key []byte) {
+	d.begin()
+	if d.ranges != nil {
+		d.edge, d.edged = append(d.edge[:0], key...), true
+	}
+}
+
+// beginBeside is begin at the edge of a range that is known.
+func (d *deadRunner) beginBeside(edge []byte) {
+	d.beginAt(edge)
+	d.beside = true
+}
+
+// isLong reports whether there were so many that a range is worth it.
+func (d *deadRunner) isLong() bool {
 	n := d.count + d.chain
-	return d.ranges != nil && (n >= noteRun() || d.known && n >= growRun)
+	return n >= noteRun() || d.beside && n >= growRun
 }
 
-// find returns the range that holds the key from which the search begins.
-func (d *deadRunner) find(seq base.SeqNum, at base.Instant) *deadrange.Range {
-	if d.ranges == nil || d.from == nil {
-		return nil
-	}
-	r := d.ranges.Find(d.from, seq, at)
-	d.known = r != nil
-	return r
+// isDue counts a record, and reports whether it is time to look for a range that holds it.
+func (d *deadRunner) isDue() bool {
+	d.count++
+	return d.ranges != nil && (d.count == 1 || d.count%deadRun == 0)
 }
 
-// pass counts a record, and returns the range that holds it, if it is time to look
-// for one.
-func (d *deadRunner) pass(key []byte, seq base.SeqNum, at base.Instant) *deadrange.Range {
-	if d.ranges == nil {
-		return nil
-	}
-	if d.count++; d.count == 1 {
-		first := key
-		if d.from != nil {
-			first = d.from
-		}
-		d.first = append(d.first[:0], first...)
-	} else if d.count%deadRun != 0 {
-		return nil
-	}
-	r := d.ranges.Find(key, seq, at)
-	d.known = d.known || r != nil
-	return r
-}
-
-// endForward notes the run from its first key up to the row at hi.
-func (d *deadRunner) endForward(hi []byte) {
-	if d.noted() && hi != nil {
-		d.ranges.Note(d.first, hi)
+// endForward has it known that there is nothing up to the row at hi.
+func (v *UserIter) endDeadForward(hi []byte) {
+	if d := &v.dead; d.isLong() && hi != nil {
+		d.settle(d.edge, hi, v.seq, v.at)
 	}
 }
 
-// endBackward notes the run from behind the row at lo up to its first key.
-func (d *deadRunner) endBackward(lo []byte, inclusive bool) {
-	if !d.noted() || lo == nil {
+// endDeadBackward has it known that there is nothing behind lo, which may be a row.
+func (v *UserIter) endDeadBackward(lo []byte, inclusive bool) {
+	d := &v.dead
+	if !d.isLong() || lo == nil {
 		return
 	}
 	if !inclusive {
 		lo = base.Successor(nil, lo)
 	}
-	d.ranges.Note(lo, base.Successor(nil, d.first))
+	d.settle(lo, d.edge, v.seq, v.at)
+}
+
+func (d *deadRunner) settle(lo, hi []byte, seq base.SeqNum, at base.Instant) {
+	if d.ranges != nil && !d.newer {
+		d.ranges.Prove(d.walk, lo, hi, seq, at)
+	}
 }
 
 // ended reports whether the walk is to end here.
 func (d *deadRunner) ended() bool {
 	return d.count%closedRun == 0 && d.count > 0 && d.closed != nil && d.closed.Load()
+}
+
+// seekForward returns the first record from a key on that may be a row.
+func (v *UserIter) seekForward(key []byte) *base.Record {
+	v.dead.beginAt(key)
+	if v.dead.ranges != nil {
+		if r := v.dead.ranges.Find(key, v.seq, v.at); r != nil {
+			v.dead.beginBeside(r.Hi)
+			key = r.Hi
+		}
+	}
+	return v.source.SeekGE(key)
 }
 
 // passDeadForward goes on behind a record that is no row, or behind the dead range
@@ -116,20 +129,24 @@ func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
 	return v.source.Next()
 }
 
-// jumpForward goes on behind the dead range in which a record lies that is no row, if one
-// is known. If jumped is true and there is no record, runOut explains that.
+// jumpForward counts a record that is no row, and goes on behind the dead range that it
+// lies in, if it is time to look for one and one is known. If jumped is true and there is
+// no record, runOut explains that.
 func (v *UserIter) jumpForward(rec *base.Record) (next *base.Record, jumped bool) {
-	r := v.dead.pass(rec.Key, v.seq, v.at)
-	switch {
-	case v.dead.ended():
-		return nil, true
-	case r == nil:
-		return nil, false
-	case !v.mayJump(forward, rec):
-		return nil, true
+	if !v.dead.edged {
+		v.dead.edge, v.dead.edged = append(v.dead.edge[:0], rec.Key...), true
 	}
-	v.held.Trailer = 0 // nothing is known of the keys there
-	return v.source.SeekGE(r.Hi), true
+	if v.dead.isDue() {
+		if r := v.dead.ranges.Find(rec.Key, v.seq, v.at); r != nil {
+			if !v.mayJump(forward, rec) {
+				return nil, true
+			}
+			v.dead.beginBeside(r.Hi)
+			v.held.Trailer = 0 // nothing is known of the keys there
+			return v.source.SeekGE(r.Hi), true
+		}
+	}
+	return nil, v.dead.ended()
 }
 
 // passDeadBackward is passDeadForward in the other direction.
@@ -142,14 +159,28 @@ func (v *UserIter) passDeadBackward(rec *base.Record) *base.Record {
 
 // jumpBackward is jumpForward in the other direction.
 func (v *UserIter) jumpBackward(rec *base.Record) (next *base.Record, jumped bool) {
-	r := v.dead.pass(rec.Key, v.seq, v.at)
-	switch {
-	case v.dead.ended():
-		return nil, true
-	case r == nil:
-		return nil, false
-	case !v.mayJump(backward, rec):
-		return nil, true
+	if !v.dead.edged {
+		v.dead.edge, v.dead.edged = base.Successor(v.dead.edge[:0], rec.Key), true
 	}
-	return v.source.SeekLT(r.Lo), true
+	if v.dead.isDue() {
+		if r := v.dead.ranges.Find(rec.Key, v.seq, v.at); r != nil {
+			if !v.mayJump(backward, rec) {
+				return nil, true
+			}
+			v.dead.beginBeside(r.Lo)
+			return v.source.SeekLT(r.Lo), true
+		}
+	}
+	return nil, v.dead.ended()
+}
+
+// passNewer passes a record that is newer than what is shown.
+func (v *UserIter) passNewer(rec *base.Record, to direction) *base.Record {
+	if rec.Trailer.Kind() != base.KindDelete {
+		v.dead.newer = true
+	}
+	if to == forward {
+		return v.source.Next()
+	}
+	return v.source.Prev()
 }

@@ -20,7 +20,7 @@ func TestDeadRunsAreJumpedOver(t *testing.T) {
 			records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
 			records[i].Value = nil
 		}
-		ranges := deadrange.New()
+		ranges := deadrange.New(nothingAdded)
 		lower, upper := []byte("k"), []byte("l")
 		walkOver := func(seq base.SeqNum) (steps int) {
 			t.Helper()
@@ -42,17 +42,16 @@ func TestDeadRunsAreJumpedOver(t *testing.T) {
 		if n := walkOver(8); n < count-20 {
 			t.Errorf("%d steps before anything is known", n)
 		}
-		lo, hi, ok := ranges.Begin()
-		if !ok {
-			t.Fatal("the run was not noted")
+		known := ranges.Active()
+		if len(known) != 1 {
+			t.Fatalf("%v are known", known)
 		}
 		for i, r := range records {
-			inside := string(lo) <= string(r.Key) && string(r.Key) < string(hi)
+			inside := string(known[0].Lo) <= string(r.Key) && string(r.Key) < string(known[0].Hi)
 			if dead := r.Trailer.Kind() == base.KindDelete; dead != inside {
-				t.Fatalf("noted %q-%q, and record %d, %q, is %v", lo, hi, i, r.Key, r.Trailer)
+				t.Fatalf("known is %q-%q, and record %d, %q, is %v", known[0].Lo, known[0].Hi, i, r.Key, r.Trailer)
 			}
 		}
-		ranges.Settle(hi, 8, 0)
 		if n := walkOver(8); n > 60 {
 			t.Errorf("%d steps over what is known", n)
 		}
@@ -70,7 +69,7 @@ func TestLongWalksEndWithTheDatabase(t *testing.T) {
 	}
 	var closed atomic.Bool
 	iter := newSliceIter(records, true)
-	v := NewUserIter(NewMerging([]Source{{iter, 5}}), Options{Seq: 9, Dead: deadrange.New(), Closed: &closed})
+	v := NewUserIter(NewMerging([]Source{{iter, 5}}), Options{Seq: 9, Dead: deadrange.New(nothingAdded), Closed: &closed})
 	if v.First() || v.Err() != nil {
 		t.Fatalf("while it is open: %v", v.Err())
 	}
@@ -89,6 +88,9 @@ func TestLongWalksEndWithTheDatabase(t *testing.T) {
 	}
 }
 
+// nothingAdded is of a map beside which nobody writes.
+func nothingAdded([]byte, []byte, base.SeqNum) bool { return false }
+
 // A run that begins where a scan was told to begin is found there the next time, before
 // any source is asked; rows under range tombstones are such a run as well.
 func TestDeadRangeIsFoundFromWhereTheScanBegins(t *testing.T) {
@@ -104,8 +106,8 @@ func TestDeadRangeIsFoundFromWhereTheScanBegins(t *testing.T) {
 				{Lo: []byte("k"), Hi: records[count-left].Key, Seq: 5 + count - left},
 			}))
 		}
-		ranges := deadrange.New()
-		for _, seek := range []string{"", "kex", ""} {
+		ranges := deadrange.New(nothingAdded)
+		for i, seek := range []string{"", "kex", ""} {
 			iter := newSliceIter(records, true)
 			v := NewUserIter(NewMerging([]Source{{iter, 5 + count}}), Options{
 				Seq: 5 + count, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges, RangeDeletes: deletes,
@@ -114,17 +116,15 @@ func TestDeadRangeIsFoundFromWhereTheScanBegins(t *testing.T) {
 			if seek != "" {
 				begin = func() bool { return v.SeekGE([]byte(seek)) }
 			}
-			known := len(ranges.Active()) > 0
 			if !begin() || !bytes.Equal(v.Key(), records[count-left].Key) {
 				t.Fatalf("%s: the first row is %q, %v", name, v.Key(), v.Err())
 			}
-			if known && iter.steps != 1 {
+			if i > 0 && iter.steps != 1 {
 				t.Errorf("%s: %d steps to the first row from %q", name, iter.steps, seek)
 			}
-			if lo, hi, ok := ranges.Begin(); ok != !known || ok && string(lo) != "k" {
-				t.Errorf("%s: noted %q-%q, %v", name, lo, hi, ok)
-			} else if ok {
-				ranges.Settle(hi, 5+count, 0)
+			known := ranges.Active()
+			if len(known) != 1 || string(known[0].Lo) != "k" || !bytes.Equal(known[0].Hi, records[count-left].Key) {
+				t.Errorf("%s: known is %v", name, known)
 			}
 			if err := v.Close(); err != nil {
 				t.Fatal(err)
@@ -133,31 +133,131 @@ func TestDeadRangeIsFoundFromWhereTheScanBegins(t *testing.T) {
 	}
 }
 
-// Where a scan ends at its bound the run goes up to there.
+// Where a scan begins and ends at its bounds the run goes from there and up to there.
 func TestDeadRunUpToTheBound(t *testing.T) {
 	records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
 	for i := range records {
 		records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
 	}
 	for _, upper := range []string{"key0000000000900", "l"} {
-		ranges := deadrange.New()
-		v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 5}}),
-			Options{Seq: 9, Lower: []byte("k"), Upper: []byte(upper), Dead: ranges})
-		if v.First() {
-			t.Fatal("there is a row")
+		for what, move := range map[string]func(v *UserIter) bool{
+			"first": (*UserIter).First, "last": (*UserIter).Last,
+			"seek forward":  func(v *UserIter) bool { return v.SeekGE([]byte("a")) },
+			"seek backward": func(v *UserIter) bool { return v.SeekLT([]byte("z")) },
+		} {
+			ranges := deadrange.New(nothingAdded)
+			v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 5}}),
+				Options{Seq: 9, Lower: []byte("k"), Upper: []byte(upper), Dead: ranges})
+			if move(v) {
+				t.Fatal("there is a row")
+			}
+			known := ranges.Active()
+			if len(known) != 1 || string(known[0].Lo) != "k" || string(known[0].Hi) != upper || known[0].Seq != 9 {
+				t.Errorf("%s: known is %v", what, known)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if lo, hi, ok := ranges.Begin(); !ok || string(lo) != "k" || string(hi) != upper {
-			t.Errorf("noted %q-%q, %v", lo, hi, ok)
+	}
+}
+
+// Who pops the head of a queue passes each deleted record few times, and looks for the
+// head behind what is known.
+func TestHeadOfAQueue(t *testing.T) {
+	const count = 4000
+	records := numberedRecords(2*count, func(int) base.SeqNum { return 5 })
+	ranges := deadrange.New(nothingAdded)
+	iter := newSliceIter(records, true)
+	for head := range count {
+		seq := base.SeqNum(10 + head)
+		v := NewUserIter(NewMerging([]Source{{iter, seq}}), Options{Seq: seq, Lower: []byte("k"), Dead: ranges})
+		if !v.First() || string(v.Key()) != string(records[head].Key) {
+			t.Fatalf("the head is %q, and should be %q", v.Key(), records[head].Key)
 		}
-		ranges.Abandon()
-		if v.Last() {
-			t.Fatal("there is a row")
+		records[head].Trailer = base.MakeTrailer(seq, base.KindDelete)
+	}
+	// Until the range is worth it, and the seek and half of what it grows by after that.
+	if most := noteRun()*noteRun()/2 + count*(2+growRun/2); iter.steps > most {
+		t.Errorf("%d heads took %d steps, want at most %d", count, iter.steps, most)
+	}
+}
+
+// A run is not proved where something newer was passed, which readers who are newer see.
+func TestNewerRecordsProveNothing(t *testing.T) {
+	for _, kind := range []base.Kind{base.KindSet, base.KindDelete} {
+		for what, move := range map[string]func(v *UserIter) bool{"first": (*UserIter).First, "last": (*UserIter).Last} {
+			records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
+			for i := range records {
+				records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
+			}
+			records[500].Trailer = base.MakeTrailer(8, kind)
+			ranges := deadrange.New(nothingAdded)
+			v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 8}}),
+				Options{Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges})
+			if move(v) {
+				t.Fatal("there is a row")
+			}
+			if known := len(ranges.Active()) > 0; known != (kind == base.KindDelete) {
+				t.Errorf("%s: beside a newer %v it is known that there is nothing: %v", what, kind, known)
+			}
 		}
-		if lo, _, ok := ranges.Begin(); !ok || string(lo) != "k" {
-			t.Errorf("backward: noted from %q, %v", lo, ok)
+	}
+}
+
+// A reader of the past who skips all that a range tombstone hides from him proves nothing
+// if that may hold what others see.
+func TestSkippedRecordsProveNothing(t *testing.T) {
+	const count, edge, written = 1000, 10, 500
+	for what, move := range map[string]func(v *UserIter) bool{"first": (*UserIter).First, "last": (*UserIter).Last} {
+		for _, seen := range []base.SeqNum{6, 8} {
+			records := numberedRecords(count, func(int) base.SeqNum { return 5 })
+			records[written].Trailer = base.MakeTrailer(8, base.KindSet)
+			ranges := deadrange.New(nothingAdded)
+			for _, known := range [][2]string{
+				{"k", string(records[edge].Key)}, {string(records[count-edge].Key), "l"},
+			} { // so that a few beside it are a run
+				ranges.Prove(ranges.NewWalk(6), []byte(known[0]), []byte(known[1]), 6, 0)
+			}
+			v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), base.SeqNumMax}}), Options{
+				Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges, Walk: ranges.NewWalk(seen),
+				RangeDeletes: []rangedel.Source{rangedel.Build([]rangedel.Tombstone{{Lo: []byte("k"), Hi: []byte("l"), Seq: 6}})},
+			})
+			if move(v) {
+				t.Fatal("there is a row")
+			}
+			// What was written after the walk began is looked for, here by nothingAdded.
+			if dead := ranges.Find(records[written].Key, 9, 0) != nil; dead != (seen == 6) {
+				t.Errorf("%s: a walk that has all up to %d takes a newer row for dead: %v", what, seen, dead)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := v.Close(); err != nil {
-			t.Fatal(err)
-		}
+	}
+}
+
+// A newer version of a key whose operands a walk backward looks through is one that it has
+// passed.
+func TestNewerVersionsOfOperandsProveNothing(t *testing.T) {
+	records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
+	for i := range records {
+		records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
+	}
+	key := records[500].Key
+	records = sortRecords(append(records,
+		base.Record{Key: key, Trailer: base.MakeTrailer(8, base.KindSet)},
+		base.Record{Key: key, Trailer: base.MakeTrailer(3, base.KindMerge)}))
+	ranges := deadrange.New(nothingAdded)
+	v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 8}}),
+		Options{Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges, Walk: ranges.NewWalk(8)})
+	if v.Last() || v.Err() != nil {
+		t.Fatalf("there is %q, %v", v.Key(), v.Err())
+	}
+	if r := ranges.Find(key, 9, 0); r != nil {
+		t.Errorf("a newer row is taken for dead: %v", r)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

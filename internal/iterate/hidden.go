@@ -23,6 +23,7 @@ func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
 		if !v.mayJump(forward, rec) {
 			return nil
 		}
+		v.leaveUnseen(below)
 		hi, pieces := v.mask.coveredTo(&v.upper)
 		v.dead.chain += pieces
 		next, _ := v.merging.SkipForward(hi, below)
@@ -43,7 +44,10 @@ func (v *UserIter) passBackward(rec *base.Record, count int) *base.Record {
 		if !v.mayJump(backward, rec) {
 			return nil
 		}
-		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, v.hiddenBelow()); moved {
+		below := v.hiddenBelow()
+		v.leaveUnseen(below)
+		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, below); moved {
+			v.dead.chain++
 			return rec
 		}
 	}
@@ -58,4 +62,12 @@ func (v *UserIter) hiddenBelow() base.SeqNum {
 		return base.SeqNumMax + 1
 	}
 	return v.mask.newest
+}
+
+// leaveUnseen notes that all below a number is passed without a look. A reader of the past
+// does not see so what newer readers have there.
+func (v *UserIter) leaveUnseen(below base.SeqNum) {
+	if below > v.seq && v.dead.walk.HasNewer(v.seq) {
+		v.dead.newer = true
+	}
 }

@@ -42,8 +42,10 @@ type Options struct {
 	// may be nil, is told of those that have.
 	At      base.Instant
 	Expired interface{ Observe(expiry base.Instant) }
-	// Dead, which may be nil, knows where there are no rows.
+	// Dead, which may be nil, knows where there are no rows. Walk is of it, and what the
+	// sources have.
 	Dead *deadrange.Map
+	Walk deadrange.Walk
 	// Closed, which may be nil, ends long walks over what is no row with
 	// base.ErrClosed.
 	Closed *atomic.Bool
@@ -131,8 +133,8 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.mask.init(o.RangeDeletes, o.Seq)
 	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
-	v.dead.ranges, v.dead.closed = o.Dead, o.Closed
-	v.dead.begin(nil)
+	v.dead.ranges, v.dead.walk, v.dead.closed = o.Dead, o.Walk, o.Closed
+	v.dead.begin()
 	v.held.Trailer = 0
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
@@ -219,7 +221,7 @@ func (v *UserIter) sourceErr() error {
 func (v *UserIter) First() bool {
 	v.begin()
 	if v.lower.key != nil {
-		return v.seekForward(v.lower.key)
+		return v.walkForward(v.seekForward(v.lower.key))
 	}
 	return v.findForward(v.source.First())
 }
@@ -228,7 +230,8 @@ func (v *UserIter) First() bool {
 func (v *UserIter) Last() bool {
 	v.begin()
 	if v.upper.key != nil {
-		return v.findBackward(v.source.SeekLT(v.upper.key))
+		v.dead.beginAt(v.upper.key)
+		return v.walkBackward(v.source.SeekLT(v.upper.key))
 	}
 	return v.findBackward(v.source.Last())
 }
@@ -239,7 +242,10 @@ func (v *UserIter) SeekGE(key []byte) bool {
 	if v.lower.key != nil && bytes.Compare(key, v.lower.key) < 0 {
 		key = v.lower.key
 	}
-	return v.seekForward(key)
+	if v.upper.key != nil && v.upper.above(key) {
+		return v.stop(atEnd)
+	}
+	return v.walkForward(v.seekForward(key))
 }
 
 // SeekLT lands on the last row whose key is < key.
@@ -251,7 +257,8 @@ func (v *UserIter) SeekLT(key []byte) bool {
 	if v.lower.key != nil && bytes.Compare(key, v.lower.key) <= 0 {
 		return v.stop(atStart)
 	}
-	return v.findBackward(v.source.SeekLT(key))
+	v.dead.beginAt(key)
+	return v.walkBackward(v.source.SeekLT(key))
 }
 
 // Next lands on the row after the current one.
@@ -349,27 +356,14 @@ func (v *UserIter) holdRow(rec *base.Record) {
 	}
 }
 
-// seekForward lands on the first row at key or behind it, which is not below the lower
-// bound. Where it is known that nothing is at key, the sources need not look.
-func (v *UserIter) seekForward(key []byte) bool {
-	v.dead.begin(key)
-	if r := v.dead.find(v.seq, v.at); r != nil {
-		key = r.Hi
-	}
-	if v.upper.key != nil && v.upper.above(key) {
-		return v.stop(atEnd)
-	}
-	return v.searchForward(v.source.SeekGE(key))
-}
-
 // findForward goes forward from rec, at which the source stands, to a row.
 func (v *UserIter) findForward(rec *base.Record) bool {
-	v.dead.begin(nil)
-	return v.searchForward(rec)
+	v.dead.begin()
+	return v.walkForward(rec)
 }
 
-// searchForward is findForward within a search that has begun.
-func (v *UserIter) searchForward(rec *base.Record) bool {
+// walkForward is findForward where the run of dead records has begun.
+func (v *UserIter) walkForward(rec *base.Record) bool {
 	stale, hidden := 0, 0
 	for rec != nil {
 		seq := rec.Trailer.Seq()
@@ -381,19 +375,19 @@ func (v *UserIter) searchForward(rec *base.Record) bool {
 				rec = v.source.Next()
 			}
 		case v.upper.key != nil && v.upper.above(rec.Key):
-			v.dead.endForward(v.upper.key)
+			v.endDeadForward(v.upper.key)
 			return v.stop(atEnd)
 		case seq > v.seq:
-			rec = v.source.Next()
+			rec = v.passNewer(rec, forward)
 		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passForward(rec, hidden)
 		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
-			v.dead.endForward(rec.Key)
+			v.endDeadForward(rec.Key)
 			v.setRow(rec)
 			return true
 		case rec.Trailer.Kind() == base.KindMerge:
-			v.dead.endForward(rec.Key)
+			v.endDeadForward(rec.Key)
 			return v.mergeFrom(rec)
 		case v.err != nil:
 			return v.stop(failed)
@@ -403,7 +397,7 @@ func (v *UserIter) searchForward(rec *base.Record) bool {
 		}
 	}
 	if v.sourceErr() == nil {
-		v.dead.endForward(v.upper.key)
+		v.endDeadForward(v.upper.key)
 	}
 	return v.runOut(atEnd)
 }
@@ -445,21 +439,26 @@ func (v *UserIter) seekPastHeld(rec *base.Record) *base.Record {
 
 // findBackward goes backward from rec, at which the source stands, to a row.
 func (v *UserIter) findBackward(rec *base.Record) bool {
+	v.dead.begin()
+	return v.walkBackward(rec)
+}
+
+// walkBackward is findBackward where the run of dead records has begun.
+func (v *UserIter) walkBackward(rec *base.Record) bool {
 	holding := false // held is the row unless a newer visible version follows
 	versions, hidden := 0, 0
-	v.dead.begin(nil)
 	for rec != nil {
 		seq := rec.Trailer.Seq()
 		switch {
 		case holding && (seq > v.seq || rec.Trailer <= v.held.Trailer ||
 			!bytes.Equal(rec.Key, v.held.Key)):
-			v.dead.endBackward(v.held.Key, false)
+			v.endDeadBackward(v.held.Key, false)
 			return v.takeHeld(rec)
 		case v.lower.key != nil && !v.lower.above(rec.Key):
-			v.dead.endBackward(v.lower.key, true)
+			v.endDeadBackward(v.lower.key, true)
 			return v.stop(atStart)
 		case seq > v.seq:
-			rec = v.source.Prev()
+			rec = v.passNewer(rec, backward)
 		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passBackward(rec, hidden)
@@ -483,7 +482,7 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 			holding = false
 			rec = v.passDeadBackward(rec)
 		case seq >= v.newest:
-			v.dead.endBackward(rec.Key, false)
+			v.endDeadBackward(rec.Key, false)
 			v.setRow(rec)
 			return true
 		default:
@@ -508,7 +507,7 @@ func (v *UserIter) findBackward(rec *base.Record) bool {
 	}
 	if err := v.sourceErr(); !holding || err != nil {
 		if err == nil {
-			v.dead.endBackward(v.lower.key, true)
+			v.endDeadBackward(v.lower.key, true)
 		}
 		return v.runOut(atStart)
 	}
@@ -542,7 +541,7 @@ func (v *UserIter) newestVersion(rec *base.Record) *base.Record {
 func (v *UserIter) seekNewestOfHeld() *base.Record {
 	rec := v.source.SeekGE(v.held.Key)
 	for rec != nil && rec.Trailer.Seq() > v.seq {
-		rec = v.source.Next()
+		rec = v.passNewer(rec, forward)
 	}
 	return rec
 }

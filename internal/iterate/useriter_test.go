@@ -85,22 +85,40 @@ func randomTombstones(rng *rand.Rand, count int) (ts []rangedel.Tombstone) {
 	return ts
 }
 
-// randomDead returns a map of some ranges in which none of the rows lies, for who sees
-// what o says.
-func randomDead(rng *rand.Rand, rows []base.Record, o Options) *deadrange.Map {
-	m := deadrange.New()
+// randomDead returns a map of some ranges in which there is no row for who sees what o
+// says, or what is newer.
+func randomDead(rng *rand.Rand, records []base.Record, ts []rangedel.Tombstone, o Options) *deadrange.Map {
+	m := deadrange.New(nothingAdded)
 	for range rng.IntN(4) {
 		lo, hi := randomKey(rng), randomKey(rng)
 		m.Note(lo, hi)
-		if _, _, ok := m.Begin(); !ok {
+		p, ok := m.Begin()
+		if !ok {
 			continue
 		}
-		for _, r := range rows { // as if each row were a write
+		for _, r := range visibleRows(records, ts, Options{Seq: o.Seq}) { // as if each were a write
 			m.Wrote(r.Key)
 		}
-		m.Settle(hi, o.Seq, o.At)
+		for _, r := range records {
+			if r.Trailer.Seq() > o.Seq && r.Trailer.Kind() != base.KindDelete {
+				m.Wrote(r.Key)
+			}
+		}
+		m.Settle(p, hi, o.Seq, o.At)
 	}
 	return m
+}
+
+// expectNotDead checks that no row that a reader of some number sees is taken for dead.
+func expectNotDead(t *testing.T, m *deadrange.Map, records []base.Record, ts []rangedel.Tombstone, seqs ...base.SeqNum) {
+	t.Helper()
+	for _, seq := range seqs {
+		for _, row := range visibleRows(records, ts, Options{Seq: seq}) {
+			if r := m.Find(row.Key, seq, 0); r != nil {
+				t.Fatalf("%q is a row as of %d, and dead is %q-%q as of %d", row.Key, seq, r.Lo, r.Hi, r.Seq)
+			}
+		}
+	}
 }
 
 func randomLists(rng *rand.Rand, ts []rangedel.Tombstone) []rangedel.Source {
@@ -144,8 +162,12 @@ func TestVisibleWalk(t *testing.T) {
 		}
 		ts := randomTombstones(rng, count+1)
 		o := randomOptions(rng, 2*count+2)
+		if len(ts) > 0 && rng.IntN(3) == 0 {
+			o.Seq = ts[rng.IntN(len(ts))].Seq // a snapshot after a range delete
+		}
 		rows := visibleRows(records, ts, o)
-		o.Dead = randomDead(rng, rows, o)
+		o.Dead = randomDead(rng, records, ts, o)
+		o.Walk = o.Dead.NewWalk(base.SeqNumMax)
 		o.RangeDeletes = randomLists(rng, ts)
 		var failAt *int
 		if rng.IntN(4) == 0 {
@@ -158,6 +180,7 @@ func TestVisibleWalk(t *testing.T) {
 		if err := v.Close(); err != nil || !closed() {
 			t.Fatalf("Close: %v", err)
 		}
+		expectNotDead(t, o.Dead, records, ts, o.Seq, base.SeqNum(rng.IntN(2*count+2)), base.SeqNumMax)
 	})
 }
 

@@ -237,6 +237,9 @@ func (r *room) write(ops ...op) {
 			r.hot.BeginWrite(base.Hash(records.Key))
 		}
 		must(r.t, mem.Add(records.Key, base.Hash(records.Key), base.MakeTrailer(r.last, records.Kind), records.Value))
+		if records.Kind != base.KindDelete {
+			r.Dead.Wrote(records.Key)
+		}
 	}
 	r.history = append(r.history, ops...)
 	r.Publish(r.last)
@@ -268,6 +271,8 @@ func (r *room) writeLarge(ops ...op) {
 	large, err := sorter.Flushable()
 	must(r.t, err)
 	r.history = append(r.history, ops...)
+	r.Dead.Upset()
+	defer r.Dead.Calm()
 	if r.hot != nil {
 		r.hot.BeginAll()
 		defer r.hot.EndAll()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -86,9 +87,10 @@ func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
 	it := &Iterator{reader: r, core: iteratorCores.Get().(*iteratorCore)}
 	it.core.options = o
 	it.mu.Lock()
+	walk := r.Dead.NewWalk(r.VisibleSeq())
 	s, err := it.register(snap)
 	if err == nil {
-		err = it.open(s)
+		err = it.open(s, walk)
 	}
 	it.mu.Unlock()
 	if s == nil {
@@ -136,9 +138,9 @@ func (it *Iterator) register(snap *Snapshot) (*State, error) {
 	return s, nil
 }
 
-// open has the iterator show a state, which holds all that it sees and whose reference
-// it takes over. The caller has it.mu.
-func (it *Iterator) open(s *State) error {
+// open has the iterator show a state, which was loaded after the walk was begun, holds
+// all that the iterator sees, and whose reference it takes over. The caller has it.mu.
+func (it *Iterator) open(s *State, walk deadrange.Walk) error {
 	core, r := it.core, it.reader
 	core.state = s
 	if err := core.gather(core.options, it.handle.at.Seq); err != nil {
@@ -154,6 +156,7 @@ func (it *Iterator) open(s *State) error {
 		Expired:      r.cfg.Timeline,
 		Operators:    core.state.operators,
 		Dead:         r.Dead,
+		Walk:         walk,
 		Closed:       &r.closed,
 	})
 	return nil

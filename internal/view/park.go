@@ -148,10 +148,11 @@ func (it *Iterator) moveOn(stay bool) bool {
 	}
 	err := core.unpark(it.reader)
 	if err == nil {
+		walk := it.reader.Dead.NewWalk(it.reader.VisibleSeq())
 		if s := it.reader.acquire(); s == nil {
 			err = base.ErrClosed
 		} else {
-			err = it.open(s)
+			err = it.open(s, walk)
 		}
 	}
 	if err != nil {

@@ -67,7 +67,8 @@ type Reader struct {
 
 // Init makes the reader ready. The first state must be installed before reads.
 func (r *Reader) Init(cfg Config) {
-	r.cfg, r.hot, r.Dead = cfg, cfg.Hot, deadrange.New()
+	r.cfg, r.hot = cfg, cfg.Hot
+	r.Dead = deadrange.New(func(lo, hi []byte, after base.SeqNum) bool { return mayHaveAdded(r, lo, hi, after) })
 	r.states.cfg, r.states.epochs, r.states.replaced = &r.cfg, &r.Epochs, r.parkOld
 }
 

@@ -81,18 +81,28 @@ func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.Seq
 		case base.KindDelete:
 			a.run.add(r.Key, a.reads.Dead)
 			err = mem.Add(r.Key, a.beginWrite(r.Key), base.MakeTrailer(seq, r.Kind), r.Value)
-		case base.KindMerge:
-			a.reads.Dead.Wrote(r.Key)
-			err = a.addOperand(mem, r.Key, a.beginWrite(r.Key), r.Value, seq)
 		default:
-			a.reads.Dead.Wrote(r.Key)
-			err = mem.Add(r.Key, a.beginWrite(r.Key), base.MakeTrailer(seq, r.Kind), r.Value)
+			err = a.add(mem, &r, seq)
 		}
 		if err != nil {
 			return seq, err
 		}
 		seq++
 	}
+}
+
+// add puts a record that is no delete into the memtable, and then cuts it out of what is
+// known to be dead: whoever is proving a range that it lies in sees one or the other.
+func (a *applier) add(mem *memtable.Table, r *batch.Reader, seq base.SeqNum) (err error) {
+	hash := a.beginWrite(r.Key)
+	if r.Kind == base.KindMerge {
+		err = a.addOperand(mem, r.Key, hash, r.Value, seq)
+	} else {
+		err = mem.Add(r.Key, hash, base.MakeTrailer(seq, r.Kind), r.Value)
+	}
+	invariant.Yield()
+	a.reads.Dead.Wrote(r.Key)
+	return err
 }
 
 // applyAct has an act on a keyspace take effect, and keeps it for the flush.
@@ -124,7 +134,8 @@ func (a *applier) applyLarge(g *commit.Group) error {
 		return err
 	}
 	part.Lent = true
-	a.reads.Dead.Clear()
+	a.reads.Dead.Upset()
+	defer a.reads.Dead.Calm()
 	if a.hot != nil {
 		a.hot.BeginAll()
 		defer a.hot.EndAll()
@@ -191,7 +202,7 @@ func (a *applier) beginWrite(key []byte) uint64 {
 // Distrust forgets what was learned from memory that was overwritten. It is called when
 // readers see what was written instead.
 func (a *applier) Distrust() {
-	a.reads.Dead.Clear()
+	a.reads.Dead.Forget()
 	if a.hot != nil {
 		a.hot.Forget()
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
 )
 
@@ -11,7 +12,7 @@ import (
 // could not be noted goes with the next.
 func TestDeletesAreNoted(t *testing.T) {
 	key := func(i int) []byte { return fmt.Appendf(nil, "%06d", i) }
-	dead := deadrange.New()
+	dead := deadrange.New(func([]byte, []byte, base.SeqNum) bool { return true })
 	var run deleteRun
 	part := noteDeletes()
 	del := func(from, to int) {
@@ -21,8 +22,9 @@ func TestDeletesAreNoted(t *testing.T) {
 	}
 	want := func(from, to int) {
 		t.Helper()
-		lo, hi, ok := dead.Begin()
-		dead.Abandon()
+		p, ok := dead.Begin()
+		lo, hi := p.Lo, p.Hi
+		dead.Abandon(p)
 		switch {
 		case to == 0 && ok:
 			t.Errorf("noted are %q-%q", lo, hi)
@@ -39,8 +41,8 @@ func TestDeletesAreNoted(t *testing.T) {
 	want(part, 3*part)
 	dead.Note([]byte("x"), []byte("y"))
 	del(3*part, 4*part) // another one waits
-	dead.Begin()
-	dead.Abandon()
+	p, _ := dead.Begin()
+	dead.Abandon(p)
 	del(4*part, 5*part)
 	want(3*part, 5*part)
 	del(5*part, 6*part-1)
@@ -52,12 +54,13 @@ func TestDeletesAreNoted(t *testing.T) {
 // Range deletes that touch are noted together, from either end; others begin anew.
 func TestRangeDeletesAreNoted(t *testing.T) {
 	key := func(i int) []byte { return fmt.Appendf(nil, "%06d", i) }
-	dead := deadrange.New()
+	dead := deadrange.New(func([]byte, []byte, base.SeqNum) bool { return true })
 	var run rangeRun
 	want := func(when string, from, to int) {
 		t.Helper()
-		lo, hi, ok := dead.Begin()
-		dead.Abandon()
+		p, ok := dead.Begin()
+		lo, hi := p.Lo, p.Hi
+		dead.Abandon(p)
 		if ok != (to > 0) || ok && (string(lo) != string(key(from)) || string(hi) != string(key(to))) {
 			t.Errorf("%s: noted are %q-%q, %v", when, lo, hi, ok)
 		}

@@ -145,6 +145,7 @@ func (g *generator) op() script.Op {
 			}
 		} else if o.Count%2 == 0 { // not drawn, so that seeds keep the rest
 			o.Every = 1 // a long run without a row in it
+			o.Shuffled = o.Count%4 == 0
 		}
 	case script.Batch, script.BatchAdd:
 		o.Space = ""

@@ -8,7 +8,7 @@ import (
 	"github.com/lightningdb/lightning/internal/torture/model"
 )
 
-// Generate makes a script of n operations for a Session. Keys are few, so that operations
+// Generate makes a script of n operations and more for a Session. Keys are few, so that operations
 // meet; some values are larger than blocks, and some batches than memtables.
 func Generate(rng *rand.Rand, n int) Script {
 	g := generator{rng: rng, keys: 4 + rng.IntN(40)}
@@ -20,12 +20,48 @@ func Generate(rng *rand.Rand, n int) Script {
 		{lightning.DurabilitySync}, {lightning.DurabilityAsync}, {lightning.DurabilityBuffered, lightning.DurabilityAsync},
 		{lightning.DurabilitySync, lightning.DurabilityBuffered, lightning.DurabilityAsync},
 	}[rng.IntN(4)]
-	for range n {
-		o := g.op()
-		g.state = o.Apply(g.state)
-		g.script = append(g.script, o)
+	for i := range n {
+		g.add(g.op())
+		if g.keys%4 == 0 { // not drawn, so that the seeds that were found keep the rest
+			g.deadRun(i)
+		}
 	}
 	return g.script
+}
+
+func (g *generator) add(o Op) {
+	g.state = o.Apply(g.state)
+	g.script = append(g.script, o)
+}
+
+const (
+	// deadRows are enough for a run of deletes to be noticed by writers and scans.
+	deadRows = 300
+	// deadLeft is what a Sweep leaves of them, or one more.
+	deadLeft = 8
+	// deadSteps is how many operations there are between one run and the next.
+	deadSteps = 5
+)
+
+// deadRun adds, in steps between other operations, rows most of which are then deleted,
+// in order or in none, singly or by ranges side by side, a look at what is left, and a
+// write into the midst of that with another look.
+func (g *generator) deadRun(i int) {
+	round, wait := i/deadSteps, WaitFor(g.durabilities[i%len(g.durabilities)])
+	key := func(n int) Data { return Data{Text: fmt.Sprintf("f%04d", n)} }
+	switch i % deadSteps {
+	case 0:
+		g.add(Op{Kind: Fill, Key: Data{Text: "f"}, Value: Data{Text: fmt.Sprint("round ", round)}, Count: deadRows, Wait: wait})
+	case 1:
+		rows := deadRows - deadLeft - round/2%2 // an odd number goes by ranges
+		g.add(Op{Kind: Sweep, Key: Data{Text: "f"}, Count: rows, Shuffled: round%2 == 0, Wait: wait})
+		g.add(Op{Kind: Verify})
+	case 2:
+		g.add(Op{Kind: Verify})
+	case 3:
+		g.add(Op{Kind: Put, Key: key(round * 7 % deadRows), Value: Data{Text: "into it"}, Wait: wait})
+		g.add(Op{Kind: Verify})
+	}
 }
 
 type generator struct {

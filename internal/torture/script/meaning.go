@@ -3,6 +3,7 @@ package script
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"time"
 
 	"github.com/lightningdb/lightning"
@@ -71,6 +72,10 @@ func (o *Op) Singles() []Op {
 		}
 	default:
 		return []Op{*o}
+	}
+	if o.Shuffled {
+		rng := rand.New(rand.NewPCG(uint64(len(ops)), 0)) // the same order each time
+		rng.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
 	}
 	return ops
 }

@@ -98,6 +98,7 @@ type Op struct {
 	Count    int // where not said above: after how many rows a read stops, 0 for never
 	Every    int
 	Reverse  bool
+	Shuffled bool // the deletes of a Sweep come in no order
 	Fail     bool // the function that gets the rows ends with an error; a compaction is cancelled
 	Wait     Wait
 	Parts    []Op

@@ -96,6 +96,13 @@ func (s *Session) do(o *Op, h *History) error {
 	if s.DB == nil {
 		return lightning.ErrClosed
 	}
+	if o.Kind == Verify {
+		found, err := s.Read()
+		if err != nil {
+			return err
+		}
+		return h.Now().Check(found)
+	}
 	if o.Wait == WaitFor(s.Options.Durability) {
 		single := *o
 		single.Wait = 0

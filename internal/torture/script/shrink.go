@@ -76,6 +76,7 @@ func simplifications() []func(o *Op) {
 		func(o *Op) { o.Space = "" },
 		func(o *Op) { o.Fail = false },
 		func(o *Op) { o.Reverse = false },
+		func(o *Op) { o.Shuffled = false },
 		func(o *Op) { o.Prefix = Data{} },
 		func(o *Op) { o.Value.Length, o.Value.Noise = 0, false },
 		func(o *Op) { o.Value.Length /= 2 },

@@ -21,7 +21,7 @@ func (o *Op) fields() []field {
 	return []field{
 		{"in", &o.Space}, {"slot", &o.Slot}, {"snapshot", &o.Snapshot}, {"key", &o.Key},
 		{"upper", &o.Upper}, {"prefix", &o.Prefix}, {"value", &o.Value}, {"count", &o.Count},
-		{"every", &o.Every}, {"reverse", &o.Reverse}, {"fail", &o.Fail}, {"wait", &o.Wait},
+		{"every", &o.Every}, {"reverse", &o.Reverse}, {"shuffled", &o.Shuffled}, {"fail", &o.Fail}, {"wait", &o.Wait},
 	}
 }
 
