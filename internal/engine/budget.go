@@ -20,11 +20,11 @@ type budget struct {
 // cacheMinFraction of the budget is what the cache has at least.
 const cacheMinFraction = 8
 
-// divide gives the cache what is left by memtables, as large as they may become, by
-// those of old read states that somebody still reads, and by what the cache itself has
-// of the system and cannot use. Large values that are being read it looks after itself.
+// divide gives the cache what is left by memtables, as large as they may become, and by
+// those of old read states that somebody still reads. After what is beside its frames, which
+// changes with each read, the cache looks itself.
 func (b *budget) divide(s *view.State) {
 	old := max(b.memory.Bytes(offheap.OwnerMemtable)-s.CommittedBytes(), 0)
-	taken := s.ReservedBytes() + old + b.fixedBytes + b.cache.WasteBytes()
+	taken := s.ReservedBytes() + old + b.fixedBytes
 	b.cache.SetCapacity(max(b.totalBytes-taken, b.totalBytes/cacheMinFraction))
 }

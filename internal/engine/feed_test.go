@@ -87,11 +87,15 @@ func fileNames(t testing.TB, fs *memfs.FS, suffix string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, suffix) })
 }
 
-// settleHistory waits until the janitor has done what it was told.
+// settleHistory waits until the janitor has done what it was told, and what followed from it.
 func settleHistory(db *DB) {
-	done := make(chan struct{})
-	db.janitor.Add(func() { close(done) })
-	<-done
+	for range 2 {
+		for _, add := range []func(func()){db.janitor.Add, db.janitor.AddFile} {
+			done := make(chan struct{})
+			add(func() { close(done) })
+			<-done
+		}
+	}
 }
 
 // crashWriter commits at random and reads the feed behind itself.

@@ -2,12 +2,14 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -46,4 +48,38 @@ func TestUnusableLogIsRemoved(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Memtables share a segment of the log while no other is prepared, and commits do not wait
+// for one. A flush leaves the log of the others in it, and a power loss takes nothing.
+func TestMemtablesShareALogSegment(t *testing.T) {
+	under := memfs.New()
+	faulty := faultfs.New(under)
+	db := openTest(t, testOptions(faulty))
+	must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate | vfs.OpRename, Name: "*.wal", Err: syscall.EIO, Sticky: true})
+	rows, flushed := map[string]string{}, 0
+	put := func(i int) {
+		key, value := fmt.Sprintf("%04d", i), strings.Repeat("v", 1<<10)
+		must(t, db.Commits().Set(nil, []byte{0}, []byte(key), []byte(value), commit.Sync))
+		rows[key] = value
+	}
+	// The first memtable takes the segment that was ready, and the next ones share it.
+	for i := 0; flushed < 3; i++ {
+		before := db.reads.State().Mem
+		put(i)
+		if mem := db.reads.State().Mem; mem != before {
+			flushed++
+			must(t, db.flusher.await(t.Context(), t.Context(), db.reads.VisibleSeq()-1))
+			if shares := mem.FirstLog == before.FirstLog; shares != (flushed > 1) {
+				t.Errorf("memtable %d shares the segment: %v", flushed, shares)
+			}
+		}
+	}
+	crashed := under.Crash(memfs.CrashOptions{})
+	faulty.Reset()
+	must(t, db.Close())
+	again := openTest(t, testOptions(crashed))
+	defer again.Close()
+	expectRows(t, "after a power loss", again.Reads().AppendGet, rows)
 }

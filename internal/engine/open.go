@@ -130,7 +130,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.store = store.New(store.Config{
 		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, Cache: db.cache, Epochs: &db.reads.Epochs,
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
-		Memory: &db.memory, Later: db.janitor.Add,
+		Memory: &db.memory, Later: db.janitor.Add, MergeBytes: mergeBytes(o.MemoryBudget),
 	})
 	db.versions.store = db.store
 	db.budget = budget{
@@ -190,6 +190,9 @@ func (db *opener) wire(state *manifest.State) {
 	}
 	db.commits.Init(db.writer.Env())
 }
+
+// mergeBytes is what the inputs of a compaction may read ahead.
+func mergeBytes(budgetBytes int64) int64 { return min(max(budgetBytes/16, 512<<10), 8<<20) }
 
 // maxLogBufferBytes bounds the buffer of the log; small budgets have a smaller one.
 const maxLogBufferBytes = 1 << 20

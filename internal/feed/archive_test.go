@@ -93,7 +93,7 @@ func (r *room) rotate() base.FileNum {
 // settle waits for the janitor.
 func (r *room) settle() {
 	done := make(chan struct{})
-	r.janitor.Add(func() { r.janitor.Add(func() { close(done) }) })
+	r.janitor.AddFile(func() { r.janitor.AddFile(func() { close(done) }) })
 	<-done
 }
 

@@ -23,7 +23,7 @@ func (a *Archive) Retire(gone []base.FileNum) {
 	now := a.cfg.Clock.Now()
 	for _, n := range gone {
 		if !a.retire(n, now) {
-			a.cfg.Janitor.Add(func() { a.remove(wal.FileName(n)) })
+			a.cfg.Janitor.AddFile(func() { a.remove(wal.FileName(n)) })
 		}
 	}
 	a.Keep()
@@ -38,7 +38,7 @@ func (a *Archive) RetireAtOpen(old []base.FileNum) {
 }
 
 // Keep has the janitor archive and delete what is due.
-func (a *Archive) Keep() { a.cfg.Janitor.Add(a.keep) }
+func (a *Archive) Keep() { a.cfg.Janitor.AddFile(a.keep) }
 
 // remove deletes a file. One that cannot be deleted is taken up again by the next
 // open.
@@ -97,7 +97,7 @@ func (a *Archive) giveUpHalf() bool {
 // MakeSpace gives up a part of what is kept where an error says that the disk is full.
 func (a *Archive) MakeSpace(err error) {
 	if a.cfg.Retention.Enabled() && errors.Is(err, vfs.ErrNoSpace) {
-		a.cfg.Janitor.Add(func() { a.giveUpHalf() })
+		a.cfg.Janitor.AddFile(func() { a.giveUpHalf() })
 	}
 }
 

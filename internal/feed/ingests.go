@@ -69,7 +69,7 @@ func (a *Archive) inPassing() bool { return !a.Enabled() && !a.cfg.ReadOnly }
 // dropPassing has the janitor delete what was kept in passing and has passed.
 func (a *Archive) dropPassing() {
 	if a.inPassing() && a.Metrics().Ingests > 0 {
-		a.cfg.Janitor.Add(func() { a.deleteAll(a.takePassed()) })
+		a.cfg.Janitor.AddFile(func() { a.deleteAll(a.takePassed()) })
 	}
 }
 
@@ -173,7 +173,7 @@ func (a *Archive) loadIngests(named []manifest.IngestCommit, names []string) {
 // files stay, but those that were kept in passing.
 func (a *Archive) Close() {
 	ingests := a.shut()
-	a.cfg.Janitor.Add(func() {
+	a.cfg.Janitor.AddFile(func() {
 		for _, c := range ingests {
 			if a.inPassing() {
 				a.cfg.Store.ForgetKept(c.tables)

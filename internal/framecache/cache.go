@@ -64,8 +64,12 @@ const (
 	aheadFraction = 8
 	aheadMaxBytes = 16 << 20
 
-	// What large values take leaves the cache this part of its capacity at least.
+	// What is beside its frames leaves the cache this part of its capacity at least.
 	limitFraction = 4
+
+	// wasteFreeBytes is how much of the slab's waste does not count: much of it is where
+	// the next frames go.
+	wasteFreeBytes = 512 << 10
 
 	// One frame may take half of the capacity.
 	frameMaxFraction = 2
@@ -164,10 +168,13 @@ func (c *Cache) shrink() {
 	c.reclaimHeld()
 }
 
-// limit is the capacity without what large values take that are being read beside the
-// cache, or a part of it.
+// limit is the capacity without what is being read beside the cache, which is large values
+// and the buffers of those who read tables in large pieces, and without what the slab has
+// of the system and cannot use, or a part of it.
 func (c *Cache) limit() int64 {
-	return max(c.capacity-c.memory.Bytes(offheap.OwnerLarge), c.capacity/limitFraction)
+	beside := c.memory.Bytes(offheap.OwnerLarge) + c.memory.Bytes(offheap.OwnerBuffers)
+	waste := max(c.slab.WasteBytes()-wasteFreeBytes, 0)
+	return max(c.capacity-beside-waste, c.capacity/limitFraction)
 }
 
 // reserveBytes is how much is kept out of attached frames in normal times.
@@ -316,10 +323,6 @@ func (c *Cache) free(f *frame) {
 // Misses is how many blocks were asked for that were not in the cache, since New.
 // It takes no lock.
 func (c *Cache) Misses() uint64 { return c.counts.allocs.Load() }
-
-// WasteBytes is what the cache holds of the system beyond what counts against its
-// capacity. It takes no lock.
-func (c *Cache) WasteBytes() int64 { return c.slab.WasteBytes() }
 
 // Metrics returns the present state and the counts since New.
 func (c *Cache) Metrics() Metrics {

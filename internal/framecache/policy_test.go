@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/offheap"
 )
 
 // fifo is the plainest cache of a fixed number of blocks.
@@ -161,5 +162,51 @@ func TestGhost(t *testing.T) {
 	}
 	if g.resize(0); len(g.buckets) != ghostMinBuckets {
 		t.Fatalf("%d buckets", len(g.buckets))
+	}
+}
+
+// What a cache has of the system stays within its capacity, but for a little, whatever the
+// sizes of the blocks, and most of it is of use.
+func TestSlabStaysWithinCapacity(t *testing.T) {
+	for _, capacity := range []int64{2 << 20, 16 << 20} {
+		f := newFixture(t, capacity)
+		table := f.NewTable(100_000)
+		rng := rand.New(rand.NewPCG(1, 2))
+		for slot := range 20_000 {
+			sizeBytes := 8<<10 - rng.IntN(300) // as most blocks
+			if rng.IntN(5) == 0 {
+				sizeBytes = 300 + rng.IntN(14<<10)
+			}
+			f.load(table, slot, sizeBytes)
+			if has := f.memory.Bytes(offheap.OwnerCache); has > capacity+wasteFreeBytes+smallChunk {
+				t.Fatalf("block %d: %d bytes of the system with a capacity of %d", slot, has, capacity)
+			}
+		}
+		if m := f.Metrics(); m.UsedBytes < capacity/2 {
+			t.Errorf("%d bytes of %d are used", m.UsedBytes, capacity)
+		}
+	}
+}
+
+// smallChunk is by how much the memory of a cache grows at once.
+const smallChunk = 256 << 10
+
+// What is read beside the cache, large values and buffers, leaves it less.
+func TestCacheLeavesRoomForReads(t *testing.T) {
+	for _, owner := range []offheap.Owner{offheap.OwnerLarge, offheap.OwnerBuffers} {
+		const capacity, beside = 8 << 20, 3 << 20
+		f := newFixture(t, capacity)
+		table := f.NewTable(2000)
+		block, err := offheap.NewBlock(&f.memory, owner, beside)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for slot := range 2000 {
+			f.load(table, slot, 8<<10)
+		}
+		if used := f.Metrics().UsedBytes; used > capacity-beside {
+			t.Errorf("%v: %d bytes are used of %d, beside %d", owner, used, capacity, beside)
+		}
+		block.Free()
 	}
 }

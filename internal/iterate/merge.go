@@ -53,6 +53,9 @@ func (v *UserIter) mergeFrom(rec *base.Record) bool {
 			continue
 		}
 		if exists = v.inspect(rec); exists {
+			if v.late && !v.load(rec) {
+				break
+			}
 			under, _ := base.Decode(rec.Trailer, rec.Value) // sound, or it were not alive
 			v.merger.base = append(v.merger.base, under.Value...)
 		}

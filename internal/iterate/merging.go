@@ -418,15 +418,15 @@ func (m *Merging) turn(d direction) *base.Record {
 		}
 	}
 	if current >= 0 {
-		m.stepSlot(current, d)
+		m.slots[current].step(d)
 	}
 	m.setDirection(d)
 	m.skipped = false
 	return m.build()
 }
 
-func (m *Merging) stepSlot(i int, d direction) {
-	s := &m.slots[i]
+// step goes one record on.
+func (s *slot) step(d direction) {
 	if d == forward {
 		s.rec = s.iter.Next()
 	} else {
@@ -439,7 +439,7 @@ func (m *Merging) stepSlot(i int, d direction) {
 // away, unless it was moved by a skip.
 func (m *Merging) turnSlot(i, current int, d direction) {
 	if !m.skipped || current < 0 {
-		m.stepSlot(i, d)
+		m.slots[i].step(d)
 		return
 	}
 	s, at := &m.slots[i], m.slots[current].rec

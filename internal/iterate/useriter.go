@@ -52,6 +52,8 @@ type Options struct {
 	// Operators tells the merge operator for a key. It may be nil where there
 	// are no operands.
 	Operators merge.Operators
+	// Late says that sources may leave values out: see Loader.
+	Late bool
 }
 
 const (
@@ -89,6 +91,7 @@ type UserIter struct {
 	ahead    *base.Record
 	held     base.Record // in memory of its own
 	large    bool        // the value did not go into held
+	late     bool        // values may have been left out
 	merging  *Merging
 	at       base.Instant
 	expired  interface{ Observe(expiry base.Instant) }
@@ -129,7 +132,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	if m.single() {
 		v.source = m.slots[0].iter
 	}
-	v.seq, v.newest = o.Seq, min(o.Seq, m.maxSeq())
+	v.seq, v.newest, v.late = o.Seq, min(o.Seq, m.maxSeq()), o.Late
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.mask.init(o.RangeDeletes, o.Seq)
 	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
@@ -289,8 +292,7 @@ func (v *UserIter) Next() bool {
 	if rec != nil && v.mask.clear(rec.Key) && rec.Trailer.Kind() == base.KindSet &&
 		rec.Trailer.Seq() <= v.seq && (v.upper.key == nil || head(rec.Key) < v.upper.head) &&
 		(rec.Trailer >= v.held.Trailer || !bytes.Equal(rec.Key, v.held.Key)) {
-		v.setRow(rec)
-		return true
+		return v.setRow(rec)
 	}
 	return v.findForward(rec)
 }
@@ -312,12 +314,14 @@ func (v *UserIter) Prev() bool {
 	return v.position == atEnd && v.Last()
 }
 
-// setRow makes rec, at which the source stands, the row.
-func (v *UserIter) setRow(rec *base.Record) {
+// setRow makes rec, at which the source stands, the row, unless its value was left out and
+// cannot be loaded.
+func (v *UserIter) setRow(rec *base.Record) bool {
 	if rec != v.rec { // most sources return the same pointer each time
 		v.rec = rec
 	}
 	v.position = atRow
+	return !v.late || v.load(rec)
 }
 
 // stop leaves the rows, at the given end.
@@ -349,7 +353,7 @@ func (v *UserIter) hold(rec *base.Record) {
 // holdRow copies all of it, unless the value is too large.
 func (v *UserIter) holdRow(rec *base.Record) {
 	v.hold(rec)
-	v.large = len(rec.Value) > heldValueBytes
+	v.large = len(rec.Value) > heldValueBytes || v.late && len(rec.Value) == 0 && v.merging.Unloaded()
 	v.held.Value = v.held.Value[:0]
 	if !v.large {
 		v.held.Value = append(v.held.Value, rec.Value...)
@@ -384,8 +388,7 @@ func (v *UserIter) walkForward(rec *base.Record) bool {
 			rec = v.passForward(rec, hidden)
 		case rec.Trailer.Kind() == base.KindSet || v.inspect(rec):
 			v.endDeadForward(rec.Key)
-			v.setRow(rec)
-			return true
+			return v.setRow(rec)
 		case rec.Trailer.Kind() == base.KindMerge:
 			v.endDeadForward(rec.Key)
 			return v.mergeFrom(rec)
@@ -483,8 +486,7 @@ func (v *UserIter) walkBackward(rec *base.Record) bool {
 			rec = v.passDeadBackward(rec)
 		case seq >= v.newest:
 			v.endDeadBackward(rec.Key, false)
-			v.setRow(rec)
-			return true
+			return v.setRow(rec)
 		default:
 			v.holdRow(rec)
 			holding = true
@@ -564,6 +566,5 @@ func (v *UserIter) returnToRow() bool {
 		v.err = rowLost(v.held.Key)
 		return v.stop(failed)
 	}
-	v.setRow(rec)
-	return true
+	return v.setRow(rec)
 }

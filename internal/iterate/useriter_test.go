@@ -174,6 +174,11 @@ func TestVisibleWalk(t *testing.T) {
 			failAt = new(int)
 		}
 		sources, closed := randomSources(t, rng, records, 1+rng.IntN(5), failAt)
+		if o.Late = rng.IntN(2) == 0; o.Late {
+			for i := range sources {
+				sources[i].Iter = &lateIter{Iterator: sources[i].Iter, rng: rng, failAt: failAt}
+			}
+		}
 		m.Reset(sources)
 		v.Init(&m, o)
 		walk(t, rng, rowWalker{&v}, rows, 300, failAt)

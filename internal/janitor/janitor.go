@@ -1,4 +1,4 @@
-// Package janitor has one goroutine do the clean-up that others must not wait
+// Package janitor has goroutines of its own do the clean-up that others must not wait
 // for.
 package janitor
 
@@ -6,9 +6,14 @@ import "github.com/lightningdb/lightning/internal/ranked"
 
 // Janitor runs the clean-up that must not happen in a user's or a worker's
 // call: waiting for readers to leave an old state, freeing memory, closing and
-// deleting files. Tasks run one at a time, in order. After Stop they run in
-// the goroutine that adds them, for the iterators that outlive the database.
-type Janitor struct {
+// deleting files. Tasks run one at a time, in order, but for those that touch files: they
+// are a line of their own, so that memory is given back without waiting for a disk.
+// After Stop all run in the goroutine that adds them, for the iterators that outlive the
+// database.
+type Janitor struct{ memory, files line }
+
+// line is tasks that one goroutine runs, in order.
+type line struct {
 	mu      ranked.Mutex[ranked.Janitor]
 	tasks   []func()
 	wake    chan struct{}
@@ -18,40 +23,57 @@ type Janitor struct {
 
 // New returns a janitor at work. It must be stopped.
 func New() *Janitor {
-	j := &Janitor{wake: make(chan struct{}, 1), done: make(chan struct{})}
-	go j.run()
+	j := &Janitor{}
+	j.memory.start()
+	j.files.start()
 	return j
 }
 
-// Add has a task done after those before it.
-func (j *Janitor) Add(task func()) {
-	j.mu.Lock()
-	if j.stopped {
-		j.mu.Unlock()
+// Add has a task done after those before it. It does not touch files.
+func (j *Janitor) Add(task func()) { j.memory.add(task) }
+
+// AddFile has a task done that touches files, after those of its kind before it.
+func (j *Janitor) AddFile(task func()) { j.files.add(task) }
+
+// Stop runs what is left and ends the goroutines.
+func (j *Janitor) Stop() {
+	j.memory.stop()
+	j.files.stop()
+}
+
+func (l *line) start() {
+	l.wake, l.done = make(chan struct{}, 1), make(chan struct{})
+	go l.run()
+}
+
+func (l *line) add(task func()) {
+	l.mu.Lock()
+	if l.stopped {
+		l.mu.Unlock()
 		task()
 		return
 	}
-	j.tasks = append(j.tasks, task)
-	j.mu.Unlock()
+	l.tasks = append(l.tasks, task)
+	l.mu.Unlock()
 	select {
-	case j.wake <- struct{}{}:
+	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (j *Janitor) run() {
-	defer close(j.done)
+func (l *line) run() {
+	defer close(l.done)
 	for {
-		j.mu.Lock()
-		tasks := j.tasks
-		j.tasks = nil
-		if len(tasks) == 0 && j.stopped {
-			j.mu.Unlock()
+		l.mu.Lock()
+		tasks := l.tasks
+		l.tasks = nil
+		if len(tasks) == 0 && l.stopped {
+			l.mu.Unlock()
 			return
 		}
-		j.mu.Unlock()
+		l.mu.Unlock()
 		if len(tasks) == 0 {
-			<-j.wake
+			<-l.wake
 			continue
 		}
 		for _, task := range tasks {
@@ -60,14 +82,13 @@ func (j *Janitor) run() {
 	}
 }
 
-// Stop runs what is left and ends the goroutine.
-func (j *Janitor) Stop() {
-	j.mu.Lock()
-	j.stopped = true
-	j.mu.Unlock()
+func (l *line) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
 	select {
-	case j.wake <- struct{}{}:
+	case l.wake <- struct{}{}:
 	default:
 	}
-	<-j.done
+	<-l.done
 }

@@ -109,3 +109,25 @@ func BenchmarkAdd(b *testing.B) {
 		j.Add(func() {})
 	}
 }
+
+// What touches files keeps its own order, and nothing else waits for it but Stop.
+func TestFilesHoldUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := New()
+		var files, others []int // without a lock: one at a time
+		gate := make(chan struct{})
+		for i := range 3 {
+			j.AddFile(func() { <-gate; files = append(files, i) })
+			j.Add(func() { others = append(others, i) })
+		}
+		synctest.Wait()
+		if len(files) != 0 || !slices.Equal(others, []int{0, 1, 2}) {
+			t.Errorf("done are %v beside a file that is slow, and files %v", others, files)
+		}
+		close(gate)
+		j.Stop()
+		if !slices.Equal(files, []int{0, 1, 2}) {
+			t.Errorf("files are %v", files)
+		}
+	})
+}

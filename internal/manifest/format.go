@@ -27,6 +27,7 @@ const (
 
 	headerBytes       = 64 // of CURRENT and of the file header alike
 	recordHeaderBytes = 24
+	checksumBytes     = 4 // of a record, at its begin
 
 	// maxFileBytes bounds what Load reads into memory.
 	maxFileBytes = 1 << 30
@@ -150,11 +151,7 @@ func (c chain) next(payload []byte) chain { return chain(xxh3.HashSeed(payload, 
 // bytes of the file that were durable when the record was written.
 func appendRecord(dst []byte, salt uint64, after chain, synced uint64, payload []byte) []byte {
 	start := len(dst)
-	dst = binary.LittleEndian.AppendUint32(dst, 0)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(after))
-	dst = binary.LittleEndian.AppendUint64(dst, synced)
-	dst = append(dst, payload...)
+	dst = append(appendRecordHeader(dst, len(payload), after, synced), payload...)
 	for (len(dst)-start)%8 != 0 {
 		dst = append(dst, 0)
 	}
@@ -162,9 +159,18 @@ func appendRecord(dst []byte, salt uint64, after chain, synced uint64, payload [
 	return dst
 }
 
-func recordChecksum(salt uint64, b []byte) uint32 {
-	return checksum.CRC(uint32(salt)^uint32(salt>>32), b)
+// appendRecordHeader appends what is before the payload, with zeroes for the checksum.
+func appendRecordHeader(dst []byte, payloadBytes int, after chain, synced uint64) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, 0)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(payloadBytes))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(after))
+	return binary.LittleEndian.AppendUint64(dst, synced)
 }
+
+// recordSeed is what the checksum of a record begins with.
+func recordSeed(salt uint64) uint32 { return uint32(salt) ^ uint32(salt>>32) }
+
+func recordChecksum(salt uint64, b []byte) uint32 { return checksum.CRC(recordSeed(salt), b) }
 
 // record is a decoded record; payload is a part of the bytes it came from.
 type record struct {

@@ -113,14 +113,14 @@ func (l *Log) Append(e *Edit) error {
 	if err != nil {
 		return fmt.Errorf("refused manifest edit: %w", err)
 	}
-	payload := appendEdit(nil, e)
-	grown := l.sizeBytes + int64(len(payload)+2*recordHeaderBytes)
+	rec := measure(e, l.salt, l.after, l.synced)
+	grown := l.sizeBytes + rec.sizeBytes() + proofBytes
 	err = ErrRefused
 	if grown > max(l.rollBytes, rollFactor*l.snapshotBytes) {
 		err = l.roll(next)
 	}
 	if errors.Is(err, ErrRefused) { // a full disk may still have space for this
-		err = l.write(payload)
+		err = l.write(&rec)
 	}
 	if err != nil {
 		if !errors.Is(err, ErrRefused) {
@@ -135,21 +135,20 @@ func (l *Log) Append(e *Edit) error {
 // write appends a record and makes it durable. An empty record follows that
 // says so; it needs no sync of its own: if it is lost, so is only the proof
 // that the record before it was durable once.
-func (l *Log) write(payload []byte) error {
+func (l *Log) write(rec *newRecord) error {
 	name := FileName(l.num)
-	rec := appendRecord(nil, l.salt, l.after, uint64(l.synced), payload)
 	// The record has its space, and the proof behind it, before it is begun.
-	if err := l.f.Preallocate(l.sizeBytes + int64(len(rec)+proofBytes)); err != nil {
+	if err := l.f.Preallocate(l.sizeBytes + rec.sizeBytes() + proofBytes); err != nil {
 		return refused("extend "+name, err)
 	}
-	if _, err := l.f.WriteAt(rec, l.sizeBytes); err != nil {
+	if err := rec.writeTo(l.f, nil, l.sizeBytes); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	if err := l.f.SyncData(); err != nil {
 		return fmt.Errorf("sync %s: %w", name, err)
 	}
-	l.after = l.after.next(payload)
-	l.sizeBytes += int64(len(rec))
+	l.after = rec.next
+	l.sizeBytes += rec.sizeBytes()
 	l.synced = l.sizeBytes
 	proof := appendRecord(nil, l.salt, l.after, uint64(l.synced), nil)
 	if _, err := l.f.WriteAt(proof, l.sizeBytes); err != nil {
@@ -213,12 +212,11 @@ func (l *Log) writeSnapshot(n base.FileNum, state *State) (manifestFile, error) 
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	m := manifestFile{num: n, salt: binary.LittleEndian.Uint64(salt[:])}
-	payload := appendEdit(nil, state.snapshot())
-	if len(payload) > maxFileBytes/rollFactor {
-		return m, fmt.Errorf("snapshot for %s is too large: %d bytes", name, len(payload))
+	rec := measure(state.snapshot(), m.salt, chain(m.salt), 0)
+	if err := rec.tooLarge(name); err != nil {
+		return m, err
 	}
-	b := fileHeader{id: state.DBID, num: n, salt: m.salt}.encode()
-	b = appendRecord(b, m.salt, chain(m.salt), 0, payload)
+	header := fileHeader{id: state.DBID, num: n, salt: m.salt}.encode()
 	path := filepath.Join(l.dir, name)
 	// What a failed attempt left goes first: a sync of its name or content may
 	// have failed, after which syncing it again proves nothing.
@@ -229,22 +227,22 @@ func (l *Log) writeSnapshot(n base.FileNum, state *State) (manifestFile, error) 
 	if err != nil {
 		return m, refused("create "+name, err)
 	}
-	if err := l.fill(f, name, b); err != nil {
+	if err := l.fill(f, name, header, &rec); err != nil {
 		_ = f.Close()
 		return m, err
 	}
 	m.f = f
-	m.after = chain(m.salt).next(payload)
-	m.sizeBytes = int64(len(b))
+	m.after = rec.next
+	m.sizeBytes = int64(len(header)) + rec.sizeBytes()
 	m.synced, m.snapshotBytes = m.sizeBytes, m.sizeBytes
 	return m, nil
 }
 
-func (l *Log) fill(f vfs.File, name string, b []byte) error {
-	if err := f.Preallocate(int64(len(b))); err != nil {
+func (l *Log) fill(f vfs.File, name string, header []byte, rec *newRecord) error {
+	if err := f.Preallocate(int64(len(header)) + rec.sizeBytes()); err != nil {
 		return refused("extend "+name, err)
 	}
-	if _, err := f.WriteAt(b, 0); err != nil {
+	if err := rec.writeTo(f, header, 0); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	if err := f.Sync(); err != nil {

@@ -21,6 +21,7 @@ const (
 	OwnerCache
 	OwnerHotCache
 	OwnerLarge
+	OwnerBuffers
 	ownerCount
 )
 
@@ -34,12 +35,16 @@ func (o Owner) String() string {
 		return "hot records"
 	case OwnerLarge:
 		return "large values"
+	case OwnerBuffers:
+		return "buffers"
 	}
 	return fmt.Sprintf("owner(%d)", uint8(o))
 }
 
 // Owners returns all owners.
-func Owners() []Owner { return []Owner{OwnerMemtable, OwnerCache, OwnerHotCache, OwnerLarge} }
+func Owners() []Owner {
+	return []Owner{OwnerMemtable, OwnerCache, OwnerHotCache, OwnerLarge, OwnerBuffers}
+}
 
 // Accountant counts the bytes that arenas and slabs hold, by owner. Counted is
 // what the operating system may have had to provide, not merely reserved

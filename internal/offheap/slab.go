@@ -21,9 +21,11 @@ const (
 	// Chunks are small while a slab is small, so that a few half-used ones do
 	// not matter, and large for a large one, so that mappings stay few. What few
 	// would fit of in a small chunk has a mapping of its own until then.
+	tinyChunkBytes       = 64 << 10
 	smallChunkBytes      = 256 << 10
 	largeChunkBytes      = hugePageBytes
 	smallChunkMaxBlock   = 16 << 10
+	smallChunksFromBytes = 32 << 20
 	largeChunksFromBytes = 64 << 20
 
 	// Sizes of mappings for one block are multiples of the first of these, those for
@@ -97,7 +99,7 @@ type Slab struct {
 	classes [numClasses]class
 
 	mu     ranked.Mutex[ranked.Slab]
-	spares [2][]byte        // an empty small chunk and an empty large one
+	spares [3][]byte        // an empty chunk of each size
 	big    map[*byte][]byte // mappings of one block, by the start of the block
 }
 
@@ -177,12 +179,20 @@ func headerOf(block []byte) *blockHeader {
 	return (*blockHeader)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(block)), -headerBytes))
 }
 
+// chunkBytes returns the size of the next chunk of a class.
+func (s *Slab) chunkBytes(classBytes int) int {
+	switch mapped := s.mapped.Load(); {
+	case classBytes > smallChunkMaxBlock || mapped >= largeChunksFromBytes:
+		return largeChunkBytes
+	case mapped >= smallChunksFromBytes:
+		return smallChunkBytes
+	}
+	return tinyChunkBytes
+}
+
 // addChunk gives the class an empty chunk. cl.mu is held.
 func (s *Slab) addChunk(cl *class, classBytes int) error {
-	sizeBytes := largeChunkBytes
-	if classBytes <= smallChunkMaxBlock && s.mapped.Load() < largeChunksFromBytes {
-		sizeBytes = smallChunkBytes
-	}
+	sizeBytes := s.chunkBytes(classBytes)
 	memory := s.takeSpare(sizeBytes)
 	if memory == nil {
 		var err error
@@ -264,10 +274,13 @@ func (cl *class) remove(c *chunk) {
 
 // spareIndex returns where a spare chunk of sizeBytes is kept.
 func spareIndex(sizeBytes int) int {
-	if sizeBytes == smallChunkBytes {
+	switch sizeBytes {
+	case tinyChunkBytes:
 		return 0
+	case smallChunkBytes:
+		return 1
 	}
-	return 1
+	return 2
 }
 
 func (s *Slab) takeSpare(sizeBytes int) []byte {

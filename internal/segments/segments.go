@@ -469,7 +469,7 @@ func (s *Segments) trim() {
 	s.mu.Unlock()
 	for _, n := range unused {
 		s.cfg.Archive.Forget(n)
-		s.cfg.Janitor.Add(func() { s.remove(n) })
+		s.cfg.Janitor.AddFile(func() { s.remove(n) })
 	}
 }
 

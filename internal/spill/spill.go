@@ -14,6 +14,7 @@ import (
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/ranked"
+	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/txn"
 )
@@ -310,7 +311,7 @@ func (s *Spill) walk(runs []*run, noFill bool) base.Iterator {
 	sources := make([]iterate.Source, len(runs))
 	for i, r := range runs {
 		r.refs.Add(1)
-		files := &store.Run{Tables: r.tables, NoFill: noFill}
+		files := &store.Run{Tables: r.tables, Read: sstable.IterOptions{NoFill: noFill}}
 		sources[i] = iterate.Source{Iter: iterate.NewLevel(files), MaxSeq: r.largestSeq}
 	}
 	it.Iterator = iterate.NewMerging(sources)

@@ -104,7 +104,7 @@ func (v *verifier) rangeDeletes(payload []byte) error {
 	p := &v.tally.Properties
 	for i := range index.Len() {
 		ref := dataRef(&index, i)
-		payload, err := v.stored(kindRangeDelete, ref, v.r.footer.sectionsBegin(), &v.raw)
+		payload, err := v.stored(&v.window, kindRangeDelete, ref, v.r.footer.sectionsBegin(), &v.raw)
 		if err == nil {
 			err = checkDeletes(payload, &index, i, v.tally.addRangeDelete)
 		}

@@ -3,6 +3,7 @@ package sstable
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -201,15 +202,13 @@ func (r *Reader) checkPartition(v *block.View, p int) error {
 		return errOutOfPlace
 	}
 	last := v.Len() - 1
-	key := v.AppendKey(nil, last)
-	top, trailer, err := r.topEntry(p)
-	if err != nil {
-		return err
+	key := v.AppendKey(spareBuffer(maxKeyBytes), last)
+	defer func() { putBuffer(key) }()
+	same, err := r.isTopEntry(p, key, v.Trailer(last))
+	if err == nil && !same {
+		err = errors.New("index block does not end where the top index says")
 	}
-	if !bytes.Equal(key, top) || v.Trailer(last) != trailer {
-		return fmt.Errorf("index block does not end where the top index says")
-	}
-	return nil
+	return err
 }
 
 // dataRef returns the reference of a data block in its loaded partition.

@@ -14,6 +14,14 @@ type IterOptions struct {
 	// NoFill is for one pass over much of the table, as compaction makes it:
 	// large reads into private memory that leave the cache alone.
 	NoFill bool
+	// BulkBytes is the size of those reads; 0: the default. Many that read side by side
+	// have small ones.
+	BulkBytes int64
+	// Late leaves the value out of a record that is alone in a large block, until Load. So
+	// of many iterators that are merged only the one whose record is next has such a value
+	// in memory. With NoFill nothing is verified before Load, which has to be called for
+	// every record; without it only values of sets are left out that are not in the cache.
+	Late bool
 }
 
 // standing says where an Iter is.
@@ -33,6 +41,8 @@ const (
 type Iter struct {
 	r      *Reader
 	noFill bool
+	bulk   int64 // bytes of the reads of a NoFill iterator
+	late   bool
 	at     standing
 	err    error
 
@@ -47,7 +57,9 @@ type Iter struct {
 	first     []byte
 	last      []byte
 	window    window
-	raw       []byte // a decompressed block of a NoFill iterator
+	partition window // of a NoFill iterator: the index partition
+	raw       []byte // a decompressed block of a NoFill iterator, or one without its value
+	unloaded  bool   // the view is over raw, and has no value yet
 	rawIndex  []byte // a partition of a NoFill iterator
 	nextMiss  int    // block whose miss would make a sequence of misses
 	aheadSize int64  // bytes of the last read of the sequence
@@ -63,7 +75,11 @@ func (r *Reader) NewIter(o IterOptions) *Iter {
 		it = new(Iter)
 	}
 	it.r = r
-	it.noFill = o.NoFill
+	it.noFill, it.bulk, it.late = o.NoFill, o.BulkBytes, o.Late
+	if it.bulk == 0 {
+		it.bulk = bulkReadBytes
+	}
+	it.window.bulk, it.partition.bulk = o.NoFill, o.NoFill
 	it.part, it.edgesOf, it.nextMiss = -1, -1, -1
 	return it
 }
@@ -81,6 +97,7 @@ func (it *Iter) Close() error {
 		return err
 	}
 	it.window.shrink()
+	it.partition.shrink()
 	if cap(it.raw) > scratchMaxBytes {
 		putBuffer(it.raw)
 		it.raw = nil
@@ -182,17 +199,33 @@ func (it *Iter) Prev() *base.Record {
 
 // nextBlock lands on the first record of the next block. At the end of the
 // table it leaves the iterator where it is, past the last record of the last
-// block.
+// block, unless that is large.
 func (it *Iter) nextBlock() *base.Record {
-	if it.block+1 == it.r.blockCount() || !it.openBlock(it.block+1, true) {
+	if it.block+1 == it.r.blockCount() {
+		it.leave(pastLast)
+		return nil
+	}
+	if !it.openBlock(it.block+1, true) {
 		return nil
 	}
 	return it.data.First()
 }
 
+// leave gives up, at the end of the table, what takes much memory.
+func (it *Iter) leave(at standing) {
+	if it.noFill || it.dataPin.large.Bytes() != nil {
+		it.dropBlock(at)
+		it.window.shrink()
+	}
+}
+
 // prevBlock lands on the last record of the block before.
 func (it *Iter) prevBlock() *base.Record {
-	if it.block == 0 || !it.openBlock(it.block-1, false) {
+	if it.block == 0 {
+		it.leave(beforeFirst)
+		return nil
+	}
+	if !it.openBlock(it.block-1, false) {
 		return nil
 	}
 	return it.data.Last()
@@ -227,7 +260,7 @@ func (it *Iter) seekBlock(key []byte) (found, ok bool) {
 
 // dropBlock releases the data block and stands elsewhere.
 func (it *Iter) dropBlock(at standing) {
-	it.at = at
+	it.at, it.unloaded = at, false
 	it.edgesOf = -1
 	it.dataPin.release()
 }
@@ -295,6 +328,11 @@ func (it *Iter) loadShared(b int, onward bool) error {
 	f, ok := it.r.pin(b)
 	if !ok {
 		ref := dataRef(&it.index, b-it.r.parts[it.part].firstBlock)
+		if it.late && ref.rawBytes >= largeBytes {
+			if done, err := it.loadHead(ref); done || err != nil {
+				return err
+			}
+		}
 		stored, err := it.readAhead(b, ref, onward)
 		if err != nil {
 			return err
@@ -333,7 +371,18 @@ func (it *Iter) readAhead(b int, ref blockRef, onward bool) ([]byte, error) {
 // loadPrivate reads data block b past the cache.
 func (it *Iter) loadPrivate(b int) (err error) {
 	ref := dataRef(&it.index, b-it.r.parts[it.part].firstBlock)
-	stored, err := it.window.read(it.r, ref, bulkReadBytes, it.r.dataEnd())
+	if it.late && ref.rawBytes >= lateFromBytes {
+		if done, err := it.loadHead(ref); done || err != nil {
+			return err
+		}
+		return it.loadWhole(ref, 0)
+	}
+	return it.loadWhole(ref, it.bulk)
+}
+
+// loadWhole reads a block past the cache, and what follows, up to so many bytes in all.
+func (it *Iter) loadWhole(ref blockRef, aheadBytes int64) error {
+	stored, err := it.window.read(it.r, ref, aheadBytes, it.r.dataEnd())
 	if err != nil {
 		return err
 	}
@@ -346,6 +395,71 @@ func (it *Iter) loadPrivate(b int) (err error) {
 		err = errEmpty
 	}
 	return err
+}
+
+// lateFromBytes is the size of a block from which a value is left out, if it is alone
+// there.
+const lateFromBytes = directBytes
+
+// loadHead makes a block without the value of one that has one record, if ref is such a
+// block and its value may be left out. All of it is verified, but for a NoFill iterator,
+// whose records are all loaded before anything comes of them.
+func (it *Iter) loadHead(ref blockRef) (done bool, err error) {
+	if ref.compressed() {
+		return false, nil
+	}
+	it.window.shrink() // which may have the value before
+	head := takeBuffer(min(int(ref.rawBytes), block.SingleHeadMaxBytes(maxKeyBytes)))
+	defer func() { putBuffer(head) }()
+	if err := it.r.readAt(head, ref.offset); err != nil {
+		return false, err
+	}
+	key, tr, _, err := block.ParseSingle(head, int(ref.rawBytes))
+	if err != nil || !it.noFill && tr.Kind() != base.KindSet {
+		return false, nil
+	}
+	if !it.noFill {
+		if err := it.r.checkRest(ref, head, func([]byte) {}); err != nil {
+			return false, err
+		}
+	}
+	it.raw = block.AppendSingle(it.raw[:0], key, tr, 0, base.Hash(key))
+	it.view, it.unloaded = block.Trusted(it.raw), true
+	return true, nil
+}
+
+// Unloaded reports whether the value of the current record was left out.
+func (it *Iter) Unloaded() bool { return it.at == inBlock && it.unloaded }
+
+// Load puts the value into the current record, if it was left out, and verifies all of it.
+// After an error the iterator stands nowhere.
+func (it *Iter) Load() error {
+	if !it.Unloaded() {
+		return nil
+	}
+	entry := it.block - it.r.parts[it.part].firstBlock
+	if err := it.loadValue(dataRef(&it.index, entry)); err != nil {
+		it.fail(it.r.blameData(err, &it.index, it.part, entry))
+		return it.err
+	}
+	it.unloaded = false
+	it.data.Init(it.view)
+	it.data.Raise(it.r.o.SeqBase)
+	it.data.First()
+	return nil
+}
+
+// loadValue has the whole of the current block.
+func (it *Iter) loadValue(ref blockRef) error {
+	if it.noFill {
+		return it.loadWhole(ref, 0)
+	}
+	f, err := it.r.load(kindData, it.block, ref, nil)
+	if err != nil {
+		return err
+	}
+	it.dataPin, it.view = f, block.Trusted(f.payload())
+	return nil
 }
 
 // unpack verifies a stored block and returns its payload, in place or, where
@@ -372,7 +486,7 @@ func (it *Iter) openPartition(p int) bool {
 	it.dropBlock(failed) // unless all goes well
 	var err error
 	if it.noFill {
-		it.index, err = it.r.readPartition(p, &it.rawIndex)
+		it.index, err = it.readPartition(p)
 	} else {
 		err = it.loadPartition(p)
 	}
@@ -397,20 +511,20 @@ func (it *Iter) loadPartition(p int) error {
 	return nil
 }
 
-// readPartition reads index partition p past the cache, into *memory.
-func (r *Reader) readPartition(p int, memory *[]byte) (block.View, error) {
-	ref := r.parts[p].ref
-	stored := make([]byte, r.layout.storedBytes(ref))
-	if err := r.readAt(stored, ref.offset); err != nil {
+// readPartition reads index partition p past the cache.
+func (it *Iter) readPartition(p int) (block.View, error) {
+	ref := it.r.parts[p].ref
+	stored, err := it.partition.read(it.r, ref, 0, it.r.layout.end(ref))
+	if err != nil {
 		return block.View{}, err
 	}
-	payload, err := r.unpack(kindIndex, ref, stored, memory)
+	payload, err := it.r.unpack(kindIndex, ref, stored, &it.rawIndex)
 	if err != nil {
 		return block.View{}, err
 	}
 	v, err := block.Parse(payload)
 	if err == nil {
-		err = r.checkPartition(&v, p)
+		err = it.r.checkPartition(&v, p)
 	}
 	return v, err
 }

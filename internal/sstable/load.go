@@ -22,10 +22,29 @@ const largeBytes = 1 << 20
 
 // newLarge returns memory of at least largeBytes, or nothing if it has to be Go's.
 func (r *Reader) newLarge(sizeBytes int64) (offheap.Block, bool) {
-	if sizeBytes < largeBytes || r.o.Memory == nil {
+	if sizeBytes < largeBytes {
 		return offheap.Block{}, false
 	}
-	b, err := offheap.NewBlock(r.o.Memory, offheap.OwnerLarge, int(sizeBytes))
+	return r.newBlock(offheap.OwnerLarge, sizeBytes)
+}
+
+// newBuffer is newLarge for one who reads the table in large pieces.
+func (r *Reader) newBuffer(sizeBytes int64) (offheap.Block, bool) {
+	switch {
+	case sizeBytes >= largeBytes:
+		return r.newBlock(offheap.OwnerLarge, sizeBytes)
+	case sizeBytes >= bufferMinBytes:
+		return r.newBlock(offheap.OwnerBuffers, sizeBytes)
+	}
+	return offheap.Block{}, false
+}
+
+// newBlock returns memory that counts as owner's, or nothing if it has to be Go's.
+func (r *Reader) newBlock(owner offheap.Owner, sizeBytes int64) (offheap.Block, bool) {
+	if r.o.Memory == nil {
+		return offheap.Block{}, false
+	}
+	b, err := offheap.NewBlock(r.o.Memory, owner, int(sizeBytes))
 	if err == nil && r.o.Cache != nil {
 		r.o.Cache.MakeWay() // before the block is used, and takes any memory
 	}
@@ -230,7 +249,7 @@ func (r *Reader) data(index *block.View, p, entry int) (block.View, error) {
 // partitionEnd returns the separator behind partition p, or what is given where the
 // top index cannot be read.
 func (r *Reader) partitionEnd(p int, otherwise []byte) []byte {
-	key, _, err := r.topEntry(p)
+	key, err := r.topEntry(p)
 	if err != nil {
 		return otherwise
 	}

@@ -56,11 +56,14 @@ func (e *Expiring) add(expiry base.Instant) {
 	e.Last = max(e.Last, expiry)
 }
 
-// shareSpan has the span in memory of others, if it is the same.
-func (p *Properties) shareSpan(lo, hi []byte) {
+// ownSpan has the span in memory of others, if it is the same, or in its own.
+func (p *Properties) ownSpan(lo, hi []byte) {
 	if bytes.Equal(p.Lo, lo) && bytes.Equal(p.Hi, hi) {
 		p.Lo, p.Hi = lo, hi
+		return
 	}
+	both := append(append(make([]byte, 0, len(p.Lo)+len(p.Hi)), p.Lo...), p.Hi...)
+	p.Lo, p.Hi = both[:len(p.Lo):len(p.Lo)], both[len(p.Lo):]
 }
 
 // The properties block: propertyCount numbers of 8 bytes, then the lengths of
@@ -92,7 +95,7 @@ func (p *Properties) appendTo(dst []byte) []byte {
 	return append(dst, p.Hi...)
 }
 
-// decodeProperties reads what appendTo wrote; the keys are copied.
+// decodeProperties reads what appendTo wrote; the keys lie in src.
 func decodeProperties(src []byte) (Properties, error) {
 	if len(src) < propertyFixedBytes {
 		return Properties{}, errProperties
@@ -107,7 +110,6 @@ func decodeProperties(src []byte) (Properties, error) {
 	if loBytes+hiBytes != uint64(len(keys)) {
 		return Properties{}, errProperties
 	}
-	keys = append([]byte(nil), keys...)
 	p.Lo, p.Hi = keys[:loBytes:loBytes], keys[loBytes:]
 	if string(p.Lo) >= string(p.Hi) || p.SmallestSeq > p.LargestSeq || p.LargestSeq > base.SeqNumMax ||
 		p.Deletes > p.Count || p.BlockCount > p.Count || p.Count+p.RangeDeletes == 0 ||

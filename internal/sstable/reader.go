@@ -121,6 +121,7 @@ func (r *Reader) open() error {
 		return r.corrupt(-1, size, "table file", err)
 	}
 	tail, err := r.readTail(size)
+	defer func() { putBuffer(tail) }() // nothing of it is kept
 	if err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (r *Reader) open() error {
 	if err == nil {
 		r.props, err = decodeProperties(props)
 		r.props.SizeBytes = uint64(size)
-		r.props.shareSpan(r.o.Lo, r.o.Hi)
+		r.props.ownSpan(r.o.Lo, r.o.Hi)
 	}
 	if err == nil && (r.props.BlockCount != uint64(r.footer.blockCount) || !r.deletesFit()) {
 		err = errProperties
@@ -158,17 +159,17 @@ func (r *Reader) readTail(size int64) ([]byte, error) {
 	place := blockRef{offset: size - footerBytes, diskBytes: footerBytes}
 	tail := make([]byte, min(size, tailBytes))
 	if err := r.readAt(tail, size-int64(len(tail))); err != nil {
-		return nil, r.blame(err, kindFooter, place, nil, nil)
+		return tail, r.blame(err, kindFooter, place, nil, nil)
 	}
 	var err error
 	r.footer, err = r.layout.decodeFooter(tail[len(tail)-footerBytes:], r.o.FileNum, size)
 	if err != nil {
-		return nil, r.blame(err, kindFooter, place, nil, nil)
+		return tail, r.blame(err, kindFooter, place, nil, nil)
 	}
 	if begin := r.footer.properties.offset; begin < size-int64(len(tail)) {
-		tail = make([]byte, size-begin)
+		tail = takeBuffer(int(size - begin))
 		if err := r.readAt(tail, begin); err != nil {
-			return nil, r.blame(err, kindProperties, r.footer.properties, nil, nil)
+			return tail, r.blame(err, kindProperties, r.footer.properties, nil, nil)
 		}
 	}
 	return tail, nil
@@ -193,7 +194,7 @@ func (r *Reader) openTop(tail []byte, size int64) error {
 	}
 	payload, err := r.section(kindTopIndex, ref, tail, size)
 	if r.topLarge = r.o.Cache != nil && len(payload) > topKeptBytes; err == nil && !r.topLarge {
-		payload = bytes.Clone(payload) // so that the rest of the tail is not kept
+		payload = bytes.Clone(payload) // which is kept, as the tail is not
 	}
 	var top block.View
 	if err == nil {

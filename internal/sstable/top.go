@@ -1,6 +1,8 @@
 package sstable
 
 import (
+	"bytes"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
 )
@@ -42,13 +44,27 @@ func (r *Reader) seekTop(key []byte, seq base.SeqNum) (p int, err error) {
 	return p, err
 }
 
-// topEntry returns a copy of the separator behind partition p, with its trailer.
-func (r *Reader) topEntry(p int) (key []byte, tr base.Trailer, err error) {
+// topEntry returns a copy of the separator behind partition p.
+func (r *Reader) topEntry(p int) (key []byte, err error) {
 	if !r.topLarge {
-		return r.top.AppendKey(nil, p), r.top.Trailer(p), nil
+		return r.top.AppendKey(nil, p), nil
 	}
-	err = r.withTop(func(top *block.View) { key, tr = top.AppendKey(nil, p), top.Trailer(p) })
-	return key, tr, err
+	err = r.withTop(func(top *block.View) { key = top.AppendKey(nil, p) })
+	return key, err
+}
+
+// isTopEntry reports whether a key is the separator behind partition p, and has its trailer.
+func (r *Reader) isTopEntry(p int, key []byte, tr base.Trailer) (same bool, err error) {
+	is := func(top *block.View) {
+		separator := top.AppendKey(spareBuffer(maxKeyBytes), p)
+		same = bytes.Equal(key, separator) && top.Trailer(p) == tr
+		putBuffer(separator)
+	}
+	if !r.topLarge {
+		is(&r.top)
+		return same, nil
+	}
+	return same, r.withTop(is)
 }
 
 // blameTop is blame for the top index.

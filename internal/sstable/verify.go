@@ -48,7 +48,7 @@ func (r *Reader) Verify(ctx context.Context) (Summary, error) {
 	if err := fresh.open(); err != nil {
 		return Summary{}, err
 	}
-	v := verifier{r: fresh}
+	v := verifier{r: fresh, window: window{bulk: true}, partitions: window{bulk: true}}
 	defer v.free()
 	err := v.run(ctx)
 	v.summary.Properties = v.tally.Properties
@@ -64,13 +64,14 @@ type verifier struct {
 	tally   tally
 	summary Summary
 
-	findings []error
-	window   window
-	raw      []byte // decompressed block
-	rawIndex []byte // decompressed partition
-	filter   []byte // nil where there is none to ask
-	data     block.Iter
-	hashes   []uint64 // of the keys of a block, in the order of its records
+	findings   []error
+	window     window
+	partitions window // the index partition at hand
+	raw        []byte // decompressed block
+	rawIndex   []byte // decompressed partition
+	filter     []byte // nil where there is none to ask
+	data       block.Iter
+	hashes     []uint64 // of the keys of a block, in the order of its records
 
 	// The record and index entry before the ones at hand.
 	hasLast      bool
@@ -84,7 +85,9 @@ type verifier struct {
 // free gives the memory back.
 func (v *verifier) free() {
 	v.window.shrink()
+	v.partitions.shrink()
 	putBuffer(v.raw)
+	putBuffer(v.rawIndex)
 }
 
 // found notes damage; the error is for a table that has too much of it.
@@ -114,10 +117,10 @@ func (v *verifier) run(ctx context.Context) error {
 	return v.properties()
 }
 
-// stored reads a block with its padding and returns its payload, in place or
+// stored reads a block with its padding into a window and returns its payload, in place or
 // in *raw.
-func (v *verifier) stored(kind blockKind, ref blockRef, end int64, raw *[]byte) ([]byte, error) {
-	stored, err := v.window.read(v.r, ref, bulkReadBytes, end)
+func (v *verifier) stored(w *window, kind blockKind, ref blockRef, end int64, raw *[]byte) ([]byte, error) {
+	stored, err := w.read(v.r, ref, bulkReadBytes, end)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +149,7 @@ func (v *verifier) sections() error {
 		if section.ref == (blockRef{}) {
 			continue
 		}
-		payload, err := v.stored(section.kind, section.ref, int64(v.r.props.SizeBytes)-footerBytes, nil)
+		payload, err := v.stored(&v.window, section.kind, section.ref, int64(v.r.props.SizeBytes)-footerBytes, nil)
 		if err == nil && section.check != nil {
 			err = section.check(payload)
 		}
@@ -193,13 +196,9 @@ func (v *verifier) partition(ctx context.Context, p int) error {
 	return nil
 }
 
-// index reads partition p. It does so apart from the window, which is at the
-// data blocks.
+// index reads partition p.
 func (v *verifier) index(p int) (block.View, error) {
-	at := v.window
-	v.window = window{}
-	payload, err := v.stored(kindIndex, v.r.parts[p].ref, v.r.layout.end(v.r.parts[p].ref), &v.rawIndex)
-	v.window = at
+	payload, err := v.stored(&v.partitions, kindIndex, v.r.parts[p].ref, v.r.layout.end(v.r.parts[p].ref), &v.rawIndex)
 	if err != nil {
 		return block.View{}, err
 	}
@@ -238,7 +237,7 @@ func (v *verifier) block(index *block.View, entry int) error {
 
 // records checks the records of a data block.
 func (v *verifier) records(ref blockRef) error {
-	payload, err := v.stored(kindData, ref, v.r.dataEnd(), &v.raw)
+	payload, err := v.stored(&v.window, kindData, ref, v.r.dataEnd(), &v.raw)
 	if err != nil {
 		return err
 	}

@@ -26,18 +26,8 @@ func (v *verifier) single(ref blockRef) error {
 	}
 	value := xxh3.New()
 	_, _ = value.Write(head[valueAt:]) // never fails
-	sum := checksum.Block(v.r.o.FileNum, ref.offset, byte(kindData), head)
-	end := ref.offset + int64(ref.rawBytes)
-	for at := ref.offset + int64(len(head)); at < end; {
-		piece := v.piece(min(bulkReadBytes, end-at))
-		if err := v.r.readAt(piece, at); err != nil {
-			return err
-		}
-		_, _ = value.Write(piece)
-		sum = checksum.CRC(sum, piece)
-		at += int64(len(piece))
-	}
-	if err := v.blockEnd(ref, sum); err != nil {
+	err = v.r.checkRest(ref, head, func(piece []byte) { _, _ = value.Write(piece) })
+	if err != nil {
 		return err
 	}
 	hash := base.Hash(key)
@@ -47,27 +37,32 @@ func (v *verifier) single(ref blockRef) error {
 	return nil
 }
 
-// piece returns memory for a piece of a block.
-func (v *verifier) piece(sizeBytes int64) []byte {
-	if int64(cap(v.raw)) < sizeBytes {
-		v.raw = make([]byte, sizeBytes)
+// checkRest reads a data block that is not compressed behind its head, which was read, piece
+// by piece, and verifies all of it.
+func (r *Reader) checkRest(ref blockRef, head []byte, do func(piece []byte)) error {
+	buffer := takeBuffer(bulkReadBytes)
+	defer func() { putBuffer(buffer) }()
+	sum := checksum.Block(r.o.FileNum, ref.offset, byte(kindData), head)
+	payloadEnd := ref.offset + int64(ref.rawBytes)
+	for at := ref.offset + int64(len(head)); at < payloadEnd; {
+		piece := buffer[:min(bulkReadBytes, payloadEnd-at)]
+		if err := r.readAt(piece, at); err != nil {
+			return err
+		}
+		do(piece)
+		sum = checksum.CRC(sum, piece)
+		at += int64(len(piece))
 	}
-	return v.raw[:sizeBytes]
-}
-
-// blockEnd checks trailer and padding of a block, given the checksum of its payload.
-func (v *verifier) blockEnd(ref blockRef, sum uint32) error {
-	payloadEnd := ref.offset + int64(ref.diskBytes)
-	trailer := v.piece(v.r.layout.end(ref) - payloadEnd)
-	if err := v.r.readAt(trailer, payloadEnd); err != nil {
+	trailer := buffer[:r.layout.end(ref)-payloadEnd]
+	if err := r.readAt(trailer, payloadEnd); err != nil {
 		return err
 	}
-	for _, b := range trailer[v.r.layout.trailerBytes:] {
+	for _, b := range trailer[r.layout.trailerBytes:] {
 		if b != 0 {
 			return errPadding
 		}
 	}
 	sum = checksum.CRC(sum, trailer[:trailerCovered])
-	_, err := v.r.layout.checkTrailer(trailer[:v.r.layout.trailerBytes], sum, kindData, ref)
+	_, err := r.layout.checkTrailer(trailer[:r.layout.trailerBytes], sum, kindData, ref)
 	return err
 }

@@ -8,7 +8,8 @@ import (
 const (
 	// aheadMaxBytes is the most that a scan through the cache reads ahead.
 	aheadMaxBytes = 256 << 10
-	// bulkReadBytes is the size of the reads of a scan past the cache.
+	// bulkReadBytes is the size of the reads of a scan past the cache, unless it is told
+	// another one.
 	bulkReadBytes = 512 << 10
 	// windowKeptBytes is the largest window that a pooled iterator keeps.
 	windowKeptBytes = 64 << 10
@@ -20,7 +21,8 @@ const (
 type window struct {
 	memory []byte // file bytes from offset on
 	offset int64
-	large  offheap.Block // that has memory, if that is large
+	large  offheap.Block // that has memory, if that is outside of Go's heap
+	bulk   bool          // it is not kept for others, and so not on Go's heap, unless it is small
 
 	lender   *framecache.Allowance // that was asked for the memory; nil: nobody
 	borrowed int64                 // of it
@@ -79,13 +81,17 @@ func (w *window) move(r *Reader, offset, length int64) error {
 
 // makeRoom has memory of some length. What is far too large is not kept.
 func (w *window) makeRoom(r *Reader, length int64) {
-	isLarge := w.large.Bytes() != nil
-	if has := int64(cap(w.memory)); has >= length && (!isLarge || has <= max(2*length, largeBytes)) {
+	if has := int64(cap(w.memory)); has >= length && (has < largeBytes || has <= 2*length) {
 		return
 	}
 	w.large.Free()
 	var ok bool
-	if w.large, ok = r.newLarge(length); ok {
+	if w.bulk || length > windowKeptBytes {
+		w.large, ok = r.newBuffer(length)
+	} else {
+		w.large = offheap.Block{}
+	}
+	if ok {
 		w.memory = w.large.Bytes()
 	} else {
 		w.memory = make([]byte, length)

@@ -86,8 +86,10 @@ func NewWriter(f vfs.File, o WriterOptions) *Writer {
 		o.BlockSizeBytes = defaultBlockBytes
 	}
 	w := &Writer{file: f, o: o}
-	w.buffer = takeBuffer(firstBufferBytes)[:0]
-	w.data.Use(spareBuffer(), spareBuffer())
+	if w.buffer = growingBuffer(); w.buffer == nil {
+		w.buffer = make([]byte, 0, firstBufferBytes)
+	}
+	w.data.Use(growingBuffer(), growingBuffer())
 	w.buffer = appendHeader(w.buffer, o.DBID, o.FileNum)
 	return w
 }
@@ -223,6 +225,11 @@ func (w *Writer) store(kind blockKind, codec compress.Codec, payload []byte) (bl
 	if codec == compress.None && len(payload) >= directBytes {
 		ref.diskBytes = ref.rawBytes
 		return ref, w.storeDirect(ref, kind, payload)
+	}
+	if len(payload) >= directBytes { // so that the buffer needs to hold nothing else
+		if err := w.flush(); err != nil {
+			return blockRef{}, err
+		}
 	}
 	start := len(w.buffer)
 	var used compress.Codec

@@ -8,11 +8,12 @@ import (
 // Sources returns what the tables have in [lo, hi), the newest first, past the cache.
 // Whoever takes them closes them.
 func (t *Tree) Sources(lo, hi []byte) (sources []iterate.Source, err error) {
+	read := sstable.IterOptions{NoFill: true, BulkBytes: t.store.bulkBytes(len(t.Levels[0]) + len(t.Levels))}
 	for level := range t.Levels {
 		var run []*Table
 		t.overlapping(level, lo, hi, func(tab *Table) { run = append(run, tab) })
 		if level > 0 && len(run) > 0 {
-			it := iterate.NewLevel(&Run{Tables: run, NoFill: true})
+			it := iterate.NewLevel(&Run{Tables: run, Read: read})
 			sources = append(sources, iterate.Source{Iter: it, MaxSeq: t.MaxSeq[level]})
 			continue
 		}
@@ -24,7 +25,7 @@ func (t *Tree) Sources(lo, hi []byte) (sources []iterate.Source, err error) {
 				}
 				return nil, err
 			}
-			it := r.NewIter(sstable.IterOptions{NoFill: true})
+			it := r.NewIter(read)
 			sources = append(sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
 		}
 	}

@@ -44,6 +44,7 @@ type Config struct {
 
 	BlockBytes int
 	FilterBits int
+	MergeBytes int64 // that the inputs of a merge read ahead together, about
 }
 
 // Store is the tables of one database. All methods are safe for concurrent use.

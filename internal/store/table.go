@@ -176,7 +176,7 @@ func FirstEndingAfter(tables []*Table, key []byte) int {
 // Run shows sorted tables that overlap nowhere to iterate.Level.
 type Run struct {
 	Tables []*Table
-	NoFill bool // for merges, which must not disturb the cache
+	Read   sstable.IterOptions
 }
 
 // Len returns the number of tables.
@@ -194,7 +194,7 @@ func (r *Run) Open(i int) (base.Iterator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reader.NewIter(sstable.IterOptions{NoFill: r.NoFill}), nil
+	return reader.NewIter(r.Read), nil
 }
 
 var _ iterate.Files = (*Run)(nil)

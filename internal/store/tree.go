@@ -5,9 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
-	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/sstable"
 )
 
@@ -173,36 +171,4 @@ func (t *Tree) LevelZeroRuns(fn func(run []*Table) error) error {
 		i = end
 	}
 	return nil
-}
-
-// MergeInputs opens files of two levels for a merge into the lower one: each file
-// of level 0 is a source, each sorted level one more. It also returns the
-// tombstones of all of them.
-func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*iterate.Merging, rangedel.Iterator, error) {
-	var sources []iterate.Source
-	var deletes []rangedel.Iterator
-	for i, level := range [2]int{upper, lower} {
-		tables := t.Find(level, files[i])
-		for _, tab := range tables {
-			r, err := tab.Reader()
-			if err != nil {
-				for _, s := range sources {
-					s.Iter.Close()
-				}
-				return nil, nil, err
-			}
-			if tab.Meta.RangeDeletes > 0 {
-				deletes = append(deletes, r.RangeDeletes())
-			}
-			if level == 0 {
-				it := r.NewIter(sstable.IterOptions{NoFill: true})
-				sources = append(sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
-			}
-		}
-		if level > 0 && len(tables) > 0 {
-			it := iterate.NewLevel(&Run{Tables: tables, NoFill: true})
-			sources = append(sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
-		}
-	}
-	return iterate.NewMerging(sources), rangedel.Union(deletes...), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -150,7 +151,7 @@ func (r *room) newMemtable() *Flushable {
 func (r *room) settle() {
 	done := make(chan struct{})
 	// What a task of his adds comes behind.
-	r.janitor.Add(func() { r.janitor.Add(func() { close(done) }) })
+	r.janitor.Add(func() { r.janitor.Add(func() { r.janitor.AddFile(func() { close(done) }) }) })
 	<-done
 }
 
@@ -338,8 +339,14 @@ func (r *room) compact(upper int) {
 	r.install(edit, func() {}, func(*Change) {})
 }
 
+// mergeSource is what is merged.
+type mergeSource interface {
+	compact.Source
+	io.Closer
+}
+
 // merge writes sources to tables.
-func (r *room) merge(it *iterate.Merging, deletes rangedel.Iterator, out store.Output) *manifest.Edit {
+func (r *room) merge(it mergeSource, deletes rangedel.Iterator, out store.Output) *manifest.Edit {
 	pinned := r.Pinned()
 	outputs, _, err := r.store.Write(context.Background(), it, out, compact.Config{
 		Snapshots: pinned.Seqs, ReadTimes: pinned.Times, RangeDeletes: deletes, Bottom: out.Bottom,

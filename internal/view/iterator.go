@@ -155,6 +155,7 @@ func (it *Iterator) open(s *State, walk deadrange.Walk) error {
 		At:           it.handle.at.Time,
 		Expired:      r.cfg.Timeline,
 		Operators:    core.state.operators,
+		Late:         core.isLate(),
 		Dead:         r.Dead,
 		Walk:         walk,
 		Closed:       &r.closed,
@@ -193,6 +194,12 @@ func (c *iteratorCore) gather(o IterOptions, seq base.SeqNum) error {
 	return nil
 }
 
+// lateFromRuns is the number of runs in level 0 above which each does not have its next
+// value in memory, if that is large, but only the one whose row is shown.
+const lateFromRuns = 4
+
+func (c *iteratorCore) isLate() bool { return c.state.Tree.Runs > lateFromRuns }
+
 // addTable adds a file of level 0.
 func (c *iteratorCore) addTable(tab *store.Table, o IterOptions) error {
 	if !tab.Overlaps(o.Lower, o.Upper) {
@@ -202,7 +209,7 @@ func (c *iteratorCore) addTable(tab *store.Table, o IterOptions) error {
 	if err != nil {
 		return err
 	}
-	it := r.NewIter(sstable.IterOptions{})
+	it := r.NewIter(sstable.IterOptions{Late: c.isLate()})
 	c.sources = append(c.sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
 	return nil
 }

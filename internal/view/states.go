@@ -134,13 +134,12 @@ func (r *states) Release(s *State) {
 		}
 		return true
 	})
-	if len(unused)+len(memories) == 0 {
-		return
+	if len(memories) > 0 {
+		r.cfg.Janitor.Add(func() { r.free(memories) })
 	}
-	r.cfg.Janitor.Add(func() {
-		r.free(memories)
-		r.cfg.Store.Dispose(unused)
-	})
+	for _, tab := range unused {
+		r.cfg.Janitor.AddFile(func() { r.cfg.Store.Dispose([]*store.Table{tab}) })
+	}
 }
 
 // GiveUp gives up the current read state, once all readers have left it. Handles

@@ -32,7 +32,11 @@ const (
 	paceEnd          = 9
 	slowestNSPerByte = 1000.0 // one megabyte a second
 	sleepMin         = time.Millisecond
-	sleepMax         = 10 * time.Millisecond
+	// A group waits for sleepMax at most, or where it is large for as long as its bytes
+	// beyond largeFromBytes take at five megabytes a second.
+	sleepMax       = 10 * time.Millisecond
+	largeFromBytes = 256 << 10
+	largeNSPerByte = 200
 )
 
 // update sets the delay for a new read state.
@@ -78,5 +82,5 @@ func (p *pacer) owed(bytes int64, mem *view.Flushable) time.Duration {
 		return 0
 	}
 	p.owedNS = 0
-	return min(owed, sleepMax)
+	return min(owed, max(sleepMax, time.Duration(largeNSPerByte*(bytes-largeFromBytes))))
 }

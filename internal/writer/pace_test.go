@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 )
@@ -45,5 +46,25 @@ func TestPaceFollowsTheFlush(t *testing.T) {
 	p.flushed(1000, 50*time.Microsecond)
 	if d := p.nsPerByte(1); math.Abs(d-40) > 1e-9 {
 		t.Errorf("after a slower flush the delay is %v, want it smoothed to 40", d)
+	}
+}
+
+// A large group waits for longer than a small one, as far as its bytes go, or the backlog
+// would have no end.
+func TestPaceOfLargeGroups(t *testing.T) {
+	var p pacer
+	p.update(&view.State{Tree: &store.Tree{Runs: 100}}, 4)
+	mem, err := view.NewMemtable(new(offheap.Accountant), 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Free()
+	for bytes, want := range map[int64]time.Duration{
+		100: 0, 2000: 2 * time.Millisecond, 20_000: sleepMax, largeFromBytes: sleepMax, largeFromBytes + 5_000_000: time.Second,
+	} {
+		p.owedNS = 0
+		if got := p.owed(bytes, mem); got != want {
+			t.Errorf("%d bytes wait for %v, want %v", bytes, got, want)
+		}
 	}
 }

@@ -22,13 +22,18 @@ import (
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/timeline"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/vfs"
 )
 
 const (
 	// maxImmutables is how many full memtables may wait for their flush before
-	// commits wait too.
+	// commits wait too. Large groups are parts of their own, of which as much may wait
+	// as memtables would take, or one.
 	maxImmutables = 2
+	// segmentMemtables is how many memtables may be in one log segment before commits wait
+	// for the next.
+	segmentMemtables = 4
 	// replayedHeapShare is the part of a memtable that range deletes may take of Go's
 	// heap when the log is replayed, until they are all there.
 	replayedHeapShare = 4
@@ -143,10 +148,31 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 		return nil // see isLarge
 	case !large && int64(mem.Table.AvailableBytes()) >= g.MemtableBytes:
 		return nil
-	case large && mem.Empty() && w.cfg.Segments.CurrentBytes() < int64(w.cfg.MemtableBytes):
-		return w.waitForFlushes(0, maxImmutables)
+	case large:
+		if err := w.waitForFlushes(wait{parts: maxImmutables, behind: view.TableBytes(g.Records, g.SizeBytes) + mem.TableBytes()}); err != nil {
+			return err
+		}
+		if mem.Empty() && w.cfg.Segments.CurrentBytes() < int64(w.cfg.MemtableBytes) {
+			return nil
+		}
 	}
-	return w.Rotate(g.First - 1)
+	return w.turn(g.First - 1)
+}
+
+// turn begins a new memtable, and a log segment with it if one is prepared. Otherwise the
+// log goes on in the one that it is in, up to several times the size of a memtable: small
+// memtables are full sooner than a segment is prepared.
+func (w *Writer) turn(lastSeq base.SeqNum) error {
+	if w.cfg.Segments.Ready() || w.cfg.Segments.CurrentBytes() >= segmentMemtables*int64(w.cfg.MemtableBytes) {
+		return w.Rotate(lastSeq)
+	}
+	if err := w.waitForFlushes(wait{parts: maxImmutables}); err != nil {
+		return err
+	}
+	segment := w.reads.State().Mem.FirstLog // where the log still is
+	return w.sealAt(lastSeq, func() (base.FileNum, wal.Position, error) {
+		return segment, w.cfg.Segments.Log().Appended(), nil
+	})
 }
 
 // isCovered reports whether all that is in memory, and a group with it, can go to
@@ -191,7 +217,7 @@ func (w *Writer) flushAll(lastSeq base.SeqNum) error {
 			return err
 		}
 	}
-	return w.waitForFlushes(0, 1)
+	return w.waitForFlushes(wait{parts: 1})
 }
 
 // isLarge reports whether records, encoded in so many bytes, may not fit in an
@@ -210,15 +236,34 @@ func (w *Writer) pause(sizeBytes int64) {
 	}
 }
 
-// waitForFlushes blocks until there are fewer immutable memtables than maxWaiting,
-// and a log segment is prepared where one is needed, or until it is plain that this
+// wait is what somebody waits for.
+type wait struct {
+	log    bool  // a log segment is prepared
+	parts  int   // fewer parts of memory wait for their flush
+	behind int64 // so many bytes more do not make those more than memtables may take, or there are none
+}
+
+// isFull reports whether too much waits for its flush.
+func (w *Writer) isFull(f wait) bool {
+	waiting := w.reads.State().Immutables
+	if len(waiting) >= f.parts {
+		return true
+	}
+	sizeBytes := f.behind
+	for _, m := range waiting {
+		sizeBytes += m.TableBytes()
+	}
+	return f.behind > 0 && len(waiting) > 0 && sizeBytes > maxImmutables*int64(w.cfg.MemtableBytes)
+}
+
+// waitForFlushes blocks until what is waited for is so, or until it is plain that this
 // will not happen soon.
-func (w *Writer) waitForFlushes(logsNeeded, maxWaiting int) error {
+func (w *Writer) waitForFlushes(f wait) error {
 	start := w.cfg.Clock.Now()
 	var err error
 	stopErr := w.cfg.Changed.Wait(w.cfg.Stopped, func() bool {
-		full := len(w.reads.State().Immutables) >= maxWaiting
-		noLog := logsNeeded > 0 && !w.cfg.Segments.Ready()
+		full := w.isFull(f)
+		noLog := f.log && !w.cfg.Segments.Ready()
 		failed, flushErr, logErr := w.cfg.Health.Err(), w.cfg.FlushErr(), w.cfg.Segments.Err()
 		switch {
 		case failed != nil:
@@ -242,14 +287,19 @@ func (w *Writer) waitForFlushes(logsNeeded, maxWaiting int) error {
 // Rotate turns the memtable into an immutable one and begins a new memtable
 // and log segment. lastSeq is the newest number that was given out.
 func (w *Writer) Rotate(lastSeq base.SeqNum) error {
-	if err := w.waitForFlushes(1, maxImmutables); err != nil {
+	if err := w.waitForFlushes(wait{log: true, parts: maxImmutables}); err != nil {
 		return err
 	}
+	return w.sealAt(lastSeq, func() (base.FileNum, wal.Position, error) { return w.cfg.Segments.Rotate(lastSeq) })
+}
+
+// sealAt is seal with a new memtable, whose records begin in the log where place says.
+func (w *Writer) sealAt(lastSeq base.SeqNum, place func() (base.FileNum, wal.Position, error)) error {
 	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)
 	if err != nil {
 		return err
 	}
-	next.FirstLog, next.FirstPosition, err = w.cfg.Segments.Rotate(lastSeq)
+	next.FirstLog, next.FirstPosition, err = place()
 	if err != nil {
 		next.Free()
 		return err
@@ -278,13 +328,7 @@ func (w *Writer) SealInPlace(lastSeq base.SeqNum) error {
 	if mem.Empty() {
 		return nil
 	}
-	next, err := view.NewMemtable(w.cfg.Memory, w.cfg.MemtableBytes)
-	if err != nil {
-		return err
-	}
-	next.FirstLog, next.FirstPosition = mem.FirstLog, mem.FirstPosition
-	w.seal(next, lastSeq)
-	return nil
+	return w.sealAt(lastSeq, func() (base.FileNum, wal.Position, error) { return mem.FirstLog, mem.FirstPosition, nil })
 }
 
 // writeLog appends a group and brings it where its durability asks.

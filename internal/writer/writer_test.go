@@ -77,6 +77,7 @@ func TestLargeGroups(t *testing.T) {
 	r.forget()
 	r.forget()
 	r.expectParts("M0")
+	must(t, r.changed.Wait(context.Background(), r.segments.Ready))
 	first := r.reads.State().Mem.FirstLog
 	must(t, r.Commit(context.Background(), sized(t, tooLarge), commit.Async, nil)) // the segment is full of the one before
 	r.expectParts("M0 L9")
@@ -94,7 +95,7 @@ func TestCommitsWaitForFlushes(t *testing.T) {
 			must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil))
 		}
 		r.expectParts("M9 M9 M9")
-		for _, b := range []*batch.Batch{sized(t, nearlyFull), sized(t, tooLarge)} {
+		for forgets, b := range []*batch.Batch{sized(t, nearlyFull), sized(t, tooLarge)} {
 			done := make(chan error, 1)
 			go func() { done <- r.Commit(context.Background(), b, commit.Async, nil) }()
 			time.Sleep(time.Second)
@@ -105,7 +106,9 @@ func TestCommitsWaitForFlushes(t *testing.T) {
 			default:
 			}
 			stalled := r.StallTime()
-			r.forget()
+			for range forgets + 1 {
+				r.forget()
+			}
 			must(t, <-done)
 			if got := r.StallTime() - stalled; got != time.Second {
 				t.Errorf("a wait of %v was noted", got)
@@ -132,6 +135,20 @@ func TestLargeGroupsWaitForFlushes(t *testing.T) {
 		r.forget()
 		must(t, <-done)
 		r.expectParts("M0 L9 M1")
+		// With it, all that waits would be more than memtables may take.
+		for _, parts := range []string{"M0 L9 M1", "M0 L9"} {
+			go func() { done <- r.Commit(context.Background(), sized(t, tooLarge), commit.Async, nil) }()
+			synctest.Wait()
+			r.expectParts(parts)
+			r.forget()
+			synctest.Wait()
+			if parts == "M0 L9 M1" {
+				r.expectParts("M0 L9")
+				r.forget()
+			}
+			must(t, <-done)
+			r.expectParts("M0 L9")
+		}
 	})
 }
 
@@ -188,8 +205,22 @@ func TestWaitsEndWithAReason(t *testing.T) {
 		must(t, r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil)) // takes the segment that was ready
 		r.forget()
 		must(t, r.set("\x00a", "1")) // needs none
-		err := r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil)
+		var err error
+		for i := 0; err == nil && i < 10*segmentMemtables; i++ { // in the segment that is there
+			place := r.reads.State().Mem
+			if err = r.Commit(context.Background(), sized(t, nearlyFull), commit.Async, nil); err == nil {
+				next := r.reads.State().Mem
+				if next.FirstLog != place.FirstLog || next.FirstPosition <= place.FirstPosition {
+					t.Fatalf("a memtable begins at %d in segment %d, the one before at %d in %d",
+						next.FirstPosition, next.FirstLog, place.FirstPosition, place.FirstLog)
+				}
+				r.forget()
+			}
+		}
 		wantErr(t, err, errInjected)
+		if n := r.segments.CurrentBytes(); n < segmentMemtables*memtableBytes || n > (segmentMemtables+1)*memtableBytes {
+			t.Errorf("a segment took %d bytes", n)
+		}
 		if !strings.Contains(err.Error(), "wait for a log segment") {
 			t.Error(err)
 		}
@@ -197,7 +228,7 @@ func TestWaitsEndWithAReason(t *testing.T) {
 			c.Mem, err = view.NewMemtable(&r.memory, memtableBytes)
 			must(t, err)
 		})
-		must(t, r.waitForFlushes(0, maxImmutables)) // as a large group does
+		must(t, r.waitForFlushes(wait{parts: maxImmutables})) // as a large group does
 		r.fs.Reset()
 		time.Sleep(time.Second)
 		synctest.Wait()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -31,14 +32,18 @@ type job struct {
 	BudgetBytes int64
 	Sizes       sizes
 	Dir         string
+	Profile     string // file for a profile of Go's heap near its peak; "": none
 }
 
 // result is what a child has taken.
 type result struct {
-	PeakBytes    int64   // resident, as the kernel says
-	OffHeapBytes int64   // as the engine counts it, at its peak, but for large values being read
-	GoBytes      int64   // what the Go runtime had of the system, at its peak
-	StalledShare float64 // of the time of the shape
+	PeakBytes    int64            // resident, as the kernel says
+	OffHeapBytes int64            // as the engine counts it, at its peak, but for large values being read
+	OwnerBytes   map[string]int64 // that, by owner
+	LargeBytes   int64            // of large values being read, at their peak
+	GoBytes      int64            // what the Go runtime had of the system, at its peak
+	StalledShare float64          // of the time of the shape
+	LongestWrite time.Duration
 	Seconds      float64
 }
 
@@ -85,10 +90,12 @@ func doJob(text string) (*result, error) {
 		return nil, err
 	}
 	r := &result{}
-	watch := startWatch(db, r)
+	watch := startWatch(db, r, j.Profile)
+	u := &use{DB: db, sizes: j.Sizes}
 	begin := time.Now()
-	err = s.run(&use{DB: db, sizes: j.Sizes})
+	err = s.run(u)
 	took := time.Since(begin)
+	r.LongestWrite = u.longestWrite
 	stalled := db.Metrics().Health.StallTime
 	watch.stop()
 	if err = errors.Join(err, db.Close()); err != nil {
@@ -105,27 +112,56 @@ type watch struct {
 	r     *result
 	ended atomic.Bool
 	done  chan struct{}
+
+	profile  string
+	profiled int64 // what Go had when the profile was written
 }
 
-const watchDelay = 5 * time.Millisecond
+const (
+	watchDelay = 5 * time.Millisecond
+	// profileStepBytes is by how much Go's heap grows from one profile to the next.
+	profileStepBytes = 2 << 20
+)
 
-func startWatch(db *lightning.DB, r *result) *watch {
-	w := &watch{db: db, r: r, done: make(chan struct{})}
+func startWatch(db *lightning.DB, r *result, profile string) *watch {
+	w := &watch{db: db, r: r, profile: profile, done: make(chan struct{})}
 	w.look()
 	return w
 }
 
 func (w *watch) look() {
 	memory := w.db.Metrics().Memory
-	w.r.OffHeapBytes = max(w.r.OffHeapBytes, memory.OffHeapBytes-memory.OwnerBytes["large values"])
+	large := memory.OwnerBytes["large values"]
+	w.r.LargeBytes = max(w.r.LargeBytes, large)
+	if n := memory.OffHeapBytes - large; n > w.r.OffHeapBytes {
+		w.r.OffHeapBytes, w.r.OwnerBytes = n, memory.OwnerBytes
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	w.r.GoBytes = max(w.r.GoBytes, int64(m.Sys-m.HeapReleased))
+	w.writeProfile()
 	if w.ended.Load() {
 		close(w.done)
 		return
 	}
 	clock.System.AfterFunc(watchDelay, w.look)
+}
+
+// writeProfile writes a profile of Go's heap, in place of an earlier one, when that has
+// grown.
+func (w *watch) writeProfile() {
+	if w.profile == "" || w.r.GoBytes < w.profiled+profileStepBytes {
+		return
+	}
+	w.profiled = w.r.GoBytes
+	var profile bytes.Buffer
+	err := pprof.WriteHeapProfile(&profile)
+	if err == nil {
+		err = os.WriteFile(w.profile, profile.Bytes(), 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 }
 
 func (w *watch) stop() {

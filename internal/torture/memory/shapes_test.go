@@ -10,6 +10,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/lightningdb/lightning"
 )
@@ -41,28 +42,28 @@ func (s *shape) budgets() []int64 {
 var shapes = []*shape{
 	{
 		name: "small rows", run: loadAndRead,
-		small: sizes{Rows: 200_000, KeyBytes: 16, ValueBytes: 100}, large: sizes{Rows: 3_000_000, KeyBytes: 16, ValueBytes: 100},
+		small: sizes{Rows: 120_000, KeyBytes: 16, ValueBytes: 100}, large: sizes{Rows: 3_000_000, KeyBytes: 16, ValueBytes: 100},
 	}, {
 		name: "values of 1 MiB", run: loadAndRead,
-		small: sizes{Rows: 60, KeyBytes: 16, ValueBytes: 1 * mib}, large: sizes{Rows: 800, KeyBytes: 16, ValueBytes: 1 * mib},
+		small: sizes{Rows: 30, KeyBytes: 16, ValueBytes: 1 * mib}, large: sizes{Rows: 800, KeyBytes: 16, ValueBytes: 1 * mib},
 	}, {
 		name: "keys of 60 KiB", run: loadAndRead,
-		small: sizes{Rows: 1_000, KeyBytes: 60 << 10, ValueBytes: 100}, large: sizes{Rows: 10_000, KeyBytes: 60 << 10, ValueBytes: 100},
+		small: sizes{Rows: 400, KeyBytes: 60 << 10, ValueBytes: 100}, large: sizes{Rows: 10_000, KeyBytes: 60 << 10, ValueBytes: 100},
 	}, {
 		name: "batches of 10,000", run: loadBatches,
-		small: sizes{Rows: 200_000, KeyBytes: 16, ValueBytes: 100}, large: sizes{Rows: 2_000_000, KeyBytes: 16, ValueBytes: 100},
+		small: sizes{Rows: 60_000, KeyBytes: 16, ValueBytes: 100}, large: sizes{Rows: 2_000_000, KeyBytes: 16, ValueBytes: 100},
 	}, {
 		name: "keyspaces", run: loadKeyspaces,
-		small: sizes{Rows: 20_000, KeyBytes: 16, ValueBytes: 1000, Handles: 1000},
+		small: sizes{Rows: 20_000, KeyBytes: 16, ValueBytes: 1000, Handles: 500},
 		large: sizes{Rows: 200_000, KeyBytes: 16, ValueBytes: 1000, Handles: 10_000},
 	}, {
-		name: "handles under writes", run: holdUnderWrites,
-		small: sizes{Rows: 60_000, KeyBytes: 16, ValueBytes: 1000, Handles: 500},
+		name: "handles under writes", run: holdUnderWrites, besides: rowsShown,
+		small: sizes{Rows: 30_000, KeyBytes: 16, ValueBytes: 1000, Handles: 300},
 		large: sizes{Rows: 400_000, KeyBytes: 16, ValueBytes: 1000, Handles: 4000},
 	}, {
 		name: "full scans at once", run: scanAtOnce,
-		small: sizes{Rows: 60_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
-		large: sizes{Rows: 2_000_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
+		small: sizes{Rows: 15_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
+		large: sizes{Rows: 1_000_000, KeyBytes: 16, ValueBytes: 100, Handles: 64},
 	}, {
 		name: "one large value", run: largeValue, besides: copies, defaultOnly: true,
 		small: sizes{Rows: 1, ValueBytes: 64 * mib}, large: sizes{Rows: 1, ValueBytes: 256 * mib},
@@ -75,6 +76,10 @@ var shapes = []*shape{
 // copies is what one value may take: that of the user and two of the database. One of the
 // two is what was read a moment ago, and is about to be given back.
 func copies(s sizes) int64 { return 3 * int64(s.ValueBytes) }
+
+// rowsShown is what the iterators that stand on a row show of tables and memtables: a block,
+// or the pages of the row. Every fourth handle is one.
+func rowsShown(s sizes) int64 { return int64(s.Handles/4) * 16 << 10 }
 
 // shapeOf returns the shape of a name, nil if there is none.
 func shapeOf(name string) *shape {
@@ -91,7 +96,17 @@ type use struct {
 	*lightning.DB
 	sizes sizes
 
-	key, value []byte
+	key, value   []byte
+	longestWrite time.Duration
+}
+
+// put is Put, and notes how long the longest one took.
+func (u *use) put(row int) error {
+	key, value := u.keyAt(row), u.valueAt(row)
+	begin := time.Now()
+	err := u.Put(key, value)
+	u.longestWrite = max(u.longestWrite, time.Since(begin))
+	return err
 }
 
 // keyAt returns the key of a row. The rows are in no order.
@@ -132,7 +147,7 @@ func fill(b []byte, seed uint64) {
 // loadAndRead writes rows one by one, and reads them: some by key, all in order.
 func loadAndRead(u *use) error {
 	for row := range u.sizes.Rows {
-		if err := u.Put(u.keyAt(row), u.valueAt(row)); err != nil {
+		if err := u.put(row); err != nil {
 			return err
 		}
 	}
@@ -214,7 +229,7 @@ func holdUnderWrites(u *use) (err error) {
 	var iterators []*lightning.Iterator
 	each := u.sizes.Rows / u.sizes.Handles
 	for row := range u.sizes.Rows {
-		if err := u.Put(u.keyAt(row), u.valueAt(row)); err != nil {
+		if err := u.put(row); err != nil {
 			return err
 		}
 		switch {
@@ -261,7 +276,7 @@ func holdUnderWrites(u *use) (err error) {
 // scanAtOnce scans everything many times at once.
 func scanAtOnce(u *use) error {
 	for row := range u.sizes.Rows {
-		if err := u.Put(u.keyAt(row), u.valueAt(row)); err != nil {
+		if err := u.put(row); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,7 @@ var suitesByName = map[string]Suite{
 	"memtables":     tests("./internal/memtable", ""),
 	"hotRecords":    tests("./internal/hotcache", ""),
 	"frames":        tests("./internal/framecache", ""),
+	"janitors":      tests("./internal/janitor", "", "-timeout=60s"),
 	"deadRanges":    tests("./internal/deadrange", ""),
 	"deadScans":     tests("./internal/engine", "Dead|DeletedRuns|DeletesInNoOrder|NotedDeletes|WindowIsFlushed"),
 	"deadRaces":     tests("./internal/engine", "^TestWritesIntoWhatIsBeingProved$", "-tags=invariants"),

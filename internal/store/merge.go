@@ -1,0 +1,94 @@
+package store
+
+import (
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// Merge is the records of tables that become others. Its memory does not grow with the
+// number of tables, but for a block of each: all of them read ahead within one bound, and
+// a large value is read when its record is the current one. It is used by one goroutine at
+// a time.
+type Merge struct {
+	*iterate.Merging
+	err error
+}
+
+// First implements compact.Source.
+func (m *Merge) First() *base.Record {
+	m.err = nil
+	return m.loaded(m.Merging.First())
+}
+
+// Next implements compact.Source.
+func (m *Merge) Next() *base.Record {
+	if m.err != nil {
+		return nil
+	}
+	return m.loaded(m.Merging.Next())
+}
+
+// loaded returns a record with its value.
+func (m *Merge) loaded(rec *base.Record) *base.Record {
+	if rec == nil || len(rec.Value) > 0 {
+		return rec
+	}
+	if m.err = m.Merging.Load(); m.err != nil {
+		return nil
+	}
+	return rec
+}
+
+// Err implements compact.Source.
+func (m *Merge) Err() error {
+	if m.err != nil {
+		return m.err
+	}
+	return m.Merging.Err()
+}
+
+// What one of several tables reads at once.
+const (
+	bulkMinBytes = 32 << 10
+	bulkMaxBytes = 512 << 10
+)
+
+// bulkBytes is what each of some sources that are read side by side reads at once.
+func (s *Store) bulkBytes(sources int) int64 {
+	return min(max(s.cfg.MergeBytes/int64(sources), bulkMinBytes), bulkMaxBytes)
+}
+
+// MergeInputs opens files of two levels for a merge into the lower one: each file
+// of level 0 is a source, each sorted level one more. It also returns the
+// tombstones of all of them.
+func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*Merge, rangedel.Iterator, error) {
+	var sources []iterate.Source
+	var deletes []rangedel.Iterator
+	read := sstable.IterOptions{NoFill: true, Late: true, BulkBytes: t.store.bulkBytes(len(files[0]) + 1)}
+	for i, level := range [2]int{upper, lower} {
+		tables := t.Find(level, files[i])
+		for _, tab := range tables {
+			r, err := tab.Reader()
+			if err != nil {
+				for _, s := range sources {
+					s.Iter.Close()
+				}
+				return nil, nil, err
+			}
+			if tab.Meta.RangeDeletes > 0 {
+				deletes = append(deletes, r.RangeDeletes())
+			}
+			if level == 0 {
+				sources = append(sources, iterate.Source{Iter: r.NewIter(read), MaxSeq: tab.Meta.LargestSeq})
+			}
+		}
+		if level > 0 && len(tables) > 0 {
+			it := iterate.NewLevel(&Run{Tables: tables, Read: read})
+			sources = append(sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
+		}
+	}
+	return &Merge{Merging: iterate.NewMerging(sources)}, rangedel.Union(deletes...), nil
+}
