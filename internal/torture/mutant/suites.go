@@ -25,6 +25,7 @@ var suitesByName = map[string]Suite{
 	"iteration":     tests("./internal/iterate", ""),
 	"rangeDels":     tests("./internal/rangedel", ""),
 	"memtables":     tests("./internal/memtable", ""),
+	"arenas":        tests("./internal/offheap", ""),
 	"hotRecords":    tests("./internal/hotcache", ""),
 	"frames":        tests("./internal/framecache", ""),
 	"janitors":      tests("./internal/janitor", "", "-timeout=60s"),
