@@ -60,6 +60,8 @@ const (
 	// A record for which another one has to go gets in once in so many times: a load
 	// much larger than the cache costs little, and what is read often gets in soon.
 	admitOneIn = 8
+	// The tree, which has filters, is quick to say that a key is absent.
+	admitAbsentOneIn = 64
 )
 
 // Cache is a hot-record cache. See the package comment.
@@ -180,7 +182,7 @@ func (c *Cache) fill(t Ticket, key, value []byte, hash uint64, seq base.SeqNum, 
 	if !t.valid || words > r.recordMaxWords() || b.state() != t.state || c.holds(b, hash) {
 		return
 	}
-	if r.isFull.Load() && rand.Uint32()%admitOneIn != 0 || !r.busy.CompareAndSwap(false, true) {
+	if r.isFull.Load() && !admits(answer) || !r.busy.CompareAndSwap(false, true) {
 		return
 	}
 	defer r.busy.Store(false)
@@ -190,6 +192,14 @@ func (c *Cache) fill(t Ticket, key, value []byte, hash uint64, seq base.SeqNum, 
 	if !b.publish(t.state, newEntry(hash, place)) {
 		rec.setGap(words)
 	}
+}
+
+// admits decides whether a record gets in for which another one has to go.
+func admits(answer Answer) bool {
+	if answer == Absent {
+		return rand.Uint32()%admitAbsentOneIn == 0
+	}
+	return rand.Uint32()%admitOneIn == 0
 }
 
 // holds reports whether a bucket has a record of a key of this hash, or of one that looks

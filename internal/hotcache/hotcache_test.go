@@ -163,10 +163,13 @@ func TestAgainstAModel(t *testing.T) {
 				}
 				if answer != Unknown {
 					hits++
-				} else if there {
-					c.Fill(c.Ticket(hash), key, []byte(want), hash, 1)
-				} else {
-					c.FillAbsent(c.Ticket(hash), key, hash, 1)
+				}
+				for range admitOneIn { // past the admission
+					if there {
+						c.Fill(c.Ticket(hash), key, []byte(want), hash, 1)
+					} else {
+						c.FillAbsent(c.Ticket(hash), key, hash, 1)
+					}
 				}
 			case n < 99:
 				c.BeginWrite(hash)

@@ -44,7 +44,7 @@ type ring struct {
 	words  uint64
 	hand   uint64 // where the next record goes, from base
 	stamp  uint64
-	_      [16]byte
+	_      [24]byte // a line for each
 }
 
 func (c *Cache) makeRings() {

@@ -23,8 +23,8 @@ func (r *Reader) AppendGet(dst, key []byte) ([]byte, error) {
 // the key, or else from the tree, in which case the cache may take it.
 func (r *Reader) appendNewest(dst, key []byte) ([]byte, error) {
 	hash := base.Hash(key)
-	ticket := r.ticket(hash)
-	found, answer := r.appendHot(dst, key, hash, base.SeqNumMax)
+	ticket := r.hot.ticket(hash)
+	found, answer := r.hot.append(dst, key, hash, base.SeqNumMax)
 	switch answer {
 	case hotcache.Found:
 		return found, nil
@@ -37,7 +37,7 @@ func (r *Reader) appendNewest(dst, key []byte) ([]byte, error) {
 	if expiry != 0 {
 		return r.appendExpiring(dst, key, value, expiry)
 	}
-	r.fill(ticket, key, value, hash, seq, err)
+	r.hot.fill(ticket, key, value, hash, seq, err)
 	if err != nil {
 		return dst, err
 	}
@@ -77,15 +77,15 @@ func (r *Reader) GetFunc(key []byte, fn func(value []byte) error) error {
 		return base.ErrClosed
 	}
 	hash := base.Hash(key)
-	ticket := r.ticket(hash)
-	if known, err := r.callHot(key, hash, base.SeqNumMax, fn); known {
+	ticket := r.hot.ticket(hash)
+	if known, err := r.hot.call(key, hash, base.SeqNumMax, fn); known {
 		return err
 	}
 	at := r.cfg.Timeline.ReadTime()
 	s, seq := r.now()
 	value, _, err := s.Get(key, hash, seq, at)
 	if at == 0 { // or it may be what is there at this time only
-		r.fill(ticket, key, value, hash, seq, err)
+		r.hot.fill(ticket, key, value, hash, seq, err)
 	}
 	if err != nil {
 		return err

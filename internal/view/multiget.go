@@ -53,7 +53,7 @@ func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
 	defer hotBuffers.Put(buf)
 	for n, i := range order {
 		hash := base.Hash(keys[i])
-		hot, answer := r.appendHot((*buf)[:0], keys[i], hash, at.Seq)
+		hot, answer := r.hot.append((*buf)[:0], keys[i], hash, at.Seq)
 		if *buf = hot; answer != hotcache.Unknown {
 			var err error
 			if answer == hotcache.Absent {

@@ -186,7 +186,7 @@ func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Insta
 		return dst, 0, err
 	}
 	hash := base.Hash(key)
-	switch found, answer := s.reader.appendHot(dst, key, hash, s.at.Seq); answer {
+	switch found, answer := s.reader.hot.append(dst, key, hash, s.at.Seq); answer {
 	case hotcache.Found:
 		return found, 0, nil
 	case hotcache.Absent:
@@ -208,7 +208,7 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 		return err
 	}
 	hash := base.Hash(key)
-	if known, err := s.reader.callHot(key, hash, s.at.Seq, fn); known {
+	if known, err := s.reader.hot.call(key, hash, s.at.Seq, fn); known {
 		return err
 	}
 	value, _, err := state.Get(key, hash, s.at.Seq, s.at.Time)
