@@ -60,6 +60,8 @@ const (
 	// staleRun is how many versions of one key are passed one by one before
 	// a seek is used. A seek costs about as much as this many steps.
 	staleRun = 16
+	// hiddenRun is the same for rows under one range tombstone.
+	hiddenRun = 8
 	// heldValueBytes is the longest value that is copied instead of returned
 	// to. It also bounds the memory a pooled UserIter keeps.
 	heldValueBytes = 16 << 10
@@ -543,7 +545,7 @@ func (v *UserIter) newestVersion(rec *base.Record) *base.Record {
 func (v *UserIter) seekNewestOfHeld() *base.Record {
 	rec := v.source.SeekGE(v.held.Key)
 	for rec != nil && rec.Trailer.Seq() > v.seq {
-		rec = v.passNewer(rec, forward)
+		rec = v.source.Next()
 	}
 	return rec
 }

@@ -2,6 +2,7 @@ package memtable
 
 import (
 	"bytes"
+	"encoding/binary"
 	"sync/atomic"
 	"unsafe"
 
@@ -22,16 +23,8 @@ import (
 // of commits, so what was made for the group at hand is changed in place, and the chain
 // has one root for each group.
 //
-// Where a range delete lies over no other one, which is the usual case of small ones, no
-// way is copied: it is put into the map that is there, by one atomic store, with a copy of
-// the few pieces that come to lie otherwise below it. Readers of the past leave out what
-// is newer than they are. Nothing was there in any of the maps that they may read, because
-// what is covered once stays so; so the piece is where it belongs in each of them that
-// leads to it.
-//
-// A group that cannot go on so copies no piece twice from then on. So what it can take at
-// most, besides its AddBounds, is a copy of all that are there; AvailableBytes keeps that
-// much back.
+// A group copies no piece twice. So what it can take at most, besides its AddBounds, is
+// a copy of all that are there; AvailableBytes keeps that much back.
 
 // tombstone is one range delete, followed by its bounds.
 type tombstone struct {
@@ -48,14 +41,12 @@ const (
 )
 
 // piece is a node of the treap: the tombstone at by covers [lo, hi), and nothing that
-// is newer does. The priority is made of lo: no two pieces of a map have the same. Where
-// readers can see it left, right and newest change by atomic stores, and the rest does not.
+// is newer does. The priority is made of lo: no two pieces of a map have the same.
 type piece struct {
 	left, right uint32
 	lo, hi      bound
 	by          uint32
 	newest      uint32 // the last tombstone in this subtree; their places ascend
-	head        uint64 // of lo: see heads
 }
 
 const pieceBytes = uint32(unsafe.Sizeof(piece{}))
@@ -70,20 +61,10 @@ type RangeDeletes struct {
 
 	// The rest is the writer's.
 	group base.SeqNum // first of the group at hand
-	begin uint32      // what lies from here on no reader can see yet
+	begin uint32      // what lies from here on was made for it
 	count int         // pieces in the newest map
-	stale int         // of those, readers can see at most so many
-	fresh bool        // the group has a root of its own
-	heads heads
+	stale int         // of those, at most so many are older than the group
 }
-
-const (
-	// insertCopies is how many pieces are copied at most to put one in; on average it is
-	// less than two.
-	insertCopies = 6
-	// insertDepth is how deep in the map that is done.
-	insertDepth = 64
-)
 
 // keptBackBytes is what a group with a range delete can take to copy pieces.
 func (d *RangeDeletes) keptBackBytes() int { return d.count * int(pieceBytes) }
@@ -138,13 +119,9 @@ func (t *Table) RangeDeletes() *RangeDeletes { return &t.rangeDeletes }
 // beginGroup notes that what comes belongs to a group, if it is another one.
 func (d *RangeDeletes) beginGroup(first base.SeqNum) {
 	if first != d.group {
-		d.group, d.fresh = first, false
-		d.show()
+		d.group, d.begin, d.stale = first, uint32(d.arena.Used()), d.count
 	}
 }
-
-// show notes that readers can see, now or soon, what was made so far.
-func (d *RangeDeletes) show() { d.begin, d.stale = uint32(d.arena.Used()), d.count }
 
 func (d *RangeDeletes) alloc(sizeBytes uint32) uint32 { return alloc(d.arena, sizeBytes) }
 
@@ -161,12 +138,6 @@ func (d *RangeDeletes) newTombstone(lo, hi []byte, seq base.SeqNum) uint32 {
 func (d *RangeDeletes) put(by uint32) {
 	lo, hi := bound(by).key(d.mem), (bound(by) | hiBit).key(d.mem)
 	priority := (&piece{lo: bound(by)}).priority()
-	if !d.fresh {
-		if d.insert(by, lo, hi, priority) {
-			return
-		}
-		d.fresh = true
-	}
 	root := d.newestPieces()
 	for slot := &root; ; {
 		beside, left := d.isBeside(*slot, lo, hi, priority)
@@ -182,75 +153,6 @@ func (d *RangeDeletes) put(by uint32) {
 		}
 	}
 	d.publishPieces(root)
-}
-
-// insert is put for a tombstone that lies over no piece: into the newest map as it is. It
-// reports whether it could.
-func (d *RangeDeletes) insert(by uint32, lo, hi []byte, priority uint32) bool {
-	history := d.history.Load()
-	if history == 0 {
-		return false
-	}
-	slot := rootAt(d.mem, newestOf(d.mem, history))
-	n := neighbours{head: d.heads.of(lo, d.arena)}
-	var way [insertDepth]*piece
-	depth := 0
-	for ; depth < insertDepth && *slot != 0; depth++ {
-		p := pieceAt(d.mem, *slot)
-		if p.priority() < priority {
-			break
-		}
-		way[depth] = p
-		slot = d.toward(&n, *slot, lo)
-	}
-	if depth == insertDepth || !d.isFree(&n, *slot, lo, hi) {
-		return false
-	}
-	d.stale += insertCopies
-	last := uint32(0)
-	before, after := d.splitAt(*slot, lo, &last)
-	at := d.newPiece(bound(by), bound(by)|hiBit, by)
-	p := pieceAt(d.mem, at)
-	p.left, p.right = before, after
-	atomic.StoreUint32(slot, at)
-	for _, p := range way[:depth] {
-		atomic.StoreUint32(&p.newest, by)
-	}
-	d.show()
-	return true
-}
-
-// neighbours are the last piece on the way to a key that begins at it or before, and the
-// first that begins behind it.
-type neighbours struct {
-	head           uint64 // of the key
-	before, behind *piece
-}
-
-// toward returns where the way to a key goes on behind a piece.
-func (d *RangeDeletes) toward(n *neighbours, at uint32, key []byte) (slot *uint32) {
-	p := pieceAt(d.mem, at)
-	isBefore := p.head <= n.head
-	if p.head == n.head || at < d.heads.since {
-		isBefore = bytes.Compare(p.lo.key(d.mem), key) <= 0
-	}
-	if isBefore {
-		n.before = p
-		return &p.right
-	}
-	n.behind = p
-	return &p.left
-}
-
-// isFree reports whether no piece meets [lo, hi), after a way to lo on which n are the
-// nearest, and few have to be copied to divide the rest of the map there.
-func (d *RangeDeletes) isFree(n *neighbours, root uint32, lo, hi []byte) bool {
-	copies := 0
-	for ; root != 0 && copies < insertCopies; copies++ {
-		root = *d.toward(n, root, lo)
-	}
-	return root == 0 && (n.before == nil || bytes.Compare(n.before.hi.key(d.mem), lo) <= 0) &&
-		(n.behind == nil || bytes.Compare(hi, n.behind.lo.key(d.mem)) <= 0)
 }
 
 // isBeside reports whether the range [lo, hi) can stand below a piece, and on which side.
@@ -285,9 +187,8 @@ func (d *RangeDeletes) makeRoom(root, by uint32) uint32 {
 
 // newPiece makes a piece without children.
 func (d *RangeDeletes) newPiece(lo, hi bound, by uint32) uint32 {
-	head := d.heads.of(lo.key(d.mem), d.arena)
 	at := d.alloc(pieceBytes)
-	*pieceAt(d.mem, at) = piece{lo: lo, hi: hi, by: by, newest: by, head: head}
+	*pieceAt(d.mem, at) = piece{lo: lo, hi: hi, by: by, newest: by}
 	d.count++
 	return at
 }
@@ -301,9 +202,6 @@ func (d *RangeDeletes) own(at uint32) uint32 {
 	d.stale--
 	to := d.alloc(pieceBytes)
 	*pieceAt(d.mem, to) = *pieceAt(d.mem, at)
-	if p := pieceAt(d.mem, to); at < d.heads.since {
-		p.head = d.heads.of(p.lo.key(d.mem), d.arena)
-	}
 	return to
 }
 
@@ -385,9 +283,8 @@ func (d *RangeDeletes) countPieces(root uint32) int {
 
 const rootBytes = 4
 
-// rootAt is aligned: versions are, and what comes before their value is words.
-func rootAt(mem unsafe.Pointer, version uint32) *uint32 {
-	return (*uint32)(unsafe.Add(mem, version+versionValueAt))
+func rootAt(mem unsafe.Pointer, version uint32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(mem, version+versionValueAt)), rootBytes)
 }
 
 // newestPieces returns the map that the writer goes on with.
@@ -408,7 +305,7 @@ func (d *RangeDeletes) publishPieces(root uint32) {
 	c := chain{d.mem, history}
 	older := newestOf(d.mem, history)
 	if older != history && c.trailer(older).Seq() == d.group {
-		*rootAt(d.mem, older) = root // nobody sees it yet
+		binary.LittleEndian.PutUint32(rootAt(d.mem, older), root) // nobody sees it yet
 		return
 	}
 	at := d.alloc(max(versionValueAt+rootBytes, versionBytes))
@@ -416,13 +313,12 @@ func (d *RangeDeletes) publishPieces(root uint32) {
 		older: older, jump: c.jumpFor(older), trailer: uint64(base.MakeTrailer(d.group, base.KindRangeDelete)),
 		valueSize: rootBytes, index: c.index(older) + 1,
 	}
-	*rootAt(d.mem, at) = root
+	binary.LittleEndian.PutUint32(rootAt(d.mem, at), root)
 	leafAt(d.mem, history).newest.Store(at)
 	d.history.Store(history)
 }
 
-// piecesAt returns the map as seq sees it, 0 if it is empty. Pieces in it that are newer
-// than seq stand for nothing.
+// piecesAt returns the map as seq sees it, 0 if it is empty.
 func (d *RangeDeletes) piecesAt(seq base.SeqNum) uint32 {
 	history := d.history.Load()
 	if history == 0 {
@@ -435,7 +331,7 @@ func (d *RangeDeletes) piecesOf(history, version uint32) uint32 {
 	if version == history {
 		return 0
 	}
-	return atomic.LoadUint32(rootAt(d.mem, version))
+	return binary.LittleEndian.Uint32(rootAt(d.mem, version))
 }
 
 // Count returns how many range deletes were added.
@@ -451,16 +347,7 @@ func (d *RangeDeletes) Covering(key []byte, seq base.SeqNum) base.SeqNum {
 	if before == nil || bytes.Compare(before.hi.key(d.mem), key) <= 0 {
 		return 0
 	}
-	return d.seenBy(before, seq)
-}
-
-// seenBy returns the number of the tombstone of a piece if seq sees it, else 0: there was
-// nothing then.
-func (d *RangeDeletes) seenBy(p *piece, seq base.SeqNum) base.SeqNum {
-	if by := base.SeqNum(tombstoneAt(d.mem, p.by).seq); by <= seq {
-		return by
-	}
-	return 0
+	return base.SeqNum(tombstoneAt(d.mem, before.by).seq)
 }
 
 // Around implements rangedel.Source; the bounds stay valid.
@@ -470,7 +357,8 @@ func (d *RangeDeletes) Around(key []byte, seq base.SeqNum) (rangedel.Piece, erro
 	if before != nil {
 		p.Lo = before.hi.key(d.mem)
 		if bytes.Compare(p.Lo, key) > 0 {
-			return rangedel.Piece{Lo: before.lo.key(d.mem), Hi: p.Lo, Seq: d.seenBy(before, seq)}, nil
+			by := tombstoneAt(d.mem, before.by)
+			return rangedel.Piece{Lo: before.lo.key(d.mem), Hi: p.Lo, Seq: base.SeqNum(by.seq)}, nil
 		}
 	}
 	if behind != nil {
@@ -480,37 +368,29 @@ func (d *RangeDeletes) Around(key []byte, seq base.SeqNum) (rangedel.Piece, erro
 }
 
 // findPiece returns the last piece that begins at key or before, and the first that
-// begins behind it, with those that seq does not see.
+// begins behind it.
 func (d *RangeDeletes) findPiece(key []byte, seq base.SeqNum) (before, behind *piece) {
 	for at := d.piecesAt(seq); at != 0; {
 		p := pieceAt(d.mem, at)
 		if bytes.Compare(p.lo.key(d.mem), key) <= 0 {
-			before, at = p, atomic.LoadUint32(&p.right)
+			before, at = p, p.right
 		} else {
-			behind, at = p, atomic.LoadUint32(&p.left)
+			behind, at = p, p.left
 		}
 	}
 	return before, behind
 }
 
-// Newer reports whether newest sees a range delete that is newer than since.
+// Newer reports whether newest may see a range delete that is newer than since.
 func (d *RangeDeletes) Newer(newest, since base.SeqNum) bool {
 	root := d.piecesAt(newest)
-	if root == 0 {
-		return false
-	}
-	last := tombstoneAt(d.mem, atomic.LoadUint32(&pieceAt(d.mem, root).newest)).seq
-	if last <= uint64(newest) {
-		return last > uint64(since)
-	}
-	f, _ := d.Iter(newest, since, nil, nil).Next()
-	return f != nil
+	return root != 0 && tombstoneAt(d.mem, pieceAt(d.mem, root).newest).seq > uint64(since)
 }
 
 // Iter returns the pieces of the map as newest sees it whose range delete is
 // newer than since, within [lo, hi), where nil is no bound.
 func (d *RangeDeletes) Iter(newest, since base.SeqNum, lo, hi []byte) rangedel.Iterator {
-	w := &pieceWalk{mem: d.mem, newest: uint64(newest), since: uint64(since), lo: lo, hi: hi}
+	w := &pieceWalk{mem: d.mem, since: uint64(since), lo: lo, hi: hi}
 	w.descend(d.piecesAt(newest))
 	return w
 }
@@ -518,7 +398,6 @@ func (d *RangeDeletes) Iter(newest, since base.SeqNum, lo, hi []byte) rangedel.I
 // pieceWalk walks over a map in order.
 type pieceWalk struct {
 	mem      unsafe.Pointer
-	newest   uint64
 	since    uint64
 	lo, hi   []byte
 	path     []uint32 // pieces whose left subtree was walked over, or is being
@@ -533,13 +412,13 @@ func (w *pieceWalk) descend(at uint32) {
 	for at != 0 {
 		p := pieceAt(mem, at)
 		switch {
-		case tombstoneAt(mem, atomic.LoadUint32(&p.newest)).seq <= w.since:
+		case tombstoneAt(mem, p.newest).seq <= w.since:
 			return
 		case w.lo != nil && bytes.Compare(p.hi.key(mem), w.lo) <= 0:
-			at = atomic.LoadUint32(&p.right)
+			at = p.right
 		default:
 			w.path = append(w.path, at)
-			at = atomic.LoadUint32(&p.left)
+			at = p.left
 		}
 	}
 }
@@ -551,7 +430,7 @@ func (w *pieceWalk) Next() (*rangedel.Fragment, error) {
 		last := len(w.path) - 1
 		p := pieceAt(mem, w.path[last])
 		w.path = w.path[:last]
-		w.descend(atomic.LoadUint32(&p.right))
+		w.descend(p.right)
 		f := &w.fragment
 		f.Lo, f.Hi = p.lo.key(mem), p.hi.key(mem)
 		if w.hi != nil && bytes.Compare(f.Lo, w.hi) >= 0 {
@@ -559,7 +438,7 @@ func (w *pieceWalk) Next() (*rangedel.Fragment, error) {
 			break
 		}
 		seq := tombstoneAt(mem, p.by).seq
-		if seq <= w.since || seq > w.newest {
+		if seq <= w.since {
 			continue
 		}
 		if w.lo != nil && bytes.Compare(f.Lo, w.lo) < 0 {
