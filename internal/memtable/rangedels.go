@@ -2,7 +2,6 @@ package memtable
 
 import (
 	"bytes"
-	"encoding/binary"
 	"sync/atomic"
 	"unsafe"
 
@@ -23,8 +22,16 @@ import (
 // of commits, so what was made for the group at hand is changed in place, and the chain
 // has one root for each group.
 //
-// A group copies no piece twice. So what it can take at most, besides its AddBounds, is
-// a copy of all that are there; AvailableBytes keeps that much back.
+// Where a range delete lies over no other one, which is the usual case of small ones, no
+// way is copied: it is put into the map that is there, by one atomic store, with a copy of
+// the few pieces that come to lie otherwise below it. Readers of the past leave out what
+// is newer than they are. Nothing was there in any of the maps that they may read, because
+// what is covered once stays so; so the piece is where it belongs in each of them that
+// leads to it.
+//
+// A group that cannot go on so copies no piece twice from then on. So what it can take at
+// most, besides its AddBounds, is a copy of all that are there; AvailableBytes keeps that
+// much back.
 
 // tombstone is one range delete, followed by its bounds.
 type tombstone struct {
@@ -41,7 +48,8 @@ const (
 )
 
 // piece is a node of the treap: the tombstone at by covers [lo, hi), and nothing that
-// is newer does. The priority is made of lo: no two pieces of a map have the same.
+// is newer does. The priority is made of lo: no two pieces of a map have the same. Where
+// readers can see it left, right and newest change by atomic stores, and the rest does not.
 type piece struct {
 	left, right uint32
 	lo, hi      bound
@@ -61,10 +69,19 @@ type RangeDeletes struct {
 
 	// The rest is the writer's.
 	group base.SeqNum // first of the group at hand
-	begin uint32      // what lies from here on was made for it
+	begin uint32      // what lies from here on no reader can see yet
 	count int         // pieces in the newest map
-	stale int         // of those, at most so many are older than the group
+	stale int         // of those, readers can see at most so many
+	fresh bool        // the group has a root of its own
 }
+
+const (
+	// insertCopies is how many pieces are copied at most to put one in; on average it is
+	// less than two.
+	insertCopies = 8
+	// insertDepth is how deep in the map that is done.
+	insertDepth = 64
+)
 
 // keptBackBytes is what a group with a range delete can take to copy pieces.
 func (d *RangeDeletes) keptBackBytes() int { return d.count * int(pieceBytes) }
@@ -119,9 +136,13 @@ func (t *Table) RangeDeletes() *RangeDeletes { return &t.rangeDeletes }
 // beginGroup notes that what comes belongs to a group, if it is another one.
 func (d *RangeDeletes) beginGroup(first base.SeqNum) {
 	if first != d.group {
-		d.group, d.begin, d.stale = first, uint32(d.arena.Used()), d.count
+		d.group, d.fresh = first, false
+		d.show()
 	}
 }
+
+// show notes that readers can see, now or soon, what was made so far.
+func (d *RangeDeletes) show() { d.begin, d.stale = uint32(d.arena.Used()), d.count }
 
 func (d *RangeDeletes) alloc(sizeBytes uint32) uint32 { return alloc(d.arena, sizeBytes) }
 
@@ -138,6 +159,13 @@ func (d *RangeDeletes) newTombstone(lo, hi []byte, seq base.SeqNum) uint32 {
 func (d *RangeDeletes) put(by uint32) {
 	lo, hi := bound(by).key(d.mem), (bound(by) | hiBit).key(d.mem)
 	priority := (&piece{lo: bound(by)}).priority()
+	if !d.fresh {
+		if d.insert(by, lo, hi, priority) {
+			return
+		}
+		d.fresh = true
+		d.show()
+	}
 	root := d.newestPieces()
 	for slot := &root; ; {
 		beside, left := d.isBeside(*slot, lo, hi, priority)
@@ -153,6 +181,58 @@ func (d *RangeDeletes) put(by uint32) {
 		}
 	}
 	d.publishPieces(root)
+}
+
+// insert is put for a tombstone that lies over no piece: into the newest map as it is. It
+// reports whether it could.
+func (d *RangeDeletes) insert(by uint32, lo, hi []byte, priority uint32) bool {
+	history := d.history.Load()
+	if history == 0 {
+		return false
+	}
+	slot := rootAt(d.mem, newestOf(d.mem, history))
+	var way [insertDepth]*piece
+	depth := 0
+	for ; depth < insertDepth; depth++ {
+		beside, left := d.isBeside(*slot, lo, hi, priority)
+		if !beside {
+			break
+		}
+		p := pieceAt(d.mem, *slot)
+		way[depth] = p
+		if slot = &p.right; left {
+			slot = &p.left
+		}
+	}
+	if depth == insertDepth || !d.isFree(*slot, lo, hi) {
+		return false
+	}
+	d.stale += insertCopies
+	atomic.StoreUint32(slot, d.makeRoom(*slot, by))
+	for _, p := range way[:depth] {
+		atomic.StoreUint32(&p.newest, by)
+	}
+	d.show()
+	return true
+}
+
+// isFree reports whether no piece of a map meets [lo, hi), and few have to be copied to
+// divide it there.
+func (d *RangeDeletes) isFree(root uint32, lo, hi []byte) bool {
+	copies := 0
+	for ; root != 0 && copies < insertCopies; copies++ {
+		p := pieceAt(d.mem, root)
+		key := p.lo.key(d.mem)
+		switch {
+		case bytes.Compare(key, hi) >= 0:
+			root = p.left
+		case bytes.Compare(p.hi.key(d.mem), lo) <= 0:
+			root = p.right
+		default:
+			return false
+		}
+	}
+	return root == 0
 }
 
 // isBeside reports whether the range [lo, hi) can stand below a piece, and on which side.
@@ -283,8 +363,9 @@ func (d *RangeDeletes) countPieces(root uint32) int {
 
 const rootBytes = 4
 
-func rootAt(mem unsafe.Pointer, version uint32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Add(mem, version+versionValueAt)), rootBytes)
+// rootAt is aligned: versions are, and what comes before their value is words.
+func rootAt(mem unsafe.Pointer, version uint32) *uint32 {
+	return (*uint32)(unsafe.Add(mem, version+versionValueAt))
 }
 
 // newestPieces returns the map that the writer goes on with.
@@ -305,7 +386,7 @@ func (d *RangeDeletes) publishPieces(root uint32) {
 	c := chain{d.mem, history}
 	older := newestOf(d.mem, history)
 	if older != history && c.trailer(older).Seq() == d.group {
-		binary.LittleEndian.PutUint32(rootAt(d.mem, older), root) // nobody sees it yet
+		*rootAt(d.mem, older) = root // nobody sees it yet
 		return
 	}
 	at := d.alloc(max(versionValueAt+rootBytes, versionBytes))
@@ -313,12 +394,13 @@ func (d *RangeDeletes) publishPieces(root uint32) {
 		older: older, jump: c.jumpFor(older), trailer: uint64(base.MakeTrailer(d.group, base.KindRangeDelete)),
 		valueSize: rootBytes, index: c.index(older) + 1,
 	}
-	binary.LittleEndian.PutUint32(rootAt(d.mem, at), root)
+	*rootAt(d.mem, at) = root
 	leafAt(d.mem, history).newest.Store(at)
 	d.history.Store(history)
 }
 
-// piecesAt returns the map as seq sees it, 0 if it is empty.
+// piecesAt returns the map as seq sees it, 0 if it is empty. Pieces in it that are newer
+// than seq stand for nothing.
 func (d *RangeDeletes) piecesAt(seq base.SeqNum) uint32 {
 	history := d.history.Load()
 	if history == 0 {
@@ -331,7 +413,7 @@ func (d *RangeDeletes) piecesOf(history, version uint32) uint32 {
 	if version == history {
 		return 0
 	}
-	return binary.LittleEndian.Uint32(rootAt(d.mem, version))
+	return atomic.LoadUint32(rootAt(d.mem, version))
 }
 
 // Count returns how many range deletes were added.
@@ -347,7 +429,16 @@ func (d *RangeDeletes) Covering(key []byte, seq base.SeqNum) base.SeqNum {
 	if before == nil || bytes.Compare(before.hi.key(d.mem), key) <= 0 {
 		return 0
 	}
-	return base.SeqNum(tombstoneAt(d.mem, before.by).seq)
+	return d.seenBy(before, seq)
+}
+
+// seenBy returns the number of the tombstone of a piece if seq sees it, else 0: there was
+// nothing then.
+func (d *RangeDeletes) seenBy(p *piece, seq base.SeqNum) base.SeqNum {
+	if by := base.SeqNum(tombstoneAt(d.mem, p.by).seq); by <= seq {
+		return by
+	}
+	return 0
 }
 
 // Around implements rangedel.Source; the bounds stay valid.
@@ -357,8 +448,7 @@ func (d *RangeDeletes) Around(key []byte, seq base.SeqNum) (rangedel.Piece, erro
 	if before != nil {
 		p.Lo = before.hi.key(d.mem)
 		if bytes.Compare(p.Lo, key) > 0 {
-			by := tombstoneAt(d.mem, before.by)
-			return rangedel.Piece{Lo: before.lo.key(d.mem), Hi: p.Lo, Seq: base.SeqNum(by.seq)}, nil
+			return rangedel.Piece{Lo: before.lo.key(d.mem), Hi: p.Lo, Seq: d.seenBy(before, seq)}, nil
 		}
 	}
 	if behind != nil {
@@ -368,29 +458,37 @@ func (d *RangeDeletes) Around(key []byte, seq base.SeqNum) (rangedel.Piece, erro
 }
 
 // findPiece returns the last piece that begins at key or before, and the first that
-// begins behind it.
+// begins behind it, with those that seq does not see.
 func (d *RangeDeletes) findPiece(key []byte, seq base.SeqNum) (before, behind *piece) {
 	for at := d.piecesAt(seq); at != 0; {
 		p := pieceAt(d.mem, at)
 		if bytes.Compare(p.lo.key(d.mem), key) <= 0 {
-			before, at = p, p.right
+			before, at = p, atomic.LoadUint32(&p.right)
 		} else {
-			behind, at = p, p.left
+			behind, at = p, atomic.LoadUint32(&p.left)
 		}
 	}
 	return before, behind
 }
 
-// Newer reports whether newest may see a range delete that is newer than since.
+// Newer reports whether newest sees a range delete that is newer than since.
 func (d *RangeDeletes) Newer(newest, since base.SeqNum) bool {
 	root := d.piecesAt(newest)
-	return root != 0 && tombstoneAt(d.mem, pieceAt(d.mem, root).newest).seq > uint64(since)
+	if root == 0 {
+		return false
+	}
+	last := tombstoneAt(d.mem, atomic.LoadUint32(&pieceAt(d.mem, root).newest)).seq
+	if last <= uint64(newest) {
+		return last > uint64(since)
+	}
+	f, _ := d.Iter(newest, since, nil, nil).Next()
+	return f != nil
 }
 
 // Iter returns the pieces of the map as newest sees it whose range delete is
 // newer than since, within [lo, hi), where nil is no bound.
 func (d *RangeDeletes) Iter(newest, since base.SeqNum, lo, hi []byte) rangedel.Iterator {
-	w := &pieceWalk{mem: d.mem, since: uint64(since), lo: lo, hi: hi}
+	w := &pieceWalk{mem: d.mem, newest: uint64(newest), since: uint64(since), lo: lo, hi: hi}
 	w.descend(d.piecesAt(newest))
 	return w
 }
@@ -398,6 +496,7 @@ func (d *RangeDeletes) Iter(newest, since base.SeqNum, lo, hi []byte) rangedel.I
 // pieceWalk walks over a map in order.
 type pieceWalk struct {
 	mem      unsafe.Pointer
+	newest   uint64
 	since    uint64
 	lo, hi   []byte
 	path     []uint32 // pieces whose left subtree was walked over, or is being
@@ -412,13 +511,13 @@ func (w *pieceWalk) descend(at uint32) {
 	for at != 0 {
 		p := pieceAt(mem, at)
 		switch {
-		case tombstoneAt(mem, p.newest).seq <= w.since:
+		case tombstoneAt(mem, atomic.LoadUint32(&p.newest)).seq <= w.since:
 			return
 		case w.lo != nil && bytes.Compare(p.hi.key(mem), w.lo) <= 0:
-			at = p.right
+			at = atomic.LoadUint32(&p.right)
 		default:
 			w.path = append(w.path, at)
-			at = p.left
+			at = atomic.LoadUint32(&p.left)
 		}
 	}
 }
@@ -430,7 +529,7 @@ func (w *pieceWalk) Next() (*rangedel.Fragment, error) {
 		last := len(w.path) - 1
 		p := pieceAt(mem, w.path[last])
 		w.path = w.path[:last]
-		w.descend(p.right)
+		w.descend(atomic.LoadUint32(&p.right))
 		f := &w.fragment
 		f.Lo, f.Hi = p.lo.key(mem), p.hi.key(mem)
 		if w.hi != nil && bytes.Compare(f.Lo, w.hi) >= 0 {
@@ -438,7 +537,7 @@ func (w *pieceWalk) Next() (*rangedel.Fragment, error) {
 			break
 		}
 		seq := tombstoneAt(mem, p.by).seq
-		if seq <= w.since {
+		if seq <= w.since || seq > w.newest {
 			continue
 		}
 		if w.lo != nil && bytes.Compare(f.Lo, w.lo) < 0 {
