@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -197,11 +198,11 @@ func (s *space) span(lo, hi []byte) (first, end []byte, empty bool, err error) {
 			return nil, nil, true, nil
 		}
 	}
-	end = keyspace.PrefixEnd(s.prefix)
-	if hi != nil {
-		end = s.key(nil, hi)
+	both := s.key(make([]byte, 0, 2*len(s.prefix)+len(lo)+len(hi)), lo)
+	if first = slices.Clip(both); hi == nil {
+		return first, keyspace.PrefixEnd(s.prefix), false, nil
 	}
-	return s.key(nil, lo), end, false, nil
+	return first, s.key(both, hi)[len(first):], false, nil
 }
 
 // bounds translates the options of an iterator.

@@ -55,6 +55,7 @@ type piece struct {
 	lo, hi      bound
 	by          uint32
 	newest      uint32 // the last tombstone in this subtree; their places ascend
+	head        uint64 // of lo: see heads
 }
 
 const pieceBytes = uint32(unsafe.Sizeof(piece{}))
@@ -73,12 +74,13 @@ type RangeDeletes struct {
 	count int         // pieces in the newest map
 	stale int         // of those, readers can see at most so many
 	fresh bool        // the group has a root of its own
+	heads heads
 }
 
 const (
 	// insertCopies is how many pieces are copied at most to put one in; on average it is
 	// less than two.
-	insertCopies = 8
+	insertCopies = 6
 	// insertDepth is how deep in the map that is done.
 	insertDepth = 64
 )
@@ -164,7 +166,6 @@ func (d *RangeDeletes) put(by uint32) {
 			return
 		}
 		d.fresh = true
-		d.show()
 	}
 	root := d.newestPieces()
 	for slot := &root; ; {
@@ -191,24 +192,27 @@ func (d *RangeDeletes) insert(by uint32, lo, hi []byte, priority uint32) bool {
 		return false
 	}
 	slot := rootAt(d.mem, newestOf(d.mem, history))
+	n := neighbours{head: d.heads.of(lo, d.arena)}
 	var way [insertDepth]*piece
 	depth := 0
-	for ; depth < insertDepth; depth++ {
-		beside, left := d.isBeside(*slot, lo, hi, priority)
-		if !beside {
+	for ; depth < insertDepth && *slot != 0; depth++ {
+		p := pieceAt(d.mem, *slot)
+		if p.priority() < priority {
 			break
 		}
-		p := pieceAt(d.mem, *slot)
 		way[depth] = p
-		if slot = &p.right; left {
-			slot = &p.left
-		}
+		slot = d.toward(&n, *slot, lo)
 	}
-	if depth == insertDepth || !d.isFree(*slot, lo, hi) {
+	if depth == insertDepth || !d.isFree(&n, *slot, lo, hi) {
 		return false
 	}
 	d.stale += insertCopies
-	atomic.StoreUint32(slot, d.makeRoom(*slot, by))
+	last := uint32(0)
+	before, after := d.splitAt(*slot, lo, &last)
+	at := d.newPiece(bound(by), bound(by)|hiBit, by)
+	p := pieceAt(d.mem, at)
+	p.left, p.right = before, after
+	atomic.StoreUint32(slot, at)
 	for _, p := range way[:depth] {
 		atomic.StoreUint32(&p.newest, by)
 	}
@@ -216,23 +220,37 @@ func (d *RangeDeletes) insert(by uint32, lo, hi []byte, priority uint32) bool {
 	return true
 }
 
-// isFree reports whether no piece of a map meets [lo, hi), and few have to be copied to
-// divide it there.
-func (d *RangeDeletes) isFree(root uint32, lo, hi []byte) bool {
+// neighbours are the last piece on the way to a key that begins at it or before, and the
+// first that begins behind it.
+type neighbours struct {
+	head           uint64 // of the key
+	before, behind *piece
+}
+
+// toward returns where the way to a key goes on behind a piece.
+func (d *RangeDeletes) toward(n *neighbours, at uint32, key []byte) (slot *uint32) {
+	p := pieceAt(d.mem, at)
+	isBefore := p.head <= n.head
+	if p.head == n.head || at < d.heads.since {
+		isBefore = bytes.Compare(p.lo.key(d.mem), key) <= 0
+	}
+	if isBefore {
+		n.before = p
+		return &p.right
+	}
+	n.behind = p
+	return &p.left
+}
+
+// isFree reports whether no piece meets [lo, hi), after a way to lo on which n are the
+// nearest, and few have to be copied to divide the rest of the map there.
+func (d *RangeDeletes) isFree(n *neighbours, root uint32, lo, hi []byte) bool {
 	copies := 0
 	for ; root != 0 && copies < insertCopies; copies++ {
-		p := pieceAt(d.mem, root)
-		key := p.lo.key(d.mem)
-		switch {
-		case bytes.Compare(key, hi) >= 0:
-			root = p.left
-		case bytes.Compare(p.hi.key(d.mem), lo) <= 0:
-			root = p.right
-		default:
-			return false
-		}
+		root = *d.toward(n, root, lo)
 	}
-	return root == 0
+	return root == 0 && (n.before == nil || bytes.Compare(n.before.hi.key(d.mem), lo) <= 0) &&
+		(n.behind == nil || bytes.Compare(hi, n.behind.lo.key(d.mem)) <= 0)
 }
 
 // isBeside reports whether the range [lo, hi) can stand below a piece, and on which side.
@@ -267,8 +285,9 @@ func (d *RangeDeletes) makeRoom(root, by uint32) uint32 {
 
 // newPiece makes a piece without children.
 func (d *RangeDeletes) newPiece(lo, hi bound, by uint32) uint32 {
+	head := d.heads.of(lo.key(d.mem), d.arena)
 	at := d.alloc(pieceBytes)
-	*pieceAt(d.mem, at) = piece{lo: lo, hi: hi, by: by, newest: by}
+	*pieceAt(d.mem, at) = piece{lo: lo, hi: hi, by: by, newest: by, head: head}
 	d.count++
 	return at
 }
@@ -282,6 +301,9 @@ func (d *RangeDeletes) own(at uint32) uint32 {
 	d.stale--
 	to := d.alloc(pieceBytes)
 	*pieceAt(d.mem, to) = *pieceAt(d.mem, at)
+	if p := pieceAt(d.mem, to); at < d.heads.since {
+		p.head = d.heads.of(p.lo.key(d.mem), d.arena)
+	}
 	return to
 }
 

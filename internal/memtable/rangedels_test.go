@@ -153,6 +153,35 @@ func deleteBounds(at int) (lo, hi []byte) {
 	return fmt.Appendf(nil, "key%09d", at), fmt.Appendf(nil, "key%09d", at+5)
 }
 
+// Keys have less and less in common with one another; what lies where does not depend on it.
+func TestRangeDeletesOfKeysWithLessInCommon(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		table, m := newTable(t, 1<<20), &deleteModel{}
+		var keys [][]byte
+		for _, common := range []int{20, 11, 3, 0} {
+			for range 30 {
+				key := append(bytes.Repeat([]byte("m"), common), randomBytes(rng, rng.IntN(12), 255)...)
+				keys = append(keys, key)
+				seq := base.SeqNum(len(keys))
+				d := rangedel.Tombstone{Lo: key, Hi: append(bytes.Clone(key), 0), Seq: seq}
+				if rng.IntN(20) == 0 {
+					d.Hi = append(bytes.Clone(key), 0xff)
+				}
+				if err := table.AddRangeDelete(d.Lo, d.Hi, seq, seq); err != nil {
+					t.Fatal(err)
+				}
+				m.all = append(m.all, d)
+			}
+			for _, seq := range []base.SeqNum{base.SeqNum(rng.IntN(len(keys))), base.SeqNumMax} {
+				for _, key := range keys {
+					m.compare(t, table, key, seq, keys)
+				}
+			}
+		}
+	}
+}
+
 // A range delete takes a logarithm of memory and of looks, however many there are and
 // whatever their order, and no allocation; one that covers many others takes less.
 func TestRangeDeletesAreSmall(t *testing.T) {
