@@ -160,3 +160,28 @@ func TestNewerRecordsProveNothing(t *testing.T) {
 		}
 	}
 }
+
+// A newer version of a key whose operands a walk backward looks through is one that it has
+// passed.
+func TestNewerVersionsOfOperandsProveNothing(t *testing.T) {
+	records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
+	for i := range records {
+		records[i].Trailer = base.MakeTrailer(5, base.KindDelete)
+	}
+	key := records[500].Key
+	records = sortRecords(append(records,
+		base.Record{Key: key, Trailer: base.MakeTrailer(8, base.KindSet)},
+		base.Record{Key: key, Trailer: base.MakeTrailer(3, base.KindMerge)}))
+	ranges := deadrange.New(nothingAdded)
+	v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 8}}),
+		Options{Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges})
+	if v.Last() || v.Err() != nil {
+		t.Fatalf("there is %q, %v", v.Key(), v.Err())
+	}
+	if r := ranges.Find(key, 9, 0); r != nil {
+		t.Errorf("a newer row is taken for dead: %v", r)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

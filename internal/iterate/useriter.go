@@ -545,7 +545,7 @@ func (v *UserIter) newestVersion(rec *base.Record) *base.Record {
 func (v *UserIter) seekNewestOfHeld() *base.Record {
 	rec := v.source.SeekGE(v.held.Key)
 	for rec != nil && rec.Trailer.Seq() > v.seq {
-		rec = v.source.Next()
+		rec = v.passNewer(rec, forward)
 	}
 	return rec
 }
