@@ -47,6 +47,7 @@ import (
 	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
 
@@ -138,6 +139,7 @@ func (c *Cache) GetAt(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, An
 		if answer == Unknown {
 			continue // another key, or overwritten
 		}
+		invariant.Yield()
 		// In this order: who overtakes a fill takes the entry away before the flag.
 		if b.state()&stateFilling != 0 || !b.refers(i, e) || r.stamp() != stamp {
 			return dst[:start], Unknown
