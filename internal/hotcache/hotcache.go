@@ -1,258 +1,232 @@
-// Package hotcache keeps copies of small, often read records in front of the
-// tree, so that a get of a hot key touches one or two places in memory instead
-// of the filter, index and block of a file.
+// Package hotcache keeps copies of often read records, and of answers that a key is
+// absent, in front of the tree, so that a get of a hot key touches two places in memory
+// instead of the filter, index and block of a file.
 //
-// The cache is an array of slots of 256 bytes outside the Go heap; the hash of
-// a key picks its slot, and a slot holds one record. It begins with a word that
-// says what may be done with it:
-//
-//	counter<<2 | filling<<1 | writing
+// An index of buckets, each one cache line, says for the hash of a key where its record
+// is (index.go); the records lie in rings, outside of the Go heap (ring.go). To ask
+// costs the line of the bucket, and all buckets together are an eighth of the cache, so
+// that those who ask in vain, and the writer, stay in the processor's cache.
 //
 // # The protocol
 //
-// The one writer of the database marks the slot of a key (BeginWrite) before
-// the write can become visible, and unmarks it (EndWrite) once it is; both
-// count up. A reader that misses takes a ticket, the word of an unmarked slot,
-// before it chooses the moment that it reads at; it may put what it read into
-// the slot (Fill) only if the word is still the same, that is, if no write to
-// any key of the slot has begun since. So what is filled is the newest value,
-// and a write that begins while a fill is under way makes it fail. A record is
-// valid as long as the word is the one it was published with. Nobody ever
-// waits: a slot that is marked is a miss.
+// The one writer of the database marks the bucket of a key (BeginWrite) before the write
+// can become visible, takes the key's record out of it, and unmarks it (EndWrite) once
+// the write is visible; both count up. A reader that misses takes a ticket, the state of
+// an unmarked bucket, before it chooses the moment that it reads at; it may put what it
+// read into the bucket (Fill) only if the state is still the same, that is, if no write
+// to any key of the bucket has begun since. So what is filled is the newest value. A fill
+// is visible as such in the bucket's state: a reader takes no answer from there
+// meanwhile, and a fill that a write has overtaken takes its record back before it ends.
+// Nobody ever waits.
 //
-// Writes that name no single key (range deletes, large batches) move the floor
-// instead, odd while they are under way: a record is valid only under the floor
-// that its ticket saw.
+// A reader copies a record and looks then whether the bucket still refers to it: who
+// needs its memory, and the writer, take the reference away first.
 //
-// Only reads of the newest state may use the cache; snapshots go to the tree.
+// Writes that name no single key (range deletes, large batches) move the floor instead,
+// odd while they are under way: a record is valid only under the floor that its ticket
+// saw.
+//
+// Only reads of the newest state fill the cache. A record says as of which sequence number
+// it was read: as it is the newest one of its key, all who read as of that number or a
+// later one see it.
 //
 // # Thread-safety
 //
-// BeginWrite, EndWrite, BeginAll and EndAll are for the one writer at a time;
-// Get, Ticket and Fill for any number of readers beside it. All words are
-// accessed atomically, payload included, so that a reader that copies while the
-// slot changes sees values that were stored, finds the word changed, and
-// misses; this is sound on processors with weak ordering too.
+// BeginWrite, EndWrite, BeginAll and EndAll are for the one writer at a time; Get,
+// Ticket, Fill and FillAbsent for any number of readers beside it. All words are accessed
+// atomically, payload included, so that a reader that copies while its record is
+// overwritten sees values that were stored, finds the reference gone, and misses; this is
+// sound on processors with weak ordering too.
 package hotcache
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
 
 const (
-	slotWords = 32
-	slotBytes = slotWords * 8
+	// sizeMinBytes is the smallest cache.
+	sizeMinBytes = 4 << 10
+	// bytesPerBucket is how much of the cache there is for each bucket, which is an
+	// eighth of it: three records of common size.
+	bytesPerBucket = 512
 
-	// The words of a slot.
-	wordState  = 0
-	wordHash   = 1
-	wordSizes  = 2 // key bytes << 32 | value bytes
-	wordStamp  = 3 // the state that the record was published with
-	wordFloor  = 4 // the floor that it was read under
-	wordRecord = 5 // the key, padded to whole words, then the value
-
-	stateWriting = 1
-	stateFilling = 2
-	stateFlags   = stateWriting | stateFilling
-	stateCount   = 4
-
-	// RecordMaxBytes is the most that the key, padded to a multiple of eight,
-	// and the value may have together.
-	RecordMaxBytes = (slotWords - wordRecord) * 8
-
-	// A record that would take the place of another gets in once in so many
-	// times: a load much larger than the cache costs little, and what is read
-	// often gets in soon.
+	// A record for which another one has to go gets in once in so many times: a load
+	// much larger than the cache costs little, and what is read often gets in soon.
 	admitOneIn = 8
+	// The tree, which has filters, is quick to say that a key is absent.
+	admitAbsentOneIn = 64
 )
 
 // Cache is a hot-record cache. See the package comment.
 type Cache struct {
-	arena *offheap.Arena
-	words []atomic.Uint64
-	mask  uint64
-	floor atomic.Uint64
+	arena   *offheap.Arena
+	buckets []bucket
+	mask    uint64
+	words   []atomic.Uint64 // the memory of all rings
+	rings   []ring
+	floor   atomic.Uint64
+	size    int64
 }
 
-// New returns an empty cache of at most sizeBytes, at least one slot.
+// Answer is what the cache knows of a key.
+type Answer uint8
+
+// The answers.
+const (
+	Unknown Answer = iota
+	Found
+	Absent // the key has no value
+)
+
+// New returns an empty cache of about sizeBytes, 4 KiB at least.
 func New(acct *offheap.Accountant, sizeBytes int64) (*Cache, error) {
-	slots := uint64(1) << max(bits.Len64(uint64(max(sizeBytes, slotBytes))/slotBytes)-1, 0)
-	need := int(slots) * slotBytes
-	arena, err := offheap.NewArena(acct, offheap.OwnerHotCache, need+2*slotBytes)
+	sizeBytes = max(sizeBytes, sizeMinBytes)
+	buckets := 1 << (bits.Len64(uint64(sizeBytes)/bytesPerBucket) - 1)
+	words := int(sizeBytes)/8 - buckets*bucketWords
+	arena, err := offheap.NewArena(acct, offheap.OwnerHotCache, int(sizeBytes)+2*bucketWords*8)
 	if err != nil {
 		return nil, fmt.Errorf("allocate hot-record cache: %w", err)
 	}
-	offset, ok := arena.Alloc(uint32(need), 64)
-	if !ok {
-		arena.Free()
-		return nil, fmt.Errorf("allocate hot-record cache: %d bytes do not fit", need)
+	c := &Cache{
+		arena: arena, mask: uint64(buckets - 1), size: int64(buckets*bucketWords+words) * 8,
+		buckets: offheap.Slice[bucket](arena, buckets), words: offheap.Slice[atomic.Uint64](arena, words),
 	}
-	// Sound: the arena is zeroed memory of at least that size, aligned, and
-	// stays until Free.
-	first := (*atomic.Uint64)(unsafe.Add(arena.Base(), offset))
-	return &Cache{
-		arena: arena,
-		words: unsafe.Slice(first, int(slots)*slotWords),
-		mask:  slots - 1,
-	}, nil
+	if c.buckets == nil || c.words == nil {
+		arena.Free()
+		return nil, fmt.Errorf("allocate hot-record cache: %d bytes do not fit", sizeBytes)
+	}
+	c.makeRings()
+	return c, nil
 }
 
 // SizeBytes returns the memory that the cache takes.
-func (c *Cache) SizeBytes() int64 { return int64(len(c.words)) * 8 }
+func (c *Cache) SizeBytes() int64 { return c.size }
+
+// RecordMaxBytes is the most that a key, padded to a multiple of eight, and its value may
+// have together.
+func (c *Cache) RecordMaxBytes() int { return c.rings[0].recordMaxWords()*8 - recordHeaderWords*8 }
 
 // Free gives the memory back. Nobody may use the cache afterwards.
 func (c *Cache) Free() { c.arena.Free() }
 
-// slot returns the words of the slot for a hash. The low bits pick it, and all
-// bits are compared.
-func (c *Cache) slot(hash uint64) *[slotWords]atomic.Uint64 {
-	at := (hash & c.mask) * slotWords
-	return (*[slotWords]atomic.Uint64)(c.words[at : at+slotWords])
+// Get appends the newest value of key to dst if the cache holds it.
+func (c *Cache) Get(dst, key []byte, hash uint64) ([]byte, Answer) {
+	return c.GetAt(dst, key, hash, base.SeqNumMax)
 }
 
-// Get appends the value of key to dst if the cache holds it.
-func (c *Cache) Get(dst, key []byte, hash uint64) ([]byte, bool) {
-	s := c.slot(hash)
-	state := s[wordState].Load()
-	if state&stateFlags != 0 || s[wordStamp].Load() != state || s[wordHash].Load() != hash ||
-		s[wordFloor].Load() != c.floor.Load() {
-		return dst, false
-	}
-	sizes := s[wordSizes].Load()
-	keyBytes, valueBytes := int(sizes>>32), int(uint32(sizes))
-	at := wordRecord + (keyBytes+7)/8
-	if keyBytes != len(key) || at+(valueBytes+7)/8 > slotWords || !keyEqual(s, key) {
-		return dst, false
-	}
-	start := len(dst)
-	dst = appendWords(dst, s, at, valueBytes)
-	if s[wordState].Load() != state {
-		return dst[:start], false
-	}
-	return dst, true
-}
-
-func keyEqual(s *[slotWords]atomic.Uint64, key []byte) bool {
-	at := wordRecord
-	for ; len(key) >= 8; key = key[8:] {
-		if s[at&(slotWords-1)].Load() != binary.LittleEndian.Uint64(key) {
-			return false
+// GetAt is Get as of a sequence number.
+func (c *Cache) GetAt(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, Answer) {
+	b := c.bucket(hash)
+	for i := firstEntry; i < bucketWords; i++ {
+		e := entry(b[i].Load())
+		if !e.isOf(hash) {
+			continue
 		}
-		at++
-	}
-	return len(key) == 0 || s[at&(slotWords-1)].Load() == partWord(key)
-}
-
-// partWord returns fewer than eight bytes as a word.
-func partWord(b []byte) (word uint64) {
-	for i, x := range b {
-		word |= uint64(x) << (8 * i)
-	}
-	return word
-}
-
-func appendWords(dst []byte, s *[slotWords]atomic.Uint64, at, n int) []byte {
-	for ; n >= 8; n -= 8 {
-		dst = binary.LittleEndian.AppendUint64(dst, s[at&(slotWords-1)].Load())
-		at++
-	}
-	if n > 0 {
-		word := s[at&(slotWords-1)].Load()
-		for ; n > 0; n-- {
-			dst = append(dst, byte(word))
-			word >>= 8
+		r := record(c.words[e.place():])
+		stamp, start := r.stamp(), len(dst)
+		if r.floor() != c.floor.Load() || r.seq() > seq {
+			continue
 		}
+		dst, answer := r.appendValue(dst, key)
+		if answer == Unknown {
+			continue // another key, or overwritten
+		}
+		invariant.Yield()
+		// In this order: who overtakes a fill takes the entry away before the flag.
+		if b.state()&stateFilling != 0 || !b.refers(i, e) || r.stamp() != stamp {
+			return dst[:start], Unknown
+		}
+		if !e.isUsed() {
+			b[i].CompareAndSwap(uint64(e), uint64(e)|entryUsed)
+		}
+		return dst, answer
 	}
-	return dst
+	return dst, Unknown
 }
 
-// Ticket is the right to fill a slot as long as no write has begun.
+// Ticket is the right to fill a bucket as long as no write has begun.
 type Ticket struct {
 	state, floor uint64
 	valid        bool
 }
 
-// Ticket returns a ticket for the slot of a hash. It must be taken before the
+// Ticket returns a ticket for the bucket of a hash. It must be taken before the
 // moment to read at is chosen.
 func (c *Cache) Ticket(hash uint64) Ticket {
 	floor := c.floor.Load()
-	state := c.slot(hash)[wordState].Load()
+	state := c.bucket(hash).state()
 	return Ticket{state, floor, state&stateFlags == 0 && floor&1 == 0}
 }
 
-// Fill puts a record that was read with the ticket into its slot, if the record
-// is small enough, the ticket still holds and admission says so.
-func (c *Cache) Fill(t Ticket, key, value []byte, hash uint64) {
-	if !t.valid || (len(key)+7)&^7+len(value) > RecordMaxBytes {
+// Fill puts a record that was read with the ticket, as of a sequence number, into its
+// bucket, if the record is small enough, the ticket still holds and admission says so.
+func (c *Cache) Fill(t Ticket, key, value []byte, hash uint64, seq base.SeqNum) {
+	c.fill(t, key, value, hash, seq, Found)
+}
+
+// FillAbsent is Fill for a key without a value.
+func (c *Cache) FillAbsent(t Ticket, key []byte, hash uint64, seq base.SeqNum) {
+	c.fill(t, key, nil, hash, seq, Absent)
+}
+
+func (c *Cache) fill(t Ticket, key, value []byte, hash uint64, seq base.SeqNum, answer Answer) {
+	r := &c.rings[hash>>ringShift%uint64(len(c.rings))]
+	words := recordWords(len(key), len(value))
+	b := c.bucket(hash)
+	if !t.valid || words > r.recordMaxWords() || b.state() != t.state || c.holds(b, hash) {
 		return
 	}
-	s := c.slot(hash)
-	if s[wordStamp].Load() == t.state && t.state != 0 && rand.Uint32()%admitOneIn != 0 {
-		return // the slot holds another valid record
-	}
-	if !s[wordState].CompareAndSwap(t.state, t.state|stateFilling) {
+	if r.isFull.Load() && !admits(answer) || !r.busy.CompareAndSwap(false, true) {
 		return
 	}
-	published := t.state + stateCount
-	s[wordHash].Store(hash)
-	s[wordSizes].Store(uint64(len(key))<<32 | uint64(len(value)))
-	s[wordStamp].Store(published)
-	s[wordFloor].Store(t.floor)
-	at := storeWords(s, wordRecord, key)
-	storeWords(s, at, value)
-	if !s[wordState].CompareAndSwap(t.state|stateFilling, published) {
-		giveUp(s)
+	defer r.busy.Store(false)
+	place := c.takePlace(r, words)
+	rec := record(c.words[place:])
+	rec.store(r.nextStamp(), t.floor, hash, seq, key, value, answer)
+	if !b.publish(t.state, newEntry(hash, place)) {
+		rec.setGap(words)
 	}
 }
 
-// giveUp ends a fill that a write has overtaken. The counter has moved on, so
-// the stamp of what was stored is never the state again.
-func giveUp(s *[slotWords]atomic.Uint64) {
-	for {
-		state := s[wordState].Load()
-		if s[wordState].CompareAndSwap(state, state&^stateFilling) {
-			return
+// admits decides whether a record gets in for which another one has to go.
+func admits(answer Answer) bool {
+	if answer == Absent {
+		return rand.Uint32()%admitAbsentOneIn == 0
+	}
+	return rand.Uint32()%admitOneIn == 0
+}
+
+// holds reports whether a bucket has a record of a key of this hash, or of one that looks
+// like it, which is valid.
+func (c *Cache) holds(b *bucket, hash uint64) bool {
+	for i := firstEntry; i < bucketWords; i++ {
+		if e := entry(b[i].Load()); e.isOf(hash) && record(c.words[e.place():]).floor() == c.floor.Load() {
+			return true
 		}
 	}
+	return false
 }
 
-// storeWords stores b from word at on and returns the word after it.
-func storeWords(s *[slotWords]atomic.Uint64, at int, b []byte) int {
-	for ; len(b) >= 8; b = b[8:] {
-		s[at&(slotWords-1)].Store(binary.LittleEndian.Uint64(b))
-		at++
-	}
-	if len(b) > 0 {
-		s[at&(slotWords-1)].Store(partWord(b))
-		at++
-	}
-	return at
-}
-
-// BeginWrite marks the slot of a key, before a write to it can become visible.
-func (c *Cache) BeginWrite(hash uint64) { mark(c.slot(hash), stateWriting) }
-
-// EndWrite unmarks the slot, once the write is visible or will never be.
-func (c *Cache) EndWrite(hash uint64) { mark(c.slot(hash), 0) }
-
-// mark counts the state up and sets whether a write is under way. A fill that
-// is under way goes on and will find the counter changed.
-func mark(s *[slotWords]atomic.Uint64, writing uint64) {
-	for {
-		state := s[wordState].Load()
-		next := (state&^stateFlags + stateCount) | state&stateFilling | writing
-		if s[wordState].CompareAndSwap(state, next) {
-			return
-		}
+// BeginWrite marks the bucket of a key, before a write to it can become visible, and
+// takes out what it holds of the key.
+func (c *Cache) BeginWrite(hash uint64) {
+	b := c.bucket(hash)
+	b.mark(stateWriting)
+	for i := firstEntry; i < bucketWords; i++ {
+		b.remove(i, func(e entry) bool { return e.isOf(hash) })
 	}
 }
+
+// EndWrite unmarks the bucket, once the write is visible or will never be.
+func (c *Cache) EndWrite(hash uint64) { c.bucket(hash).mark(0) }
 
 // BeginAll makes every record invalid, before a write that names no single key
 // can become visible, and lets none in until EndAll.
@@ -268,3 +242,9 @@ func (c *Cache) EndAll() {
 // Forget makes every record invalid that was read before the call. Anybody may call
 // it at any time.
 func (c *Cache) Forget() { c.floor.Add(2) }
+
+// bucket returns the bucket of a hash. Its low bits pick it.
+func (c *Cache) bucket(hash uint64) *bucket { return &c.buckets[hash&c.mask] }
+
+// Sound: offheap hands out zeroed words; a bucket is as large as a line.
+var _ [bucketWords * 8]byte = [unsafe.Sizeof(bucket{})]byte{}

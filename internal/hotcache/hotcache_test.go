@@ -17,10 +17,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
-func newCache(t testing.TB, slots int) *Cache {
+func newCache(t testing.TB, sizeBytes int64) *Cache {
 	t.Helper()
 	var acct offheap.Accountant
-	c, err := New(&acct, int64(slots)*slotBytes)
+	c, err := New(&acct, sizeBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,66 +32,240 @@ func newCache(t testing.TB, slots int) *Cache {
 func fill(c *Cache, key, value []byte) {
 	hash := base.Hash(key)
 	for range 1000 {
-		c.Fill(c.Ticket(hash), key, value, hash)
-		if got, ok := c.Get(nil, key, hash); ok && bytes.Equal(got, value) {
+		c.Fill(c.Ticket(hash), key, value, hash, 1)
+		if got, answer := c.Get(nil, key, hash); answer == Found && bytes.Equal(got, value) {
 			return
 		}
 	}
 }
 
 func TestRecordsOfAllSizes(t *testing.T) {
-	c := newCache(t, 64)
+	c := newCache(t, 64<<10)
 	rng := rand.New(rand.NewPCG(1, 1))
+	tooLarge := 0
 	for range 20_000 {
-		key, value := make([]byte, 1+rng.IntN(240)), make([]byte, rng.IntN(240))
+		key, value := make([]byte, rng.IntN(240)), make([]byte, rng.IntN(4<<rng.IntN(11)))
 		for _, b := range [][]byte{key, value} {
 			for i := range b {
 				b[i] = byte(rng.Uint32())
 			}
 		}
 		hash := base.Hash(key)
+		c.BeginWrite(hash)
+		c.EndWrite(hash)
 		fill(c, key, value)
-		got, ok := c.Get([]byte("dst"), key, hash)
-		if fits := (len(key)+7)/8*8+len(value) <= RecordMaxBytes; ok != fits {
-			t.Fatalf("key of %d and value of %d bytes: found %v", len(key), len(value), ok)
+		got, answer := c.Get([]byte("dst"), key, hash)
+		fits := (len(key)+7)/8*8+len(value) <= c.RecordMaxBytes()
+		if (answer == Found) != fits || answer == Absent {
+			t.Fatalf("key of %d and value of %d bytes: answer %d", len(key), len(value), answer)
 		}
-		if want := append([]byte("dst"), value...); ok && !bytes.Equal(got, want) {
+		if want := append([]byte("dst"), value...); fits && !bytes.Equal(got, want) {
 			t.Fatalf("got %x, want %x", got, want)
 		}
-		if !ok && string(got) != "dst" {
+		if !fits && string(got) != "dst" {
 			t.Fatalf("a miss changed dst to %q", got)
+		}
+		if !fits {
+			tooLarge++
+		}
+		if len(key) == 0 {
+			continue
 		}
 		other := bytes.Clone(key)
 		other[rng.IntN(len(other))] ^= 1
-		if _, ok := c.Get(nil, other, hash); ok { // as if the hashes were equal
+		if _, answer := c.Get(nil, other, hash); answer != Unknown { // as if the hashes were equal
 			t.Fatalf("found %x as %x", key, other)
+		}
+	}
+	if tooLarge == 0 {
+		t.Error("all records fit")
+	}
+}
+
+// What is absent is remembered as well, until it is written.
+func TestAbsence(t *testing.T) {
+	c := newCache(t, 4<<10)
+	key := []byte("nothing here")
+	hash := base.Hash(key)
+	early := c.Ticket(hash)
+	c.FillAbsent(early, key, hash, 1)
+	if got, answer := c.Get([]byte("dst"), key, hash); answer != Absent || string(got) != "dst" {
+		t.Fatalf("answer %d, %q", answer, got)
+	}
+	c.BeginWrite(hash)
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Errorf("answer %d beside a write", answer)
+	}
+	c.EndWrite(hash)
+	c.FillAbsent(early, key, hash, 1)
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Errorf("answer %d from before a write", answer)
+	}
+	fill(c, key, nil)
+	if got, answer := c.Get(nil, key, hash); answer != Found || len(got) != 0 {
+		t.Errorf("an empty value is answered with %d, %q", answer, got)
+	}
+}
+
+// Who reads as of an older number does not see what was read later.
+func TestSequenceNumbers(t *testing.T) {
+	c := newCache(t, 4<<10)
+	for name, fill := range map[string]func(ticket Ticket, key []byte, hash uint64){
+		"present": func(ticket Ticket, key []byte, hash uint64) { c.Fill(ticket, key, []byte("v"), hash, 7) },
+		"absent":  func(ticket Ticket, key []byte, hash uint64) { c.FillAbsent(ticket, key, hash, 7) },
+	} {
+		key := []byte(name)
+		hash := base.Hash(key)
+		fill(c.Ticket(hash), key, hash)
+		for seq, known := range map[base.SeqNum]bool{6: false, 7: true, 8: true} {
+			if _, answer := c.GetAt(nil, key, hash, seq); (answer != Unknown) != known {
+				t.Errorf("%s as of %d: answer %d", name, seq, answer)
+			}
 		}
 	}
 }
 
-// A record is not read while its successor is stored over it.
-func TestSlotBeingFilledIsAMiss(t *testing.T) {
-	c := newCache(t, 1)
+// While an entry is added to a bucket, nothing is answered from there: it may have to go
+// again.
+func TestBucketBeingFilledIsAMiss(t *testing.T) {
+	c := newCache(t, 4<<10)
 	key := []byte("key")
 	hash := base.Hash(key)
-	fill(c, key, []byte("old value"))
-	s := c.slot(hash)
-	state := s[wordState].Load()
+	fill(c, key, []byte("value"))
+	b := c.bucket(hash)
+	b[wordState].Or(stateFilling)
+	if got, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Fatalf("got %q from a bucket that is being filled", got)
+	}
+	b[wordState].And(^uint64(stateFilling))
+	if _, answer := c.Get(nil, key, hash); answer != Found {
+		t.Error("the record is lost")
+	}
+}
 
-	// As Fill does it, up to the middle of storing the record.
-	s[wordState].Store(state | stateFilling)
-	s[wordSizes].Store(3<<32 | 9)
-	s[wordRecord+1].Store(binary.LittleEndian.Uint64([]byte("new valu")))
-	if got, ok := c.Get(nil, key, hash); ok {
-		t.Fatalf("got %q from a slot that is being filled", got)
+// The rings consist of records and gaps without a rest, each entry refers to a record of
+// its own hash, and what is answered is what was filled last, whatever is filled,
+// written and forgotten.
+func TestAgainstAModel(t *testing.T) {
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		c := newCache(t, 4<<(10+seed*2))
+		model, hits := map[string]string{}, 0
+		for step := range 30_000 {
+			key := fmt.Appendf(nil, "%d", rng.IntN(100<<seed))
+			hash := base.Hash(key)
+			switch n := rng.IntN(100); {
+			case n < 40:
+				got, answer := c.Get(nil, key, hash)
+				want, there := model[string(key)]
+				if answer == Found && (!there || string(got) != want) || answer == Absent && there {
+					t.Fatalf("step %d: %q is %q, answer %d; want %q", step, key, got, answer, want)
+				}
+				if answer != Unknown {
+					hits++
+				}
+				for range admitOneIn { // past the admission
+					if there {
+						c.Fill(c.Ticket(hash), key, []byte(want), hash, 1)
+					} else {
+						c.FillAbsent(c.Ticket(hash), key, hash, 1)
+					}
+				}
+			case n < 99:
+				c.BeginWrite(hash)
+				if delete(model, string(key)); n < 80 {
+					model[string(key)] = fmt.Sprintf("%*d", 1+rng.IntN(c.RecordMaxBytes()), step)
+				}
+				c.EndWrite(hash)
+			case rng.IntN(2) == 0:
+				c.BeginAll()
+				clear(model)
+				c.EndAll()
+			default:
+				c.Forget()
+			}
+			if step%64 == 0 {
+				checkWhole(t, c)
+			}
+		}
+		checkWhole(t, c)
+		if hits < 100 {
+			t.Errorf("only %d hits", hits)
+		}
+	}
+}
+
+// checkWhole checks the structure of a cache that nobody uses.
+func checkWhole(t *testing.T, c *Cache) {
+	t.Helper()
+	at := map[uint64]uint64{} // hashes of records by place
+	for i := range c.rings {
+		r := &c.rings[i]
+		hand := r.hand == 0
+		for place := uint64(0); place < r.words; {
+			rec := record(c.words[r.base+place:])
+			if !rec.isGap() {
+				at[r.base+place] = rec.hash()
+			}
+			if rec.words() == 0 || place+rec.words() > r.words {
+				t.Fatalf("%d words at %d of %d", rec.words(), place, r.words)
+			}
+			hand = hand || r.hand == place
+			place += rec.words()
+		}
+		if !hand {
+			t.Fatalf("the hand is inside of a record, at %d", r.hand)
+		}
+	}
+	for i := range c.buckets {
+		b := &c.buckets[i]
+		if b.state()&stateFlags != 0 {
+			t.Fatalf("state %x", b.state())
+		}
+		for j := firstEntry; j < bucketWords; j++ {
+			e := entry(b[j].Load())
+			if e == 0 {
+				continue
+			}
+			if hash, ok := at[e.place()]; !ok || !e.isOf(hash) || c.bucket(hash) != b {
+				t.Fatalf("an entry refers to %d, where there is no record of its own", e.place())
+			}
+		}
+	}
+}
+
+// What is used stays, when more comes than there is room for.
+func TestUsedRecordsStay(t *testing.T) {
+	c := newCache(t, 64<<10)
+	hot := make([][]byte, 50)
+	value := make([]byte, 100)
+	for i := range hot {
+		hot[i] = fmt.Appendf(nil, "hot %d", i)
+		fill(c, hot[i], value)
+	}
+	for i := range 20_000 {
+		cold := fmt.Appendf(nil, "cold %d", i)
+		hash := base.Hash(cold)
+		c.Fill(c.Ticket(hash), cold, value, hash, 1)
+		key := hot[i%len(hot)]
+		c.Get(nil, key, base.Hash(key))
+	}
+	left := 0
+	for _, key := range hot {
+		if _, answer := c.Get(nil, key, base.Hash(key)); answer == Found {
+			left++
+		}
+	}
+	if left < len(hot)*8/10 {
+		t.Errorf("%d of %d are left", left, len(hot))
 	}
 }
 
 func TestWhatInvalidates(t *testing.T) {
-	c := newCache(t, 1)
+	c := newCache(t, 0)
 	key, value := []byte("key"), []byte("value")
 	hash := base.Hash(key)
-	cached := func() bool { _, ok := c.Get(nil, key, hash); return ok }
+	cached := func() bool { _, answer := c.Get(nil, key, hash); return answer != Unknown }
 	for name, write := range map[string][2]func(){
 		"write":        {func() { c.BeginWrite(hash) }, func() { c.EndWrite(hash) }},
 		"double write": {func() { c.BeginWrite(hash); c.BeginWrite(hash) }, func() { c.EndWrite(hash); c.EndWrite(hash) }},
@@ -109,7 +283,7 @@ func TestWhatInvalidates(t *testing.T) {
 		}
 		during := c.Ticket(hash)
 		for range 100 { // past the admission
-			c.Fill(during, key, value, hash)
+			c.Fill(during, key, value, hash, 1)
 		}
 		if cached() {
 			t.Errorf("%s: filled while it is under way", name)
@@ -119,8 +293,8 @@ func TestWhatInvalidates(t *testing.T) {
 			t.Errorf("%s: found after it", name)
 		}
 		for range 100 { // past the admission
-			c.Fill(before, key, value, hash)
-			c.Fill(during, key, value, hash)
+			c.Fill(before, key, value, hash, 1)
+			c.Fill(during, key, value, hash, 1)
 		}
 		if cached() {
 			t.Errorf("%s: filled with a ticket from before its end", name)
@@ -136,33 +310,51 @@ func TestWhatInvalidates(t *testing.T) {
 	}
 }
 
-// TestFillOvertakenByWrite stops a fill in the middle, lets a write pass, and
-// sees that neither the old record nor a mixture becomes valid.
+// TestFillOvertakenByWrite stops a fill in the middle, lets a write pass, and sees that
+// the old record does not become valid.
 func TestFillOvertakenByWrite(t *testing.T) {
-	c := newCache(t, 1)
+	c := newCache(t, 0)
 	key := []byte("key")
 	hash := base.Hash(key)
-	s := c.slot(hash)
-	ticket := c.Ticket(hash)
-	if !s[wordState].CompareAndSwap(ticket.state, ticket.state|stateFilling) {
-		t.Fatal("the slot is busy")
+	b := c.bucket(hash)
+	fill(c, key, []byte("old"))
+	var old entry
+	for i := firstEntry; i < bucketWords; i++ {
+		if e := entry(b[i].Load()); e.isOf(hash) {
+			old = e
+		}
 	}
-	s[wordStamp].Store(ticket.state + stateCount)
 	c.BeginWrite(hash)
+	c.EndWrite(hash)
+	ticket := c.Ticket(hash)
+	if !b.beginFill(ticket.state) || b.beginFill(ticket.state) {
+		t.Fatal("two fills of one bucket")
+	}
+	c.BeginWrite(hash)
+	i := b.roomFor(old)
+	b[i].Store(uint64(old))
 	if c.Ticket(hash).valid {
-		t.Error("a ticket for a slot that is being written")
+		t.Error("a ticket for a bucket that is being written")
 	}
 	c.EndWrite(hash)
 	if c.Ticket(hash).valid {
-		t.Error("a ticket for a slot that is being filled")
+		t.Error("a ticket for a bucket that is being filled")
 	}
-	giveUp(s)
-	if _, ok := c.Get(nil, key, hash); ok {
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Error("found in an overtaken fill")
+	}
+	if b.endFill(ticket.state, i, old) {
+		t.Error("the end of a fill that was overtaken")
+	}
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
 		t.Error("an overtaken fill became valid")
 	}
+	if b.publish(ticket.state, old) {
+		t.Error("published with the ticket from before")
+	}
 	fill(c, key, []byte("value"))
-	if _, ok := c.Get(nil, key, hash); !ok {
-		t.Error("the slot is lost")
+	if _, answer := c.Get(nil, key, hash); answer != Found {
+		t.Error("the bucket is lost")
 	}
 }
 
@@ -171,8 +363,8 @@ func TestFillOvertakenByWrite(t *testing.T) {
 // older than one that was published before the get began.
 func TestNeverStale(t *testing.T) {
 	const keys = 24
-	for _, slots := range []int{1, 4, 64} {
-		c := newCache(t, slots)
+	for _, sizeBytes := range []int64{4 << 10, 64 << 10, 4 << 20} {
+		c := newCache(t, sizeBytes)
 		var tree, published [keys]atomic.Uint64
 		names, hashes := make([][]byte, keys), make([]uint64, keys)
 		for i := range names {
@@ -195,12 +387,12 @@ func TestNeverStale(t *testing.T) {
 					i := rng.IntN(keys)
 					atLeast := published[i].Load()
 					ticket := c.Ticket(hashes[i])
-					got, ok := c.Get(buf[:0], names[i], hashes[i])
-					if ok {
+					got, answer := c.Get(buf[:0], names[i], hashes[i])
+					if answer == Found {
 						hits.Add(1)
 						if v := binary.LittleEndian.Uint64(got); v < atLeast || len(got) != 40 ||
 							!bytes.Equal(got[8:16], got[:8]) || !bytes.Equal(got[32:], got[:8]) {
-							t.Errorf("%d slots: stale or torn: %x, want at least %d", slots, got, atLeast)
+							t.Errorf("%d bytes: stale or torn: %x, want at least %d", sizeBytes, got, atLeast)
 							return
 						}
 						continue
@@ -210,7 +402,7 @@ func TestNeverStale(t *testing.T) {
 					for at := 0; at < 40; at += 8 {
 						binary.LittleEndian.PutUint64(value[at:], v)
 					}
-					c.Fill(ticket, names[i], value, hashes[i])
+					c.Fill(ticket, names[i], value, hashes[i], 1)
 				}
 			})
 		}
@@ -241,39 +433,47 @@ func TestNeverStale(t *testing.T) {
 	}
 }
 
-// TestCopyIsWhole reads one slot while it is written and filled again and again:
+// TestCopyIsWhole reads records while their memory is used again and again for others:
 // a copy that was overtaken half way is no answer.
 func TestCopyIsWhole(t *testing.T) {
-	c := newCache(t, 1)
-	key := []byte("key")
-	hash := base.Hash(key)
+	c := newCache(t, 4<<10)
+	keys := make([][]byte, 20)
+	for i := range keys {
+		keys[i] = fmt.Appendf(nil, "key%d", i)
+	}
 	var stop atomic.Bool
 	var hits atomic.Int64
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
 			var buf []byte
-			for !stop.Load() {
-				got, ok := c.Get(buf[:0], key, hash)
-				if ok && bytes.Count(got, got[:1]) != len(got) {
+			for i := 0; !stop.Load(); i++ {
+				key := keys[i%len(keys)]
+				got, answer := c.Get(buf[:0], key, base.Hash(key))
+				if answer == Found && (bytes.Count(got, got[:1]) != len(got) || int(got[0])%len(keys) != i%len(keys)) {
 					t.Errorf("a copy of two records: %x", got)
 					stop.Store(true)
 				}
-				if ok {
+				if answer == Found {
 					hits.Add(1)
 				}
 				buf = got
 			}
 		})
 	}
-	value := make([]byte, RecordMaxBytes-8)
+	rng := rand.New(rand.NewPCG(1, 1))
+	value := make([]byte, c.RecordMaxBytes()-8)
 	for n := 0; !stop.Load() && (n < 50_000 || hits.Load() < 1000); n++ {
-		for i := range value {
-			value[i] = byte(n)
+		k := rng.IntN(len(keys))
+		size := 1 + rng.IntN(len(value))
+		for i := range value[:size] {
+			value[i] = byte(k + len(keys)*rng.IntN(2))
+			value[i] = value[0]
 		}
+		hash := base.Hash(keys[k])
 		c.BeginWrite(hash)
 		c.EndWrite(hash)
-		c.Fill(c.Ticket(hash), key, value, hash)
+		c.Fill(c.Ticket(hash), keys[k], value[:size], hash, 1)
 	}
 	stop.Store(true)
 	readers.Wait()
@@ -281,12 +481,12 @@ func TestCopyIsWhole(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	var acct offheap.Accountant
-	for _, size := range []int64{0, 1, 255, 256, 1000, 1 << 20, 1<<20 + 12345} {
+	for _, size := range []int64{0, 1, 4096, 5000, 1 << 20, 1<<20 + 12345} {
 		c, err := New(&acct, size)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.SizeBytes(); got > max(size, slotBytes) || got*2 <= size {
+		if got := c.SizeBytes(); got > max(size, sizeMinBytes) || got <= size-8 {
 			t.Errorf("asked for %d bytes, got %d", size, got)
 		}
 		if acct.Bytes(offheap.OwnerHotCache) < c.SizeBytes() {
@@ -302,7 +502,7 @@ func TestSize(t *testing.T) {
 func BenchmarkGet(b *testing.B) {
 	for _, records := range []int{1000, 10_000} {
 		b.Run(fmt.Sprint("records=", records), func(b *testing.B) {
-			c := newCache(b, 1<<16)
+			c := newCache(b, 16<<20)
 			keys := make([][]byte, records)
 			for i := range keys {
 				keys[i] = fmt.Appendf(nil, "key%013d", i)
@@ -320,7 +520,7 @@ func BenchmarkGet(b *testing.B) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	c := newCache(b, 1<<16)
+	c := newCache(b, 16<<20)
 	hash := uint64(1)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,8 +1,6 @@
 package view
 
 import (
-	"bytes"
-
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -25,16 +23,13 @@ func (r *Reader) AppendGet(dst, key []byte) ([]byte, error) {
 // the key, or else from the tree, in which case the cache may take it.
 func (r *Reader) appendNewest(dst, key []byte) ([]byte, error) {
 	hash := base.Hash(key)
-	var ticket hotcache.Ticket
-	if r.hot != nil {
-		ticket = r.hot.Ticket(hash) // before the view is chosen
-		found, ok := r.hot.Get(dst, key, hash)
-		if ok {
-			if invariant.Enabled && invariant.TrustUsers {
-				r.checkHit(ticket, key, found[len(dst):], hash)
-			}
-			return found, nil
-		}
+	ticket := r.hot.ticket(hash)
+	found, answer := r.hot.append(dst, key, hash, base.SeqNumMax)
+	switch answer {
+	case hotcache.Found:
+		return found, nil
+	case hotcache.Absent:
+		return dst, base.ErrNotFound
 	}
 	s, seq := r.now()
 	invariant.Yield()
@@ -42,12 +37,9 @@ func (r *Reader) appendNewest(dst, key []byte) ([]byte, error) {
 	if expiry != 0 {
 		return r.appendExpiring(dst, key, value, expiry)
 	}
+	r.hot.fill(ticket, key, value, hash, seq, err)
 	if err != nil {
 		return dst, err
-	}
-	if r.hot != nil {
-		invariant.Yield()
-		r.hot.Fill(ticket, key, value, hash)
 	}
 	return append(dst, value...), nil
 }
@@ -75,18 +67,6 @@ func (r *Reader) getNow(key []byte) (value []byte, expiry base.Instant, err erro
 	return s.Get(key, base.Hash(key), seq, at)
 }
 
-// checkHit compares what the hot-record cache answered with the tree. The
-// comparison counts only if no write to the slot began meanwhile.
-func (r *Reader) checkHit(ticket hotcache.Ticket, key, value []byte, hash uint64) {
-	s, seq := r.now()
-	want, _, err := s.Get(key, hash, seq, 0)
-	if r.hot.Ticket(hash) != ticket || err != nil && err != base.ErrNotFound {
-		return
-	}
-	invariant.Check(err == nil && bytes.Equal(want, value),
-		"hot-record cache says %q for %q, the tree %q, %v", value, key, want, err)
-}
-
 // GetFunc calls fn with the newest value of key, in place: the value is valid
 // only during the call. What fn reads stays alive meanwhile, so fn must not
 // wait for anything that waits for memory to be freed.
@@ -96,7 +76,17 @@ func (r *Reader) GetFunc(key []byte, fn func(value []byte) error) error {
 	if r.closed.Load() {
 		return base.ErrClosed
 	}
-	value, _, err := r.getNow(key)
+	hash := base.Hash(key)
+	ticket := r.hot.ticket(hash)
+	if known, err := r.hot.call(key, hash, base.SeqNumMax, fn); known {
+		return err
+	}
+	at := r.cfg.Timeline.ReadTime()
+	s, seq := r.now()
+	value, _, err := s.Get(key, hash, seq, at)
+	if at == 0 { // or it may be what is there at this time only
+		r.hot.fill(ticket, key, value, hash, seq, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/sstable"
 )
 
@@ -18,7 +19,7 @@ func (r *Reader) MultiGet(keys [][]byte, fn func(i int, value []byte, err error)
 		return base.ErrClosed
 	}
 	s, at := r.nowTimed()
-	return s.multiGet(keys, at, fn)
+	return r.multiGet(s, keys, at, fn)
 }
 
 // MultiGet is Reader.MultiGet as of the snapshot.
@@ -29,7 +30,7 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 	if err != nil {
 		return err
 	}
-	return state.multiGet(keys, s.at, fn)
+	return s.reader.multiGet(state, keys, s.at, fn)
 }
 
 // prefetchKeys is for how many keys ahead blocks are read at once. All of them stay
@@ -39,7 +40,7 @@ const prefetchKeys = 64
 // multiGet visits the keys in their order, so that neighbours find what they
 // share in the processor's caches. Once a key was not in the cache, the blocks of
 // those that follow are read side by side.
-func (s *State) multiGet(keys [][]byte, at ReadPoint,
+func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
 	fn func(i int, value []byte, err error) error) error {
 	order := make([]int, len(keys))
 	for i := range order {
@@ -48,9 +49,23 @@ func (s *State) multiGet(keys [][]byte, at ReadPoint,
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
 	var ahead sstable.Prefetch
 	fetched := 0 // the keys before it were looked up, or their blocks fetched
+	buf := hotBuffers.Get().(*[]byte)
+	defer hotBuffers.Put(buf)
 	for n, i := range order {
+		hash := base.Hash(keys[i])
+		hot, answer := r.hot.append((*buf)[:0], keys[i], hash, at.Seq)
+		if *buf = hot; answer != hotcache.Unknown {
+			var err error
+			if answer == hotcache.Absent {
+				hot, err = nil, base.ErrNotFound
+			}
+			if err := fn(i, hot, err); err != nil {
+				return err
+			}
+			continue
+		}
 		misses := s.Tree.CacheMisses()
-		value, _, err := s.Get(keys[i], base.Hash(keys[i]), at.Seq, at.Time)
+		value, _, err := s.Get(keys[i], hash, at.Seq, at.Time)
 		if n >= fetched && s.Tree.CacheMisses() != misses {
 			fetched = min(n+prefetchKeys, len(order))
 			s.prefetch(&ahead, keys, order[n+1:fetched], at.Seq)

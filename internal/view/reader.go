@@ -52,7 +52,7 @@ type Reader struct {
 
 	states
 	cfg       Config
-	hot       *hotcache.Cache
+	hot       hotReads
 	closed    atomic.Bool
 	handles   handleRegistry
 	missed    atomic.Pointer[error] // see NoteMissed
@@ -67,7 +67,7 @@ type Reader struct {
 
 // Init makes the reader ready. The first state must be installed before reads.
 func (r *Reader) Init(cfg Config) {
-	r.cfg, r.hot = cfg, cfg.Hot
+	r.cfg, r.hot = cfg, hotReads{cfg.Hot, r}
 	r.Dead = deadrange.New(func(lo, hi []byte, after base.SeqNum) bool { return mayHaveAdded(r, lo, hi, after) })
 	r.states.cfg, r.states.epochs, r.states.replaced = &r.cfg, &r.Epochs, r.parkOld
 }

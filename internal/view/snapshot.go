@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/ranked"
 )
 
@@ -180,7 +181,18 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
 	g := s.reader.Epochs.Enter()
 	defer g.Exit()
-	value, expiry, err := s.get(key)
+	state, err := s.state()
+	if err != nil {
+		return dst, 0, err
+	}
+	hash := base.Hash(key)
+	switch found, answer := s.reader.hot.append(dst, key, hash, s.at.Seq); answer {
+	case hotcache.Found:
+		return found, 0, nil
+	case hotcache.Absent:
+		return dst, 0, base.ErrNotFound
+	}
+	value, expiry, err := state.Get(key, hash, s.at.Seq, s.at.Time)
 	if err != nil {
 		return dst, 0, err
 	}
@@ -191,19 +203,17 @@ func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Insta
 func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	g := s.reader.Epochs.Enter()
 	defer g.Exit()
-	value, _, err := s.get(key)
+	state, err := s.state()
+	if err != nil {
+		return err
+	}
+	hash := base.Hash(key)
+	if known, err := s.reader.hot.call(key, hash, s.at.Seq, fn); known {
+		return err
+	}
+	value, _, err := state.Get(key, hash, s.at.Seq, s.at.Time)
 	if err != nil {
 		return err
 	}
 	return fn(value)
-}
-
-// get finds what the snapshot sees of a key. The caller is in an epoch guard as
-// long as it uses the value.
-func (s *Snapshot) get(key []byte) (value []byte, expiry base.Instant, err error) {
-	state, err := s.state()
-	if err != nil {
-		return nil, 0, err
-	}
-	return state.Get(key, base.Hash(key), s.at.Seq, s.at.Time)
 }

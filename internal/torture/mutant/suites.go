@@ -26,7 +26,7 @@ var suitesByName = map[string]Suite{
 	"rangeDels":     tests("./internal/rangedel", ""),
 	"memtables":     tests("./internal/memtable", ""),
 	"arenas":        tests("./internal/offheap", ""),
-	"hotRecords":    tests("./internal/hotcache", ""),
+	"hotRecords":    tests("./internal/hotcache", "", "-tags=invariants"),
 	"frames":        tests("./internal/framecache", ""),
 	"janitors":      tests("./internal/janitor", "", "-timeout=60s"),
 	"deadRanges":    tests("./internal/deadrange", ""),

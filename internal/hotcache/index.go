@@ -1,0 +1,123 @@
+package hotcache
+
+import "sync/atomic"
+
+const (
+	bucketWords = 8
+	// The words of a bucket: its state, and entries.
+	wordState  = 0
+	firstEntry = 1
+
+	// The state: counter<<2 | filling<<1 | writing.
+	stateWriting = 1
+	stateFilling = 2
+	stateFlags   = stateWriting | stateFilling
+	stateCount   = 4
+)
+
+// bucket is a line of the index: a state, and references to the records of keys whose
+// hashes agree in their low bits. Only who has set the filling flag adds entries; anybody
+// may take one away.
+type bucket [bucketWords]atomic.Uint64
+
+func (b *bucket) state() uint64 { return b[wordState].Load() }
+
+// mark counts the state up and sets whether a write is under way. A fill that
+// is under way goes on and will find the counter changed.
+func (b *bucket) mark(writing uint64) {
+	for {
+		state := b.state()
+		next := (state&^stateFlags + stateCount) | state&stateFilling | writing
+		if b[wordState].CompareAndSwap(state, next) {
+			return
+		}
+	}
+}
+
+// publish adds an entry if the state is still that of the ticket. It reports whether the
+// entry stays.
+func (b *bucket) publish(ticket uint64, e entry) bool {
+	if !b.beginFill(ticket) {
+		return false
+	}
+	i := b.roomFor(e)
+	b[i].Store(uint64(e))
+	return b.endFill(ticket, i, e)
+}
+
+func (b *bucket) beginFill(ticket uint64) bool {
+	return b[wordState].CompareAndSwap(ticket, ticket|stateFilling)
+}
+
+// endFill ends a fill of word i, and takes the entry back where a write has begun
+// meanwhile.
+func (b *bucket) endFill(ticket uint64, i int, e entry) bool {
+	if b[wordState].CompareAndSwap(ticket|stateFilling, ticket) {
+		return true
+	}
+	b.remove(i, e.same)
+	for {
+		state := b.state() // the counter has moved on
+		if b[wordState].CompareAndSwap(state, state&^stateFilling) {
+			return false
+		}
+	}
+}
+
+// roomFor returns where an entry can go: to an older one of its kind, which is not valid
+// any more, to an empty place, or to an entry that was not used since it was last spared.
+// If all were used, none counts as used from now on.
+func (b *bucket) roomFor(e entry) int {
+	room, unused := 0, 0
+	for i := firstEntry; i < bucketWords; i++ {
+		switch now := entry(b[i].Load()); {
+		case now.tag() == e.tag() && now != 0:
+			return i
+		case now == 0:
+			room = i
+		case !now.isUsed():
+			unused = i
+		}
+	}
+	if room != 0 {
+		return room
+	}
+	if unused != 0 {
+		return unused
+	}
+	for i := firstEntry; i < bucketWords; i++ {
+		now := b[i].Load()
+		b[i].CompareAndSwap(now, now&^entryUsed)
+	}
+	return firstEntry + int(e.place()%(bucketWords-firstEntry))
+}
+
+// refers reports whether word i is still an entry, used or not.
+func (b *bucket) refers(i int, e entry) bool { return entry(b[i].Load()).same(e) }
+
+// remove empties word i if it is such an entry.
+func (b *bucket) remove(i int, such func(e entry) bool) {
+	for {
+		now := b[i].Load()
+		if now == 0 || !such(entry(now)) || b[i].CompareAndSwap(now, 0) {
+			return
+		}
+	}
+}
+
+// entry refers to a record: tag<<48 | used<<47 | place. The tag is the high bits of the
+// hash, the place a word of the rings' memory, plus one; the empty entry is 0.
+type entry uint64
+
+const (
+	tagShift  = 48
+	entryUsed = 1 << 47
+)
+
+func newEntry(hash, place uint64) entry { return entry(hash>>tagShift<<tagShift | (place + 1)) }
+
+func (e entry) tag() uint64        { return uint64(e >> tagShift) }
+func (e entry) place() uint64      { return uint64(e)&(entryUsed-1) - 1 }
+func (e entry) isUsed() bool       { return e&entryUsed != 0 }
+func (e entry) same(o entry) bool  { return (e^o)&^entryUsed == 0 }
+func (e entry) isOf(h uint64) bool { return e != 0 && e.tag() == h>>tagShift }

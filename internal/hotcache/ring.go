@@ -1,0 +1,237 @@
+package hotcache
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+
+	"github.com/lightningdb/lightning/internal/base"
+)
+
+const (
+	// The words of a record. The first one is its stamp, even, or of a gap
+	// words<<1 | 1.
+	wordStamp = 0
+	wordFloor = 1 // that it was read under
+	wordHash  = 2
+	wordSeq   = 3 // the sequence number that it was read as of
+	wordSizes = 4 // key bytes << 32 | value bytes, or absentBytes
+
+	recordHeaderWords = 5
+	absentBytes       = 1<<32 - 1
+
+	// ringMaxWords is the size from which there is one ring more: so many fill side by
+	// side.
+	ringMaxWords = 1 << 16
+	ringsMax     = 64
+	// ringShift says which bits of a hash pick the ring: not those of bucket or tag.
+	ringShift = 40
+	// recordsPerRing is how many records a ring has room for at least.
+	recordsPerRing = 16
+	recordMaxWords = 512
+	// sparedMax bounds how many used records a fill passes by.
+	sparedMax = 32
+)
+
+// ring is a part of the memory, full of records and gaps that follow one another. Its hand
+// goes round: what lies there makes room, unless it was used since the hand came by
+// last. Who has set busy has all of it to himself, but for reading records.
+type ring struct {
+	busy   atomic.Bool
+	isFull atomic.Bool // the hand was everywhere
+	base   uint64      // of its words
+	words  uint64
+	hand   uint64 // where the next record goes, from base
+	stamp  uint64
+	_      [24]byte // a line for each
+}
+
+func (c *Cache) makeRings() {
+	count := min(max(len(c.words)/ringMaxWords, 1), ringsMax)
+	each := uint64(len(c.words) / count)
+	c.rings = make([]ring, count)
+	for i := range c.rings {
+		c.rings[i] = ring{base: uint64(i) * each, words: each, stamp: rand.Uint64() &^ 1}
+		record(c.words[uint64(i)*each:]).setGap(int(each))
+	}
+}
+
+func (r *ring) recordMaxWords() int { return int(min(r.words/recordsPerRing, recordMaxWords)) }
+
+// nextStamp returns one that no record had before, and which a value does not have but
+// by an accident of 64 bits.
+func (r *ring) nextStamp() uint64 {
+	r.stamp += 2
+	return r.stamp
+}
+
+// takePlace makes room for a record at the hand, and returns where in the memory it is.
+// What is behind it is a gap, or another record.
+func (c *Cache) takePlace(r *ring, words int) uint64 {
+	need, free, spared := uint64(words), uint64(0), 0
+	for free < need {
+		if r.hand+free == r.words { // a record does not go on at the beginning
+			c.leaveGap(r, free)
+			r.hand, free = 0, 0
+			r.isFull.Store(true)
+		}
+		rec := record(c.words[r.base+r.hand+free:])
+		size := rec.words()
+		if spared < sparedMax && c.spare(r.base+r.hand+free, rec) {
+			spared++
+			c.leaveGap(r, free)
+			r.hand, free = r.hand+free+size, 0
+			continue
+		}
+		free += size
+	}
+	place := r.base + r.hand
+	r.hand += need
+	c.leaveGap(r, free-need)
+	if r.hand == r.words {
+		r.hand = 0
+		r.isFull.Store(true)
+	}
+	return place
+}
+
+// leaveGap makes the next free words at the hand a gap.
+func (c *Cache) leaveGap(r *ring, free uint64) {
+	if free > 0 {
+		record(c.words[r.base+r.hand:]).setGap(int(free))
+	}
+}
+
+// spare decides about the record at a place: one that was used stays, and does not count
+// as used any more. Of any other, nothing refers to it when spare returns.
+func (c *Cache) spare(place uint64, rec record) bool {
+	if rec.isGap() {
+		return false
+	}
+	b := c.bucket(rec.hash())
+	for i := firstEntry; i < bucketWords; i++ {
+		for {
+			now := b[i].Load()
+			e := entry(now)
+			if e == 0 || e.place() != place {
+				break
+			}
+			if e.isUsed() && rec.floor() == c.floor.Load() {
+				b[i].CompareAndSwap(now, now&^entryUsed)
+				return true
+			}
+			if b[i].CompareAndSwap(now, 0) {
+				return false
+			}
+		}
+	}
+	return false
+}
+
+// record is the memory from a record on. Readers may look at one that is being
+// overwritten: what they find is checked against its bounds.
+type record []atomic.Uint64
+
+func recordWords(keyBytes, valueBytes int) int {
+	return recordHeaderWords + (keyBytes+7)/8 + (valueBytes+7)/8
+}
+
+func (r record) stamp() uint64    { return r[wordStamp].Load() }
+func (r record) floor() uint64    { return r[wordFloor].Load() }
+func (r record) hash() uint64     { return r[wordHash].Load() }
+func (r record) seq() base.SeqNum { return base.SeqNum(r[wordSeq].Load()) }
+func (r record) isGap() bool      { return r[wordStamp].Load()&1 != 0 }
+
+func (r record) setGap(words int) { r[wordStamp].Store(uint64(words)<<1 | 1) }
+
+// words returns how long a record or gap is.
+func (r record) words() uint64 {
+	if stamp := r.stamp(); stamp&1 != 0 {
+		return stamp >> 1
+	}
+	keyBytes, valueBytes, _ := r.sizes()
+	return uint64(recordWords(keyBytes, valueBytes))
+}
+
+func (r record) sizes() (keyBytes, valueBytes int, answer Answer) {
+	sizes := r[wordSizes].Load()
+	if sizes&absentBytes == absentBytes {
+		return int(sizes >> 32), 0, Absent
+	}
+	return int(sizes >> 32), int(sizes & absentBytes), Found
+}
+
+// store writes a record. The stamp comes first: from then on nobody takes what lies here
+// for what was here before.
+func (r record) store(stamp, floor, hash uint64, seq base.SeqNum, key, value []byte, answer Answer) {
+	r[wordStamp].Store(stamp)
+	r[wordFloor].Store(floor)
+	r[wordHash].Store(hash)
+	r[wordSeq].Store(uint64(seq))
+	sizes := uint64(len(key))<<32 | uint64(len(value))
+	if answer == Absent {
+		sizes |= absentBytes
+	}
+	r[wordSizes].Store(sizes)
+	r[recordHeaderWords:].storeBytes(key)
+	r[recordHeaderWords+(len(key)+7)/8:].storeBytes(value)
+}
+
+// appendValue appends the value to dst if the record is that of key.
+func (r record) appendValue(dst, key []byte) ([]byte, Answer) {
+	keyBytes, valueBytes, answer := r.sizes()
+	if keyBytes != len(key) || recordWords(keyBytes, valueBytes) > len(r) {
+		return dst, Unknown
+	}
+	if !r[recordHeaderWords:].equal(key) {
+		return dst, Unknown
+	}
+	return r[recordHeaderWords+(keyBytes+7)/8:].appendBytes(dst, valueBytes), answer
+}
+
+func (r record) equal(key []byte) bool {
+	for ; len(key) >= 8; key = key[8:] {
+		if r[0].Load() != binary.LittleEndian.Uint64(key) {
+			return false
+		}
+		r = r[1:]
+	}
+	return len(key) == 0 || r[0].Load() == partWord(key)
+}
+
+// partWord returns fewer than eight bytes as a word.
+func partWord(b []byte) (word uint64) {
+	for i, x := range b {
+		word |= uint64(x) << (8 * i)
+	}
+	return word
+}
+
+func (r record) appendBytes(dst []byte, n int) []byte {
+	start := len(dst)
+	dst = slices.Grow(dst, n)[:start+n]
+	out := dst[start:]
+	for ; len(out) >= 8; out = out[8:] {
+		binary.LittleEndian.PutUint64(out, r[0].Load())
+		r = r[1:]
+	}
+	if len(out) > 0 {
+		word := r[0].Load()
+		for i := range out {
+			out[i] = byte(word)
+			word >>= 8
+		}
+	}
+	return dst
+}
+
+func (r record) storeBytes(b []byte) {
+	for ; len(b) >= 8; b = b[8:] {
+		r[0].Store(binary.LittleEndian.Uint64(b))
+		r = r[1:]
+	}
+	if len(b) > 0 {
+		r[0].Store(partWord(b))
+	}
+}

@@ -1,0 +1,94 @@
+package view
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/invariant"
+)
+
+// hotReads is the hot-record cache as reads use it: those of the newest state ask it
+// before they choose a view, and fill it; those of snapshots, and of many keys at one
+// moment, ask it as of their number. Its methods are safe for concurrent use, in an epoch
+// guard.
+type hotReads struct {
+	cache  *hotcache.Cache // nil: none
+	reader *Reader
+}
+
+// hotBuffers are for values of the cache that go to no memory of the caller.
+var hotBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &b }}
+
+// ticket returns a ticket to fill the cache with a key. It is taken before the view is
+// chosen.
+func (h *hotReads) ticket(hash uint64) (t hotcache.Ticket) {
+	if h.cache != nil {
+		t = h.cache.Ticket(hash)
+	}
+	return t
+}
+
+// fill lets the cache take what was read of a key, which does not expire, as of a number;
+// err is that of the read.
+func (h *hotReads) fill(t hotcache.Ticket, key, value []byte, hash uint64, seq base.SeqNum, err error) {
+	if h.cache == nil {
+		return
+	}
+	invariant.Yield()
+	switch {
+	case err == nil:
+		h.cache.Fill(t, key, value, hash, seq)
+	case err == base.ErrNotFound:
+		h.cache.FillAbsent(t, key, hash, seq)
+	}
+}
+
+// append appends to dst what the cache knows of a key as of a number.
+func (h *hotReads) append(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, hotcache.Answer) {
+	if h.cache == nil {
+		return dst, hotcache.Unknown
+	}
+	if !invariant.Enabled || !invariant.TrustUsers {
+		return h.cache.GetAt(dst, key, hash, seq)
+	}
+	ticket := h.cache.Ticket(hash)
+	found, answer := h.cache.GetAt(dst, key, hash, seq)
+	if answer != hotcache.Unknown {
+		h.check(ticket, key, found[len(dst):], answer, hash)
+	}
+	return found, answer
+}
+
+// call calls fn with what the cache knows of a key as of a number. It reports whether
+// that is anything.
+func (h *hotReads) call(key []byte, hash uint64, seq base.SeqNum, fn func(value []byte) error) (known bool, err error) {
+	if h.cache == nil {
+		return false, nil
+	}
+	buf := hotBuffers.Get().(*[]byte)
+	defer hotBuffers.Put(buf)
+	value, answer := h.append((*buf)[:0], key, hash, seq)
+	*buf = value
+	switch answer {
+	case hotcache.Found:
+		return true, fn(value)
+	case hotcache.Absent:
+		return true, base.ErrNotFound
+	}
+	return false, nil
+}
+
+// check compares what the cache answered with the tree. The comparison counts only if
+// no write to the bucket began meanwhile.
+func (h *hotReads) check(ticket hotcache.Ticket, key, value []byte, answer hotcache.Answer, hash uint64) {
+	s, seq := h.reader.now()
+	want, _, err := s.Get(key, hash, seq, 0)
+	if h.cache.Ticket(hash) != ticket || err != nil && !errors.Is(err, base.ErrNotFound) {
+		return
+	}
+	invariant.Check((err == nil) == (answer == hotcache.Found) && bytes.Equal(want, value),
+		"hot-record cache says %q for %q, answer %d, the tree %q, %v", value, key, answer, want, err)
+}
