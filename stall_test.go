@@ -148,6 +148,20 @@ func readWhileStalled(db *DB) error {
 	return errors.Join(errs...)
 }
 
+// stallCommit begins a commit that the disk keeps until release is called; first has its
+// outcome then.
+func stallCommit(disk *faultfs.FS, db *DB) (first <-chan error, release func()) {
+	reached, released := make(chan struct{}), make(chan struct{})
+	disk.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Before: func(vfs.Op) {
+		close(reached)
+		<-released
+	}})
+	done := make(chan error, 1)
+	go func() { done <- db.Put([]byte("first"), nil) }()
+	<-reached
+	return done, func() { close(released) }
+}
+
 // TestCommitContext lets a commit wait behind one that the disk keeps, and gives up.
 // What was given up was not written.
 func TestCommitContext(t *testing.T) {
@@ -156,14 +170,7 @@ func TestCommitContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reached, release := make(chan struct{}), make(chan struct{})
-	disk.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Before: func(vfs.Op) {
-		close(reached)
-		<-release
-	}})
-	first := make(chan error, 1)
-	go func() { first <- db.Put([]byte("first"), nil) }()
-	<-reached
+	first, release := stallCommit(disk, db)
 	tired := errors.New("waited long enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	given := make(chan error, 1)
@@ -176,7 +183,7 @@ func TestCommitContext(t *testing.T) {
 	if err := b.CommitContext(ctx, DurabilitySync); !errors.Is(err, tired) {
 		t.Errorf("given up before it began: %v", err)
 	}
-	close(release)
+	release()
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
@@ -208,14 +215,7 @@ func TestActsEndWithTheirContext(t *testing.T) {
 	if _, err := db.Keyspace(t.Context(), "old", &KeyspaceOptions{TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	reached, release := make(chan struct{}), make(chan struct{})
-	disk.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Before: func(vfs.Op) {
-		close(reached)
-		<-release
-	}})
-	first := make(chan error, 1)
-	go func() { first <- db.Put([]byte("first"), nil) }()
-	<-reached
+	first, release := stallCommit(disk, db)
 	tired := errors.New("waited long enough")
 	acts := map[string]func(ctx context.Context) error{
 		"Keyspace":           func(ctx context.Context) error { _, err := db.Keyspace(ctx, "new", nil); return err },
@@ -236,7 +236,7 @@ func TestActsEndWithTheirContext(t *testing.T) {
 			t.Errorf("%s, given up before it began: %v", name, err)
 		}
 	}
-	close(release)
+	release()
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
