@@ -37,19 +37,21 @@ func (r *Reader) parkOld() {
 	}
 	g := r.Epochs.Enter()
 	defer g.Exit()
-	current := r.current.Load()
-	shown := map[*Flushable][]residue{}
+	for part, parked := range r.parkAll(r.current.Load(), iterators) {
+		part.shrinkUnder(parked)
+	}
+}
+
+// parkAll parks the iterators whose state is old, and returns those that were parked on
+// each part of memory: their users may have moved them on since.
+func (r *Reader) parkAll(current *State, iterators []*Iterator) map[*Flushable][]*Iterator {
+	shown := map[*Flushable][]*Iterator{}
 	for _, it := range iterators {
-		if rest := it.park(current); rest.part != nil {
-			shown[rest.part] = append(shown[rest.part], rest)
+		if part := it.park(current).part; part != nil {
+			shown[part] = append(shown[part], it)
 		}
 	}
-	for part, rests := range shown {
-		// Only parked iterators hold it: nothing else of it will be looked at.
-		if int(part.refs.Load()) <= len(rests) {
-			part.shrinkTo(rests)
-		}
-	}
+	return shown
 }
 
 // hasOld reports whether a state has a part of memory that another one lacks.
@@ -186,6 +188,26 @@ func (r *states) free(parts []*Flushable) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.cfg.Freed(r.current.Load())
+	}
+}
+
+// shrinkUnder gives back the memory of a part, but for what iterators show of it that are
+// parked on it, if nobody else holds it: then nothing else of it will be looked at. None
+// of them can move meanwhile, or their references would be counted that are given back
+// already, in place of those of others, who read all of it.
+func (m *Flushable) shrinkUnder(iterators []*Iterator) {
+	var rests []residue
+	for _, it := range iterators {
+		if !it.mu.TryLock() {
+			continue // it is moving on
+		}
+		defer it.mu.Unlock()
+		if it.core != nil && it.core.rest.part == m {
+			rests = append(rests, it.core.rest)
+		}
+	}
+	if int(m.refs.Load()) <= len(rests) {
+		m.shrinkTo(rests)
 	}
 }
 

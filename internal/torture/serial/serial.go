@@ -174,8 +174,9 @@ type life struct {
 
 	mu      sync.Mutex
 	done    []*transaction
-	picture *memfs.FS // of the disk at the power cut
-	cut     int64     // its time: between two ticks
+	picture *memfs.FS // of the disk at the power cut, taken between two ticks
+	cut     int64     // the tick before it
+	after   int64     // the tick after it; clients may have ticked in between
 	failure error
 }
 
@@ -205,7 +206,7 @@ func (l *life) finished(t *transaction) {
 	if l.ended.Add(1) == l.cutAt+1 && l.cutAt >= 0 {
 		l.cut = l.round.clock.Add(1)
 		l.picture = l.disk.Crash(l.crash)
-		l.round.clock.Add(1)
+		l.after = l.round.clock.Add(1)
 	}
 }
 
@@ -226,11 +227,11 @@ func (l *life) survivors() []*transaction {
 	out := l.done[:0]
 	for _, t := range l.done {
 		switch {
-		case t.begin > l.cut+1:
+		case t.begin > l.after:
 			continue // in a future that did not come
 		case t.end > l.cut && t.outcome == committed:
 			t.outcome = unknown
-			t.end = l.cut + 1 // if it is there, it was before the next life
+			t.end = l.after // if it is there, it was before the next life
 		}
 		out = append(out, t)
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
+	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
@@ -28,6 +30,24 @@ func TestRounds(t *testing.T) {
 	t.Logf("%d transactions, %d crashes", tally.Count(ledger.Operations), tally.Count(ledger.States))
 	if tally.Count(ledger.Operations) == 0 || tally.Count(ledger.States) == 0 {
 		t.Error("nothing was done")
+	}
+}
+
+// What began or ended while the picture of the disk was taken may be in it.
+func TestSurvivors(t *testing.T) {
+	l := life{cut: 10, after: 14, picture: memfs.New(), done: []*transaction{
+		tx(0, 1, 9, committed), tx(0, 8, 11, committed), tx(1, 13, 16, committed), tx(1, 17, 18, committed),
+		tx(2, 12, 13, refused),
+	}}
+	var got []outcome
+	for _, s := range l.survivors() {
+		got = append(got, s.outcome)
+		if s.outcome == unknown && s.end != 14 {
+			t.Errorf("%v ends in the next life", s)
+		}
+	}
+	if want := []outcome{committed, unknown, unknown, refused}; !slices.Equal(got, want) {
+		t.Errorf("outcomes %v, want %v", got, want)
 	}
 }
 
