@@ -25,6 +25,7 @@ type versions struct {
 
 	mu    ranked.Mutex[ranked.ManifestEdit]
 	log   *manifest.Log // nil before begin, and in a read-only database
+	began error         // what begin has failed with, after which it must not be tried again
 	store *store.Store  // gives out file numbers
 	// archive knows which commits past the log the manifest is to forget.
 	archive *feed.Archive
@@ -36,12 +37,18 @@ func (v *versions) create() (state *manifest.State, err error) {
 	return state, err
 }
 
-// begin goes on with what was loaded in a new manifest file, before the first edit.
+// begin goes on with what was loaded in a new manifest file, before the first edit. Where
+// it fails without being refused, the new file may be in force: who begins again must
+// load it first.
 func (v *versions) begin(loaded *manifest.State) (err error) {
-	if v.log == nil {
-		if err = v.health.CheckLock(); err == nil {
-			v.log, err = manifest.Open(v.fs, v.dir, loaded)
-		}
+	if v.log != nil || v.began != nil {
+		return v.began
+	}
+	if err = v.health.CheckLock(); err != nil {
+		return err
+	}
+	if v.log, err = manifest.Open(v.fs, v.dir, loaded); !errors.Is(err, manifest.ErrRefused) {
+		v.began = err
 	}
 	return err
 }

@@ -77,8 +77,9 @@ func Create(fsys vfs.FS, dir string, id base.DBID) (*Log, *State, error) {
 }
 
 // Open goes on with a state that Load has just returned, in a new manifest file, so
-// that nothing is ever appended to a file whose end may be torn. Nobody else may
-// have opened the database since it was loaded.
+// that nothing is ever appended to a file whose end may be torn. Nobody may have opened
+// the database since it was loaded, or have tried to: only where the error is ErrRefused
+// may the state be used again.
 func Open(fsys vfs.FS, dir string, loaded *State) (*Log, error) {
 	l, err := start(fsys, dir, loaded)
 	if err != nil {
