@@ -50,6 +50,7 @@ var suitesByName = map[string]Suite{
 	"timelines":        tests("./internal/timeline", ""),
 	"sessions":         tests("./internal/session", ""),
 	"reserves":         tests("./internal/reserve", ""),
+	"begins":           tests("./internal/engine", "^TestManifestInDoubt"),
 	"sweeps":           tests("./internal/engine", "Sweep"),
 	"reclaims":         tests("./internal/engine", "Idle|Covered|Reaped|(Snapshots|Iterators)Keep|DeadRanges|OverwrittenMemory"),
 	"signals":          tests("./internal/signal", ""),
