@@ -185,3 +185,54 @@ func TestNewerVersionsOfOperandsProveNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// scripted is a source that returns records in an order of its own, wherever one seeks: as
+// one does that somebody has written into.
+type scripted struct {
+	base.Iterator
+	records []base.Record
+}
+
+func (s *scripted) next() *base.Record {
+	if len(s.records) == 0 {
+		return nil
+	}
+	rec := &s.records[0]
+	s.records = s.records[1:]
+	return rec
+}
+
+func (s *scripted) First() *base.Record        { return s.next() }
+func (s *scripted) Last() *base.Record         { return s.next() }
+func (s *scripted) SeekGE([]byte) *base.Record { return s.next() }
+func (s *scripted) SeekLT([]byte) *base.Record { return s.next() }
+func (s *scripted) Next() *base.Record         { return s.next() }
+func (s *scripted) Prev() *base.Record         { return s.next() }
+func (s *scripted) Err() error                 { return nil }
+func (s *scripted) Close() error               { return nil }
+
+// A walk that was given up, because it goes in circles, has not seen what is behind it.
+func TestWalkInCirclesProvesNothing(t *testing.T) {
+	for name, keys := range map[string]string{"forward": "f pqrstuv f", "backward": "k edcbaZY k"} {
+		ranges := deadrange.New(nothingAdded)
+		ranges.Prove(ranges.NewWalk(5), []byte("f"), []byte("l"), 5, 0)
+		source := &scripted{}
+		for _, key := range keys {
+			if key != ' ' {
+				source.records = append(source.records,
+					base.Record{Key: []byte{byte(key)}, Trailer: base.MakeTrailer(5, base.KindDelete)})
+			}
+		}
+		v := NewUserIter(NewMerging([]Source{{source, 5}}), Options{Seq: 5, Lower: []byte("A"), Upper: []byte("z"), Dead: ranges})
+		move := v.SeekGE
+		if name == "backward" {
+			move = v.SeekLT
+		}
+		if move([]byte("m")) || v.Err() == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if known := ranges.Active(); len(known) != 1 || string(known[0].Lo) != "f" || string(known[0].Hi) != "l" {
+			t.Errorf("%s: after %v it is known that there is nothing in %q to %q", name, v.Err(), known[0].Lo, known[0].Hi)
+		}
+	}
+}

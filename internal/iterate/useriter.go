@@ -401,7 +401,7 @@ func (v *UserIter) walkForward(rec *base.Record) bool {
 			rec = v.passDeadForward(rec)
 		}
 	}
-	if v.sourceErr() == nil {
+	if v.err == nil && v.sourceErr() == nil {
 		v.endDeadForward(v.upper.key)
 	}
 	return v.runOut(atEnd)
@@ -510,7 +510,7 @@ func (v *UserIter) walkBackward(rec *base.Record) bool {
 		}
 	}
 	if err := v.sourceErr(); !holding || err != nil {
-		if err == nil {
+		if err == nil && v.err == nil {
 			v.endDeadBackward(v.lower.key, true)
 		}
 		return v.runOut(atStart)

@@ -37,14 +37,14 @@ func (r *Reader) parkOld() {
 	}
 	g := r.Epochs.Enter()
 	defer g.Exit()
-	for part, parked := range r.parkAll(r.current.Load(), iterators) {
+	for part, parked := range parkAll(iterators, r.current.Load()) {
 		part.shrinkUnder(parked)
 	}
 }
 
 // parkAll parks the iterators whose state is old, and returns those that were parked on
 // each part of memory: their users may have moved them on since.
-func (r *Reader) parkAll(current *State, iterators []*Iterator) map[*Flushable][]*Iterator {
+func parkAll(iterators []*Iterator, current *State) map[*Flushable][]*Iterator {
 	shown := map[*Flushable][]*Iterator{}
 	for _, it := range iterators {
 		if part := it.park(current).part; part != nil {

@@ -185,7 +185,7 @@ func TestMemoryOfOthersIsNotGivenBack(t *testing.T) {
 	r.flush()
 	r.settle()
 	mem := r.State().Mem
-	shown := r.parkAll(r.State(), iterators)
+	shown := parkAll(iterators, r.State())
 	if len(shown[mem]) != len(iterators) {
 		t.Fatalf("%d iterators are parked on the memtable", len(shown[mem]))
 	}
