@@ -231,9 +231,13 @@ type Walk struct {
 // NewWalk is called before it is opened: it has all that was written up to a number.
 func (m *Map) NewWalk(seen base.SeqNum) Walk { return Walk{m.upsets.Load(), seen} }
 
+// HasNewer reports whether it has what is newer than a number. Prove looks only for what is
+// newer than the walk, so whoever passes over that unseen knows nothing for newer readers.
+func (w Walk) HasNewer(seq base.SeqNum) bool { return w.seen > seq }
+
 // Prove makes [lo, hi) active, after a walk as of seq and at has met nothing there but
-// deleted and expired records, also among what is newer. Where others have written there
-// meanwhile it is noted instead.
+// deleted, expired and hidden records, also among what is newer. Where others have written
+// there meanwhile it is noted instead.
 func (m *Map) Prove(w Walk, lo, hi []byte, seq base.SeqNum, at base.Instant) {
 	if !worthKeeping(lo, hi) {
 		return

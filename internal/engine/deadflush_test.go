@@ -204,6 +204,36 @@ func TestDeletedHeadIsKnown(t *testing.T) {
 	must(t, db.Close())
 }
 
+// What a window that has moved on by many range deletes leaves is flushed as one range
+// tombstone: the tables that it has passed leave the tree unread.
+func TestWindowIsFlushedAsOneRangeDelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := settled(t)
+		before, read := db.tableBytes(), db.Metrics().CompactionRead
+		const step, steps = reapedRows / 1000, 900 // so many that the flush is worth the proof
+		for i := range steps {
+			must(t, db.Commits().DeleteRange(nil, reapedKey(i*step), reapedKey((i+1)*step), commit.Async))
+			synctest.Wait() // the worker's proof
+		}
+		must(t, db.Flush(t.Context()))
+		synctest.Wait()
+		const notNoted = 16
+		if flushed := db.reads.State().Tree.Version.Levels[0]; len(flushed) == 1 && flushed[0].RangeDeletes > notNoted {
+			t.Errorf("flushed are %d range deletes", flushed[0].RangeDeletes)
+		}
+		if n := db.Metrics().CompactionRead - read; n > int64(before/5) {
+			t.Errorf("%d of %d bytes were read to get rid of what is left", n, before)
+		}
+		if got := db.tableBytes(); got > before/5 {
+			t.Errorf("%d of %d bytes are left", got, before)
+		}
+		if got, want := firstKey(t, db, "\x00"), string(reapedKey(steps*step)); got != want {
+			t.Errorf("the first key is %q, want %q", got, want)
+		}
+		must(t, db.Close())
+	})
+}
+
 // Of several writers of a flush each has the part of a dead range that lies in its span,
 // and together they have all of it.
 func TestDeadRangesAreCutAtSpans(t *testing.T) {

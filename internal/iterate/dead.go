@@ -8,9 +8,10 @@ import (
 	"github.com/lightningdb/lightning/internal/invariant"
 )
 
-// This file is about long runs of records that are no rows: deleted and expired
-// ones. What is known of them is in a deadrange.Map. A scan asks it before it looks for a
-// record, and now and then on its way, and tells it of a run that was long all the same.
+// This file is about long runs of records that are no rows: deleted and expired ones,
+// and those under range tombstones. What is known of them is in a deadrange.Map. A scan
+// asks it before it looks for a record, and now and then on its way, and tells it of a run
+// that was long all the same.
 
 // deadRun is how many of them are passed one by one before the map is asked again.
 const deadRun = 8
@@ -38,6 +39,7 @@ type deadRunner struct {
 	walk   deadrange.Walk
 	closed *atomic.Bool // of the database; nil: it stays open
 	count  int
+	chain  int    // of range tombstones that were passed at once
 	edge   []byte // where they begin: forward inclusive, backward exclusive
 	edged  bool   // there is an edge
 	beside bool   // of a range that is known
@@ -45,7 +47,9 @@ type deadRunner struct {
 }
 
 // begin starts anew.
-func (d *deadRunner) begin() { d.count, d.edged, d.beside, d.newer = 0, false, false, false }
+func (d *deadRunner) begin() {
+	d.count, d.chain, d.edged, d.beside, d.newer = 0, 0, false, false, false
+}
 
 // beginAt is begin where the search begins between two records, at a key.
 func (d *deadRunner) beginAt(key []byte) {
@@ -62,7 +66,10 @@ func (d *deadRunner) beginBeside(edge []byte) {
 }
 
 // isLong reports whether there were so many that a range is worth it.
-func (d *deadRunner) isLong() bool { return d.count >= noteRun() || d.beside && d.count >= growRun }
+func (d *deadRunner) isLong() bool {
+	n := d.count + d.chain
+	return n >= noteRun() || d.beside && n >= growRun
+}
 
 // isDue counts a record, and reports whether it is time to look for a range that holds it.
 func (d *deadRunner) isDue() bool {
@@ -116,43 +123,55 @@ func (v *UserIter) seekForward(key []byte) *base.Record {
 // that it lies in.
 func (v *UserIter) passDeadForward(rec *base.Record) *base.Record {
 	v.hold(rec)
+	if next, jumped := v.jumpForward(rec); jumped {
+		return next
+	}
+	return v.source.Next()
+}
+
+// jumpForward counts a record that is no row, and goes on behind the dead range that it
+// lies in, if it is time to look for one and one is known. If jumped is true and there is
+// no record, runOut explains that.
+func (v *UserIter) jumpForward(rec *base.Record) (next *base.Record, jumped bool) {
 	if !v.dead.edged {
 		v.dead.edge, v.dead.edged = append(v.dead.edge[:0], rec.Key...), true
 	}
 	if v.dead.isDue() {
 		if r := v.dead.ranges.Find(rec.Key, v.seq, v.at); r != nil {
 			if !v.mayJump(forward, rec) {
-				return nil
+				return nil, true
 			}
 			v.dead.beginBeside(r.Hi)
 			v.held.Trailer = 0 // nothing is known of the keys there
-			return v.source.SeekGE(r.Hi)
+			return v.source.SeekGE(r.Hi), true
 		}
 	}
-	if v.dead.ended() {
-		return nil // which runOut explains
-	}
-	return v.source.Next()
+	return nil, v.dead.ended()
 }
 
 // passDeadBackward is passDeadForward in the other direction.
 func (v *UserIter) passDeadBackward(rec *base.Record) *base.Record {
+	if next, jumped := v.jumpBackward(rec); jumped {
+		return next
+	}
+	return v.source.Prev()
+}
+
+// jumpBackward is jumpForward in the other direction.
+func (v *UserIter) jumpBackward(rec *base.Record) (next *base.Record, jumped bool) {
 	if !v.dead.edged {
 		v.dead.edge, v.dead.edged = base.Successor(v.dead.edge[:0], rec.Key), true
 	}
 	if v.dead.isDue() {
 		if r := v.dead.ranges.Find(rec.Key, v.seq, v.at); r != nil {
 			if !v.mayJump(backward, rec) {
-				return nil
+				return nil, true
 			}
 			v.dead.beginBeside(r.Lo)
-			return v.source.SeekLT(r.Lo)
+			return v.source.SeekLT(r.Lo), true
 		}
 	}
-	if v.dead.ended() {
-		return nil // which runOut explains
-	}
-	return v.source.Prev()
+	return nil, v.dead.ended()
 }
 
 // passNewer passes a record that is newer than what is shown.

@@ -1,11 +1,13 @@
 package iterate
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
+	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
 // Deleted records are walked over once, in either direction; then it is known that
@@ -89,6 +91,48 @@ func TestLongWalksEndWithTheDatabase(t *testing.T) {
 // nothingAdded is of a map beside which nobody writes.
 func nothingAdded([]byte, []byte, base.SeqNum) bool { return false }
 
+// A run that begins where a scan was told to begin is found there the next time, before
+// any source is asked; rows under range tombstones are such a run as well.
+func TestDeadRangeIsFoundFromWhereTheScanBegins(t *testing.T) {
+	const count, left = 1000, 10
+	for name, kind := range map[string]base.Kind{"deleted": base.KindDelete, "hidden": base.KindSet} {
+		records := numberedRecords(count, func(i int) base.SeqNum { return base.SeqNum(5 + i) })
+		for i := range count - left {
+			records[i].Trailer = base.MakeTrailer(base.SeqNum(5+i), kind)
+		}
+		var deletes []rangedel.Source
+		if kind == base.KindSet { // newer than some of the source, so it is no reason to skip
+			deletes = append(deletes, rangedel.Build([]rangedel.Tombstone{
+				{Lo: []byte("k"), Hi: records[count-left].Key, Seq: 5 + count - left},
+			}))
+		}
+		ranges := deadrange.New(nothingAdded)
+		for i, seek := range []string{"", "kex", ""} {
+			iter := newSliceIter(records, true)
+			v := NewUserIter(NewMerging([]Source{{iter, 5 + count}}), Options{
+				Seq: 5 + count, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges, RangeDeletes: deletes,
+			})
+			begin := v.First
+			if seek != "" {
+				begin = func() bool { return v.SeekGE([]byte(seek)) }
+			}
+			if !begin() || !bytes.Equal(v.Key(), records[count-left].Key) {
+				t.Fatalf("%s: the first row is %q, %v", name, v.Key(), v.Err())
+			}
+			if i > 0 && iter.steps != 1 {
+				t.Errorf("%s: %d steps to the first row from %q", name, iter.steps, seek)
+			}
+			known := ranges.Active()
+			if len(known) != 1 || string(known[0].Lo) != "k" || !bytes.Equal(known[0].Hi, records[count-left].Key) {
+				t.Errorf("%s: known is %v", name, known)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // Where a scan begins and ends at its bounds the run goes from there and up to there.
 func TestDeadRunUpToTheBound(t *testing.T) {
 	records := numberedRecords(1000, func(int) base.SeqNum { return 5 })
@@ -161,6 +205,38 @@ func TestNewerRecordsProveNothing(t *testing.T) {
 	}
 }
 
+// A reader of the past who skips all that a range tombstone hides from him proves nothing
+// if that may hold what others see.
+func TestSkippedRecordsProveNothing(t *testing.T) {
+	const count, edge, written = 1000, 10, 500
+	for what, move := range map[string]func(v *UserIter) bool{"first": (*UserIter).First, "last": (*UserIter).Last} {
+		for _, seen := range []base.SeqNum{6, 8} {
+			records := numberedRecords(count, func(int) base.SeqNum { return 5 })
+			records[written].Trailer = base.MakeTrailer(8, base.KindSet)
+			ranges := deadrange.New(nothingAdded)
+			for _, known := range [][2]string{
+				{"k", string(records[edge].Key)}, {string(records[count-edge].Key), "l"},
+			} { // so that a few beside it are a run
+				ranges.Prove(ranges.NewWalk(6), []byte(known[0]), []byte(known[1]), 6, 0)
+			}
+			v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), base.SeqNumMax}}), Options{
+				Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges, Walk: ranges.NewWalk(seen),
+				RangeDeletes: []rangedel.Source{rangedel.Build([]rangedel.Tombstone{{Lo: []byte("k"), Hi: []byte("l"), Seq: 6}})},
+			})
+			if move(v) {
+				t.Fatal("there is a row")
+			}
+			// What was written after the walk began is looked for, here by nothingAdded.
+			if dead := ranges.Find(records[written].Key, 9, 0) != nil; dead != (seen == 6) {
+				t.Errorf("%s: a walk that has all up to %d takes a newer row for dead: %v", what, seen, dead)
+			}
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // A newer version of a key whose operands a walk backward looks through is one that it has
 // passed.
 func TestNewerVersionsOfOperandsProveNothing(t *testing.T) {
@@ -174,7 +250,7 @@ func TestNewerVersionsOfOperandsProveNothing(t *testing.T) {
 		base.Record{Key: key, Trailer: base.MakeTrailer(3, base.KindMerge)}))
 	ranges := deadrange.New(nothingAdded)
 	v := NewUserIter(NewMerging([]Source{{newSliceIter(records, true), 8}}),
-		Options{Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges})
+		Options{Seq: 6, Lower: []byte("k"), Upper: []byte("l"), Dead: ranges, Walk: ranges.NewWalk(8)})
 	if v.Last() || v.Err() != nil {
 		t.Fatalf("there is %q, %v", v.Key(), v.Err())
 	}
@@ -183,6 +259,45 @@ func TestNewerVersionsOfOperandsProveNothing(t *testing.T) {
 	}
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A source that holds something newer than a tombstone stays where it is when others are
+// moved behind that. The walk stands on the same record then, which is no circle.
+func TestSkippedBesideANewerSource(t *testing.T) {
+	const count = 31
+	for what, c := range map[string]struct {
+		move   func(v *UserIter) bool
+		known  [2][2]int // dead ranges, from record to record
+		beside int       // the record of the other source
+	}{
+		"first": {(*UserIter).First, [2][2]int{{0, 5}, {11, 20}}, 25},
+		"last":  {(*UserIter).Last, [2][2]int{{26, 31}, {10, 20}}, 5},
+	} {
+		records := numberedRecords(count+1, func(int) base.SeqNum { return 5 })
+		row, all := records[count], records[:count]
+		if what == "last" {
+			row.Key = []byte("a") // before the others
+			all = append([]base.Record{row}, all...)
+		} else {
+			all = records
+		}
+		ranges := deadrange.New(nothingAdded)
+		for _, r := range c.known {
+			ranges.Prove(ranges.NewWalk(12), records[r[0]].Key, records[r[1]].Key, 12, 0)
+		}
+		v := NewUserIter(NewMerging([]Source{
+			{newSliceIter(all, true), base.SeqNumMax}, {newSliceIter(records[c.beside:c.beside+1], true), 5},
+		}), Options{
+			Seq: 12, Dead: ranges, Walk: ranges.NewWalk(12),
+			RangeDeletes: []rangedel.Source{rangedel.Build([]rangedel.Tombstone{{Lo: records[0].Key, Hi: records[count].Key, Seq: 10}})},
+		})
+		if !c.move(v) || string(v.Key()) != string(row.Key) {
+			t.Errorf("%s: no row: %v", what, v.Err())
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

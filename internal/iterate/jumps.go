@@ -32,6 +32,11 @@ func (v *UserIter) mayJump(to direction, rec *base.Record) bool {
 	return true
 }
 
+// isLast reports whether the walk stands where it has jumped last.
+func (j *jumps) isLast(rec *base.Record) bool {
+	return rec != nil && rec.Trailer == j.trailer && bytes.Equal(rec.Key, j.key)
+}
+
 // isPast reports whether a record lies where the walk has been before its last jump.
 func (j *jumps) isPast(rec *base.Record) bool {
 	order := bytes.Compare(rec.Key, j.key)

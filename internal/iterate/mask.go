@@ -19,11 +19,16 @@ type mask struct {
 	lo, hi bound
 	newest base.SeqNum
 	by     rangedel.Piece // of the source with the tombstone at newest
-	err    error          // of a source; then all is hidden
+	source rangedel.Source
+	far    []byte // memory for coveredTo
+	err    error  // of a source; then all is hidden
 }
 
+// chainPieces is how many tombstones that lie side by side are taken for one at a time.
+const chainPieces = 64
+
 func (s *mask) init(sources []rangedel.Source, seq base.SeqNum) {
-	*s = mask{sources: sources, seq: seq}
+	*s = mask{sources: sources, seq: seq, far: s.far[:0]}
 }
 
 // empty reports whether nothing hides anything.
@@ -61,7 +66,7 @@ func (s *mask) look(key []byte) {
 			return
 		}
 		if p.Seq > s.newest {
-			s.newest, s.by = p.Seq, p
+			s.newest, s.by, s.source = p.Seq, p, source
 		}
 		if bytes.Compare(p.Lo, lo) > 0 {
 			lo = p.Lo
@@ -73,35 +78,19 @@ func (s *mask) look(key []byte) {
 	s.known, s.lo, s.hi = true, makeBound(lo), makeBound(hi)
 }
 
-// passForward passes a record that a range tombstone hides, the count-th in a
-// row, and now and then everything that the tombstone hides.
-func (v *UserIter) passForward(rec *base.Record, count int) *base.Record {
-	if v.mask.err != nil {
-		return nil // which runOut explains
-	}
-	if count%hiddenRun == 0 {
-		if !v.mayJump(forward, rec) {
-			return nil
+// coveredTo returns up to where everything older than newest is hidden from the key last
+// asked for on, but not much further than upper, and how many tombstones of one source,
+// side by side, say so. It is valid until the next call.
+func (s *mask) coveredTo(upper *bound) (hi []byte, pieces int) {
+	below, source := s.newest, s.source
+	s.far = append(s.far[:0], s.by.Hi...)
+	s.known = false // the source's bounds do not outlive the next question
+	for pieces = 1; pieces < chainPieces && (upper.key == nil || !upper.above(s.far)); pieces++ {
+		p, err := source.Around(s.far, s.seq)
+		if err != nil || p.Seq < below {
+			break // who comes there will see the error
 		}
-		if rec, moved := v.merging.SkipForward(v.mask.by.Hi, v.mask.newest); moved {
-			return rec
-		}
+		s.far = append(s.far[:0], p.Hi...)
 	}
-	return v.source.Next()
-}
-
-// passBackward is passForward in the other direction.
-func (v *UserIter) passBackward(rec *base.Record, count int) *base.Record {
-	if v.mask.err != nil {
-		return nil // which runOut explains
-	}
-	if count%hiddenRun == 0 {
-		if !v.mayJump(backward, rec) {
-			return nil
-		}
-		if rec, moved := v.merging.SkipBackward(v.mask.by.Lo, v.mask.newest); moved {
-			return rec
-		}
-	}
-	return v.source.Prev()
+	return s.far, pieces
 }

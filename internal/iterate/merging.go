@@ -170,6 +170,17 @@ func (m *Merging) Prev() *base.Record {
 	return m.settle(m.slots[m.top].iter.Prev())
 }
 
+// skips reports whether SkipForward would move a source.
+func (m *Merging) skips(hi []byte, below base.SeqNum) bool {
+	for i := range m.slots {
+		s := &m.slots[i]
+		if s.maxSeq < below && (m.single() || s.rec != nil && bytes.Compare(s.rec.Key, hi) < 0) {
+			return true
+		}
+	}
+	return false
+}
+
 // SkipForward takes note that the caller wants nothing with a sequence number
 // smaller than below between the current record and hi: sources that hold
 // nothing else are moved to hi at once. It returns the record the walk stands
@@ -407,15 +418,15 @@ func (m *Merging) turn(d direction) *base.Record {
 		}
 	}
 	if current >= 0 {
-		m.stepSlot(current, d)
+		m.slots[current].step(d)
 	}
 	m.setDirection(d)
 	m.skipped = false
 	return m.build()
 }
 
-func (m *Merging) stepSlot(i int, d direction) {
-	s := &m.slots[i]
+// step goes one record on.
+func (s *slot) step(d direction) {
 	if d == forward {
 		s.rec = s.iter.Next()
 	} else {
@@ -428,7 +439,7 @@ func (m *Merging) stepSlot(i int, d direction) {
 // away, unless it was moved by a skip.
 func (m *Merging) turnSlot(i, current int, d direction) {
 	if !m.skipped || current < 0 {
-		m.stepSlot(i, d)
+		m.slots[i].step(d)
 		return
 	}
 	s, at := &m.slots[i], m.slots[current].rec

@@ -60,8 +60,6 @@ const (
 	// staleRun is how many versions of one key are passed one by one before
 	// a seek is used. A seek costs about as much as this many steps.
 	staleRun = 16
-	// hiddenRun is the same for rows under one range tombstone.
-	hiddenRun = 8
 	// heldValueBytes is the longest value that is copied instead of returned
 	// to. It also bounds the memory a pooled UserIter keeps.
 	heldValueBytes = 16 << 10

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
@@ -56,13 +57,68 @@ func (w rowWalker) SeekLT(key []byte) *base.Record { return w.row(w.UserIter.See
 func (w rowWalker) Next() *base.Record             { return w.row(w.UserIter.Next()) }
 func (w rowWalker) Prev() *base.Record             { return w.row(w.UserIter.Prev()) }
 
-func randomTombstones(rng *rand.Rand, maxSeq int) (ts []rangedel.Tombstone) {
+// evenSeqs numbers records. The odd ones are left to tombstones: a number is of one write.
+func evenSeqs() func() base.SeqNum {
+	next := ascendingSeqs()
+	return func() base.SeqNum { return 2 * next() }
+}
+
+// randomTombstones returns some with odd numbers below 2 * count. Some lie side by side, as
+// a window leaves them.
+func randomTombstones(rng *rand.Rand, count int) (ts []rangedel.Tombstone) {
+	seq := func() base.SeqNum { return base.SeqNum(2*rng.IntN(count) + 1) }
 	for range rng.IntN(6) {
-		ts = append(ts, rangedel.Tombstone{
-			Lo: randomKey(rng), Hi: randomKey(rng), Seq: base.SeqNum(1 + rng.IntN(maxSeq)),
-		})
+		ts = append(ts, rangedel.Tombstone{Lo: randomKey(rng), Hi: randomKey(rng), Seq: seq()})
+	}
+	if rng.IntN(2) == 0 {
+		var bounds [][]byte
+		var seqs []base.SeqNum
+		for range 2 + rng.IntN(8) {
+			bounds, seqs = append(bounds, randomKey(rng)), append(seqs, seq())
+		}
+		slices.SortFunc(bounds, bytes.Compare)
+		slices.Sort(seqs)
+		for i, lo := range bounds[1:] {
+			ts = append(ts, rangedel.Tombstone{Lo: bounds[i], Hi: lo, Seq: seqs[i]})
+		}
 	}
 	return ts
+}
+
+// randomDead returns a map of some ranges in which there is no row for who sees what o
+// says, or what is newer.
+func randomDead(rng *rand.Rand, records []base.Record, ts []rangedel.Tombstone, o Options) *deadrange.Map {
+	m := deadrange.New(nothingAdded)
+	for range rng.IntN(4) {
+		lo, hi := randomKey(rng), randomKey(rng)
+		m.Note(lo, hi)
+		p, ok := m.Begin()
+		if !ok {
+			continue
+		}
+		for _, r := range visibleRows(records, ts, Options{Seq: o.Seq}) { // as if each were a write
+			m.Wrote(r.Key)
+		}
+		for _, r := range records {
+			if r.Trailer.Seq() > o.Seq && r.Trailer.Kind() != base.KindDelete {
+				m.Wrote(r.Key)
+			}
+		}
+		m.Settle(p, hi, o.Seq, o.At)
+	}
+	return m
+}
+
+// expectNotDead checks that no row that a reader of some number sees is taken for dead.
+func expectNotDead(t *testing.T, m *deadrange.Map, records []base.Record, ts []rangedel.Tombstone, seqs ...base.SeqNum) {
+	t.Helper()
+	for _, seq := range seqs {
+		for _, row := range visibleRows(records, ts, Options{Seq: seq}) {
+			if r := m.Find(row.Key, seq, 0); r != nil {
+				t.Fatalf("%q is a row as of %d, and dead is %q-%q as of %d", row.Key, seq, r.Lo, r.Hi, r.Seq)
+			}
+		}
+	}
 }
 
 func randomLists(rng *rand.Rand, ts []rangedel.Tombstone) []rangedel.Source {
@@ -100,12 +156,18 @@ func TestVisibleWalk(t *testing.T) {
 	var v UserIter
 	trials(t, 1500, func(t *testing.T, rng *rand.Rand) {
 		count := rng.IntN(150)
-		records := randomRecords(rng, count, ascendingSeqs())
+		records := randomRecords(rng, count, evenSeqs())
 		if rng.IntN(2) == 0 {
 			zeroOldest(rng, records)
 		}
 		ts := randomTombstones(rng, count+1)
-		o := randomOptions(rng, count+1)
+		o := randomOptions(rng, 2*count+2)
+		if len(ts) > 0 && rng.IntN(3) == 0 {
+			o.Seq = ts[rng.IntN(len(ts))].Seq // a snapshot after a range delete
+		}
+		rows := visibleRows(records, ts, o)
+		o.Dead = randomDead(rng, records, ts, o)
+		o.Walk = o.Dead.NewWalk(base.SeqNumMax)
 		o.RangeDeletes = randomLists(rng, ts)
 		var failAt *int
 		if rng.IntN(4) == 0 {
@@ -119,10 +181,11 @@ func TestVisibleWalk(t *testing.T) {
 		}
 		m.Reset(sources)
 		v.Init(&m, o)
-		walk(t, rng, rowWalker{&v}, visibleRows(records, ts, o), 300, failAt)
+		walk(t, rng, rowWalker{&v}, rows, 300, failAt)
 		if err := v.Close(); err != nil || !closed() {
 			t.Fatalf("Close: %v", err)
 		}
+		expectNotDead(t, o.Dead, records, ts, o.Seq, base.SeqNum(rng.IntN(2*count+2)), base.SeqNumMax)
 	})
 }
 
@@ -161,11 +224,11 @@ func (it *growingIter) Prev() *base.Record             { return it.grow().Prev()
 func TestVisibleWalkBesideWrites(t *testing.T) {
 	trials(t, 500, func(t *testing.T, rng *rand.Rand) {
 		count := rng.IntN(80)
-		next := ascendingSeqs()
+		next := evenSeqs()
 		records := randomRecords(rng, count, next)
 		ts := randomTombstones(rng, count+1)
-		o := randomOptions(rng, count+1)
-		o.Seq = min(o.Seq, base.SeqNum(count))
+		o := randomOptions(rng, 2*count+2)
+		o.Seq = min(o.Seq, base.SeqNum(2*count+1))
 		o.RangeDeletes = randomLists(rng, ts)
 		sources, _ := randomSources(t, rng, records, 1+rng.IntN(4), nil)
 		for i := range sources {
@@ -243,6 +306,42 @@ func TestVisibleJumpsOverDeletedRange(t *testing.T) {
 		}
 		if rows != 40 || steps > 200 {
 			t.Fatalf("%d sources: %d rows in %d steps", sourceCount, rows, steps)
+		}
+	}
+}
+
+// What a window leaves behind is passed at once: one tombstone for each of its steps,
+// side by side, over what is in tables and over what is in a memtable; nothing newer than
+// the last one can be seen.
+func TestVisiblePassesWindowAtOnce(t *testing.T) {
+	const count, step, left = 10000, 20, 100
+	records := numberedRecords(count, func(int) base.SeqNum { return 5 })
+	var ts []rangedel.Tombstone
+	for i := 0; i < count-left; i += step {
+		ts = append(ts, rangedel.Tombstone{
+			Lo: records[i].Key, Hi: records[i+step].Key, Seq: base.SeqNum(10 + i),
+		})
+	}
+	inOne := rangedel.Tombstone{Lo: records[0].Key, Hi: records[count-left].Key, Seq: 10 + count}
+	for name, c := range map[string]struct {
+		ts     []rangedel.Tombstone
+		maxSeq base.SeqNum
+	}{
+		"tables":          {ts, 5},
+		"a memtable, one": {append(ts, inOne), base.SeqNumMax},
+	} {
+		iter := newSliceIter(records, true)
+		v := NewUserIter(NewMerging([]Source{{iter, c.maxSeq}}), Options{
+			Seq: inOne.Seq, RangeDeletes: []rangedel.Source{rangedel.Build(c.ts)},
+		})
+		if !v.First() || !bytes.Equal(v.Key(), records[count-left].Key) {
+			t.Fatalf("%s: the first row is %q, %v", name, v.Key(), v.Err())
+		}
+		if iter.steps > 100 {
+			t.Errorf("%s: %d steps to the first row", name, iter.steps)
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type applier struct {
 	joined    []byte      // what an operand comes to, before it is in the memtable
 	joinFloor base.SeqNum // operands that are not newer are not joined
 	run       deleteRun
+	ranges    rangeRun
 }
 
 // apply puts the records into the memtable, which has room for them, and makes
@@ -72,6 +73,7 @@ func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.Seq
 		case base.KindKeyspace:
 			err = a.applyAct(part, &r, seq)
 		case base.KindRangeDelete:
+			a.ranges.add(r.Key, r.Value, a.reads.Dead)
 			if a.hot != nil {
 				a.hot.BeginAll()
 			}

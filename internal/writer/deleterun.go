@@ -40,3 +40,31 @@ func (d *deleteRun) add(key []byte, dead *deadrange.Map) {
 	}
 	d.hi = d.hi[:len(d.hi)-1]
 }
+
+// rangeRun follows range deletes that touch, as one who moves a window leaves them, and
+// notes what they have covered together. It belongs to the leader of the commits.
+type rangeRun struct {
+	lo, hi []byte
+	count  int // of what is not noted
+}
+
+// noteRanges is how many range deletes are noted at once: a scan passes as many in a few
+// microseconds.
+const noteRanges = 16
+
+// add follows the range delete of [lo, hi).
+func (d *rangeRun) add(lo, hi []byte, dead *deadrange.Map) {
+	if d.count == 0 || bytes.Compare(lo, d.hi) > 0 || bytes.Compare(hi, d.lo) < 0 {
+		d.lo, d.hi, d.count = append(d.lo[:0], lo...), append(d.hi[:0], hi...), 1
+		return
+	}
+	if bytes.Compare(lo, d.lo) < 0 {
+		d.lo = append(d.lo[:0], lo...)
+	}
+	if bytes.Compare(hi, d.hi) > 0 {
+		d.hi = append(d.hi[:0], hi...)
+	}
+	if d.count++; d.count%noteRanges == 0 && dead.Note(d.lo, d.hi) {
+		d.lo = append(d.lo[:0], d.hi...)
+	}
+}

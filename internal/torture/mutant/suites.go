@@ -30,7 +30,7 @@ var suitesByName = map[string]Suite{
 	"frames":        tests("./internal/framecache", ""),
 	"janitors":      tests("./internal/janitor", "", "-timeout=60s"),
 	"deadRanges":    tests("./internal/deadrange", ""),
-	"deadScans":     tests("./internal/engine", "Dead|DeletedRuns|DeletesInNoOrder|NotedDeletes"),
+	"deadScans":     tests("./internal/engine", "Dead|DeletedRuns|DeletesInNoOrder|NotedDeletes|WindowIsFlushed"),
 	"deadRaces":     tests("./internal/engine", "^TestWritesIntoWhatIsBeingProved$", "-tags=invariants"),
 	"deadViews":     tests("./internal/view", "MayHaveAdded|ProveDead"),
 	"excision":      tests("./internal/engine", "CoveredFiles|^TestClaims$|KeepRangeDeletes"),

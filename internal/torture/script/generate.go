@@ -37,15 +37,15 @@ func (g *generator) add(o Op) {
 const (
 	// deadRows are enough for a run of deletes to be noticed by writers and scans.
 	deadRows = 300
-	// deadLeft is what a Sweep leaves of them.
+	// deadLeft is what a Sweep leaves of them, or one more.
 	deadLeft = 8
 	// deadSteps is how many operations there are between one run and the next.
 	deadSteps = 5
 )
 
 // deadRun adds, in steps between other operations, rows most of which are then deleted,
-// in order or in none, a look at what is left, and a write into the midst of that with
-// another look.
+// in order or in none, singly or by ranges side by side, a look at what is left, and a
+// write into the midst of that with another look.
 func (g *generator) deadRun(i int) {
 	round, wait := i/deadSteps, WaitFor(g.durabilities[i%len(g.durabilities)])
 	key := func(n int) Data { return Data{Text: fmt.Sprintf("f%04d", n)} }
@@ -53,7 +53,8 @@ func (g *generator) deadRun(i int) {
 	case 0:
 		g.add(Op{Kind: Fill, Key: Data{Text: "f"}, Value: Data{Text: fmt.Sprint("round ", round)}, Count: deadRows, Wait: wait})
 	case 1:
-		g.add(Op{Kind: Sweep, Key: Data{Text: "f"}, Count: deadRows - deadLeft, Shuffled: round%2 == 0, Wait: wait})
+		rows := deadRows - deadLeft - round/2%2 // an odd number goes by ranges
+		g.add(Op{Kind: Sweep, Key: Data{Text: "f"}, Count: rows, Shuffled: round%2 == 0, Wait: wait})
 		g.add(Op{Kind: Verify})
 	case 2:
 		g.add(Op{Kind: Verify})

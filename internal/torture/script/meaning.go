@@ -61,9 +61,12 @@ func (o *Op) Singles() []Op {
 		}
 	case Fill, Sweep:
 		for n, i := 0, 0; i < o.Count; n, i = n+1, i+max(o.Every, 1) {
-			one := Op{Kind: Delete, Space: o.Space, Key: Data{Text: fmt.Sprintf("%s%04d", key, i)}}
-			if o.Kind == Fill {
+			at := func(i int) string { return fmt.Sprintf("%s%04d", key, i) }
+			one := Op{Kind: Delete, Space: o.Space, Key: Data{Text: at(i)}}
+			if next := at(i + max(o.Every, 1)); o.Kind == Fill {
 				one.Kind, one.Value = Put, numbered(n)
+			} else if o.Count%2 == 1 && one.Key.Text < next {
+				one.Kind, one.Upper = DeleteRange, Data{Text: next}
 			}
 			ops = append(ops, one)
 		}

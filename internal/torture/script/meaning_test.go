@@ -25,7 +25,8 @@ func TestMeaning(t *testing.T) {
 		`overwrite key="a" value="x" count=3`: `{"a"="2:x" "b"="2" "c"="3" "s": "a"="4"}`,
 		`fill in="s" key="f" value="x" count=5 every=2`: `{"a"="1" "b"="2" "c"="3" ` +
 			`"s": "a"="4" "f0000"="0:x" "f0002"="1:x" "f0004"="2:x"}`,
-		"fill key=\"f\" count=4\nsweep key=\"f\" count=9 every=3":           `{"a"="1" "b"="2" "c"="3" "f0001"="1:" "f0002"="2:" "s": "a"="4"}`,
+		"fill key=\"f\" count=4\nsweep key=\"f\" count=9 every=3":           `{"a"="1" "b"="2" "c"="3" "s": "a"="4"}`,
+		"fill key=\"f\" count=4\nsweep key=\"f\" count=8 every=3":           `{"a"="1" "b"="2" "c"="3" "f0001"="1:" "f0002"="2:" "s": "a"="4"}`,
 		"batch\ndelete key=\"a\"\nput key=\"a\" value=\"6\"\nend":           `{"a"="6" "b"="2" "c"="3" "s": "a"="4"}`,
 		"create-space in=\"s\"\ndrop-space in=\"s\"\ncreate-space in=\"t\"": `{"a"="1" "b"="2" "c"="3" "t":}`,
 		"flush\ncompact\nget key=\"a\"\nreopen":                             `{"a"="1" "b"="2" "c"="3" "s": "a"="4"}`,

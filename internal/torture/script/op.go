@@ -29,7 +29,7 @@ const (
 	PutGone   // one that has expired when the operation is done
 	Overwrite // puts one key Count times
 	Fill      // puts Count keys, of which it leaves out all but every Every-th
-	Sweep     // deletes what a Fill puts, key by key
+	Sweep     // deletes what a Fill puts, key by key; if Count is odd, by ranges side by side
 	Batch     // a batch in one go
 	Transact  // a transaction in one go, which goes to files if it is large
 	BatchAdd  // adds to the batch in a slot
