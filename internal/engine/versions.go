@@ -23,10 +23,10 @@ type versions struct {
 	timeline *timeline.Timeline
 	changed  *signal.Changes
 
-	mu    ranked.Mutex[ranked.ManifestEdit]
-	log   *manifest.Log // nil before begin, and in a read-only database
-	began error         // what begin has failed with, after which it must not be tried again
-	store *store.Store  // gives out file numbers
+	mu       ranked.Mutex[ranked.ManifestEdit]
+	log      *manifest.Log // nil before begin, and in a read-only database
+	beginErr error         // what begin has failed with, after which it must not be tried again
+	store    *store.Store  // gives out file numbers
 	// archive knows which commits past the log the manifest is to forget.
 	archive *feed.Archive
 }
@@ -41,14 +41,14 @@ func (v *versions) create() (state *manifest.State, err error) {
 // it fails without being refused, the new file may be in force: who begins again must
 // load it first.
 func (v *versions) begin(loaded *manifest.State) (err error) {
-	if v.log != nil || v.began != nil {
-		return v.began
+	if v.log != nil || v.beginErr != nil {
+		return v.beginErr
 	}
 	if err = v.health.CheckLock(); err != nil {
 		return err
 	}
 	if v.log, err = manifest.Open(v.fs, v.dir, loaded); !errors.Is(err, manifest.ErrRefused) {
-		v.began = err
+		v.beginErr = err
 	}
 	return err
 }
