@@ -31,3 +31,36 @@ func TestCloseSaysThatItCannotFlush(t *testing.T) {
 		must(t, again.Close())
 	}
 }
+
+// A read error that ends a loop over Range is what Err says, after Rollback too, and what
+// Commit, View and Update return.
+func TestRangeTellsReadErrors(t *testing.T) {
+	fs := memfs.New()
+	db := open(t, &lightning.Options{FS: fs})
+	must(t, db.Put([]byte("k"), []byte("v")))
+	must(t, db.Close()) // in a table now
+	disk := faultfs.New(fs)
+	db = open(t, &lightning.Options{FS: disk})
+	defer func() { must(t, db.Close()) }()
+	broken := errors.New("no reads today")
+	disk.Add(faultfs.Rule{Kinds: vfs.OpRead, Name: "*.sst", Sticky: true, Err: broken})
+	loop := func(tx *lightning.Tx) error {
+		for key := range tx.Range(nil, nil) {
+			t.Errorf("row %q", key)
+		}
+		return nil
+	}
+	for what, end := range map[string]func(tx *lightning.Tx) error{
+		"Rollback": func(tx *lightning.Tx) error { tx.Rollback(); return tx.Err() },
+		"Commit":   (*lightning.Tx).Commit,
+	} {
+		tx, err := db.Begin(lightning.TxOptions{})
+		must(t, err)
+		must(t, loop(tx))
+		if err := end(tx); !errors.Is(err, broken) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	wantErr(t, db.View(loop), broken)
+	wantErr(t, db.Update(loop), broken)
+}
