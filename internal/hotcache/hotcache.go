@@ -11,7 +11,7 @@
 //
 // The one writer of the database marks the bucket of a key (BeginWrite) before the write
 // can become visible, takes the key's record out of it, and unmarks it (EndWrite) once
-// the write is visible; both count up. A reader that misses takes a ticket, the state of
+// the write is visible, which counts up. A reader that misses takes a ticket, the state of
 // an unmarked bucket, before it chooses the moment that it reads at; it may put what it
 // read into the bucket (Fill) only if the state is still the same, that is, if no write
 // to any key of the bucket has begun since. So what is filled is the newest value. A fill
@@ -48,6 +48,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/kernel"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
 
@@ -219,14 +220,20 @@ func (c *Cache) holds(b *bucket, hash uint64) bool {
 // takes out what it holds of the key.
 func (c *Cache) BeginWrite(hash uint64) {
 	b := c.bucket(hash)
-	b.mark(stateWriting)
+	b.mark()
 	for i := firstEntry; i < bucketWords; i++ {
-		b.remove(i, func(e entry) bool { return e.isOf(hash) })
+		if entry(b[i].Load()).isOf(hash) {
+			b.remove(i, func(e entry) bool { return e.isOf(hash) })
+		}
 	}
 }
 
 // EndWrite unmarks the bucket, once the write is visible or will never be.
-func (c *Cache) EndWrite(hash uint64) { c.bucket(hash).mark(0) }
+func (c *Cache) EndWrite(hash uint64) { c.bucket(hash).unmark() }
+
+// Expect asks the processor for the bucket of a key that is going to be written. Anybody
+// may call it.
+func (c *Cache) Expect(hash uint64) { kernel.Prefetch(unsafe.Pointer(c.bucket(hash))) }
 
 // BeginAll makes every record invalid, before a write that names no single key
 // can become visible, and lets none in until EndAll.

@@ -22,15 +22,19 @@ type bucket [bucketWords]atomic.Uint64
 
 func (b *bucket) state() uint64 { return b[wordState].Load() }
 
-// mark counts the state up and sets whether a write is under way. A fill that
-// is under way goes on and will find the counter changed.
-func (b *bucket) mark(writing uint64) {
-	for {
-		state := b.state()
-		next := (state&^stateFlags + stateCount) | state&stateFilling | writing
-		if b[wordState].CompareAndSwap(state, next) {
-			return
-		}
+// mark says that a write is under way. Only the writer, who alone calls it, changes that
+// flag, so nothing has to be tried again. A fill that is under way goes on and will find
+// the state changed.
+func (b *bucket) mark() {
+	if b.state()&stateWriting == 0 {
+		b[wordState].Add(stateWriting)
+	}
+}
+
+// unmark says that no write is under way any more, and counts the state up.
+func (b *bucket) unmark() {
+	if b.state()&stateWriting != 0 {
+		b[wordState].Add(stateCount - stateWriting)
 	}
 }
 

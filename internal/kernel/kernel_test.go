@@ -110,3 +110,17 @@ func BenchmarkLowerBound70(b *testing.B) {
 		at = LowerBound(arrays[i%len(arrays)], 70, probes[i%len(probes)]^uint64(at>>20))
 	}
 }
+
+// Any address may be asked for, and asking changes nothing.
+func TestPrefetch(t *testing.T) {
+	Prefetch(nil)
+	PrefetchBytes(nil)
+	b := slices.Repeat([]byte{7}, 3*lineBytes+1)
+	Prefetch(unsafe.Pointer(&b[0]))
+	for from := range len(b) {
+		PrefetchBytes(b[from:])
+	}
+	if slices.ContainsFunc(b, func(x byte) bool { return x != 7 }) {
+		t.Error("the bytes have changed")
+	}
+}

@@ -96,6 +96,41 @@ func BenchmarkAdd(b *testing.B) {
 	})
 }
 
+// BenchmarkAddExpected is BenchmarkAdd with the keys known ahead, as many at a time as are
+// in a batch, and one by one.
+func BenchmarkAddExpected(b *testing.B) {
+	for _, batch := range []int{1, ExpectMax} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			benchEach(b, func(b *testing.B, n int, keys []byte) {
+				table := benchTable(b, n)
+				value, i, seq := make([]byte, 100), 0, base.SeqNum(0)
+				expected := make([][]byte, 0, batch)
+				b.ReportAllocs()
+				for b.Loop() {
+					if i == len(keys) {
+						b.StopTimer()
+						table.Free()
+						table, i = benchTable(b, n), 0
+						b.StartTimer()
+					}
+					if seq++; seq%base.SeqNum(batch) == 0 {
+						expected = expected[:0]
+						for at := i; at < min(i+16*batch, len(keys)); at += 16 {
+							expected = append(expected, keys[at:at+16])
+						}
+						table.Expect(expected)
+					}
+					if err := table.Add(keys[i:i+16], base.Hash(keys[i:i+16]), base.MakeTrailer(seq, base.KindSet), value); err != nil {
+						b.Fatal(err)
+					}
+					i += 16
+				}
+				table.Free()
+			})
+		})
+	}
+}
+
 func BenchmarkGet(b *testing.B) {
 	benchEach(b, func(b *testing.B, n int, keys []byte) {
 		table := benchTable(b, n)

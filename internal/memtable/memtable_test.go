@@ -137,6 +137,15 @@ func addBoth(t *testing.T, table *Table, m *model, key []byte, seq base.SeqNum, 
 	}
 	// The table must copy: what it was given is wiped afterwards.
 	keyCopy, valueCopy := slices.Clone(key), slices.Clone(value)
+	// What is expected has no effect, whether it comes or not.
+	expected := [][]byte{keyCopy}
+	for range rng.IntN(ExpectMax + 3) {
+		expected = append(expected, randomBytes(rng, rng.IntN(20), 256))
+		if len(m.records) > 0 && rng.IntN(2) == 0 {
+			expected = append(expected, m.records[rng.IntN(len(m.records))].Key)
+		}
+	}
+	table.Expect(expected)
 	if err := table.Add(keyCopy, base.Hash(keyCopy), tr, valueCopy); err != nil {
 		t.Fatal(err)
 	}
@@ -415,8 +424,10 @@ func TestReadsAndAddsDoNotAllocate(t *testing.T) {
 	it := table.NewIter()
 	defer it.Close()
 	it.Last()
+	one, many := [][]byte{key}, slices.Repeat([][]byte{key}, ExpectMax)
 	for name, step := range map[string]func(){
 		"Add":    add,
+		"Expect": func() { table.Expect(nil); table.Expect(one); table.Expect(many) },
 		"Get":    func() { table.Get(key, base.SeqNumMax) },
 		"SeekGE": func() { it.SeekGE(key) },
 		"SeekLT": func() { it.SeekLT(key) },

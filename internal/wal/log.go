@@ -19,6 +19,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/checksum"
+	"github.com/lightningdb/lightning/internal/kernel"
 	"github.com/lightningdb/lightning/internal/ranked"
 )
 
@@ -28,6 +29,8 @@ type Position uint64
 const (
 	defaultBufferBytes = 1 << 20
 	minBufferBytes     = 4 << 10
+	// expectedBytes is how much of the buffer is asked for ahead of the next group.
+	expectedBytes = 192
 )
 
 // Log is the log open for writing.
@@ -168,6 +171,8 @@ func (l *Log) append(h groupHeader, payload [][]byte) (Position, error) {
 	}
 	binary.LittleEndian.PutUint32(l.ring[at&l.mask:], l.checksum(at+4, end))
 	l.publish(end, &h)
+	next = end & l.mask
+	kernel.PrefetchBytes(l.ring[next:min(next+expectedBytes, Position(len(l.ring)))])
 	return end, nil
 }
 

@@ -2,7 +2,6 @@ package writer
 
 import (
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
@@ -28,29 +27,31 @@ type applier struct {
 	joined    []byte      // what an operand comes to, before it is in the memtable
 	joinFloor base.SeqNum // operands that are not newer are not joined
 	run       deleteRun
+	upcoming  upcoming
 	ranges    rangeRun
 }
 
-// apply puts the records into the memtable, which has room for them, and makes
-// them visible. merges says whether there are operands among them.
-func (a *applier) apply(payloads [][]byte, first, last base.SeqNum, merges bool) error {
+// expect is called with a group that goes to a memtable, before the log is written.
+func (a *applier) expect(payloads [][]byte) {
+	a.upcoming.begin(payloads, a.reads.State().Mem.Table, a.hot)
+}
+
+// apply puts the records of the group that is expected into the memtable, which has room
+// for them, and makes them visible. merges says whether there are operands among them.
+func (a *applier) apply(first, last base.SeqNum, merges bool) error {
 	if !merges {
-		return a.applyAll(payloads, first, last)
+		return a.applyAll(first, last)
 	}
 	return a.reads.KeepSnapshotsOut(func(newest base.SeqNum) error {
 		a.joinFloor = newest
-		return a.applyAll(payloads, first, last)
+		return a.applyAll(first, last)
 	})
 }
 
-func (a *applier) applyAll(payloads [][]byte, first, last base.SeqNum) error {
-	defer a.endHotWrites()
-	seq := first
-	for _, payload := range payloads {
-		var err error
-		if seq, err = a.applyBatches(payload, seq, first); err != nil {
-			return err
-		}
+func (a *applier) applyAll(first, last base.SeqNum) error {
+	defer a.endGroup()
+	if err := a.applyRecords(first); err != nil {
+		return err
 	}
 	invariant.Yield()
 	a.reads.Publish(last)
@@ -58,56 +59,57 @@ func (a *applier) applyAll(payloads [][]byte, first, last base.SeqNum) error {
 	return nil
 }
 
-// applyBatches applies encoded batches of the group that begins at first, and returns the
-// next sequence number.
-func (a *applier) applyBatches(payload []byte, seq, first base.SeqNum) (base.SeqNum, error) {
+func (a *applier) applyRecords(first base.SeqNum) error {
 	part := a.reads.State().Mem
+	for seq := first; ; seq++ {
+		r, err := a.upcoming.next(part.Table, a.hot)
+		if err != nil || r == nil {
+			return err
+		}
+		if err := a.applyRecord(part, r, seq, first); err != nil {
+			return err
+		}
+	}
+}
+
+// applyRecord applies a record of the group that begins at first.
+func (a *applier) applyRecord(part *view.Flushable, r *record, seq, first base.SeqNum) error {
 	mem := part.Table
-	r := batch.NewReader(payload)
-	for {
-		ok, err := r.Next()
-		if err != nil || !ok {
-			return seq, err
+	switch r.kind {
+	case base.KindKeyspace:
+		return a.applyAct(part, r, seq)
+	case base.KindRangeDelete:
+		a.ranges.add(r.key, r.value, a.reads.Dead)
+		if a.hot != nil {
+			a.hot.BeginAll()
 		}
-		switch r.Kind {
-		case base.KindKeyspace:
-			err = a.applyAct(part, &r, seq)
-		case base.KindRangeDelete:
-			a.ranges.add(r.Key, r.Value, a.reads.Dead)
-			if a.hot != nil {
-				a.hot.BeginAll()
-			}
-			err = mem.AddRangeDelete(r.Key, r.Value, seq, first)
-		case base.KindDelete:
-			a.run.add(r.Key, a.reads.Dead)
-			err = mem.Add(r.Key, a.beginWrite(r.Key), base.MakeTrailer(seq, r.Kind), r.Value)
-		default:
-			err = a.add(mem, &r, seq)
-		}
-		if err != nil {
-			return seq, err
-		}
-		seq++
+		return mem.AddRangeDelete(r.key, r.value, seq, first)
+	case base.KindDelete:
+		a.run.add(r.key, a.reads.Dead)
+		a.beginWrite(r.hash)
+		return mem.Add(r.key, r.hash, base.MakeTrailer(seq, r.kind), r.value)
+	default:
+		return a.add(mem, r, seq)
 	}
 }
 
 // add puts a record that is no delete into the memtable, and then cuts it out of what is
 // known to be dead: whoever is proving a range that it lies in sees one or the other.
-func (a *applier) add(mem *memtable.Table, r *batch.Reader, seq base.SeqNum) (err error) {
-	hash := a.beginWrite(r.Key)
-	if r.Kind == base.KindMerge {
-		err = a.addOperand(mem, r.Key, hash, r.Value, seq)
+func (a *applier) add(mem *memtable.Table, r *record, seq base.SeqNum) (err error) {
+	a.beginWrite(r.hash)
+	if r.kind == base.KindMerge {
+		err = a.addOperand(mem, r.key, r.hash, r.value, seq)
 	} else {
-		err = mem.Add(r.Key, hash, base.MakeTrailer(seq, r.Kind), r.Value)
+		err = mem.Add(r.key, r.hash, base.MakeTrailer(seq, r.kind), r.value)
 	}
 	invariant.Yield()
-	a.reads.Dead.Wrote(r.Key)
+	a.reads.Dead.Wrote(r.key)
 	return err
 }
 
 // applyAct has an act on a keyspace take effect, and keeps it for the flush.
-func (a *applier) applyAct(part *view.Flushable, r *batch.Reader, seq base.SeqNum) error {
-	act, err := keyspace.DecodeAct(r.Key, r.Value)
+func (a *applier) applyAct(part *view.Flushable, r *record, seq base.SeqNum) error {
+	act, err := keyspace.DecodeAct(r.key, r.value)
 	if err != nil {
 		return err
 	}
@@ -187,16 +189,13 @@ func (a *applier) install(part *view.Flushable, last base.SeqNum) {
 	})
 }
 
-// beginWrite tells the hot-record cache of a key that is about to be written, and
-// returns its hash.
-func (a *applier) beginWrite(key []byte) uint64 {
-	hash := base.Hash(key)
+// beginWrite tells the hot-record cache of a key that is about to be written.
+func (a *applier) beginWrite(hash uint64) {
 	if a.hot != nil {
 		a.hot.BeginWrite(hash)
 		a.hotWrites = append(a.hotWrites, hash)
 		invariant.Yield()
 	}
-	return hash
 }
 
 // Distrust forgets what was learned from memory that was overwritten. It is called when
@@ -208,8 +207,9 @@ func (a *applier) Distrust() {
 	}
 }
 
-// endHotWrites tells it that they are visible, or will never be.
-func (a *applier) endHotWrites() {
+// endGroup tells it that they are visible, or will never be.
+func (a *applier) endGroup() {
+	a.upcoming.end()
 	if a.hot == nil {
 		return
 	}

@@ -333,6 +333,9 @@ func (w *Writer) SealInPlace(lastSeq base.SeqNum) error {
 
 // writeLog appends a group and brings it where its durability asks.
 func (w *Writer) writeLog(g *commit.Group) error {
+	if !w.isLarge(g.Records, g.SizeBytes) {
+		w.expect(g.Payloads)
+	}
 	err := w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
 	if !g.Adds && errors.Is(err, vfs.ErrNoSpace) && w.cfg.Health.Err() == nil {
 		w.cfg.Reserve.Spend(err)
@@ -360,7 +363,7 @@ func (w *Writer) applyGroup(g *commit.Group) error {
 	} else {
 		mem := w.reads.State().Mem
 		had := mem.HasDeletes()
-		err = w.apply(g.Payloads, g.First, g.Last, g.Merges)
+		err = w.apply(g.First, g.Last, g.Merges)
 		if !had && mem.HasDeletes() {
 			w.cfg.Changed.Notify()
 		}

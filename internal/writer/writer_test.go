@@ -155,7 +155,8 @@ func TestLargeGroupsWaitForFlushes(t *testing.T) {
 // A group that cannot be applied is in the log already: nothing may follow it.
 func TestApplyThatFailsPoisons(t *testing.T) {
 	r := newRoom(t)
-	err := r.applyGroup(&commit.Group{First: 1, Last: 1, Records: 1, Payloads: [][]byte{{1, 0, 0, 0, 99}}})
+	r.expect([][]byte{{1, 0, 0, 0, 99}})
+	err := r.applyGroup(&commit.Group{First: 1, Last: 1, Records: 1})
 	wantErr(t, err, batch.ErrEncoding)
 	wantErr(t, r.health.Err(), batch.ErrEncoding)
 	if r.published != 0 || r.reads.VisibleSeq() != 0 {
