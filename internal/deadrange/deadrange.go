@@ -297,12 +297,6 @@ func (m *Map) cut(key []byte) {
 	})
 }
 
-// Forget forgets all ranges, and has walks that have begun prove nothing.
-func (m *Map) Forget() {
-	m.Upset()
-	m.Calm()
-}
-
 // Upset forgets all ranges and keeps all walks from proving any until Calm is called:
 // something is being written that may be anywhere.
 func (m *Map) Upset() {

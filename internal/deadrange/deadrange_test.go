@@ -13,6 +13,11 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
+func (m *Map) forget() {
+	m.Upset()
+	m.Calm()
+}
+
 func (m *Map) String() string {
 	var parts []string
 	for _, r := range m.known.Load().ranges {
@@ -88,8 +93,8 @@ func TestLifeOfARange(t *testing.T) {
 	p, _ = m.Begin()
 	m.Settle(p, []byte("e"), 9, 9)
 	expect(t, m, "a-e@9/9<b+-d@7/3")
-	m.Forget()
-	m.Forget()
+	m.forget()
+	m.forget()
 	expect(t, m, "")
 }
 
@@ -178,8 +183,8 @@ func TestProve(t *testing.T) {
 // proves nothing.
 func TestUpsets(t *testing.T) {
 	for when, upset := range map[string]func(m *Map) Walk{
-		"before":      func(m *Map) Walk { m.Forget(); return m.NewWalk(1) },
-		"after":       func(m *Map) Walk { w := m.NewWalk(1); m.Forget(); return w },
+		"before":      func(m *Map) Walk { m.forget(); return m.NewWalk(1) },
+		"after":       func(m *Map) Walk { w := m.NewWalk(1); m.forget(); return w },
 		"meanwhile":   func(m *Map) Walk { m.Upset(); return m.NewWalk(1) },
 		"around":      func(m *Map) Walk { w := m.NewWalk(1); m.Upset(); return w },
 		"overlapping": func(m *Map) Walk { m.Upset(); w := m.NewWalk(1); m.Calm(); return w },

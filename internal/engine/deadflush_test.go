@@ -86,7 +86,8 @@ func TestDeadRangesThatCannotBeProved(t *testing.T) {
 		})
 		must(t, db.Flush(t.Context()))
 		fs.SetHook(nil)
-		db.reads.Dead.Forget()
+		db.reads.Dead.Upset()
+		db.reads.Dead.Calm()
 		if got, want := firstKey(t, db, "\x00"), string(reapedKey(alive)); got != want {
 			t.Errorf("after %d reads the first key is %q, want %q", failing, got, want)
 		}
@@ -107,7 +108,8 @@ func TestDeadRangesAreProvedAgain(t *testing.T) {
 		}
 		db.know(dead)
 		must(t, db.Flush(t.Context()))
-		db.reads.Dead.Forget()
+		db.reads.Dead.Upset()
+		db.reads.Dead.Calm()
 		if got, want := firstKey(t, db, "\x00"), string(reapedKey(alive)); got != want {
 			t.Errorf("the first key is %q, want %q", got, want)
 		}

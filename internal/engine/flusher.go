@@ -109,12 +109,16 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 		f.keyspaces.Saved(edit)
 		f.reads.NoteFlushed(edit.LastSeq)
 		f.store.GiveUp(edit.RemoveFiles)
-		f.reads.Update(func(c *view.Change) {
-			c.Immutables = c.Immutables[:len(c.Immutables)-len(imms)]
-			c.Tree = f.store.NewTree(v)
-		})
+		install := func() {
+			f.reads.Update(func(c *view.Change) {
+				c.Immutables = c.Immutables[:len(c.Immutables)-len(imms)]
+				c.Tree = f.store.NewTree(v)
+			})
+		}
 		if restored {
-			f.writer.Distrust()
+			f.writer.Distrust(install)
+		} else {
+			install()
 		}
 		f.claims.forget(edit.RemoveFiles)
 		f.claims.release(edit.RemoveFiles)

@@ -198,10 +198,19 @@ func (a *applier) beginWrite(hash uint64) {
 	}
 }
 
-// Distrust forgets what was learned from memory that was overwritten. It is called when
-// readers see what was written instead.
-func (a *applier) Distrust() {
-	a.reads.Dead.Forget()
+// Distrust forgets what was learned from memory that was overwritten. It is called around
+// the change, by which readers see what was written instead: nobody who sees that is
+// answered from what was learned before. Only the hot-record cache may answer so for a
+// moment more.
+func (a *applier) Distrust(change func()) {
+	a.reads.Dead.Upset()
+	defer a.reads.Dead.Calm()
+	a.forgetHot()
+	defer a.forgetHot()
+	change()
+}
+
+func (a *applier) forgetHot() {
 	if a.hot != nil {
 		a.hot.Forget()
 	}
