@@ -212,8 +212,8 @@ func (f *fake) expectIdle() {
 	f.t.Helper()
 	f.Pipeline.mu.Lock()
 	defer f.Pipeline.mu.Unlock()
-	if f.busy || len(f.queue) > 0 {
-		f.t.Errorf("busy: %v, %d wait", f.busy, len(f.queue))
+	if f.turn.Load() != turnFree || len(f.queue) > 0 {
+		f.t.Errorf("the turn is %d, %d wait", f.turn.Load(), len(f.queue))
 	}
 	for what, held := range map[string][]*Request{"queue": f.queue, "group": f.group, "live": f.live} {
 		for _, r := range held[:cap(held)] {

@@ -71,6 +71,10 @@ type Group struct {
 // write and one sync serve many. When a group is done, leadership passes to
 // the head of the queue before the group's members are woken.
 //
+// Where nobody waits, one atomic word says whether there is a leader, and no lock is
+// taken. While the turn is free the queue is empty; who queues says before that that the
+// turn is wanted.
+//
 // The fields after mu are guarded by it; those of the block after that belong
 // to the leader.
 type Pipeline struct {
@@ -83,8 +87,9 @@ type Pipeline struct {
 
 	leads ranked.Token[ranked.Leader]
 
+	turn atomic.Uint32
+
 	mu    ranked.Mutex[ranked.Queue]
-	busy  bool
 	queue []*Request
 
 	group   []*Request
@@ -109,6 +114,13 @@ type Request struct {
 	wake      chan struct{}
 	own       batch.Batch // for single writes, so that they need no batch object
 }
+
+// The states of the turn.
+const (
+	turnFree   uint32 = iota
+	turnTaken         // there is a leader
+	turnWanted        // and somebody may wait in line
+)
 
 // The states of a queued request.
 const (
@@ -197,25 +209,37 @@ func (p *Pipeline) CommitAsLeader(b *batch.Batch, d Durability) error {
 // submit brings a request through the pipeline.
 func (p *Pipeline) submit(r *Request) error {
 	r.err = nil
-	r.state.Store(requestWaiting)
-	p.mu.Lock()
-	if p.busy {
-		p.queue = append(p.queue, r)
-		p.mu.Unlock()
-		if p.await(r) == requestDone {
-			return r.err
-		}
-		p.mu.Lock()
+	if p.turn.CompareAndSwap(turnFree, turnTaken) {
+		p.group = append(p.group[:0], r)
+	} else if !p.lead(r) {
+		return r.err
 	}
-	p.busy = true
-	p.takeGroup(r)
-	p.mu.Unlock()
-
 	p.leads.Enter()
 	p.runGroup(p.group)
 	p.leads.Leave()
 	p.finish()
 	return r.err
+}
+
+// lead waits in line. It returns true once the request's committer is the leader, and has
+// its group, and false if another one has committed it.
+func (p *Pipeline) lead(r *Request) bool {
+	r.state.Store(requestWaiting)
+	p.mu.Lock()
+	if p.turn.Swap(turnWanted) != turnFree {
+		p.queue = append(p.queue, r)
+		p.mu.Unlock()
+		if p.await(r) == requestDone {
+			return false
+		}
+		p.mu.Lock()
+	}
+	p.takeGroup(r)
+	if len(p.queue) == 0 {
+		p.turn.Store(turnTaken)
+	}
+	p.mu.Unlock()
+	return true
 }
 
 // await waits until the request is done or its committer must lead.
@@ -305,21 +329,29 @@ func (p *Pipeline) finish() {
 	var few [8]*Request
 	members := append(few[:0], p.group[1:]...)
 	clear(p.group)
-	p.mu.Lock()
 	var next *Request
-	if len(p.queue) > 0 {
-		next = p.queue[0]
-		p.dequeue(1)
-	} else {
-		p.busy = false
+	if !p.turn.CompareAndSwap(turnTaken, turnFree) {
+		next = p.next()
 	}
-	p.mu.Unlock()
 	for _, r := range members {
 		r.signal(requestDone)
 	}
 	if next != nil {
 		next.signal(requestLeads)
 	}
+}
+
+// next takes the request that leads next off the queue. If there is none, the turn is free.
+func (p *Pipeline) next() *Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
+		p.turn.Store(turnFree)
+		return nil
+	}
+	next := p.queue[0]
+	p.dequeue(1)
+	return next
 }
 
 // runGroup commits a group and sets the error of each member.

@@ -181,7 +181,7 @@ func TestStressIsATotalOrder(t *testing.T) {
 	if counted.Load() != s.version.Load() || counted.Load() == 0 {
 		t.Errorf("%d conditional commits returned nil, and %d were applied", counted.Load(), s.version.Load())
 	}
-	if s.busy || len(s.queue) > 0 {
+	if s.turn.Load() != turnFree || len(s.queue) > 0 {
 		t.Error("the pipeline is busy")
 	}
 	if s.largest < 3 {

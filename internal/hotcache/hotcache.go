@@ -233,7 +233,7 @@ func (c *Cache) EndWrite(hash uint64) { c.bucket(hash).unmark() }
 
 // Expect asks the processor for the bucket of a key that is going to be written. Anybody
 // may call it.
-func (c *Cache) Expect(hash uint64) { kernel.Prefetch(unsafe.Pointer(c.bucket(hash))) }
+func (c *Cache) Expect(hash uint64) { kernel.Prefetch(unsafe.Pointer(c.bucket(hash)), bucketWords*8) }
 
 // BeginAll makes every record invalid, before a write that names no single key
 // can become visible, and lets none in until EndAll.

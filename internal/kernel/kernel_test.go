@@ -113,10 +113,10 @@ func BenchmarkLowerBound70(b *testing.B) {
 
 // Any address may be asked for, and asking changes nothing.
 func TestPrefetch(t *testing.T) {
-	Prefetch(nil)
+	Prefetch(nil, 0)
+	Prefetch(nil, 1<<10)
 	PrefetchBytes(nil)
-	b := slices.Repeat([]byte{7}, 3*lineBytes+1)
-	Prefetch(unsafe.Pointer(&b[0]))
+	b := slices.Repeat([]byte{7}, 200)
 	for from := range len(b) {
 		PrefetchBytes(b[from:])
 	}

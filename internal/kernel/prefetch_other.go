@@ -5,4 +5,4 @@ package kernel
 import "unsafe"
 
 // prefetch does nothing on this processor.
-func prefetch(unsafe.Pointer) {}
+func prefetch(unsafe.Pointer, int) {}

@@ -32,8 +32,7 @@ type way struct {
 // Expect asks the processor for what adding the keys, ExpectMax at most, is going to read
 // and write. It is the writer's, and changes nothing.
 func (t *Table) Expect(keys [][]byte) {
-	fresh := uint32(t.arena.Used())
-	kernel.PrefetchBytes(t.arena.Bytes(fresh, min(freshBytes, uint32(t.arena.Cap())-fresh)))
+	kernel.Prefetch(unsafe.Add(t.mem, t.arena.Used()), freshBytes)
 	if len(keys) == 0 {
 		return
 	}
@@ -99,14 +98,14 @@ func (w *way) prefetch(mem unsafe.Pointer, key []byte) {
 	if w.at == 0 {
 		return
 	}
-	kernel.Prefetch(unsafe.Pointer(headerAt(mem, w.at)))
+	kernel.Prefetch(unsafe.Pointer(headerAt(mem, w.at)), int(headerBytes))
 	if w.at&shapeMask == shapeLeaf || w.from >= len(key) {
 		return
 	}
 	b := key[w.from]
 	if w.at&shapeMask == shapeDirect {
-		kernel.Prefetch(unsafe.Pointer(&directAt(mem, w.at).child[b]))
+		kernel.Prefetch(unsafe.Pointer(&directAt(mem, w.at).child[b]), 4)
 		return
 	}
-	kernel.Prefetch(unsafe.Pointer(bucketAt(mem, w.at, uint32(b)&bucketMask(w.at&shapeMask))))
+	kernel.Prefetch(unsafe.Pointer(bucketAt(mem, w.at, uint32(b)&bucketMask(w.at&shapeMask))), int(bucketBytes))
 }

@@ -182,6 +182,9 @@ func (s *Segments) Flush() error { return s.checked(s.log.Flush()) }
 // FlushLater makes sure that what was appended reaches the operating system
 // within a delay.
 func (s *Segments) FlushLater(delay time.Duration) {
+	if s.flushPending.Load() {
+		return // a load costs less than the exchange
+	}
 	if !s.flushPending.CompareAndSwap(false, true) {
 		return
 	}
