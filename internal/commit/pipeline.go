@@ -89,8 +89,9 @@ type Pipeline struct {
 
 	turn atomic.Uint32
 
-	mu    ranked.Mutex[ranked.Queue]
-	queue []*Request
+	mu       ranked.Mutex[ranked.Queue]
+	queue    []*Request
+	groupEnd chan struct{} // is closed when the leader's group is done; nil: nobody waits for that
 
 	group   []*Request
 	live    []*Request // the members of group that are written
@@ -196,6 +197,31 @@ func (p *Pipeline) Alone(ctx context.Context, fn func() error) error {
 	return err
 }
 
+// AwaitGroup waits until the group of commits that is under way now, if there is one, is
+// done. Unlike Alone it holds nobody up.
+func (p *Pipeline) AwaitGroup(ctx context.Context) error {
+	if p.turn.Load() == turnFree {
+		return nil
+	}
+	p.mu.Lock()
+	if p.turn.Swap(turnWanted) == turnFree {
+		p.turn.Store(turnFree)
+		p.mu.Unlock()
+		return nil
+	}
+	if p.groupEnd == nil {
+		p.groupEnd = make(chan struct{})
+	}
+	end := p.groupEnd
+	p.mu.Unlock()
+	select {
+	case <-end:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // CommitAsLeader writes a batch, as a group of its own. Only the leader may call
 // it, in a function that Alone runs.
 func (p *Pipeline) CommitAsLeader(b *batch.Batch, d Durability) error {
@@ -235,7 +261,7 @@ func (p *Pipeline) lead(r *Request) bool {
 		p.mu.Lock()
 	}
 	p.takeGroup(r)
-	if len(p.queue) == 0 {
+	if len(p.queue) == 0 && p.groupEnd == nil {
 		p.turn.Store(turnTaken)
 	}
 	p.mu.Unlock()
@@ -345,6 +371,10 @@ func (p *Pipeline) finish() {
 func (p *Pipeline) next() *Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.groupEnd != nil {
+		close(p.groupEnd)
+		p.groupEnd = nil
+	}
 	if len(p.queue) == 0 {
 		p.turn.Store(turnFree)
 		return nil

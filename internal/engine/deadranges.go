@@ -28,11 +28,10 @@ func (d *deadRanges) run(ctx context.Context) {
 	}
 }
 
-// prove scans what was noted. The turn among the commits comes between: what was
-// written before it is visible to the scan, and what is written after it has seen the
-// range, and cuts it.
+// prove scans what was noted. The commits that may not have seen the range are waited for,
+// so they are visible to the scan; what is written later has seen the range, and cuts it.
 func (d *deadRanges) prove(ctx context.Context, p deadrange.Proof) error {
-	if err := d.commits.Alone(ctx, func() error { return nil }); err != nil {
+	if err := d.commits.AwaitGroup(ctx); err != nil {
 		return err
 	}
 	it, err := d.reads.NewIterator(view.IterOptions{Lower: p.Lo, Upper: p.Hi, Own: true})

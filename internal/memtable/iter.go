@@ -46,9 +46,18 @@ type Iter struct {
 
 // NewIter returns an iterator that stands before the first record.
 func (t *Table) NewIter() *Iter {
-	it := &Iter{mem: t.mem, table: t}
-	it.path = it.room[:0]
+	it := new(Iter)
+	it.Reset(t)
 	return it
+}
+
+// Reset makes an iterator, new or closed, one over a table, that stands before the first
+// record.
+func (it *Iter) Reset(t *Table) {
+	it.mem, it.table, it.position = t.mem, t, beforeFirst
+	if it.path = it.path[:0]; it.path == nil {
+		it.path = it.room[:0]
+	}
 }
 
 // First moves to the first record.
@@ -122,7 +131,7 @@ func (it *Iter) Err() error { return nil }
 
 // Close lets go of the table.
 func (it *Iter) Close() error {
-	*it = Iter{}
+	it.mem, it.table, it.rec, it.leaf, it.version, it.position = nil, nil, base.Record{}, 0, 0, beforeFirst
 	return nil
 }
 

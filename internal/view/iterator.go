@@ -11,6 +11,7 @@ import (
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/memtable"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
@@ -44,13 +45,18 @@ type iteratorCore struct {
 	merging iterate.Merging
 	visible iterate.UserIter
 	sources []iterate.Source
-	// memories are what the first of the sources are of.
+	// memories are what the first of the sources are of; those of memtables are walked
+	// with iters.
 	memories []*Flushable
+	iters    [reusedIters]memtable.Iter
 	levels   [manifest.NumLevels]levelSource
 
 	deletes      []rangedel.Source
 	tableDeletes []store.RunDeletes
 }
+
+// reusedIters is for how many memtables a core has iterators; seldom are there more.
+const reusedIters = 3
 
 type levelSource struct {
 	level iterate.Level
@@ -240,7 +246,14 @@ func (c *iteratorCore) addFlushable(m *Flushable, o IterOptions, seq base.SeqNum
 		// A record added later is newer than what this iterator sees.
 		return
 	}
-	c.sources = append(c.sources, iterate.Source{Iter: m.NewIter(), MaxSeq: base.SeqNumMax})
+	var it base.Iterator
+	if n := len(c.memories); m.Table != nil && n < len(c.iters) {
+		c.iters[n].Reset(m.Table)
+		it = &c.iters[n]
+	} else {
+		it = m.NewIter()
+	}
+	c.sources = append(c.sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
 	c.memories = append(c.memories, m)
 }
 
