@@ -170,10 +170,11 @@ func (c *Cache) shrink() {
 
 // limit is the capacity without what is being read beside the cache, which is large values
 // and the buffers of those who read tables in large pieces, and without what the slab has
-// of the system and cannot use, or a part of it.
+// of the system and cannot use, or a part of it. What of that is free for the next frames
+// is in the reserve already.
 func (c *Cache) limit() int64 {
 	beside := c.memory.Bytes(offheap.OwnerLarge) + c.memory.Bytes(offheap.OwnerBuffers)
-	waste := max(c.slab.WasteBytes()-wasteFreeBytes, 0)
+	waste := max(c.slab.WasteBytes()-max(c.reserveBytes(), wasteFreeBytes), 0)
 	return max(c.capacity-beside-waste, c.capacity/limitFraction)
 }
 

@@ -168,23 +168,46 @@ func TestGhost(t *testing.T) {
 // What a cache has of the system stays within its capacity, but for a little, whatever the
 // sizes of the blocks, and most of it is of use.
 func TestSlabStaysWithinCapacity(t *testing.T) {
-	for _, capacity := range []int64{2 << 20, 16 << 20} {
+	for _, capacity := range []int64{2 << 20, 16 << 20, 128 << 20} {
 		f := newFixture(t, capacity)
 		table := f.NewTable(100_000)
 		rng := rand.New(rand.NewPCG(1, 2))
-		for slot := range 20_000 {
+		for slot := range 40_000 {
 			sizeBytes := 8<<10 - rng.IntN(300) // as most blocks
 			if rng.IntN(5) == 0 {
 				sizeBytes = 300 + rng.IntN(14<<10)
 			}
 			f.load(table, slot, sizeBytes)
-			if has := f.memory.Bytes(offheap.OwnerCache); has > capacity+wasteFreeBytes+smallChunk {
+			if has := f.memory.Bytes(offheap.OwnerCache); has > capacity+max(wasteFreeBytes, f.reserveBytes())+smallChunk {
 				t.Fatalf("block %d: %d bytes of the system with a capacity of %d", slot, has, capacity)
 			}
 		}
 		if m := f.Metrics(); m.UsedBytes < capacity/2 {
 			t.Errorf("%d bytes of %d are used", m.UsedBytes, capacity)
 		}
+	}
+}
+
+// Where nearly all blocks have one size, the cache uses nearly all that it may take: what
+// the slab has free is what is evicted ahead of need.
+func TestReserveIsWhatTheSlabHasFree(t *testing.T) {
+	const capacity = 128 << 20
+	f := newFixture(t, capacity)
+	table := f.NewTable(100_000)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for slot := range 60_000 {
+		sizeBytes := 8 << 10
+		if slot%1000 == 0 { // of other sizes there are few
+			sizeBytes = 300 + rng.IntN(14<<10)
+		}
+		f.load(table, slot, sizeBytes)
+	}
+	used := f.Metrics().UsedBytes
+	if want := int64(capacity) - 2*f.reserveBytes(); used < want {
+		t.Errorf("%d MiB of %d are used, want %d", used>>20, capacity>>20, want>>20)
+	}
+	if has := f.memory.Bytes(offheap.OwnerCache); has > capacity+f.reserveBytes() {
+		t.Errorf("%d MiB of the system with a capacity of %d", has>>20, capacity>>20)
 	}
 }
 

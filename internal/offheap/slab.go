@@ -18,15 +18,18 @@ const (
 	numClasses    = (maxClassShift-minClassShift)*8 + 1
 	maxClassBytes = 1 << maxClassShift
 
-	// Chunks are small while a slab is small, so that a few half-used ones do
-	// not matter, and large for a large one, so that mappings stay few. What few
-	// would fit of in a small chunk has a mapping of its own until then.
+	// Chunks are small while a slab is small, and for a class of which there are few
+	// blocks, so that a few half-used ones do not matter, and otherwise large, so that
+	// mappings stay few. What few would fit of in a small chunk has a mapping of its own
+	// while the slab is small.
 	tinyChunkBytes       = 64 << 10
 	smallChunkBytes      = 256 << 10
 	largeChunkBytes      = hugePageBytes
 	smallChunkMaxBlock   = 16 << 10
 	smallChunksFromBytes = 32 << 20
 	largeChunksFromBytes = 64 << 20
+	// fewBlocksFraction is the part of a class that a chunk may be, but for the tiny ones.
+	fewBlocksFraction = 2
 
 	// Sizes of mappings for one block are multiples of the first of these, those for
 	// a block that a chunk could hold of the second.
@@ -79,6 +82,7 @@ func (c *chunk) used() int { return c.carved - len(c.free) }
 // class holds all chunks of one block size.
 type class struct {
 	mu      ranked.Mutex[ranked.SlabClass]
+	mapped  int      // bytes of the chunks
 	chunks  []*chunk // nil where one was returned
 	holes   []int    // indices of the nils
 	partial []*chunk // chunks with a free slot; the last one serves the next Alloc
@@ -179,12 +183,13 @@ func headerOf(block []byte) *blockHeader {
 	return (*blockHeader)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(block)), -headerBytes))
 }
 
-// chunkBytes returns the size of the next chunk of a class.
-func (s *Slab) chunkBytes(classBytes int) int {
+// chunkBytes returns the size of the next chunk of a class. cl.mu is held.
+func (s *Slab) chunkBytes(cl *class, classBytes int) int {
 	switch mapped := s.mapped.Load(); {
-	case classBytes > smallChunkMaxBlock || mapped >= largeChunksFromBytes:
+	case classBytes > smallChunkMaxBlock,
+		mapped >= largeChunksFromBytes && cl.mapped >= fewBlocksFraction*largeChunkBytes:
 		return largeChunkBytes
-	case mapped >= smallChunksFromBytes:
+	case mapped >= smallChunksFromBytes && cl.mapped >= fewBlocksFraction*smallChunkBytes:
 		return smallChunkBytes
 	}
 	return tinyChunkBytes
@@ -192,7 +197,7 @@ func (s *Slab) chunkBytes(classBytes int) int {
 
 // addChunk gives the class an empty chunk. cl.mu is held.
 func (s *Slab) addChunk(cl *class, classBytes int) error {
-	sizeBytes := s.chunkBytes(classBytes)
+	sizeBytes := s.chunkBytes(cl, classBytes)
 	memory := s.takeSpare(sizeBytes)
 	if memory == nil {
 		var err error
@@ -214,6 +219,7 @@ func (s *Slab) addChunk(cl *class, classBytes int) error {
 		cl.chunks = append(cl.chunks, c)
 	}
 	cl.partial = append(cl.partial, c)
+	cl.mapped += sizeBytes
 	return nil
 }
 
@@ -269,6 +275,7 @@ func (cl *class) remove(c *chunk) {
 	last.partial = c.partial
 	cl.partial = cl.partial[:len(cl.partial)-1]
 	cl.chunks[c.index] = nil
+	cl.mapped -= len(c.memory)
 	cl.holes = append(cl.holes, c.index)
 }
 
@@ -376,7 +383,7 @@ func (s *Slab) Close() {
 				s.unmapMemory(c.memory)
 			}
 		}
-		cl.chunks, cl.holes, cl.partial = nil, nil, nil
+		cl.mapped, cl.chunks, cl.holes, cl.partial = 0, nil, nil, nil
 	}
 	for i, spare := range s.spares {
 		if spare != nil {

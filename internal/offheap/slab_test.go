@@ -238,3 +238,35 @@ func TestSmallSlabWastesLittle(t *testing.T) {
 		t.Errorf("%d bytes are held, of which %d are used", held, s.UsedBytes())
 	}
 }
+
+// A class of which there are few blocks has small chunks in a large slab too, and one of
+// which there are many has large ones.
+func TestFewBlocksWasteLittle(t *testing.T) {
+	s := NewSlab(new(Accountant), OwnerCache)
+	defer s.Close()
+	for range 100 << 20 / (8 << 10) {
+		if _, err := s.Alloc(8 << 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.WasteBytes()
+	const sizes = 8 // up to smallChunkMaxBlock
+	for i := range sizes {
+		if _, err := s.Alloc(100 << i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if waste := s.WasteBytes() - before; waste > 2*sizes*tinyChunkBytes {
+		t.Errorf("%d blocks of different sizes waste %d KiB", sizes, waste>>10)
+	}
+	index, _ := classOf(8 << 10)
+	large := 0
+	for _, c := range s.classes[index].chunks {
+		if len(c.memory) == largeChunkBytes {
+			large++
+		}
+	}
+	if large < 15 {
+		t.Errorf("%d of %d chunks of the common class are large", large, len(s.classes[index].chunks))
+	}
+}

@@ -55,8 +55,8 @@ type iteratorCore struct {
 	tableDeletes []store.RunDeletes
 }
 
-// reusedIters is for how many memtables a core has iterators; seldom are there more.
-const reusedIters = 3
+// reusedIters is for how many memtables a core has iterators: mostly there is one.
+const reusedIters = 1
 
 type levelSource struct {
 	level iterate.Level
