@@ -112,6 +112,16 @@ func TestGetDoesNotAllocate(t *testing.T) {
 			t.Errorf("AppendGet of %s allocates %v times", key, n)
 		}
 	}
+	for _, count := range []int{1, 100} {
+		keys := make([][]byte, count)
+		for i := range keys {
+			keys[i] = fmt.Appendf(nil, "key%06d", 2000+i*5)
+		}
+		read := func(_ int, value []byte, err error) error { buf = append(buf[:0], value...); return err }
+		if n := testing.AllocsPerRun(200, func() { must(t, db.MultiGet(keys, read)) }); n != 0 {
+			t.Errorf("MultiGet of %d keys allocates %v times", count, n)
+		}
+	}
 	it, err := db.Iterator(lightning.IterOptions{})
 	must(t, err)
 	defer it.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -128,18 +129,45 @@ func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, valu
 	if fn == nil {
 		return errNilFunction
 	}
-	full := make([][]byte, len(keys))
-	for i, key := range keys {
+	list := keyLists.Get().(*keyList)
+	defer list.free()
+	for _, key := range keys {
 		if err := s.check(key); err != nil {
 			return err
 		}
-		full[i] = s.key(nil, key)
+		list.bytes = s.key(list.bytes, key)
+	}
+	rest := list.bytes
+	for _, key := range keys {
+		n := len(s.prefix) + len(key)
+		list.keys = append(list.keys, rest[:n:n])
+		rest = rest[n:]
 	}
 	fn = lentValues(s.lender, fn)
 	if snap != nil {
-		return snap.MultiGet(full, fn)
+		return snap.MultiGet(list.keys, fn)
 	}
-	return s.engine.Reads().MultiGet(full, fn)
+	return s.engine.Reads().MultiGet(list.keys, fn)
+}
+
+// keyList is memory for keys with their prefixes, one behind the other.
+type keyList struct {
+	bytes []byte
+	keys  [][]byte
+}
+
+var keyLists = sync.Pool{New: func() any { return new(keyList) }}
+
+// keyListMaxBytes is above what the memory of a list is not used again.
+const keyListMaxBytes = 64 << 10
+
+func (l *keyList) free() {
+	if cap(l.bytes) > keyListMaxBytes {
+		return
+	}
+	clear(l.keys)
+	l.bytes, l.keys = l.bytes[:0], l.keys[:0]
+	keyLists.Put(l)
 }
 
 func (s *space) put(key, value []byte, d commit.Durability) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -113,5 +114,23 @@ func TestErrors(t *testing.T) {
 	}
 	if want := "get: corruption in 000001.sst: data block at offset 64: checksum mismatch"; err.Error() != want {
 		t.Errorf("message is %q", err)
+	}
+}
+
+func TestCommonPrefix(t *testing.T) {
+	long := strings.Repeat("abcdefgh", 4)
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "a", 0}, {"a", "b", 0}, {"ab", "a", 1}, {"abcdefgh", "abcdefgX", 7},
+		{long, long, 32}, {long, long + "x", 32}, {long + "x", long + "y", 32}, {long[:20] + "!", long, 20},
+	} {
+		if got := CommonPrefix([]byte(c.a), []byte(c.b)); got != c.want {
+			t.Errorf("%q and %q have %d bytes in common, want %d", c.a, c.b, got, c.want)
+		}
+		if got := CommonPrefix([]byte(c.b), []byte(c.a)); got != c.want {
+			t.Errorf("%q and %q have %d bytes in common, want %d", c.b, c.a, got, c.want)
+		}
 	}
 }

@@ -231,3 +231,19 @@ const (
 	// what some kinds have before it.
 	MaxStoredBytes = MaxValueBytes + max(ExpiryBytes, ReachBytes)
 )
+
+// CommonPrefix returns how many bytes a and b have in common at their start.
+func CommonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:])
+		if x != 0 {
+			return i + bits.TrailingZeros64(x)>>3
+		}
+	}
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
+}

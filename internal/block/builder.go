@@ -41,7 +41,7 @@ func (b *Builder) Add(key []byte, tr base.Trailer, value []byte, hash uint64) {
 		b.minTrailer, b.maxTrailer = tr, tr
 	} else {
 		b.checkOrder(key, tr)
-		b.prefixLen = commonPrefix(b.bytes[:b.prefixLen], key)
+		b.prefixLen = base.CommonPrefix(b.bytes[:b.prefixLen], key)
 		b.minKeyLen = min(b.minKeyLen, len(key))
 		b.maxKeyLen = max(b.maxKeyLen, len(key))
 		b.minTrailer = min(b.minTrailer, tr)
@@ -66,22 +66,6 @@ func (b *Builder) checkOrder(key []byte, tr base.Trailer) {
 				lastKey, last.trailer, key, tr)
 		}
 	}
-}
-
-// commonPrefix returns the length of the common prefix of a and b.
-func commonPrefix(a, b []byte) int {
-	n := min(len(a), len(b))
-	i := 0
-	for ; i+8 <= n; i += 8 {
-		diff := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:])
-		if diff != 0 {
-			return i + bits.TrailingZeros64(diff)>>3
-		}
-	}
-	for i < n && a[i] == b[i] {
-		i++
-	}
-	return i
 }
 
 // Len returns the number of records added since the last Reset.

@@ -37,6 +37,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+
+	"github.com/lightningdb/lightning/internal/kernel"
 )
 
 const (
@@ -161,6 +163,13 @@ func MayContain(f []byte, hash uint64) bool {
 		groups >>= probeBits
 	}
 	return all != 0
+}
+
+// Expect asks the processor for the line that MayContain looks at.
+func Expect(f []byte, hash uint64) {
+	if size := len(f) - trailerBytes; size >= blockBytes {
+		kernel.PrefetchBytes(block(f, uint64(size/blockBytes), hash)[:])
+	}
 }
 
 // Check verifies the structure of f. A filter that passed is probed as it was

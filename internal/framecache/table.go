@@ -4,8 +4,11 @@ import (
 	"math"
 	"runtime"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/invariant"
+	"github.com/lightningdb/lightning/internal/kernel"
+	"github.com/lightningdb/lightning/internal/offheap"
 )
 
 // dropStep is how many slots Drop clears before it lets others have the lock.
@@ -51,6 +54,34 @@ func (t *Table) Get(slot int) []byte {
 	b := e.bytes()
 	runtime.KeepAlive(t) // until there is a pointer to the memory: see entry.start
 	return b
+}
+
+// Peek is Get for one who only prepares for it: no use is counted.
+func (t *Table) Peek(slot int) []byte {
+	e := entry(t.slots[slot].Load())
+	if e == 0 {
+		return nil
+	}
+	b := e.bytes()
+	runtime.KeepAlive(t)
+	return b
+}
+
+// ExpectSlot asks the processor for a slot.
+func (t *Table) ExpectSlot(slot int) {
+	kernel.Prefetch(unsafe.Pointer(&t.slots[slot]), int(unsafe.Sizeof(t.slots[slot])))
+}
+
+// ExpectBlock asks the processor for the first bytes of the block in a slot, with what
+// stands before it. It returns false when the block is not in the cache. The caller is
+// inside an epoch guard.
+func (t *Table) ExpectBlock(slot, sizeBytes int) bool {
+	e := entry(t.slots[slot].Load())
+	if e == 0 {
+		return false
+	}
+	kernel.Prefetch(unsafe.Pointer(e.preamble()), sizeBytes+offheap.PrefixBytes)
+	return true
 }
 
 // use loads the slot and counts a use, unless there are enough: then nothing

@@ -59,6 +59,9 @@ const (
 	// eighth of it: three records of common size.
 	bytesPerBucket = 512
 
+	// expectedBytes is how much of a record is asked for.
+	expectedBytes = 192
+
 	// A record for which another one has to go gets in once in so many times: a load
 	// much larger than the cache costs little, and what is read often gets in soon.
 	admitOneIn = 8
@@ -231,9 +234,20 @@ func (c *Cache) BeginWrite(hash uint64) {
 // EndWrite unmarks the bucket, once the write is visible or will never be.
 func (c *Cache) EndWrite(hash uint64) { c.bucket(hash).unmark() }
 
-// Expect asks the processor for the bucket of a key that is going to be written. Anybody
-// may call it.
+// Expect asks the processor for the bucket of a key. Anybody may call it.
 func (c *Cache) Expect(hash uint64) { kernel.Prefetch(unsafe.Pointer(c.bucket(hash)), bucketWords*8) }
+
+// Seems reports whether there seems to be a record of a key, and asks the processor for it.
+func (c *Cache) Seems(hash uint64) bool {
+	b := c.bucket(hash)
+	for i := firstEntry; i < bucketWords; i++ {
+		if e := entry(b[i].Load()); e.isOf(hash) {
+			kernel.Prefetch(unsafe.Pointer(&c.words[e.place()]), expectedBytes)
+			return true
+		}
+	}
+	return false
+}
 
 // BeginAll makes every record invalid, before a write that names no single key
 // can become visible, and lets none in until EndAll.

@@ -90,7 +90,7 @@ func (t *Table) place(key []byte, tr base.Trailer, value []byte, sum uint32) {
 		}
 		if r&shapeMask == shapeLeaf {
 			other := leafAt(t.mem, r).key()
-			m := from + commonPrefix(key[from:], other[from:])
+			m := from + base.CommonPrefix(key[from:], other[from:])
 			if m == len(key) && m == len(other) {
 				t.addVersion(r, tr, value, sum)
 				return
@@ -144,7 +144,7 @@ func (t *Table) matchPath(h *header, key []byte, from int) int {
 	if depth-from <= 8 && depth <= len(key) && tailMatches(h, key, from, depth) {
 		return depth
 	}
-	return from + commonPrefix(key[from:], leafAt(t.mem, h.witness).key()[from:depth])
+	return from + base.CommonPrefix(key[from:], leafAt(t.mem, h.witness).key()[from:depth])
 }
 
 // alloc takes memory that fits has found to be there.

@@ -51,6 +51,26 @@ func (t *Table) Expect(keys [][]byte) {
 	for i, key := range keys {
 		ways[i] = beginWay(t, key)
 	}
+	followAll(t, ways[:], keys)
+}
+
+// ExpectGets asks the processor for what Get is going to read for some keys, ExpectMax at
+// most. Anybody may call it.
+func ExpectGets(t *Table, keys [][]byte) {
+	root := way{at: t.root.Load()}
+	if root.at == 0 {
+		return
+	}
+	var ways [ExpectMax]way
+	keys = keys[:min(len(keys), ExpectMax)]
+	for i := range keys {
+		ways[i] = root
+	}
+	followAll(t, ways[:], keys)
+}
+
+// followAll follows the ways of keys side by side.
+func followAll(t *Table, ways []way, keys [][]byte) {
 	for range expectedNodes {
 		open := false
 		for i, key := range keys {

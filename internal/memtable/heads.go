@@ -32,5 +32,5 @@ func (h *heads) learn(key []byte, arena *offheap.Arena) {
 		h.known, h.common = true, bytes.Clone(key)
 		return
 	}
-	h.common, h.since = h.common[:commonPrefix(h.common, key)], uint32(arena.Used())
+	h.common, h.since = h.common[:base.CommonPrefix(h.common, key)], uint32(arena.Used())
 }

@@ -146,6 +146,7 @@ func addBoth(t *testing.T, table *Table, m *model, key []byte, seq base.SeqNum, 
 		}
 	}
 	table.Expect(expected)
+	ExpectGets(table, expected)
 	if err := table.Add(keyCopy, base.Hash(keyCopy), tr, valueCopy); err != nil {
 		t.Fatal(err)
 	}

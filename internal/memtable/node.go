@@ -226,19 +226,3 @@ func tailMatches(h *header, key []byte, from, depth int) bool {
 	mask := uint64(1)<<(8*uint(depth-from)) - 1
 	return (keyTail(key, depth)^h.tail)&mask == 0
 }
-
-// commonPrefix returns how many bytes a and b have in common at their start.
-func commonPrefix(a, b []byte) int {
-	n := min(len(a), len(b))
-	i := 0
-	for ; i+8 <= n; i += 8 {
-		x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:])
-		if x != 0 {
-			return i + bits.TrailingZeros64(x)>>3
-		}
-	}
-	for i < n && a[i] == b[i] {
-		i++
-	}
-	return i
-}

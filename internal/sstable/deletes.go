@@ -29,7 +29,7 @@ type deleteBlock struct{ lo, payload []byte }
 
 // add appends a fragment with its stored form.
 func (d *deleteBlocks) add(f *rangedel.Fragment, value []byte, blockBytes int) {
-	shared := sharedPrefix(d.lastLo, f.Lo)
+	shared := base.CommonPrefix(d.lastLo, f.Lo)
 	if d.current.Len() > 0 && !d.room.take(&d.current, shared, len(f.Lo), len(value)) {
 		d.cut()
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
 )
 
@@ -40,7 +41,7 @@ func TestSeparatorIsBetween(t *testing.T) {
 		if bytes.Compare(s, a) < 0 || bytes.Compare(s, b) >= 0 || len(s) > len(a) {
 			t.Fatalf("%x..%x: %x", a, b, s)
 		}
-		if shared := sharedPrefix(a, b); !bytes.Equal(a[:shared], b[:shared]) ||
+		if shared := base.CommonPrefix(a, b); !bytes.Equal(a[:shared], b[:shared]) ||
 			shared < len(a) && shared < len(b) && a[shared] == b[shared] {
 			t.Fatalf("%x and %x share %d", a, b, shared)
 		}
@@ -80,7 +81,7 @@ func TestRoomIsNeverTooOptimistic(t *testing.T) {
 		var r room
 		var last []byte
 		for _, e := range m {
-			if b.Len() > 0 && !r.take(&b, sharedPrefix(last, e.key), len(e.key), len(e.value)) {
+			if b.Len() > 0 && !r.take(&b, base.CommonPrefix(last, e.key), len(e.key), len(e.value)) {
 				if n := b.Len(); n > 1 && len(b.Finish()) > limit-newest.trailerBytes {
 					t.Fatalf("%d records take %d bytes", n, len(b.Finish()))
 				}

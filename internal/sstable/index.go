@@ -92,7 +92,7 @@ func (b *indexBuilder) add(ref blockRef, lastKey []byte, lastTrailer base.Traile
 	} else {
 		b.separator = appendSeparator(b.separator[:0], lastKey, next)
 	}
-	common := sharedPrefix(b.previous, b.separator)
+	common := base.CommonPrefix(b.previous, b.separator)
 	full := b.current.Len() > 0 && !b.room.take(&b.current, common, len(b.separator), len(b.value))
 	if full && b.current.Len() >= minPartitionEntries {
 		b.cut(b.previous, previousTrailer)

@@ -1,11 +1,6 @@
 package sstable
 
-import (
-	"encoding/binary"
-	"math/bits"
-
-	"github.com/lightningdb/lightning/internal/block"
-)
+import "github.com/lightningdb/lightning/internal/block"
 
 // entryOverheadBytes is at least what the block layout adds to one record:
 // head, trailer, offset, length and fingerprint, and their alignment.
@@ -54,19 +49,3 @@ func (r *room) take(b *block.Builder, shared, keyLen, valueLen int) bool {
 
 // taken is about what the block takes so far.
 func (r *room) taken() int { return r.limitBytes - r.leftBytes }
-
-// sharedPrefix returns the length of the common prefix of a and b.
-func sharedPrefix(a, b []byte) int {
-	n := min(len(a), len(b))
-	i := 0
-	for ; i+8 <= n; i += 8 {
-		differing := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:])
-		if differing != 0 {
-			return i + bits.TrailingZeros64(differing)>>3
-		}
-	}
-	for i < n && a[i] == b[i] {
-		i++
-	}
-	return i
-}

@@ -103,7 +103,7 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 	if w.err != nil {
 		return w.err
 	}
-	shared := sharedPrefix(w.lastKey, key)
+	shared := base.CommonPrefix(w.lastKey, key)
 	isNew := shared < len(key) && (shared == len(w.lastKey) || w.lastKey[shared] < key[shared])
 	isVersion := shared == len(key) && shared == len(w.lastKey) && tr < w.lastTrailer
 	if !isNew && !isVersion || !acceptable(key, tr, value) {

@@ -205,6 +205,24 @@ func TestTablesAreOpenedOnce(t *testing.T) {
 
 // TestTreeGetAgainstAModel spreads the versions of keys over the levels, the newer
 // ones higher, and asks for each at each number.
+// approach prepares for some gets, which has no effect, not even a file that is opened.
+func (r *room) approach(t *testing.T, tree *Tree, rng *rand.Rand, newest base.SeqNum) {
+	t.Helper()
+	var keys [][]byte
+	var hashes []uint64
+	for range rng.IntN(ApproachMax + 2) {
+		key := fmt.Appendf(nil, "\x00%02d", rng.IntN(32))
+		keys, hashes = append(keys, key), append(hashes, base.Hash(key))
+	}
+	g := r.cfg.Epochs.Enter()
+	defer g.Exit()
+	misses, opened := tree.CacheMisses(), r.cfg.Files.Count()
+	tree.Approach(keys, hashes, base.SeqNum(rng.Uint64N(uint64(newest)+2)))
+	if tree.CacheMisses() != misses || r.cfg.Files.Count() != opened {
+		t.Errorf("%d misses and %d open files became %d and %d", misses, opened, tree.CacheMisses(), r.cfg.Files.Count())
+	}
+}
+
 func TestTreeGetAgainstAModel(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -238,6 +256,7 @@ func TestTreeGetAgainstAModel(t *testing.T) {
 		tree := r.NewTree(r.version(levels...))
 		for i := range 32 {
 			key := fmt.Sprintf("\x00%02d", i)
+			r.approach(t, tree, rng, seq)
 			for at := base.SeqNum(0); at <= seq; at += 1 + base.SeqNum(rng.IntN(5)) {
 				want, newest := "-", base.SeqNum(0)
 				for _, record := range all {

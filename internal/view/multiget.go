@@ -3,10 +3,13 @@ package view
 import (
 	"bytes"
 	"slices"
+	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/memtable"
 	"github.com/lightningdb/lightning/internal/sstable"
+	"github.com/lightningdb/lightning/internal/store"
 )
 
 // MultiGet looks up keys at one moment and calls fn for each, in the order of
@@ -38,23 +41,26 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 const prefetchKeys = 64
 
 // multiGet visits the keys in their order, so that neighbours find what they
-// share in the processor's caches. Once a key was not in the cache, the blocks of
-// those that follow are read side by side.
+// share in the processor's caches, and asks for the memory that some of them need before
+// it looks up the first. Once a key was not in the cache, the blocks of those that follow
+// are read side by side.
 func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
 	fn func(i int, value []byte, err error) error) error {
-	order := make([]int, len(keys))
-	for i := range order {
-		order[i] = i
+	m := multiGets.Get().(*multiGet)
+	defer m.free()
+	for i := range keys {
+		m.order = append(m.order, i)
 	}
+	order := m.order
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
-	var ahead sstable.Prefetch
 	fetched := 0 // the keys before it were looked up, or their blocks fetched
-	buf := hotBuffers.Get().(*[]byte)
-	defer hotBuffers.Put(buf)
 	for n, i := range order {
-		hash := base.Hash(keys[i])
-		hot, answer := r.hot.append((*buf)[:0], keys[i], hash, at.Seq)
-		if *buf = hot; answer != hotcache.Unknown {
+		if n%store.ApproachMax == 0 {
+			m.near.approach(r, s, keys, order[n:min(n+store.ApproachMax, len(order))], at.Seq)
+		}
+		hash := m.near.hashes[n%store.ApproachMax]
+		hot, answer := r.hot.append(m.value[:0], keys[i], hash, at.Seq)
+		if m.value = hot; answer != hotcache.Unknown {
 			var err error
 			if answer == hotcache.Absent {
 				hot, err = nil, base.ErrNotFound
@@ -68,13 +74,70 @@ func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
 		value, _, err := s.Get(keys[i], hash, at.Seq, at.Time)
 		if n >= fetched && s.Tree.CacheMisses() != misses {
 			fetched = min(n+prefetchKeys, len(order))
-			s.prefetch(&ahead, keys, order[n+1:fetched], at.Seq)
+			s.prefetch(&m.ahead, keys, order[n+1:fetched], at.Seq)
 		}
 		if err := fn(i, value, err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// multiGet is what a MultiGet works with. It is pooled.
+type multiGet struct {
+	order []int // of the keys
+	value []byte
+	near  approached
+	ahead sstable.Prefetch
+}
+
+var multiGets = sync.Pool{New: func() any { return new(multiGet) }}
+
+// multiGetMaxKeys is the number of keys above which the memory is not used again.
+const multiGetMaxKeys = 10_000
+
+func (m *multiGet) free() {
+	if cap(m.order) > multiGetMaxKeys {
+		return
+	}
+	m.order = m.order[:0]
+	clear(m.near.others[:])
+	multiGets.Put(m)
+}
+
+// approached is some keys whose memory was asked for.
+type approached struct {
+	hashes [store.ApproachMax]uint64
+	// The keys that the hot-record cache seems not to have.
+	others      [store.ApproachMax][]byte
+	otherHashes [store.ApproachMax]uint64
+}
+
+// approach asks for the memory that the gets of some keys need.
+func (a *approached) approach(r *Reader, s *State, keys [][]byte, order []int, seq base.SeqNum) {
+	for n, i := range order {
+		a.hashes[n] = base.Hash(keys[i])
+		if r.hot.cache != nil {
+			r.hot.cache.Expect(a.hashes[n])
+		}
+	}
+	if len(order) == 1 {
+		return // there is nothing to do meanwhile
+	}
+	others := 0
+	for n, i := range order {
+		if r.hot.cache == nil || !r.hot.cache.Seems(a.hashes[n]) {
+			a.others[others], a.otherHashes[others] = keys[i], a.hashes[n]
+			others++
+		}
+	}
+	s.flushables(func(m *Flushable) bool {
+		if m.Table != nil {
+			memtable.ExpectGets(m.Table, a.others[:others])
+		}
+		return true
+	})
+	s.Tree.Approach(a.others[:others], a.otherHashes[:others], seq)
 }
 
 // prefetch brings the blocks of some keys into the cache. What fails shows when
