@@ -10,7 +10,8 @@ import (
 // each time for an address that the last answer has told. An Approach goes the same way
 // without waiting: each step looks at what the one before has asked for, and asks for what
 // comes next. Who has several of them goes a step with each in turn, and does the gets
-// when all have arrived.
+// when all have arrived: group prefetching, as Chen, Ailamaki, Gibbons and Mowry (2004) do
+// it for hash joins.
 //
 // Nothing is read from files, and no use is counted. Where something is not in the cache,
 // the approach ends: the get will see to it.
