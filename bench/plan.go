@@ -119,7 +119,7 @@ func runSessions(ctx context.Context, o *options, dir string, run *result.Run, p
 			for i := range o.engines {
 				name := o.engines[(i+repeat-1)%len(o.engines)]
 				e, err := engine.Lookup(name)
-				if err != nil || g.Transactions && !e.Transactions || g.Once && repeat > 1 {
+				if err != nil || !g.TakesPart(e) || g.Once && repeat > 1 {
 					p.done++
 					continue
 				}

@@ -86,7 +86,9 @@ type Engine struct {
 	// RangeDeletes says that it deletes a range in one step; where it does not, its
 	// sessions delete one key after the other.
 	RangeDeletes bool
-	Open         func(Config) (DB, error)
+	// Cache says that it is no database: it only puts, gets and deletes.
+	Cache bool
+	Open  func(Config) (DB, error)
 }
 
 // engines is filled by the files of the engines.

@@ -32,6 +32,9 @@ func TestEngines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if e.Cache {
+			continue // see TestCaches
+		}
 		for _, durability := range []Durability{Async, Sync} {
 			for _, c := range checks {
 				t.Run(fmt.Sprintf("%s/%s/%s", name, durability, c.name), func(t *testing.T) {

@@ -47,6 +47,8 @@ type Group struct {
 	order  workload.Order
 	// Transactions says that only engines with transactions take part.
 	Transactions bool
+	// Caches says that caches take part too.
+	Caches bool
 	// Once says that repeats do not repeat it: it is long, and tells its own
 	// spread.
 	Once   bool
@@ -77,6 +79,7 @@ func Groups() []Group {
 	}{{"1KiB", 1 << 10}, {"16KiB", 16 << 10}, {"1MiB", 1 << 20}} {
 		groups = append(groups, valuesGroup(size.name, size.bytes))
 	}
+	groups = append(groups, cachesGroup())
 	groups = append(groups, deleteGroups()...)
 	return append(groups, coldGroup(), openGroup(), Group{
 		Name: "sustained", Once: true, Phases: prepared(
@@ -106,6 +109,20 @@ func load(name, what string, batch int) Workload {
 	})
 	w.loads = true
 	return w
+}
+
+// cachesGroup compares with what keeps hot data in the memory of a process.
+func cachesGroup() Group {
+	return Group{
+		Name: "caches", Caches: true,
+		adjust: func(c *Config) { c.Records = min(c.Records, 1_000_000) },
+		Phases: []Phase{{prepare: (*Runner).prepare, Workloads: rows(workload.CacheRows())}},
+	}
+}
+
+// TakesPart reports whether an engine has what the group needs.
+func (g *Group) TakesPart(e engine.Engine) bool {
+	return (e.Transactions || !g.Transactions) && (!e.Cache || g.Caches)
 }
 
 // deleteGroups have a database of their own for each row, because none can follow on

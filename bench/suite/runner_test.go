@@ -69,6 +69,35 @@ func TestAllWorkloads(t *testing.T) {
 	}
 }
 
+// Caches take part where nothing but gets and puts is needed, and do all of that.
+func TestCachesTakePart(t *testing.T) {
+	for _, name := range engine.Names() {
+		e, err := engine.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !e.Cache {
+			continue
+		}
+		var done []string
+		for _, g := range Groups() {
+			if !g.TakesPart(e) {
+				continue
+			}
+			rows, err := runGroup(t, e, g, Names())
+			if err != nil {
+				t.Fatalf("%s of %s: %v", g.Name, name, err)
+			}
+			for _, row := range rows {
+				done = append(done, row.Workload)
+			}
+		}
+		if !slices.Equal(done, []string{"cache-hot", "cache-uniform"}) {
+			t.Errorf("%s did %v", name, done)
+		}
+	}
+}
+
 func TestValidate(t *testing.T) {
 	c := small()
 	if err := c.Validate(); err != nil {

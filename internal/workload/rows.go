@@ -47,6 +47,14 @@ func Rows() []Row {
 	}
 }
 
+// CacheRows are the rows that a cache can do as well: values are copied out.
+func CacheRows() []Row {
+	return []Row{
+		{Name: "cache-hot", What: "get random ones of 10,000 records, of a million", Run: (*Runner).getHot},
+		{Name: "cache-uniform", What: "get random ones of a million records", Run: (*Runner).GetUniform},
+	}
+}
+
 // TransactionRows are the rows for databases whose sessions are Transactors.
 func TransactionRows() []Row {
 	return []Row{
