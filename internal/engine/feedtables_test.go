@@ -300,10 +300,12 @@ func TestCommitPastALogThatIsNotKept(t *testing.T) {
 	db := openTest(t, testOptions(memfs.New()))
 	fill(t, db, "a", 10)
 	putPastLog(t, db, "b", 100)
+	// The memtable ends where such a commit comes. Once it is flushed, maybe now, the log goes.
 	lines, err := readFeed(t, db, 1)
-	expectGap(t, err, 11, 12)
-	if len(lines) != 10 {
-		t.Errorf("%d commits before the gap", len(lines))
+	if read := base.SeqNum(len(lines)); read < 10 {
+		expectGap(t, err, read+1, 11)
+	} else {
+		expectGap(t, err, 11, 12)
 	}
 	fill(t, db, "c", 10)
 	_, err = readFeed(t, db, 11)
