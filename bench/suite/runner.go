@@ -51,9 +51,13 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// coldLimitMinBytes leaves room for this program, some 30 MiB, beside an engine that
+// keeps to half of it.
+const coldLimitMinBytes = 96 << 20
+
 // ColdLimitBytes is what a process may use, page cache included, that reads the
 // database larger than memory; it asks its engine to keep to half of that.
-func (c *Config) ColdLimitBytes() int64 { return max(c.ColdDataBytes/5, 64<<20) }
+func (c *Config) ColdLimitBytes() int64 { return max(c.ColdDataBytes/5, coldLimitMinBytes) }
 
 // Runner runs the rows of one group on one engine.
 type Runner struct {
