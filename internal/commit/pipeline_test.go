@@ -450,3 +450,39 @@ func TestContextEndsWaitingInLine(t *testing.T) {
 		f.expectIdle()
 	})
 }
+
+// Who waits for the group that is under way waits for no other one, and holds nobody up.
+func TestAwaitGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		must(t, f.AwaitGroup(t.Context())) // there is none
+		releaseA, releaseB := f.holdAt("apply a"), f.holdAt("apply b")
+		a := f.commit(Async, "a")
+		first := start(func() error { return f.AwaitGroup(t.Context()) })
+		b := f.commit(Async, "b")
+		second := start(func() error { return f.AwaitGroup(t.Context()) })
+		if first.returned() || second.returned() {
+			t.Error("nobody has waited for the group")
+		}
+		releaseA()
+		synctest.Wait()
+		if !first.returned() || !second.returned() || !a.returned() || b.returned() {
+			t.Errorf("returned: %v, %v; the commits %v, %v", first.returned(), second.returned(), a.returned(), b.returned())
+		}
+		f.expect(first, nil)
+		f.expect(second, nil)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		impatient := start(func() error { return f.AwaitGroup(ctx) })
+		cancel()
+		f.expect(impatient, context.Canceled)
+		third := start(func() error { return f.AwaitGroup(t.Context()) })
+		releaseB()
+		f.expect(b, nil)
+		f.expect(third, nil)
+		f.expectIdle()
+		must(t, f.AwaitGroup(t.Context()))
+		f.expect(f.commit(Async, "c"), nil)
+		f.expectIdle()
+	})
+}
