@@ -2,7 +2,8 @@
 // spend their time in: byte matching, eight at a time in one machine word, and
 // lower bound over arrays of 64-bit numbers.
 //
-// Everything here is a pure function over memory that the caller owns. The
+// prefetch.go asks the processor for memory ahead of its use. All else
+// is a pure function over memory that the caller owns. The
 // arrays are little-endian and need no alignment, as they lie in file images.
 package kernel
 

@@ -44,7 +44,7 @@ func Order() []Lock {
 		{LogWrite{}, "log write", "who writes the log's buffer out; its segments", true, false},
 		{Iterator{}, "iterator", "what an iterator holds, while it is opened anew, parked or closed", true, true},
 		{TableOpen{}, "opening of a table", "who opens the file of a table", true, true},
-		{Queue{}, "queue of the pipeline", "who leads, and who waits in line", false, false},
+		{Queue{}, "queue of the pipeline", "who waits in line, and for the end of a group", false, false},
 		{Joins{}, "joins", "operands being applied against snapshots being made", false, true},
 		{Claims{}, "claims of compactions", "which tables a job has to itself, and which are damaged", false, false},
 		{State{}, "state", "a change of the read state and of the newest visible number as one step", false, false},

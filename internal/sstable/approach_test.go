@@ -25,14 +25,8 @@ func arrive(t *testing.T, r *Reader, key string, seq base.SeqNum) (Arrival, int)
 // An approach comes as far as the cache goes, reads nothing, and tells of no key that is
 // there that it is not.
 func TestApproach(t *testing.T) {
-	f, m := longTable(t)
-	cache := newTestCache(t, 8<<20)
-	r, err := OpenReader(f, cache.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	g := cache.epochs.Enter()
+	f, m, r := openLong(t)
+	g := r.o.Epochs.Enter()
 	defer g.Exit()
 	steps := func(key string) (n int) {
 		read := readsOf(f, func() {
@@ -84,14 +78,8 @@ func TestApproachDoesNotAllocate(t *testing.T) {
 	if invariant.Enabled {
 		t.Skip("checks allocate")
 	}
-	f, m := longTable(t)
-	cache := newTestCache(t, 8<<20)
-	r, err := OpenReader(f, cache.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	g := cache.epochs.Enter()
+	_, m, r := openLong(t)
+	g := r.o.Epochs.Enter()
 	defer g.Exit()
 	key := string(m[3].key)
 	if _, _, _, err := r.Get(m[3].key, base.Hash(m[3].key), 9); err != nil {

@@ -20,14 +20,8 @@ func wantAll(t *testing.T, p *Prefetch, r *Reader, m model, step int) {
 }
 
 func TestPrefetch(t *testing.T) {
-	f, m := longTable(t)
-	cache := newTestCache(t, 8<<20)
-	r, err := OpenReader(f, cache.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	g := cache.epochs.Enter()
+	f, m, r := openLong(t)
+	g := r.o.Epochs.Enter()
 	defer g.Exit()
 	var p Prefetch
 	wantAll(t, &p, r, m, 7)
@@ -62,14 +56,8 @@ func TestPrefetch(t *testing.T) {
 // What cannot be read is the business of the get that needs it; the others have
 // their blocks.
 func TestPrefetchWithFaults(t *testing.T) {
-	f, m := longTable(t)
-	cache := newTestCache(t, 8<<20)
-	r, err := OpenReader(f, cache.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	g := cache.epochs.Enter()
+	f, m, r := openLong(t)
+	g := r.o.Epochs.Enter()
 	defer g.Exit()
 	var p Prefetch
 	wantAll(t, &p, r, m, 7)

@@ -21,6 +21,14 @@ func longTable(t *testing.T) (*memFile, model) {
 	return f, m
 }
 
+// openLong opens a long table, with a cache that has room for all of it.
+func openLong(t *testing.T) (*memFile, model, *Reader) {
+	t.Helper()
+	f, m := longTable(t)
+	r := open(t, f, 8<<20)
+	return f, m, r
+}
+
 // readsOf counts the reads while fn runs.
 func readsOf(f *memFile, fn func()) int {
 	before := f.reads.Load()
@@ -29,13 +37,7 @@ func readsOf(f *memFile, fn func()) int {
 }
 
 func TestScanReadsAheadAndFills(t *testing.T) {
-	f, m := longTable(t)
-	cache := newTestCache(t, 8<<20)
-	r, err := OpenReader(f, cache.options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	f, m, r := openLong(t)
 	scan := func() {
 		it := r.NewIter(IterOptions{})
 		defer it.Close()
@@ -47,7 +49,7 @@ func TestScanReadsAheadAndFills(t *testing.T) {
 	if n := readsOf(f, scan); n != 0 {
 		t.Errorf("second scan took %d reads", n)
 	}
-	if n := cache.Metrics().Frames; n != r.blockCount()+len(r.parts) {
+	if n := r.o.Cache.Metrics().Frames; n != r.blockCount()+len(r.parts) {
 		t.Errorf("%d frames for %d blocks", n, r.blockCount())
 	}
 }
@@ -69,7 +71,7 @@ func TestNoFillLeavesTheCacheAlone(t *testing.T) {
 	if most := len(r.parts) + 1 + len(f.data)/bulkReadBytes; reads > most {
 		t.Errorf("%d reads, want at most %d", reads, most)
 	}
-	if n := cache.Metrics().Frames; n != 0 {
+	if n := r.o.Cache.Metrics().Frames; n != 0 {
 		t.Errorf("%d frames in the cache", n)
 	}
 }
