@@ -76,5 +76,6 @@ func (p *Prefetch) Run() {
 		}
 	}
 	clear(p.reads)
+	clear(p.wanted) // the list may be kept longer than the readers
 	p.wanted = p.wanted[:0]
 }

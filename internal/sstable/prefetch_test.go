@@ -32,6 +32,11 @@ func TestPrefetch(t *testing.T) {
 	if n := readsOf(f, p.Run); n != blocks {
 		t.Errorf("%d reads for %d blocks", n, blocks)
 	}
+	for _, w := range p.wanted[:cap(p.wanted)] {
+		if w.reader != nil {
+			t.Fatal("an empty list still holds a reader")
+		}
+	}
 	n := readsOf(f, func() {
 		wantAll(t, &p, r, m, 7)
 		for i := range m {
