@@ -9,6 +9,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 )
 
 // This file is the two-level index. An entry stands for one block below it:
@@ -202,8 +203,8 @@ func (r *Reader) checkPartition(v *block.View, p int) error {
 		return errOutOfPlace
 	}
 	last := v.Len() - 1
-	key := v.AppendKey(spareBuffer(maxKeyBytes), last)
-	defer func() { putBuffer(key) }()
+	key := v.AppendKey(buffers.Spare(maxKeyBytes), last)
+	defer func() { buffers.Put(key) }()
 	same, err := r.isTopEntry(p, key, v.Trailer(last))
 	if err == nil && !same {
 		err = errors.New("index block does not end where the top index says")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 	"github.com/lightningdb/lightning/internal/compress"
 )
 
@@ -99,7 +100,7 @@ func (it *Iter) Close() error {
 	it.window.shrink()
 	it.partition.shrink()
 	if cap(it.raw) > scratchMaxBytes {
-		putBuffer(it.raw)
+		buffers.Put(it.raw)
 		it.raw = nil
 	}
 	pool := it.r.iters
@@ -409,8 +410,8 @@ func (it *Iter) loadHead(ref blockRef) (done bool, err error) {
 		return false, nil
 	}
 	it.window.shrink() // which may have the value before
-	head := takeBuffer(min(int(ref.rawBytes), block.SingleHeadMaxBytes(maxKeyBytes)))
-	defer func() { putBuffer(head) }()
+	head := buffers.Take(min(int(ref.rawBytes), block.SingleHeadMaxBytes(maxKeyBytes)))
+	defer func() { buffers.Put(head) }()
 	if err := it.r.readAt(head, ref.offset); err != nil {
 		return false, err
 	}
@@ -470,8 +471,8 @@ func (r *Reader) unpack(kind blockKind, ref blockRef, stored []byte, raw *[]byte
 		return stored[:ref.diskBytes], err
 	}
 	if uint64(cap(*raw)) < uint64(ref.rawBytes) {
-		putBuffer(*raw)
-		*raw = takeBuffer(int(ref.rawBytes))
+		buffers.Put(*raw)
+		*raw = buffers.Take(int(ref.rawBytes))
 	}
 	*raw = (*raw)[:ref.rawBytes]
 	return *raw, compress.Decompress(*raw, codec, stored[:ref.diskBytes])

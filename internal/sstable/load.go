@@ -3,6 +3,7 @@ package sstable
 import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/offheap"
@@ -33,7 +34,7 @@ func (r *Reader) newBuffer(sizeBytes int64) (offheap.Block, bool) {
 	switch {
 	case sizeBytes >= largeBytes:
 		return r.newBlock(offheap.OwnerLarge, sizeBytes)
-	case sizeBytes >= bufferMinBytes:
+	case sizeBytes >= buffers.MinBytes:
 		return r.newBlock(offheap.OwnerBuffers, sizeBytes)
 	}
 	return offheap.Block{}, false

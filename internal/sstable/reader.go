@@ -11,6 +11,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/offheap"
@@ -121,7 +122,7 @@ func (r *Reader) open() error {
 		return r.corrupt(-1, size, "table file", err)
 	}
 	tail, err := r.readTail(size)
-	defer func() { putBuffer(tail) }() // nothing of it is kept
+	defer func() { buffers.Put(tail) }() // nothing of it is kept
 	if err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func (r *Reader) readTail(size int64) ([]byte, error) {
 		return tail, r.blame(err, kindFooter, place, nil, nil)
 	}
 	if begin := r.footer.properties.offset; begin < size-int64(len(tail)) {
-		tail = takeBuffer(int(size - begin))
+		tail = buffers.Take(int(size - begin))
 		if err := r.readAt(tail, begin); err != nil {
 			return tail, r.blame(err, kindProperties, r.footer.properties, nil, nil)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 )
 
 // This file asks the top index, which has an entry for each index partition. Of most
@@ -56,9 +57,9 @@ func (r *Reader) topEntry(p int) (key []byte, err error) {
 // isTopEntry reports whether a key is the separator behind partition p, and has its trailer.
 func (r *Reader) isTopEntry(p int, key []byte, tr base.Trailer) (same bool, err error) {
 	is := func(top *block.View) {
-		separator := top.AppendKey(spareBuffer(maxKeyBytes), p)
+		separator := top.AppendKey(buffers.Spare(maxKeyBytes), p)
 		same = bytes.Equal(key, separator) && top.Trailer(p) == tr
-		putBuffer(separator)
+		buffers.Put(separator)
 	}
 	if !r.topLarge {
 		is(&r.top)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 	"github.com/lightningdb/lightning/internal/filter"
 )
 
@@ -86,8 +87,8 @@ type verifier struct {
 func (v *verifier) free() {
 	v.window.shrink()
 	v.partitions.shrink()
-	putBuffer(v.raw)
-	putBuffer(v.rawIndex)
+	buffers.Put(v.raw)
+	buffers.Put(v.rawIndex)
 }
 
 // found notes damage; the error is for a table that has too much of it.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 	"github.com/lightningdb/lightning/internal/checksum"
 )
 
@@ -40,8 +41,8 @@ func (v *verifier) single(ref blockRef) error {
 // checkRest reads a data block that is not compressed behind its head, which was read, piece
 // by piece, and verifies all of it.
 func (r *Reader) checkRest(ref blockRef, head []byte, do func(piece []byte)) error {
-	buffer := takeBuffer(bulkReadBytes)
-	defer func() { putBuffer(buffer) }()
+	buffer := buffers.Take(bulkReadBytes)
+	defer func() { buffers.Put(buffer) }()
 	sum := checksum.Block(r.o.FileNum, ref.offset, byte(kindData), head)
 	payloadEnd := ref.offset + int64(ref.rawBytes)
 	for at := ref.offset + int64(len(head)); at < payloadEnd; {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/buffers"
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/filter"
 	"github.com/lightningdb/lightning/internal/rangedel"
@@ -86,10 +87,10 @@ func NewWriter(f vfs.File, o WriterOptions) *Writer {
 		o.BlockSizeBytes = defaultBlockBytes
 	}
 	w := &Writer{file: f, o: o}
-	if w.buffer = growingBuffer(); w.buffer == nil {
+	if w.buffer = buffers.Growing(); w.buffer == nil {
 		w.buffer = make([]byte, 0, firstBufferBytes)
 	}
-	w.data.Use(growingBuffer(), growingBuffer())
+	w.data.Use(buffers.Growing(), buffers.Growing())
 	w.buffer = appendHeader(w.buffer, o.DBID, o.FileNum)
 	return w
 }
@@ -312,9 +313,9 @@ func (w *Writer) Finish() (Properties, error) {
 
 // free gives the memory up.
 func (w *Writer) free() {
-	putBuffer(w.buffer)
+	buffers.Put(w.buffer)
 	w.buffer = nil
-	w.data.Free(putBuffer)
+	w.data.Free(buffers.Put)
 }
 
 func (w *Writer) finish() error {
