@@ -22,6 +22,7 @@ type Metrics struct {
 	Transactions TransactionMetrics
 	Handles      HandleMetrics
 	Files        FileMetrics
+	Reads        ReadMetrics
 	Health       HealthMetrics
 }
 
@@ -55,6 +56,16 @@ type CacheMetrics struct {
 type FileMetrics struct {
 	Open int
 	Max  int // fewer than the option says since the process could open no more
+}
+
+// ReadMetrics says how reads were done that belong together, as those of a MultiGet do,
+// and so were under way at once.
+type ReadMetrics struct {
+	// NoIOUring says why io_uring is not used; empty if it is.
+	NoIOUring string
+	// ByIOUring reads were done by it, ByPread by goroutines: because it is not used, or
+	// could not do them.
+	ByIOUring, ByPread uint64
 }
 
 // LogMetrics describes the write-ahead log.
@@ -199,10 +210,19 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
 		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
 		Files:        FileMetrics{Open: e.OpenFiles, Max: e.OpenFilesMax},
+		Reads:        newReadMetrics(&e),
 		Health:       newHealthMetrics(&e),
 	}
 	for _, l := range e.Levels {
 		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes, l.Expiring})
+	}
+	return m
+}
+
+func newReadMetrics(e *engine.Metrics) ReadMetrics {
+	m := ReadMetrics{ByIOUring: e.Reads.ByRing, ByPread: e.Reads.ByPread}
+	if e.Reads.Refused != nil {
+		m.NoIOUring = e.Reads.Refused.Error()
 	}
 	return m
 }

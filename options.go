@@ -181,6 +181,11 @@ type DebugOptions struct {
 	// NoHotCache makes every read go to the tree. It is for measurements and
 	// for telling whether a fault is in the hot-record cache.
 	NoHotCache bool
+	// NoIOUring has many reads at once, as MultiGet needs them, done by goroutines where
+	// Linux could do them in one call. It is for measurements, and for kernels with
+	// which there is trouble; where there is no io_uring it changes nothing. Metrics.Reads
+	// says which way they go.
+	NoIOUring bool
 }
 
 const (
@@ -307,6 +312,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		L0Files:       o.Tree.L0Files,
 		OpenFiles:     o.Tree.OpenFiles,
 		AsyncDelay:    o.Log.AsyncDelay,
+		NoIOUring:     o.Debug.NoIOUring,
 		Keyspaces: keyspace.Config{
 			Codec:     codecPolicy(o.Compression),
 			CodecFor:  func(setting uint8) keyspace.CodecPolicy { return codecPolicy(Compression(setting)) },

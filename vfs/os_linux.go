@@ -21,6 +21,15 @@ func preallocate(f *os.File, have, size int64) error {
 	return err
 }
 
+var _ DescriptorFile = osFile{}
+
+// WithDescriptor is DescriptorFile.WithDescriptor. A Close
+// meanwhile closes the file when read has returned.
+func (o osFile) WithDescriptor(read func(fd int)) bool {
+	conn, err := o.f.SyscallConn()
+	return err == nil && conn.Control(func(fd uintptr) { read(int(fd)) }) == nil
+}
+
 func freeBytes(d *os.File) (uint64, error) {
 	var st unix.Statfs_t
 	err := withFD(d, "statfs", func(fd uintptr) error { return unix.Fstatfs(int(fd), &st) })

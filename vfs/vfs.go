@@ -61,6 +61,16 @@ type ReadFile interface {
 	Size() (int64, error)
 }
 
+// DescriptorFile is a file that the operating system knows by a descriptor, so that many
+// reads can be asked of it at once. A file that stands before another one, and changes
+// nothing of what ReadAt returns, may pass the question on.
+type DescriptorFile interface {
+	// WithDescriptor calls read with the descriptor, which stays open until read
+	// returns, for reading at offsets and nothing else. It waits for nobody: it returns
+	// false, and does not call, where there is no descriptor to be had at once.
+	WithDescriptor(read func(fd int)) bool
+}
+
 // File is an open file, addressed by offset only.
 type File interface {
 	ReadFile

@@ -58,6 +58,8 @@ type databaseStats struct {
 	DebtBytes        uint64       `json:"compaction_debt_bytes"`
 	QuarantinedFiles int          `json:"quarantined_files"`
 	UnreadTables     int          `json:"unread_tables"` // whose contents were not looked at
+	IOUring          bool         `json:"io_uring"`      // it is used on this machine
+	NoIOUring        string       `json:"no_io_uring,omitempty"`
 }
 
 type levelStats struct {
@@ -82,6 +84,8 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 		UnflushedBytes:   m.Memory.MemtableBytes,
 		DebtBytes:        m.Compactions.DebtBytes,
 		QuarantinedFiles: m.Health.QuarantinedFiles,
+		IOUring:          m.Reads.NoIOUring == "",
+		NoIOUring:        m.Reads.NoIOUring,
 	}
 	for i, level := range m.Levels {
 		if level.Files > 0 {
@@ -138,6 +142,11 @@ func (s *databaseStats) print(w io.Writer) error {
 	if s.UnreadTables > 0 {
 		fact("not read", "what is in the %s: 'lightning dump DIR > %s' reads all live records",
 			console.CountOf(int64(s.UnreadTables), "table"), os.DevNull)
+	}
+	if s.IOUring {
+		fact("io_uring", "used, where many blocks are read at once")
+	} else {
+		fact("io_uring", "not used here: %s", s.NoIOUring)
 	}
 	if len(s.Levels) > 0 {
 		s.printLevels(&page, style, width)

@@ -37,7 +37,7 @@ func TestStatsSaysWhatItHasNotRead(t *testing.T) {
 		t.Errorf("stats: %+v", got)
 	}
 	got = program(t.Context(), nil, "stats", dir, "--json")
-	if !strings.Contains(got.stdout, "\"unread_tables\": 1\n") {
+	if !strings.Contains(got.stdout, "\"unread_tables\": 1,\n") {
 		t.Errorf("stats --json: %+v", got)
 	}
 	got = program(t.Context(), nil, "dump", dir)

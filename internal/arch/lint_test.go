@@ -52,7 +52,7 @@ func bans() []ban {
 		{"math/rand", nil, nowhere, "use math/rand/v2"},
 		{
 			"unsafe", nil, either("internal/offheap", "internal/epoch", "internal/memtable",
-				"internal/framecache", "internal/hotcache", "internal/block", "internal/kernel"),
+				"internal/framecache", "internal/hotcache", "internal/block", "internal/kernel", "internal/aio"),
 			"keep memory tricks in the rooms that are about them",
 		},
 	}

@@ -36,6 +36,7 @@ func tiers() map[string]int {
 		"internal/janitor":  1,
 		"internal/timeline": 1,
 
+		"internal/aio":            2,
 		"internal/filter":         2,
 		"internal/block":          2,
 		"internal/rangedel":       2,

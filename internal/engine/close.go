@@ -109,6 +109,9 @@ func endWhenIdle(db *DB) {
 		if leaked := db.cache.Close(); leaked != 0 {
 			db.events.CacheLeaked(leaked)
 		}
+		if db.io != nil {
+			db.io.Close()
+		}
 		if db.held == nil {
 			return
 		}

@@ -17,6 +17,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
@@ -47,7 +48,8 @@ type DB struct {
 	id    base.DBID
 	held  vfs.Dir // the directory
 	files *filepool.Pool
-	lock  io.Closer // of the directory
+	io    *aio.Reader // of many reads at once
+	lock  io.Closer   // of the directory
 
 	reads   view.Reader
 	commits commit.Pipeline

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/feed"
@@ -91,6 +92,7 @@ type Metrics struct {
 	TxCommits, TxConflicts            int64
 	OpenIterators, OpenSnapshots      int
 	OpenFiles, OpenFilesMax           int
+	Reads                             aio.Stats
 	OldestHandleAge                   time.Duration
 	QuarantinedFiles                  int
 	UnreadableFiles                   int
@@ -177,6 +179,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.StallTime = db.writer.StallTime()
 	m.OpenIterators, m.OpenSnapshots, m.OldestHandleAge = db.reads.OpenHandles()
 	m.OpenFiles, m.OpenFilesMax = db.files.Count(), db.files.Limit()
+	m.Reads = db.io.Stats()
 	m.QuarantinedFiles = db.claims.damagedFiles()
 	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/event"
@@ -69,6 +70,7 @@ func (db *opener) open() (err error) {
 		return err
 	}
 	db.health.Watch(db.lock, db.opts.Clock)
+	db.io = aio.NewReader(db.opts.NoIOUring, db.events)
 	watched := watchfs.Wrap(db.held)
 	db.files = filepool.New(watched, db.opts.OpenFiles)
 	db.opts.FS = &health.WatchedFS{FS: &filepool.FS{FS: watched, Pool: db.files}, Health: &db.health}
@@ -128,7 +130,7 @@ func (db *opener) wire(state *manifest.State) {
 	o := &db.opts
 	db.keyspaces = keyspace.NewRegistry(o.Keyspaces)
 	db.store = store.New(store.Config{
-		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, Cache: db.cache, Epochs: &db.reads.Epochs,
+		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, IO: db.io, Cache: db.cache, Epochs: &db.reads.Epochs,
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
 		Memory: &db.memory, Later: db.janitor.Add, MergeBytes: mergeBytes(o.MemoryBudget),
 	})

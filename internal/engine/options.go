@@ -26,6 +26,7 @@ type Options struct {
 	L0Files       int
 	OpenFiles     int // tables
 	AsyncDelay    time.Duration
+	NoIOUring     bool
 	// Keyspaces say what keyspaces may ask for.
 	Keyspaces keyspace.Config
 

@@ -93,6 +93,12 @@ func (s *Sink) CacheLeaked(sizeBytes int64) {
 	s.log.Error("block cache closed with blocks in use", "bytes", sizeBytes)
 }
 
+// ReadsWithoutRing says why the kernel does not do batches of reads as one call. They are
+// done all the same, but slower.
+func (s *Sink) ReadsWithoutRing(err error) {
+	s.log.Info("reads go without io_uring", "err", err)
+}
+
 // ArchiveFailed says that a log segment that is to be kept could not be archived.
 func (s *Sink) ArchiveFailed(file string, err error) {
 	s.log.Error("archive a log segment", "file", file, "err", err)

@@ -270,6 +270,33 @@ func (f *File) ReadAt(b []byte, offset int64) (int, error) {
 	return under.ReadAt(b, offset)
 }
 
+var _ vfs.DescriptorFile = (*File)(nil)
+
+// WithDescriptor is vfs.DescriptorFile.WithDescriptor. It gives no descriptor of a file
+// that would have to be opened, or while others wait for a place: who has files pinned
+// and waits for more may wait for himself.
+func (f *File) WithDescriptor(read func(fd int)) bool {
+	under, ok := f.pinOpen()
+	if !ok {
+		return false
+	}
+	defer f.unpin()
+	file, ok := under.(vfs.DescriptorFile)
+	return ok && file.WithDescriptor(read)
+}
+
+// pinOpen pins the file if that needs no waiting.
+func (f *File) pinOpen() (under vfs.File, ok bool) {
+	p := f.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f.closed || f.under == nil || p.waiting > 0 {
+		return nil, false
+	}
+	f.take()
+	return f.under, true
+}
+
 // Size is vfs.ReadFile.Size.
 func (f *File) Size() (int64, error) {
 	under, err := f.pin()

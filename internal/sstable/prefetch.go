@@ -1,8 +1,8 @@
 package sstable
 
 import (
+	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/vfs"
 )
 
 // prefetchMaxBytes is the length of a stored block above which it is left to the
@@ -11,14 +11,14 @@ const prefetchMaxBytes = 32 << 10
 
 // Prefetch is a list of data blocks that gets are about to need and that are not in
 // the cache. Whoever looks up many keys asks for all of them first and has them
-// read side by side. It belongs to one goroutine, which is inside one epoch guard
+// read side by side. All of them are of one database. It belongs to one goroutine, which is inside one epoch guard
 // from the first Want to the last get.
 //
 // What fails is forgotten: the get that needs the block reads it again, and reports
 // what is wrong.
 type Prefetch struct {
 	wanted []wantedBlock
-	reads  []vfs.Read
+	reads  []aio.Read
 }
 
 // wantedBlock is a block on the list.
@@ -60,14 +60,17 @@ func (p *Prefetch) has(r *Reader, slot int) bool {
 
 // Run reads what is on the list into the cache, and empties the list.
 func (p *Prefetch) Run() {
+	if len(p.wanted) == 0 {
+		return
+	}
 	p.reads = p.reads[:0]
 	for i := range p.wanted {
 		w := &p.wanted[i]
-		p.reads = append(p.reads, vfs.Read{
+		p.reads = append(p.reads, aio.Read{
 			File: w.reader.file, P: make([]byte, w.reader.layout.storedBytes(w.ref)), Offset: w.ref.offset,
 		})
 	}
-	vfs.ReadBatch(p.reads)
+	p.wanted[0].reader.o.IO.Read(p.reads)
 	for i := range p.wanted {
 		if w, read := &p.wanted[i], &p.reads[i]; read.N == len(read.P) {
 			if f, err := w.reader.load(kindData, w.slot, w.ref, read.P); err == nil {

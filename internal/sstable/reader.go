@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/buffers"
@@ -37,6 +38,8 @@ type ReaderOptions struct {
 	// Lo and Hi are the span of the table, where the caller keeps it anyway: the reader
 	// then need not have it once more.
 	Lo, Hi []byte
+	// IO does many reads at once.
+	IO *aio.Reader
 	// Cache holds the loaded blocks. Without one every read goes to the file.
 	Cache *framecache.Cache
 	// Epochs is the domain of Cache; it is not used without one.

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/event"
@@ -34,6 +35,7 @@ type Config struct {
 	Dir       string
 	Files     *filepool.Pool // has the tables open
 	DBID      base.DBID
+	IO        *aio.Reader
 	Cache     *framecache.Cache
 	Epochs    *epoch.Domain
 	Keyspaces *keyspace.Registry

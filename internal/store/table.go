@@ -107,6 +107,7 @@ func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, c
 		SeqBase:   meta.SeqBase,
 		Lo:        meta.Lo,
 		Hi:        meta.Hi,
+		IO:        s.cfg.IO,
 		Cache:     cache,
 		Epochs:    s.cfg.Epochs,
 		Memory:    s.cfg.Memory,

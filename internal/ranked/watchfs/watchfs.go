@@ -113,6 +113,16 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	return f.under.ReadAt(p, off)
 }
 
+// WithDescriptor is vfs.DescriptorFile.WithDescriptor.
+func (f *file) WithDescriptor(read func(fd int)) bool {
+	under, ok := f.under.(vfs.DescriptorFile)
+	if !ok {
+		return false
+	}
+	f.before(vfs.OpRead, f.name)
+	return under.WithDescriptor(read)
+}
+
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	f.before(vfs.OpWrite, f.name)
 	return f.under.WriteAt(p, off)

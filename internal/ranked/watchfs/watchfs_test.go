@@ -2,6 +2,8 @@ package watchfs
 
 import (
 	"math/bits"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -70,5 +72,37 @@ func TestEveryOperationIsAnnounced(t *testing.T) {
 	}
 	if all := bits.OnesCount32(uint32(vfs.OpAll)); all != 19 {
 		t.Errorf("there are %d kinds of operations; watch the new ones", all)
+	}
+}
+
+// What is read by descriptor is announced as well, and has one only if the file under it
+// has.
+func TestDescriptorsAreAnnounced(t *testing.T) {
+	seen := 0
+	before := func(kind vfs.OpKind, _ string) {
+		if kind == vfs.OpRead {
+			seen++
+		}
+	}
+	for _, c := range []struct {
+		fsys vfs.FS
+		want bool
+	}{{memfs.New(), false}, {vfs.OS, runtime.GOOS == "linux"}} {
+		f, err := New(c.fsys, before).Create(filepath.Join(t.TempDir(), "a"))
+		if err != nil && !c.want {
+			f, err = New(c.fsys, before).Create("a")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = 0
+		called := false
+		file, ok := f.(vfs.DescriptorFile)
+		if ok = ok && file.WithDescriptor(func(int) { called = seen == 1 }); ok != c.want || called != c.want {
+			t.Errorf("%T: %v, called after it was announced %v; want %v", c.fsys, ok, called, c.want)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

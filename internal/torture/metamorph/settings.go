@@ -44,9 +44,9 @@ func (s settings) String() string {
 		where = "disk"
 	}
 	return fmt.Sprintf("%s: budget %d, durability %v after %v, compression %v, memtable %d, block %d, "+
-		"filter %d, file %d, level-0 files %d, hot cache %v, before: %v", where, o.MemoryBudget, o.Durability,
+		"filter %d, file %d, level-0 files %d, hot cache %v, io_uring %v, before: %v", where, o.MemoryBudget, o.Durability,
 		o.Log.AsyncDelay, o.Compression, t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes,
-		t.L0Files, !o.Debug.NoHotCache, s.before)
+		t.L0Files, !o.Debug.NoHotCache, !o.Debug.NoIOUring, s.before)
 }
 
 // settingsOf returns the settings of all option sets for the n-th opening of
@@ -68,6 +68,7 @@ func settingsOf(seed uint64, n int) [sets]settings {
 	tracked := deal(rng, true, false)
 	before := deal(rng, closed, leaking, cutKeepAll, cutKeepNone, cutKeepSome)
 	lent := deal(rng, false, false, true)
+	noRings := deal(rng, false, false, true)
 	for i := range out {
 		out[i] = settings{before: before[i], options: lightning.Options{
 			MemoryBudget: int64(budgets[i]),
@@ -81,7 +82,9 @@ func settingsOf(seed uint64, n int) [sets]settings {
 				FileBytes:        int64(files[i]),
 				L0Files:          l0Files[i],
 			},
-			Debug: lightning.DebugOptions{NoHotCache: !hotCaches[i], TrackHandles: tracked[i], CheckSlices: lent[i]},
+			Debug: lightning.DebugOptions{
+				NoHotCache: !hotCaches[i], NoIOUring: noRings[i], TrackHandles: tracked[i], CheckSlices: lent[i],
+			},
 		}}
 	}
 	return out

@@ -272,5 +272,6 @@ func databaseOptions(seed, life uint64) *lightning.Options {
 			FileBytes:     int64(8+rng.IntN(120)) << 10,
 			L0Files:       1 + rng.IntN(4),
 		},
+		Debug: lightning.DebugOptions{NoIOUring: rng.IntN(2) == 0},
 	}
 }
