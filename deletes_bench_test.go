@@ -230,6 +230,8 @@ func BenchmarkDeletedWindow(b *testing.B) {
 		}
 		slices.Sort(heads)
 		slices.Sort(others)
+		b.ReportMetric(float64(heads[steps-1])/1e3, "us-head-most")
+		b.ReportMetric(float64(others[steps-1])/1e3, "us-other-most")
 		b.ReportMetric(float64(heads[steps/2])/1e3, "us-head-median")
 		b.ReportMetric(float64(others[steps/2])/1e3, "us-other-median")
 		window.idleFor(20*time.Second, kept*116)

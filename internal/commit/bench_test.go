@@ -8,10 +8,13 @@ import (
 	"github.com/lightningdb/lightning/internal/invariant"
 )
 
+// never is of a pipeline that nobody falls behind.
+func never() bool { return false }
+
 // emptyEnv does nothing for a group: what is measured is the queue.
 func emptyEnv() Env {
 	nothing := func(*Group) error { return nil }
-	return Env{Admit: admitAll, MakeRoom: nothing, WriteLog: nothing, Apply: nothing}
+	return Env{Admit: admitAll, MakeRoom: nothing, WriteLog: nothing, Apply: nothing, Behind: never}
 }
 
 func TestSingleWriteDoesNotAllocate(t *testing.T) {

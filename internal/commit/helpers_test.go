@@ -65,13 +65,15 @@ type fake struct {
 	admit  error                    // what a commit that adds data is told
 	fail   map[string]error         // by step
 	wait   map[string]chan struct{} // by step: it goes on when that is closed
+	behind func() bool
 }
 
 func admitAll(*batch.Batch) error { return nil }
 
 func newFake(t testing.TB) *fake {
-	f := &fake{t: t, fail: map[string]error{}, wait: map[string]chan struct{}{}}
+	f := &fake{t: t, fail: map[string]error{}, wait: map[string]chan struct{}{}, behind: never}
 	f.Init(Env{
+		Behind: func() bool { return f.behind() },
 		Admit: func(b *batch.Batch) error {
 			if b.Adds() {
 				return f.admit

@@ -46,6 +46,9 @@ type Env struct {
 	WriteLog func(g *Group) error
 	// Apply makes a group visible to readers.
 	Apply func(g *Group) error
+	// Behind says whether work that commits cause waits for a processor. It is asked
+	// when the turn has been passed on, by who has led.
+	Behind func() bool
 }
 
 // Group is what is committed together.
@@ -244,6 +247,9 @@ func (p *Pipeline) submit(r *Request) error {
 	p.runGroup(p.group)
 	p.leads.Leave()
 	p.finish()
+	if p.env.Behind() {
+		runtime.Gosched()
+	}
 	return r.err
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -485,4 +487,20 @@ func TestAwaitGroup(t *testing.T) {
 		f.expect(f.commit(Async, "c"), nil)
 		f.expectIdle()
 	})
+}
+
+// Where much waits for a worker, who has committed lets it have the processor.
+func TestLeaderLetsWorkersRun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	f := newFake(t)
+	var worked atomic.Bool
+	f.behind = func() bool {
+		must(t, f.AwaitGroup(t.Context())) // the turn has been given away, so this does not wait
+		go worked.Store(true)
+		return true
+	}
+	must(t, f.Commit(nil, batchOf(t, "a"), Async, nil))
+	if !worked.Load() {
+		t.Error("the worker has not run")
+	}
 }

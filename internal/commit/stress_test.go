@@ -48,7 +48,7 @@ var errConflict = errors.New("fake conflict")
 
 func newStressed(t testing.TB) *stressed {
 	s := &stressed{t: t, failed: map[string]bool{}}
-	s.Init(Env{Admit: admitAll, Validate: s.validate, MakeRoom: s.makeRoom, WriteLog: s.writeLog, Apply: s.apply})
+	s.Init(Env{Admit: admitAll, Validate: s.validate, MakeRoom: s.makeRoom, WriteLog: s.writeLog, Apply: s.apply, Behind: never})
 	return s
 }
 
@@ -267,6 +267,7 @@ func TestBatchIsTheCallersAgain(t *testing.T) {
 	var sum atomic.Uint64
 	p.Init(Env{
 		Admit:    admitAll,
+		Behind:   never,
 		Validate: func(*Request, []*Request) error { return nil },
 		MakeRoom: func(*Group) error { return nil },
 		WriteLog: func(g *Group) error {

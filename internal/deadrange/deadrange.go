@@ -31,7 +31,7 @@
 // # Thread-safety
 //
 // All methods are safe for concurrent use. Find and Wrote take no lock where there
-// is no range.
+// is no range, and Behind takes none.
 package deadrange
 
 import (
@@ -62,6 +62,7 @@ type Map struct {
 	// upsets counts the beginnings and ends of what may have written anywhere.
 	upsets atomic.Uint64
 	added  func(lo, hi []byte, after base.SeqNum) bool
+	joined atomic.Int32 // notes that wait with next, since it was noted
 
 	mu        ranked.Mutex[ranked.DeadRanges]
 	upsetting int    // how many are at it
@@ -118,6 +119,7 @@ func (m *Map) Note(lo, hi []byte) (taken bool) {
 			return false
 		}
 		noted.join(m.next)
+		m.joined.Add(1)
 	}
 	m.next = noted
 	select {
@@ -134,6 +136,14 @@ func worthKeeping(lo, hi []byte) bool {
 // Noted is sent to when there is something for Begin.
 func (m *Map) Noted() <-chan struct{} { return m.noted }
 
+// behindNotes is how many notes may wait before whoever makes them should let the worker
+// have a processor: where none is free he would get one after some ten milliseconds, and
+// tens of thousands of deletes.
+const behindNotes = 8
+
+// Behind reports whether many notes wait for Begin.
+func (m *Map) Behind() bool { return m.joined.Load() >= behindNotes }
+
 // Proof is a range that somebody is proving.
 type Proof struct {
 	Lo, Hi []byte
@@ -147,6 +157,7 @@ func (m *Map) Begin() (p Proof, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.next
+	m.joined.Store(0)
 	if m.next = nil; r == nil {
 		return Proof{}, false
 	}

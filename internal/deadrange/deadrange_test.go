@@ -367,3 +367,26 @@ func BenchmarkWrote(b *testing.B) {
 		})
 	}
 }
+
+// Deletes that are noted faster than they are proved are to wait for the worker.
+func TestBehind(t *testing.T) {
+	m := New(nothingAdded)
+	notes := func(n int) {
+		for range n {
+			note(m, "a", "b")
+		}
+	}
+	notes(behindNotes)
+	if m.Behind() {
+		t.Error("behind before one note has waited along with each of those allowed")
+	}
+	notes(1)
+	if !m.Behind() {
+		t.Error("not behind")
+	}
+	p, _ := m.Begin()
+	if m.Behind() {
+		t.Error("behind with what is being proved")
+	}
+	m.Abandon(p)
+}

@@ -89,6 +89,7 @@ func New(cfg Config) *Writer {
 func (w *Writer) Env() commit.Env {
 	return commit.Env{
 		Memory: w.cfg.Memory, Admit: w.admit, Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
+		Behind: w.reads.Dead.Behind,
 	}
 }
 
