@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
 // Blocks that are not in the cache come by io_uring, where the kernel has it, and by
@@ -74,4 +75,40 @@ func TestReadsByIOUring(t *testing.T) {
 		}
 		must(t, db.Close())
 	}
+}
+
+// A seek that does not find its first block in the cache has those of the other tables
+// read side by side; one that finds all of them asks for nothing.
+func TestSeekReadsSideBySide(t *testing.T) {
+	const tables, keys = 7, 3000
+	options := small(memfs.New())
+	options.MemoryBudget, options.Tree.MemtableBytes, options.Tree.L0Files = 8<<20, 1<<20, 64
+	db := open(t, options)
+	key := func(i int) []byte { return fmt.Appendf(nil, "key%06d", i) }
+	for table := range tables {
+		for i := table; i < keys; i += tables {
+			must(t, db.Put(key(i), make([]byte, 100)))
+		}
+		must(t, db.Flush(t.Context()))
+	}
+	must(t, db.Close())
+	db = open(t, options)
+	it, err := db.Iterator(lightning.IterOptions{})
+	must(t, err)
+	for i, c := range []struct {
+		key     int
+		forward bool
+		reads   uint64 // index partitions and blocks
+	}{{1500, true, 2 * (tables - 1)}, {1500, true, 0}, {1501, false, 0}, {2500, false, tables - 1}} {
+		before := db.Metrics().Reads.ByPread
+		if c.forward {
+			it.SeekGE(key(c.key))
+		} else {
+			it.SeekLT(key(c.key))
+		}
+		if got := db.Metrics().Reads.ByPread - before; got != c.reads {
+			t.Errorf("seek %d: %d reads side by side, want %d", i, got, c.reads)
+		}
+	}
+	must(t, it.Close())
 }

@@ -33,6 +33,14 @@ type Source struct {
 	MaxSeq base.SeqNum
 }
 
+// Fetcher brings what several sources need into memory at once.
+type Fetcher interface {
+	// Misses counts what any source, of whomever, did not find in memory.
+	Misses() uint64
+	// Fetch gets what the sources need to seek key.
+	Fetch(key []byte)
+}
+
 type direction int8
 
 const (
@@ -67,6 +75,10 @@ type Merging struct {
 	direction direction
 	skipped   bool
 	err       error
+
+	// Fetcher is asked by seeks, until Reset: after the first source that did not find
+	// something in memory, for all that come after it. Nil: each gets what it needs.
+	Fetcher Fetcher
 }
 
 // NewMerging returns a Merging over the sources, the newest first: the newer
@@ -87,7 +99,7 @@ func (m *Merging) Reset(sources []Source) {
 		m.slots = append(m.slots, slot{iter: s.Iter, maxSeq: s.MaxSeq})
 	}
 	m.heap = m.heap[:0]
-	m.top, m.direction, m.skipped, m.err = noSlot, unpositioned, false, nil
+	m.top, m.direction, m.skipped, m.err, m.Fetcher = noSlot, unpositioned, false, nil, nil
 }
 
 // single reports whether there is but one source. It is then asked directly,
@@ -124,8 +136,10 @@ func (m *Merging) SeekGE(key []byte) *base.Record {
 		return m.slots[0].iter.SeekGE(key)
 	}
 	m.start(forward)
+	misses := missesOf(m.Fetcher)
 	for i := range m.slots {
 		m.slots[i].rec = m.slots[i].iter.SeekGE(key)
+		misses = fetch(m.Fetcher, key, misses)
 	}
 	return m.build()
 }
@@ -136,10 +150,33 @@ func (m *Merging) SeekLT(key []byte) *base.Record {
 		return m.slots[0].iter.SeekLT(key)
 	}
 	m.start(backward)
+	misses := missesOf(m.Fetcher)
 	for i := range m.slots {
 		m.slots[i].rec = m.slots[i].iter.SeekLT(key)
+		misses = fetch(m.Fetcher, key, misses)
 	}
 	return m.build()
+}
+
+// fetched is a count of misses at which nothing is fetched any more.
+const fetched = ^uint64(0)
+
+// missesOf returns how much was not found in memory before a seek.
+func missesOf(f Fetcher) uint64 {
+	if f == nil {
+		return fetched
+	}
+	return f.Misses()
+}
+
+// fetch gets what a seek needs, if a source has missed something since misses was counted.
+// It returns what to give it after the next source.
+func fetch(f Fetcher, key []byte, misses uint64) uint64 {
+	if misses == fetched || f.Misses() == misses {
+		return misses
+	}
+	f.Fetch(key)
+	return fetched
 }
 
 // Next implements base.Iterator.

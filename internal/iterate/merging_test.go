@@ -248,3 +248,76 @@ func TestMergingCloseJoinsErrors(t *testing.T) {
 		t.Fatal("a closed Merging has sources")
 	}
 }
+
+// misses is a fetcher that is told of misses by its sources.
+type misses struct {
+	count   uint64
+	fetched []string
+}
+
+func (m *misses) Misses() uint64 { return m.count }
+
+func (m *misses) Fetch(key []byte) { m.fetched = append(m.fetched, string(key)) }
+
+// missing is a source that finds nothing in memory, as often as missing says.
+type missing struct {
+	base.Iterator
+	misses  *misses
+	missing *int
+}
+
+func (s missing) miss() {
+	if *s.missing > 0 {
+		*s.missing--
+		s.misses.count++
+	}
+}
+
+func (s missing) SeekGE(key []byte) *base.Record {
+	s.miss()
+	return s.Iterator.SeekGE(key)
+}
+
+func (s missing) SeekLT(key []byte) *base.Record {
+	s.miss()
+	return s.Iterator.SeekLT(key)
+}
+
+// A seek fetches what its sources need, once, when one of them has missed something; and
+// not where all is in memory, or nobody is there to do it.
+func TestSeekFetches(t *testing.T) {
+	m, left := &misses{}, 0
+	sources := []Source{}
+	for range 3 {
+		sources = append(sources, Source{Iter: missing{NewLevel(noFiles{}), m, &left}})
+	}
+	merging := NewMerging(sources)
+	merging.Fetcher = m
+	for _, c := range []struct {
+		missing int
+		want    string
+	}{{0, ""}, {1, "[a b]"}, {3, "[a b]"}} {
+		m.fetched = nil
+		left = c.missing
+		merging.SeekGE([]byte("a"))
+		left = c.missing
+		merging.SeekLT([]byte("b"))
+		if got := fmt.Sprint(m.fetched); got != c.want && (c.want != "" || len(m.fetched) > 0) {
+			t.Errorf("%d misses: %s, want %s", c.missing, got, c.want)
+		}
+	}
+	merging.Reset(sources)
+	left, m.fetched = 3, nil
+	merging.SeekGE([]byte("a"))
+	if len(m.fetched) > 0 {
+		t.Error("a fetcher outlives the sources")
+	}
+}
+
+// noFiles is a level without files.
+type noFiles struct{}
+
+func (noFiles) Len() int                        { return 0 }
+func (noFiles) Lo(int) []byte                   { return nil }
+func (noFiles) Hi(int) []byte                   { return nil }
+func (noFiles) Open(int) (base.Iterator, error) { return nil, nil }

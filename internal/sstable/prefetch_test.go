@@ -8,8 +8,25 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 )
 
-// wantAll puts the blocks of every step-th key of a long table on a list.
+// wantAll puts the blocks of every step-th key of a long table on a list, having read
+// the index partitions.
 func wantAll(t *testing.T, p *Prefetch, r *Reader, m model, step int) {
+	t.Helper()
+	wantOnce(t, p, r, m, step)
+	if len(p.wanted) > 0 && p.wanted[0].kind == kindIndex {
+		for _, w := range p.wanted {
+			if w.kind != kindIndex {
+				t.Fatal("a block whose index was not read is known")
+			}
+		}
+		if !p.Run() {
+			t.Fatal("there were no index partitions")
+		}
+		wantOnce(t, p, r, m, step)
+	}
+}
+
+func wantOnce(t *testing.T, p *Prefetch, r *Reader, m model, step int) {
 	t.Helper()
 	for i := 0; i < len(m); i += step {
 		may, err := p.Want(r, m[i].key, base.Hash(m[i].key), 9)
@@ -29,7 +46,7 @@ func TestPrefetch(t *testing.T) {
 	if blocks != r.blockCount() {
 		t.Errorf("%d of %d blocks are wanted", blocks, r.blockCount())
 	}
-	if n := readsOf(f, p.Run); n != blocks {
+	if n := readsOf(f, func() { p.Run() }); n != blocks {
 		t.Errorf("%d reads for %d blocks", n, blocks)
 	}
 	for _, w := range p.wanted[:cap(p.wanted)] {
@@ -55,6 +72,33 @@ func TestPrefetch(t *testing.T) {
 	}
 	if _, err := p.Want(r, []byte("z"), base.Hash([]byte("z")), 9); err != nil || len(p.wanted) != 0 {
 		t.Errorf("behind the last key: %v", err)
+	}
+}
+
+// The blocks in which seeks land are those that an iterator reads.
+func TestPrefetchOfSeeks(t *testing.T) {
+	f, m, r := openLong(t)
+	keys := [][]byte{[]byte("a"), m[0].key, m[len(m)/2].key, append(m[len(m)/3].key[:len(m[0].key):len(m[0].key)], 'x')}
+	g := r.o.Epochs.Enter()
+	defer g.Exit()
+	var p Prefetch
+	for range 2 {
+		for _, key := range keys {
+			if err := p.WantSeek(r, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Run()
+	}
+	if err := p.WantSeek(r, []byte("z")); err != nil || len(p.wanted) > 0 {
+		t.Errorf("behind the last key: %d blocks, %v", len(p.wanted), err)
+	}
+	it := r.NewIter(IterOptions{})
+	defer it.Close()
+	for _, key := range keys {
+		if n := readsOf(f, func() { it.SeekGE(key) }); n != 0 {
+			t.Errorf("%q: %d reads", key, n)
+		}
 	}
 }
 

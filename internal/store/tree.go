@@ -139,6 +139,30 @@ func (t *Tree) Prefetch(list *sstable.Prefetch, key []byte, hash uint64, seq bas
 	return nil
 }
 
+// PrefetchSeek puts the blocks on a list in which iterators over [lo, hi) land when they
+// seek key.
+func (t *Tree) PrefetchSeek(list *sstable.Prefetch, key, lo, hi []byte) error {
+	for level, tables := range t.Levels {
+		if level > 0 {
+			first := FirstEndingAfter(tables, key)
+			tables = tables[first:min(first+1, len(tables))]
+		}
+		for _, tab := range tables {
+			if !tab.Overlaps(lo, hi) || bytes.Compare(key, tab.Meta.Hi) >= 0 {
+				continue
+			}
+			r, err := tab.Reader()
+			if err == nil {
+				err = list.WantSeek(r, key)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // CacheMisses counts the blocks that reads of tables did not find in the cache.
 func (t *Tree) CacheMisses() uint64 { return t.store.cfg.Cache.Misses() }
 

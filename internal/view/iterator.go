@@ -8,6 +8,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/deadrange"
+	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -53,6 +54,9 @@ type iteratorCore struct {
 
 	deletes      []rangedel.Source
 	tableDeletes []store.RunDeletes
+
+	epochs *epoch.Domain
+	ahead  sstable.Prefetch
 }
 
 // reusedIters is for how many memtables a core has iterators: mostly there is one.
@@ -148,11 +152,12 @@ func (it *Iterator) register(snap *Snapshot) (*State, error) {
 // all that the iterator sees, and whose reference it takes over. The caller has it.mu.
 func (it *Iterator) open(s *State, walk deadrange.Walk) error {
 	core, r := it.core, it.reader
-	core.state = s
+	core.state, core.epochs = s, &r.Epochs
 	if err := core.gather(core.options, it.handle.at.Seq); err != nil {
 		return err
 	}
 	core.merging.Reset(core.sources)
+	core.merging.Fetcher = core
 	core.visible.Init(&core.merging, iterate.Options{
 		Seq:          it.handle.at.Seq,
 		Lower:        core.options.Lower,
@@ -198,6 +203,22 @@ func (c *iteratorCore) gather(o IterOptions, seq base.SeqNum) error {
 			iterate.Source{Iter: &l.level, MaxSeq: tree.MaxSeq[level]})
 	}
 	return nil
+}
+
+// Misses is iterate.Fetcher.Misses.
+func (c *iteratorCore) Misses() uint64 { return c.state.Tree.CacheMisses() }
+
+// Fetch is iterate.Fetcher.Fetch: the blocks of all tables are read side by side. What
+// fails shows when they are needed.
+func (c *iteratorCore) Fetch(key []byte) {
+	guard := c.epochs.Enter()
+	defer guard.Exit()
+	for range 2 { // as for a MultiGet
+		err := c.state.Tree.PrefetchSeek(&c.ahead, key, c.options.Lower, c.options.Upper)
+		if partitions := c.ahead.Run(); err != nil || !partitions {
+			return
+		}
+	}
 }
 
 // lateFromRuns is the number of runs in level 0 above which each does not have its next

@@ -143,13 +143,17 @@ func (a *approached) approach(r *Reader, s *State, keys [][]byte, order []int, s
 // prefetch brings the blocks of some keys into the cache. What fails shows when
 // they are looked up.
 func (s *State) prefetch(list *sstable.Prefetch, keys [][]byte, order []int, seq base.SeqNum) {
-	for _, i := range order {
-		hash := base.Hash(keys[i])
-		if !s.inMemory(keys[i], seq) && s.Tree.Prefetch(list, keys[i], hash, seq) != nil {
-			break
+	for range 2 { // the second time only if the index was not there the first time
+		for _, i := range order {
+			hash := base.Hash(keys[i])
+			if !s.inMemory(keys[i], seq) && s.Tree.Prefetch(list, keys[i], hash, seq) != nil {
+				break
+			}
+		}
+		if !list.Run() {
+			return
 		}
 	}
-	list.Run()
 }
 
 // inMemory reports whether a version of key that seq sees is in a memtable.
