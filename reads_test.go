@@ -99,9 +99,11 @@ func TestSeekReadsSideBySide(t *testing.T) {
 		key     int
 		forward bool
 		reads   uint64 // index partitions and blocks
-	}{{1500, true, 2 * (tables - 1)}, {1500, true, 0}, {1501, false, 0}, {2500, false, tables - 1}} {
+	}{{1500, true, 2 * (tables - 1)}, {1500, true, 0}, {1501, false, 0}, {2500, false, tables - 1}, {0, true, tables - 1}, {0, true, 0}} {
 		before := db.Metrics().Reads.ByPread
-		if c.forward {
+		if c.key == 0 {
+			it.First()
+		} else if c.forward {
 			it.SeekGE(key(c.key))
 		} else {
 			it.SeekLT(key(c.key))

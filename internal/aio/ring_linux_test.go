@@ -2,8 +2,10 @@ package aio
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -273,5 +275,49 @@ func TestRingThatFails(t *testing.T) {
 		if b.ring != nil {
 			t.Errorf("%v: the ring is kept", c.err)
 		}
+	}
+}
+
+// countRings returns how many rings the process has.
+func countRings(t *testing.T) (n int) {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, fd := range fds {
+		if name, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.Contains(name, "io_uring") {
+			n++
+		}
+	}
+	return n
+}
+
+// Rings are made when they are needed, no more than there are places, and go with the
+// reader.
+func TestRingsComeAndGo(t *testing.T) {
+	begin := countRings(t)
+	r := NewReader(false, silent())
+	if r.Stats().Refused != nil {
+		t.Skip("no io_uring")
+	}
+	if n := countRings(t) - begin; n != 0 {
+		t.Errorf("%d rings before the first read", n)
+	}
+	f := newFile(t, vfs.OS, filepath.Join(t.TempDir(), "a"), 1000)
+	var users sync.WaitGroup
+	for range 3 * cap(r.free) {
+		users.Go(func() {
+			for range 20 {
+				r.Read([]Read{{File: f, P: make([]byte, 10)}, {File: f, P: make([]byte, 10)}})
+			}
+		})
+	}
+	users.Wait()
+	if n := countRings(t) - begin; n < 1 || n > cap(r.free) {
+		t.Errorf("%d rings for %d places", n, cap(r.free))
+	}
+	r.Close()
+	if n := countRings(t) - begin; n != 0 {
+		t.Errorf("%d rings after Close", n)
 	}
 }

@@ -37,7 +37,7 @@ type Source struct {
 type Fetcher interface {
 	// Misses counts what any source, of whomever, did not find in memory.
 	Misses() uint64
-	// Fetch gets what the sources need to seek key.
+	// Fetch gets what the sources need to seek key; nil comes before all keys.
 	Fetch(key []byte)
 }
 
@@ -76,7 +76,7 @@ type Merging struct {
 	skipped   bool
 	err       error
 
-	// Fetcher is asked by seeks, until Reset: after the first source that did not find
+	// Fetcher is asked by seeks, and by First, until Reset: after the first source that did not find
 	// something in memory, for all that come after it. Nil: each gets what it needs.
 	Fetcher Fetcher
 }
@@ -112,8 +112,10 @@ func (m *Merging) First() *base.Record {
 		return m.slots[0].iter.First()
 	}
 	m.start(forward)
+	misses := missesOf(m.Fetcher)
 	for i := range m.slots {
 		m.slots[i].rec = m.slots[i].iter.First()
+		misses = fetch(m.Fetcher, nil, misses)
 	}
 	return m.build()
 }

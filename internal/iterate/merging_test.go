@@ -273,6 +273,11 @@ func (s missing) miss() {
 	}
 }
 
+func (s missing) First() *base.Record {
+	s.miss()
+	return s.Iterator.First()
+}
+
 func (s missing) SeekGE(key []byte) *base.Record {
 	s.miss()
 	return s.Iterator.SeekGE(key)
@@ -296,8 +301,10 @@ func TestSeekFetches(t *testing.T) {
 	for _, c := range []struct {
 		missing int
 		want    string
-	}{{0, ""}, {1, "[a b]"}, {3, "[a b]"}} {
+	}{{0, ""}, {1, "[ a b]"}, {3, "[ a b]"}} {
 		m.fetched = nil
+		left = c.missing
+		merging.First()
 		left = c.missing
 		merging.SeekGE([]byte("a"))
 		left = c.missing
