@@ -198,13 +198,22 @@ func TestTakenInPieces(t *testing.T) {
 // A completion of an earlier batch, if there could be one, is not taken for one of this.
 func TestForeignCompletions(t *testing.T) {
 	r, p := openRing(t, 8), newPipes(t, 4)
-	r.put(0, submission{opcode: opNop, userData: r.ticket(1) - 1<<32})
-	r.put(1, submission{opcode: opNop, userData: r.ticket(7)})
-	atomic.AddUint32(r.sqTail, 2)
-	if err := enter(r.fd, 2, 0); err != nil {
+	for i := range uint32(4) { // of the batch before this one
+		r.put(i, submission{opcode: opNop, userData: r.ticket(int(i)) - 1<<32})
+	}
+	r.put(4, submission{opcode: opNop, userData: r.ticket(7)})
+	atomic.AddUint32(r.sqTail, 5)
+	if err := enter(r.fd, 5, 0); err != nil {
 		t.Fatal(err)
 	}
-	p.write(t)
+	calls := 0
+	r.enter = func(fd int, submit, wait uint32) error {
+		if calls++; calls == 1 {
+			return enter(fd, submit, 0)
+		}
+		p.write(t)
+		return enter(fd, submit, wait)
+	}
 	if err := r.read(p.requests); err != nil {
 		t.Error(err)
 	}

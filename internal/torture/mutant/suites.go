@@ -35,6 +35,7 @@ var suitesByName = map[string]Suite{
 	"deadViews":     tests("./internal/view", "MayHaveAdded|ProveDead"),
 	"excision":      tests("./internal/engine", "CoveredFiles|^TestClaims$|KeepRangeDeletes"),
 	"openFiles":     tests("./internal/filepool", "", "-timeout=60s"),
+	"manyReads":     tests("./internal/aio", "", "-timeout=60s"),
 	"epochs":        tests("./internal/epoch", ""),
 
 	"views":            tests("./internal/view", ""),
