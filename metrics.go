@@ -42,6 +42,9 @@ type MemoryMetrics struct {
 	OwnerBytes       map[string]int64 // the same by owner
 	MemtableBytes    int64            // used by data that is not in files yet
 	MemtablesWaiting int64            // full ones whose flush is due or running
+	// HugePageBytes is how much of the memory of the whole process the kernel provides in
+	// huge pages, which the database asks for; -1 where it does not tell (Linux does).
+	HugePageBytes int64
 }
 
 // CacheMetrics describes the block cache.
@@ -187,6 +190,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 			OwnerBytes:       e.MemoryByOwner,
 			MemtableBytes:    e.MemtableBytes,
 			MemtablesWaiting: e.MemtablesWaiting,
+			HugePageBytes:    e.HugePageBytes,
 		},
 		Cache: cacheMetrics(&e),
 		Log:   LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},

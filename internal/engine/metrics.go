@@ -75,6 +75,7 @@ type Metrics struct {
 
 	MemtableBytes, MemtablesWaiting int64
 	OffHeapBytes                    int64
+	HugePageBytes                   int64 // of the process; -1: unknown
 	Cache                           framecache.Metrics
 
 	LogBytes, LogFiles int64
@@ -166,7 +167,10 @@ func (m *Metrics) addState(s *view.State) {
 // addOwnMetrics adds what the parts of the engine say.
 func (db *DB) addOwnMetrics(m *Metrics) {
 	m.DurableSeq = db.DurableSeq()
-	m.OffHeapBytes = db.memory.Total()
+	m.OffHeapBytes, m.HugePageBytes = db.memory.Total(), -1
+	if n, known := offheap.HugePageBytes(); known {
+		m.HugePageBytes = n
+	}
 	m.MemtableBytes += db.memory.Bytes(offheap.OwnerMemtable)
 	m.Cache = db.cache.Metrics()
 	m.TornBytes = db.recovered.tornBytes
