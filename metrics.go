@@ -24,6 +24,11 @@ type Metrics struct {
 	Files        FileMetrics
 	Reads        ReadMetrics
 	Health       HealthMetrics
+
+	// Vectors are the instructions of the processor that searches in blocks use, such as
+	// "AVX2"; "" where it has none that would be faster, or LIGHTNING_SIMD=off is in the
+	// environment of the process.
+	Vectors string
 }
 
 // LevelMetrics describes one level of the tree.
@@ -182,6 +187,7 @@ func (m Metrics) DiskBytes() uint64 {
 // newMetrics translates the figures of the engine.
 func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 	m := Metrics{
+		Vectors:    e.Vectors,
 		VisibleSeq: uint64(e.VisibleSeq),
 		DurableSeq: uint64(e.DurableSeq),
 		Memory: MemoryMetrics{

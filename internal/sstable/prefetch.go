@@ -12,8 +12,9 @@ const prefetchMaxBytes = 32 << 10
 
 // Prefetch is a list of blocks that gets or seeks are about to need and that are not in
 // the cache. Whoever looks up many keys, or one in many tables, asks for all of them first
-// and has them read side by side. All of them are of one database. It belongs to one
-// goroutine, which is inside one epoch guard from the first Want to the last get.
+// and has them read side by side. All of them are of one database, and its tables stay
+// open until Run has returned. It belongs to one goroutine, which is inside an epoch guard
+// when it asks; inside one guard until the last get, nothing goes before it was used.
 //
 // What fails is forgotten: the get that needs the block reads it again, and reports
 // what is wrong.

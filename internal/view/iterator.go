@@ -211,10 +211,10 @@ func (c *iteratorCore) Misses() uint64 { return c.state.Tree.CacheMisses() }
 // Fetch is iterate.Fetcher.Fetch: the blocks of all tables are read side by side. What
 // fails shows when they are needed.
 func (c *iteratorCore) Fetch(key []byte) {
-	guard := c.epochs.Enter()
-	defer guard.Exit()
 	for range 2 { // as for a MultiGet
+		guard := c.epochs.Enter()
 		err := c.state.Tree.PrefetchSeek(&c.ahead, key, c.options.Lower, c.options.Upper)
+		guard.Exit() // not while the disk is at work
 		if partitions := c.ahead.Run(); err != nil || !partitions {
 			return
 		}
