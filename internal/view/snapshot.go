@@ -82,6 +82,7 @@ type Snapshot struct {
 	at     ReadPoint
 	pin    *pin
 	closed atomic.Bool
+	ofTx   bool // what it reads goes into the hot-record cache
 }
 
 // Snapshot returns a view of what is visible now.
@@ -115,7 +116,7 @@ func (r *Reader) open(s *Snapshot, kind pinKind) error {
 			r.joins.Unlock()
 		case r.VisibleSeq() == at.Seq && !r.cfg.Timeline.Purged(at.Time):
 			p.opened(r.cfg.Clock.Now(), r.cfg.TrackHandles)
-			s.reader, s.at, s.pin = r, at, p
+			s.reader, s.at, s.pin, s.ofTx = r, at, p, kind == ofTransaction
 			return nil
 		}
 		at = r.readPoint()
@@ -174,13 +175,21 @@ func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Insta
 		return dst, 0, err
 	}
 	hash := base.Hash(key)
-	switch found, answer := s.reader.hot.append(dst, key, hash, s.at.Seq); answer {
+	hot := &s.reader.hot
+	switch found, answer := hot.append(dst, key, hash, s.at.Seq); answer {
 	case hotcache.Found:
 		return found, 0, nil
 	case hotcache.Absent:
 		return dst, 0, base.ErrNotFound
 	}
+	var ticket hotcache.Ticket
+	if s.ofTx {
+		ticket = hot.ticketAt(hash, s.at)
+	}
 	value, expiry, err := state.Get(key, hash, s.at.Seq, s.at.Time)
+	if expiry == 0 {
+		hot.fill(ticket, key, value, hash, s.at.Seq, err)
+	}
 	if err != nil {
 		return dst, 0, err
 	}
