@@ -83,7 +83,8 @@ func (tx *Tx) claim() *view.ReadSet {
 		return nil
 	}
 	tx.reads.Freeze()
-	return &view.ReadSet{Since: tx.snap.Seq(), Reads: &tx.reads}
+	tx.claimed = view.ReadSet{Since: tx.snap.Seq(), Reads: &tx.reads}
+	return &tx.claimed
 }
 
 // Rollback ends the transaction and drops its writes. It does nothing to one that

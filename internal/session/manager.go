@@ -148,6 +148,9 @@ func (m *Manager) Update(o Options, d Durability, fn func(tx *Tx) error) error {
 	start := clock.System.Now()
 	for tries := 1; ; tries++ {
 		err := m.attempt(o, d, fn)
+		if err == nil {
+			return nil
+		}
 		if !errors.As(err, new(*retry)) {
 			return err
 		}

@@ -60,6 +60,7 @@ type changes struct {
 	keyspaces []*Keyspace // used ones but the default one
 	owner     *txn.Owner  // of locks; nil before the first
 	lost      error       // a conflict or deadlock that a lock met
+	claimed   view.ReadSet
 }
 
 // nothingWritten is what a read-only transaction has written. It stays empty.
@@ -174,6 +175,9 @@ func (tx *Tx) AppendGet(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
 }
 
 func (tx *Tx) get(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
+	if tx.changes == nil && tx.options.Context == nil && !tx.ended.Load() {
+		return tx.read(dst, key) // which finds out whether the database was closed
+	}
 	if err := tx.Usable(); err != nil {
 		return dst, err
 	}

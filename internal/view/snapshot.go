@@ -167,9 +167,15 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 }
 
 // AppendGetExpiry is AppendGet that also tells when the key expires, 0 if never.
-func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
+func (s *Snapshot) AppendGetExpiry(dst, key []byte) ([]byte, base.Instant, error) {
 	g := s.reader.Epochs.Enter()
-	defer g.Exit()
+	dst, expiry, err := s.appendSeen(dst, key)
+	g.Exit()
+	return dst, expiry, err
+}
+
+// appendSeen is AppendGetExpiry inside a guard.
+func (s *Snapshot) appendSeen(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
 	state, err := s.state()
 	if err != nil {
 		return dst, 0, err
