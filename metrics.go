@@ -23,6 +23,11 @@ type Metrics struct {
 	Handles      HandleMetrics
 	Files        FileMetrics
 	Health       HealthMetrics
+
+	// Vectors are the instructions of the processor that searches in blocks use, such as
+	// "AVX2"; "" where it has none that would be faster, or LIGHTNING_SIMD=off is in the
+	// environment of the process.
+	Vectors string
 }
 
 // LevelMetrics describes one level of the tree.
@@ -41,6 +46,9 @@ type MemoryMetrics struct {
 	OwnerBytes       map[string]int64 // the same by owner
 	MemtableBytes    int64            // used by data that is not in files yet
 	MemtablesWaiting int64            // full ones whose flush is due or running
+	// HugePageBytes is how much of the memory of the whole process the kernel provides in
+	// huge pages, which the database asks for; -1 where it does not tell (Linux does).
+	HugePageBytes int64
 }
 
 // CacheMetrics describes the block cache.
@@ -168,6 +176,7 @@ func (m Metrics) DiskBytes() uint64 {
 // newMetrics translates the figures of the engine.
 func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 	m := Metrics{
+		Vectors:    e.Vectors,
 		VisibleSeq: uint64(e.VisibleSeq),
 		DurableSeq: uint64(e.DurableSeq),
 		Memory: MemoryMetrics{
@@ -176,6 +185,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 			OwnerBytes:       e.MemoryByOwner,
 			MemtableBytes:    e.MemtableBytes,
 			MemtablesWaiting: e.MemtablesWaiting,
+			HugePageBytes:    e.HugePageBytes,
 		},
 		Cache: cacheMetrics(&e),
 		Log:   LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},

@@ -57,6 +57,7 @@ type databaseStats struct {
 	UnflushedBytes   int64        `json:"unflushed_bytes"` // read from the log into memory
 	DebtBytes        uint64       `json:"compaction_debt_bytes"`
 	QuarantinedFiles int          `json:"quarantined_files"`
+	Vectors          string       `json:"vectors"`       // of the processor, in use here
 	UnreadTables     int          `json:"unread_tables"` // whose contents were not looked at
 }
 
@@ -82,6 +83,7 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 		UnflushedBytes:   m.Memory.MemtableBytes,
 		DebtBytes:        m.Compactions.DebtBytes,
 		QuarantinedFiles: m.Health.QuarantinedFiles,
+		Vectors:          m.Vectors,
 	}
 	for i, level := range m.Levels {
 		if level.Files > 0 {
@@ -134,6 +136,9 @@ func (s *databaseStats) print(w io.Writer) error {
 	}
 	if s.QuarantinedFiles > 0 {
 		fact("damaged", "%s", style.Bad(fmt.Sprintf("%d tables", s.QuarantinedFiles)))
+	}
+	if s.Vectors != "" {
+		fact("processor", "searches use %s", s.Vectors)
 	}
 	if s.UnreadTables > 0 {
 		fact("not read", "what is in the %s: 'lightning dump DIR > %s' reads all live records",

@@ -42,7 +42,7 @@ func bans() []ban {
 				"Open", "OpenFile", "OpenInRoot", "OpenRoot", "Create", "CreateTemp", "ReadFile", "WriteFile",
 				"Remove", "RemoveAll", "Rename", "Mkdir", "MkdirAll", "MkdirTemp", "Stat", "Lstat", "ReadDir",
 				"Truncate", "Link", "Symlink", "Readlink", "Chmod", "Chown", "Chtimes", "NewFile", "DirFS", "CopyFS",
-			}, either("vfs", "internal/torture/process"), "go through a vfs.FS, so that tests can fail and crash it",
+			}, either("vfs", "internal/torture/process", "internal/offheap"), "go through a vfs.FS, so that tests can fail and crash it",
 		},
 		{
 			"time", []string{

@@ -45,7 +45,7 @@ func examine(t *testing.T, data []byte, v View) []entry {
 			t.Fatalf("SeekLT(%x) gives %v, its key is at %d", e.key, r, at)
 		}
 		// The stored fingerprint need not belong to the key.
-		slot, found, _ := v.Find(e.key, data[int(printsAt(v))+i], base.SeqNumMax)
+		slot, found, _ := v.Find(e.key, printsOf(v)[i], base.SeqNumMax)
 		if !found || !bytes.Equal(entries[slot].key, e.key) {
 			t.Fatalf("Find(%x) = %d, %v", e.key, slot, found)
 		}

@@ -99,8 +99,10 @@ func (v View) records() uintptr {
 	return v.slots() + uintptr(v.Len())*v.slotWidth() + sentinelBytes
 }
 
-// printsAt is the distance of the fingerprints from base.
-func printsAt(v View) uintptr { return headerBytes + alignUp(uintptr(v.prefixLen)) }
+// printsOf returns the fingerprints.
+func printsOf(v View) []byte {
+	return bytesAt(v.base, headerBytes+alignUp(uintptr(v.prefixLen)), v.Len())
+}
 
 // baseLen is the smallest length of a suffix.
 func (v View) baseLen() int {
@@ -188,18 +190,17 @@ func (v View) Find(
 	}
 	suffix := key[v.prefixLen:]
 	head := headOf(suffix)
-	pattern, prints := kernel.Broadcast(fingerprint), printsAt(v)
-	for at := 0; at < v.Len(); at += 8 {
-		word := kernel.Load64(v.base, prints+uintptr(at))
-		for mask := kernel.MatchBytes(word, pattern); mask != 0; mask &= mask - 1 {
-			slot := at + kernel.FirstByte(mask)
-			// The padding of the last word may match too.
-			if slot < v.Len() && v.head(slot) == head && v.equalRest(slot, suffix) {
-				return v.visible(slot, seq)
-			}
+	prints := printsOf(v)
+	for slot := 0; ; slot++ {
+		i := bytes.IndexByte(prints[slot:], fingerprint)
+		if i < 0 {
+			return 0, false, false
+		}
+		slot += i
+		if v.head(slot) == head && v.equalRest(slot, suffix) {
+			return v.visible(slot, seq)
 		}
 	}
-	return 0, false, false
 }
 
 // hasPrefix reports whether key starts with the common prefix of a block.

@@ -10,6 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/kernel"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/txn"
@@ -73,7 +74,9 @@ type Metrics struct {
 	VisibleSeq, DurableSeq base.SeqNum
 
 	MemtableBytes, MemtablesWaiting int64
+	Vectors                         string // see kernel.Vectors
 	OffHeapBytes                    int64
+	HugePageBytes                   int64 // of the process; -1: unknown
 	Cache                           framecache.Metrics
 
 	LogBytes, LogFiles int64
@@ -163,8 +166,11 @@ func (m *Metrics) addState(s *view.State) {
 
 // addOwnMetrics adds what the parts of the engine say.
 func (db *DB) addOwnMetrics(m *Metrics) {
-	m.DurableSeq = db.DurableSeq()
-	m.OffHeapBytes = db.memory.Total()
+	m.DurableSeq, m.Vectors = db.DurableSeq(), kernel.Vectors()
+	m.OffHeapBytes, m.HugePageBytes = db.memory.Total(), -1
+	if n, known := offheap.HugePageBytes(); known {
+		m.HugePageBytes = n
+	}
 	m.MemtableBytes += db.memory.Bytes(offheap.OwnerMemtable)
 	m.Cache = db.cache.Metrics()
 	m.TornBytes = db.recovered.tornBytes

@@ -44,9 +44,11 @@ func randomSources(t *testing.T, rng *rand.Rand, records []base.Record, count in
 		}
 		if rng.IntN(2) == 0 {
 			f := splitFiles(t, rng, part)
-			f.failAt = failAt
+			f.failAt, f.blocks = failAt, failAt == nil && rng.IntN(2) == 0
 			files = append(files, f)
 			s.Iter = NewLevel(f)
+		} else if failAt == nil && rng.IntN(2) == 0 {
+			s.Iter = newBlockIter(part)
 		} else {
 			it := newSliceIter(part, true)
 			it.failAt = failAt

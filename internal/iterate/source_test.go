@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
 )
 
 var errInjected = errors.New("injected")
@@ -112,6 +113,23 @@ func (it *sliceIter) Close() error {
 	return nil
 }
 
+// blockIter is a source whose records lie in one block.
+type blockIter struct{ block.Iter }
+
+func newBlockIter(records []base.Record) *blockIter {
+	it := new(blockIter)
+	if len(records) > 0 {
+		var b block.Builder
+		for _, r := range records {
+			b.Add(r.Key, r.Trailer, r.Value, base.Hash(r.Key))
+		}
+		it.Init(block.Trusted(b.Finish()))
+	}
+	return it
+}
+
+func (it *blockIter) Block() *block.Iter { return &it.Iter }
+
 // sliceFiles is a Files over pieces of sorted records.
 type sliceFiles struct {
 	t      testing.TB
@@ -120,6 +138,7 @@ type sliceFiles struct {
 	last   *sliceIter
 	opens  int
 	failAt *int
+	blocks bool // each file is a block
 }
 
 func (f *sliceFiles) Len() int        { return len(f.pieces) }
@@ -136,6 +155,9 @@ func (f *sliceFiles) Open(i int) (base.Iterator, error) {
 		}
 	}
 	f.opens++
+	if f.blocks {
+		return newBlockIter(f.pieces[i]), nil
+	}
 	f.last = newSliceIter(f.pieces[i], true)
 	f.last.failAt = f.failAt
 	return f.last, nil

@@ -98,6 +98,7 @@ type UserIter struct {
 	merger   merger
 	dead     deadRunner
 	jumps    jumps
+	plain    plain
 	err      error
 }
 
@@ -139,6 +140,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	v.dead.ranges, v.dead.walk, v.dead.closed = o.Dead, o.Walk, o.Closed
 	v.dead.begin()
 	v.held.Trailer = 0
+	v.plain.begin()
 	v.stop(atStart)
 	v.ahead, v.err = nil, nil
 	v.jumps.direction = unpositioned
@@ -149,6 +151,7 @@ func (v *UserIter) Init(m *Merging, o Options) {
 func (v *UserIter) Forget() {
 	v.expired, v.merger.operators, v.dead.ranges, v.dead.closed = nil, nil, nil, nil
 	v.mask.init(nil, 0)
+	v.plain.begin()
 	v.stop(atStart)
 }
 
@@ -209,6 +212,7 @@ func (v *UserIter) Err() error { return v.err }
 func (v *UserIter) begin() {
 	v.err = nil
 	v.mask.restart()
+	v.plain.begin()
 	v.jumps.direction = unpositioned
 }
 
@@ -266,6 +270,12 @@ func (v *UserIter) SeekLT(key []byte) bool {
 
 // Next lands on the row after the current one.
 func (v *UserIter) Next() bool {
+	if v.plain.left > 0 {
+		if v.plain.to == forward {
+			return v.stepPlain()
+		}
+		v.plain.begin()
+	}
 	if v.jumps.direction == backward {
 		v.jumps.direction = unpositioned
 	}
@@ -280,6 +290,8 @@ func (v *UserIter) Next() bool {
 		default:
 			return v.position == atStart && v.First()
 		}
+	} else if v.plain.isDue() && v.lookForPlain(forward) {
+		return true
 	}
 	if v.rec.Trailer.Seq() != 0 {
 		v.hold(v.rec)
@@ -299,11 +311,20 @@ func (v *UserIter) Next() bool {
 
 // Prev lands on the row before the current one.
 func (v *UserIter) Prev() bool {
+	if v.plain.left > 0 {
+		if v.plain.to == backward {
+			return v.stepPlain()
+		}
+		v.plain.begin()
+	}
 	if v.jumps.direction == forward {
 		v.jumps.direction = unpositioned
 	}
 	switch v.position {
 	case atRow:
+		if v.plain.isDue() && v.lookForPlain(backward) {
+			return true
+		}
 		// The newer versions of the row's key are all newer than seq.
 		return v.findBackward(v.source.Prev())
 	case beforeRow:

@@ -253,8 +253,11 @@ func TestVisibleWalkOfSettledTable(t *testing.T) {
 				settled = append(settled, r)
 			}
 		}
-		v := NewUserIter(NewMerging([]Source{{newSliceIter(settled, true), 0}}),
-			Options{Seq: base.SeqNum(rng.IntN(3))})
+		source := base.Iterator(newSliceIter(settled, true))
+		if rng.IntN(2) == 0 {
+			source = newBlockIter(settled)
+		}
+		v := NewUserIter(NewMerging([]Source{{source, 0}}), Options{Seq: base.SeqNum(rng.IntN(3))})
 		walk(t, rng, rowWalker{v}, settled, 300, nil)
 	})
 }

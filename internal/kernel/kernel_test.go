@@ -1,49 +1,13 @@
 package kernel
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"unsafe"
 )
-
-func TestMatchBytes(t *testing.T) {
-	const seed = 1
-	rng := rand.New(rand.NewPCG(seed, 1))
-	for range 200000 {
-		var word [8]byte
-		binary.LittleEndian.PutUint64(word[:], rng.Uint64())
-		wanted := byte(rng.Uint32())
-		for i := range word {
-			switch rng.IntN(4) { // hits, and the neighbours that fool sloppy carries
-			case 0:
-				word[i] = wanted
-			case 1:
-				word[i] = wanted ^ 1
-			case 2:
-				word[i] = wanted ^ 0x80
-			}
-		}
-		var want []int
-		for i, b := range word {
-			if b == wanted {
-				want = append(want, i)
-			}
-		}
-		var got []int
-		mask := MatchBytes(binary.LittleEndian.Uint64(word[:]), Broadcast(wanted))
-		if mask&^highBits != 0 {
-			t.Fatalf("seed %d: mask %016x has other bits", seed, mask)
-		}
-		for ; mask != 0; mask &= mask - 1 {
-			got = append(got, FirstByte(mask))
-		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("seed %d: %x in %x: %v, want %v", seed, wanted, word, got, want)
-		}
-	}
-}
 
 // array stores xs at an odd address.
 func array(xs []uint64) unsafe.Pointer {
@@ -123,4 +87,23 @@ func TestPrefetch(t *testing.T) {
 	if slices.ContainsFunc(b, func(x byte) bool { return x != 7 }) {
 		t.Error("the bytes have changed")
 	}
+}
+
+// FuzzLowerBound compares what the processor's vectors find with what Go finds.
+func FuzzLowerBound(f *testing.F) {
+	f.Add([]byte{}, uint64(0))
+	f.Add(bytes.Repeat([]byte{0xff}, 8*40), uint64(1<<63))
+	f.Fuzz(func(t *testing.T, data []byte, x uint64) {
+		xs := make([]uint64, len(data)/8)
+		for i := range xs {
+			xs[i] = binary.LittleEndian.Uint64(data[8*i:])
+		}
+		slices.Sort(xs)
+		p := array(xs)
+		for _, probe := range append(xs, x) {
+			if got, want := LowerBound(p, len(xs), probe), lowerBound(p, len(xs), probe); got != want {
+				t.Fatalf("%d in %v: %d, in Go %d", probe, xs, got, want)
+			}
+		}
+	})
 }

@@ -20,10 +20,8 @@ func less(a, b uint64) int {
 	return int(borrow)
 }
 
-// LowerBound returns how many of the n ascending numbers at p are less than x,
-// which is the index of the first one that is not. The caller vouches for 8n
-// readable bytes at p.
-func LowerBound(p unsafe.Pointer, n int, x uint64) int {
+// lowerBound is LowerBound in Go.
+func lowerBound(p unsafe.Pointer, n int, x uint64) int {
 	low := 0
 	for n > 1 {
 		half := n >> 1

@@ -93,9 +93,7 @@ func (it *Iter) Close() error {
 	it.dropPartition()
 	it.err = nil
 	it.view, it.index = block.View{}, block.View{}
-	if err := it.data.Close(); err != nil {
-		return err
-	}
+	_ = it.data.Close() // never fails
 	it.window.shrink()
 	it.partition.shrink()
 	if cap(it.raw) > scratchMaxBytes {
@@ -197,6 +195,10 @@ func (it *Iter) Prev() *base.Record {
 	return nil
 }
 
+// Block returns the walk over the block in which the current record lies, for steps inside
+// it; an empty one where there is none.
+func (it *Iter) Block() *block.Iter { return &it.data }
+
 // nextBlock lands on the first record of the next block. At the end of the
 // table it leaves the iterator where it is, past the last record of the last
 // block, unless that is large.
@@ -262,6 +264,7 @@ func (it *Iter) seekBlock(key []byte) (found, ok bool) {
 func (it *Iter) dropBlock(at standing) {
 	it.at, it.unloaded = at, false
 	it.edgesOf = -1
+	it.data.Init(block.View{})
 	it.dataPin.release()
 }
 

@@ -23,6 +23,7 @@ var suitesByName = map[string]Suite{
 	"engine":        tests("./internal/engine", ""),
 	"compaction":    tests("./internal/compact", ""),
 	"iteration":     tests("./internal/iterate", ""),
+	"kernels":       tests("./internal/kernel", ""),
 	"rangeDels":     tests("./internal/rangedel", ""),
 	"memtables":     tests("./internal/memtable", ""),
 	"arenas":        tests("./internal/offheap", ""),

@@ -1,0 +1,82 @@
+package iterate
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/rangedel"
+)
+
+// Long scans over blocks, whose rows are plain but for a few, in both directions.
+func TestScanOfBlocks(t *testing.T) { trials(t, 500, scanOfBlocks) }
+
+func scanOfBlocks(t *testing.T, rng *rand.Rand) {
+	var m Merging // both reused by all trials
+	var v UserIter
+	settled := rng.IntN(2) == 0
+	records := numberedRecords(200, func(i int) base.SeqNum {
+		if settled {
+			return 0
+		}
+		return base.SeqNum(2 * rng.IntN(3))
+	})
+	parts := make([][]base.Record, 1+rng.IntN(3))
+	for _, r := range records {
+		i := 0
+		if rng.IntN(10) == 0 {
+			i = rng.IntN(len(parts))
+		}
+		parts[i] = append(parts[i], r)
+	}
+	var sources []Source
+	for _, part := range parts {
+		sources = append(sources, Source{newBlockIter(part), base.SeqNumMax})
+	}
+	random := func() []byte { return records[rng.IntN(len(records))].Key }
+	o := Options{Seq: base.SeqNum(rng.IntN(7))}
+	if rng.IntN(2) == 0 {
+		o.Lower, o.Upper = random(), random()
+	}
+	var ts []rangedel.Tombstone
+	for range rng.IntN(3) {
+		if lo, hi := random(), random(); bytes.Compare(lo, hi) < 0 {
+			ts = append(ts, rangedel.Tombstone{Lo: lo, Hi: hi, Seq: base.SeqNum(1 + 2*rng.IntN(3))})
+		}
+	}
+	o.RangeDeletes = randomLists(rng, ts)
+	rows := visibleRows(records, ts, o)
+	m.Reset(sources)
+	v.Init(&m, o)
+	expectScan(t, &v, rows)
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+}
+
+// expectScan goes over all rows forward, back, and forward again.
+func expectScan(t *testing.T, v *UserIter, rows []base.Record) {
+	t.Helper()
+	expect := func(ok bool, i int) {
+		t.Helper()
+		if !ok || !bytes.Equal(v.Key(), rows[i].Key) || !bytes.Equal(v.Value(), rows[i].Value) {
+			t.Fatalf("row %d of %d: %v, %q, %v; want %q", i, len(rows), ok, v.Key(), v.Err(), rows[i].Key)
+		}
+	}
+	for range 2 {
+		for i := range rows {
+			expect(v.Next(), i)
+		}
+		if v.Next() {
+			t.Fatalf("%q behind the last row", v.Key())
+		}
+		for i := len(rows) - 1; i >= 0; i-- {
+			expect(v.Prev(), i)
+		}
+		if v.Prev() {
+			t.Fatalf("%q before the first row", v.Key())
+		}
+	}
+}
