@@ -22,7 +22,7 @@ func (r *Reader) MultiGet(keys [][]byte, fn func(i int, value []byte, err error)
 		return base.ErrClosed
 	}
 	s, at := r.nowTimed()
-	return r.multiGet(s, keys, at, r.hot.ticketAt, fn)
+	return r.multiGet(s, keys, at, fn)
 }
 
 // MultiGet is Reader.MultiGet as of the snapshot.
@@ -33,22 +33,19 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 	if err != nil {
 		return err
 	}
-	return s.reader.multiGet(state, keys, s.at, noTicket, fn)
+	return s.reader.multiGet(state, keys, s.at, fn)
 }
 
 // prefetchKeys is for how many keys ahead blocks are read at once. All of them stay
 // in the cache's limbo at worst until the end of the guard.
 const prefetchKeys = 64
 
-// noTicket is for those who do not fill the hot-record cache.
-func noTicket(uint64, ReadPoint) (none hotcache.Ticket) { return none }
-
 // multiGet visits the keys in their order, so that neighbours find what they
 // share in the processor's caches, and asks for the memory that some of them need before
 // it looks up the first. Once a key was not in the cache, the blocks of those that follow
 // are read side by side.
 func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
-	ticketAt func(hash uint64, at ReadPoint) hotcache.Ticket, fn func(i int, value []byte, err error) error) error {
+	fn func(i int, value []byte, err error) error) error {
 	m := multiGets.Get().(*multiGet)
 	defer m.free()
 	for i := range keys {
@@ -74,11 +71,7 @@ func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
 			continue
 		}
 		misses := s.Tree.CacheMisses()
-		ticket := ticketAt(hash, at)
-		value, expiry, err := s.Get(keys[i], hash, at.Seq, at.Time)
-		if expiry == 0 {
-			r.hot.fill(ticket, keys[i], value, hash, at.Seq, err)
-		}
+		value, _, err := s.Get(keys[i], hash, at.Seq, at.Time)
 		if n >= fetched && s.Tree.CacheMisses() != misses {
 			fetched = min(n+prefetchKeys, len(order))
 			s.prefetch(&m.ahead, keys, order[n+1:fetched], at.Seq)
