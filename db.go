@@ -50,9 +50,8 @@ func Open(dir string, opts *Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{engine: e, sessions: session.NewManager(e, o.sessionConfig()), opts: o}
-	db.space = space{
-		engine: e, prefix: keyspace.AppendPrefix(nil, 0), durability: o.Durability.engine(), lender: lender,
-	}
+	db.space = space{engine: e, durability: o.Durability.engine(), lender: lender}
+	db.space.setPrefix(keyspace.AppendPrefix(nil, 0))
 	return db, nil
 }
 

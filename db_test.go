@@ -134,6 +134,59 @@ func TestGetDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// What is opened to read costs its handle, and a transaction of a few reads no more than
+// that: the reads cost nothing.
+func TestHandlesAllocateLittle(t *testing.T) {
+	if invariant.Enabled {
+		t.Skip("the checks allocate")
+	}
+	db := open(t, small(memfs.New()))
+	fill(t, db, 5000)
+	must(t, db.Compact(context.Background(), nil, nil))
+	fill(t, db, 100)
+	keys := [][]byte{[]byte("key000001"), []byte("key003000"), []byte("key004000"), []byte("absent")}
+	buf := make([]byte, 0, 100)
+	type getter interface {
+		AppendGet(dst, key []byte) ([]byte, error)
+	}
+	get := func(from getter) {
+		for i, key := range keys {
+			var err error
+			if buf, err = from.AppendGet(buf[:0], key); (err == nil) != (i < 3) {
+				t.Error(err)
+			}
+		}
+	}
+	view := func(tx *lightning.Tx) error { get(tx); return nil }
+	for _, c := range []struct {
+		what string
+		most float64
+		do   func()
+	}{
+		{"View with four gets", 2, func() { must(t, db.View(view)) }},
+		{"a snapshot with four gets", 2, func() {
+			s, err := db.Snapshot()
+			must(t, err)
+			get(s)
+			must(t, s.Close())
+		}},
+		{"an iterator with a seek", 2, func() {
+			it, err := db.Iterator(lightning.IterOptions{})
+			must(t, err)
+			if !it.SeekGE(keys[1]) {
+				t.Error(it.Err())
+			}
+			must(t, it.Close())
+		}},
+		{"GetFunc", 0, func() { must(t, db.GetFunc(keys[0], func([]byte) error { return nil })) }},
+	} {
+		c.do() // opens tables
+		if n := testing.AllocsPerRun(200, c.do); n > c.most {
+			t.Errorf("%s allocates %v times", c.what, n)
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	db := open(t, small(memfs.New()))
 	long := make([]byte, lightning.MaxKeyBytes)

@@ -45,12 +45,14 @@ type Iterator struct {
 	own    inuse.Word
 	prefix []byte // of the keyspace
 	buf    []byte // for the keys to seek to
+	short  [40]byte
 }
 
 // newIterator returns an iterator over rows that belong to nobody else or, if word
 // is not nil, to those who have entered it.
 func newIterator(rows rows, word *inuse.Word, prefix []byte) *Iterator {
 	it := &Iterator{rows: rows, inUse: word, prefix: prefix}
+	it.buf = it.short[:0]
 	if word == nil {
 		it.inUse = &it.own
 	}

@@ -86,7 +86,7 @@ type Keyspace struct {
 func newKeyspace(db *DB, info *keyspace.Info) *Keyspace {
 	k := &Keyspace{space: db.space, db: db}
 	k.space.info = info
-	k.space.prefix = keyspace.AppendPrefix(nil, info.ID)
+	k.space.setPrefix(keyspace.AppendPrefix(nil, info.ID))
 	return k
 }
 

@@ -25,6 +25,7 @@ type space struct {
 	engine     *engine.DB
 	info       *keyspace.Info // nil for the default keyspace
 	prefix     []byte
+	end        []byte // of the keys with the prefix
 	durability commit.Durability
 	lender     *loan.Lender // nil: memory is lent as it is
 	// refusal is what every use fails with, nil if none has to: the keyspace
@@ -66,6 +67,11 @@ func (s *space) usable() error {
 		return ErrKeyspaceDropped
 	}
 	return nil
+}
+
+// setPrefix makes it the space of the keys with a prefix, which belongs to it.
+func (s *space) setPrefix(prefix []byte) {
+	s.prefix, s.end = slices.Clip(prefix), slices.Clip(keyspace.PrefixEnd(prefix))
 }
 
 // keyStackBytes is the size of the buffers on the stack in which short keys
@@ -208,7 +214,7 @@ func (s *space) deleteRange(lo, hi []byte, d commit.Durability) error {
 }
 
 // span translates a range of the user to one of the engine. A nil bound means
-// that of the keyspace.
+// that of the keyspace. What it returns must not be written to.
 func (s *space) span(lo, hi []byte) (first, end []byte, empty bool, err error) {
 	for _, bound := range [][]byte{lo, hi} {
 		if err := checkBound(bound); err != nil {
@@ -226,9 +232,12 @@ func (s *space) span(lo, hi []byte) (first, end []byte, empty bool, err error) {
 			return nil, nil, true, nil
 		}
 	}
+	if len(lo) == 0 && hi == nil {
+		return s.prefix, s.end, false, nil
+	}
 	both := s.key(make([]byte, 0, 2*len(s.prefix)+len(lo)+len(hi)), lo)
 	if first = slices.Clip(both); hi == nil {
-		return first, keyspace.PrefixEnd(s.prefix), false, nil
+		return first, s.end, false, nil
 	}
 	return first, s.key(both, hi)[len(first):], false, nil
 }

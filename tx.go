@@ -1,6 +1,7 @@
 package lightning
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -104,14 +105,6 @@ func (tx *Tx) In(k *Keyspace) *Tx {
 	return &Tx{inner: tx.inner, space: &s}
 }
 
-// readable says why a key cannot be read, if it cannot.
-func (tx *Tx) readable(key []byte) error {
-	if err := tx.inner.Usable(); err != nil {
-		return err
-	}
-	return tx.space.check(key)
-}
-
 // writable says why a key cannot be written, if it cannot.
 func (tx *Tx) writable(key []byte) error {
 	if err := tx.inner.Writable(); err != nil {
@@ -140,8 +133,11 @@ func (tx *Tx) Get(key []byte) ([]byte, error) {
 
 // AppendGet appends the value of key to dst, as DB.AppendGet does.
 func (tx *Tx) AppendGet(dst, key []byte) ([]byte, error) {
-	if err := tx.readable(key); err != nil {
-		return dst, err
+	if tx.space == nil {
+		return dst, ErrClosed
+	}
+	if err := tx.space.check(key); err != nil {
+		return dst, cmp.Or(tx.inner.Usable(), err)
 	}
 	var stack [keyStackBytes]byte
 	return tx.inner.AppendGet(dst, tx.space.info, tx.space.key(stack[:0], key))

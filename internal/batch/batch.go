@@ -77,6 +77,9 @@ func (b *Batch) Merges() bool { return b.merging }
 // drops of keyspaces does not.
 func (b *Batch) Adds() bool { return b.adding }
 
+// Grow makes room for records of so many bytes, on Go's heap, in a batch that is empty.
+func (b *Batch) Grow(sizeBytes int) { b.buf = make([]byte, 0, headerBytes+sizeBytes) }
+
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	b.buf = b.buf[:0]

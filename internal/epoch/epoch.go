@@ -106,15 +106,23 @@ type Guard struct {
 // stay intact until Exit. It is wait-free and does not allocate. Stays may
 // nest.
 func (d *Domain) Enter() Guard {
-	var marker byte
-	// Only the number is used, to spread goroutines over the stripes: stacks
-	// are at least 2 KiB apart. The pointer is never followed, so it does not
-	// matter that a stack can move.
-	stack := uint64(uintptr(unsafe.Pointer(&marker)))
-	index := (stack >> 11) * 0x9e3779b97f4a7c15 >> (64 - stripeBits)
+	index := Place() >> (placeBits - stripeBits)
 	counter := &d.stripes[index].readers[d.global.Load()&1]
 	counter.Add(1)
 	return Guard{counter}
+}
+
+// placeBits is how many bits a place has.
+const placeBits = 32
+
+// Place returns a number that the calling goroutine mostly has to itself while it is
+// running, for picking one of several places in memory. Its high bits are good.
+func Place() uint64 {
+	var marker byte
+	// Only the number is used: stacks are at least 2 KiB apart. The pointer is never
+	// followed, so it does not matter that a stack can move.
+	stack := uint64(uintptr(unsafe.Pointer(&marker)))
+	return (stack >> 11) * 0x9e3779b97f4a7c15 >> (64 - placeBits)
 }
 
 // Exit ends the stay.

@@ -49,7 +49,6 @@ func Order() []Lock {
 		{Claims{}, "claims of compactions", "which tables a job has to itself, and which are damaged", false, false},
 		{State{}, "state", "a change of the read state and of the newest visible number as one step", false, false},
 		{Tables{}, "tables", "the tables that the manifest names", false, false},
-		{Snapshots{}, "snapshots", "the list of open snapshots", false, true},
 		{Keyspaces{}, "keyspaces", "names and numbers of the keyspaces", false, true},
 		{Spills{}, "spills", "the transactions that have files", false, true},
 		{LogSegments{}, "log segments", "which segments are named, free and prepared", false, false},
@@ -63,7 +62,7 @@ func Order() []Lock {
 		{Changes{}, "changes", "the channel that wakes those who wait", false, true},
 		{Archive{}, "log archive", "the catalogue of segments that feeds can read", false, false},
 		{Janitor{}, "janitor", "the tasks that wait", false, true},
-		{Handles{}, "open handles", "the registry of iterators and snapshots", false, true},
+		{Handles{}, "open handles", "the registry of iterators", false, true},
 	}
 }
 
@@ -91,7 +90,6 @@ type (
 	Claims        struct{ rank }
 	State         struct{ rank }
 	Tables        struct{ rank }
-	Snapshots     struct{ rank }
 	Keyspaces     struct{ rank }
 	Spills        struct{ rank }
 	LogSegments   struct{ rank }

@@ -30,11 +30,13 @@ func (tx *Tx) Commit(d Durability) error {
 	if err := cmp.Or(tx.failure, tx.inUse.Err()); err != nil {
 		return err
 	}
-	if tx.own.spill != nil {
-		return tx.commitFiles()
-	}
-	if tx.options.ReadOnly || tx.own.writes.Len() == 0 {
+	switch {
+	case tx.changes == nil:
 		return nil // it is serialized where it has read
+	case tx.own.spill != nil:
+		return tx.commitFiles()
+	case tx.own.writes.Len() == 0:
+		return nil // so is this
 	}
 	b, err := tx.own.batch(tx.keyspaces)
 	if err != nil {
@@ -81,7 +83,8 @@ func (tx *Tx) claim() *view.ReadSet {
 		return nil
 	}
 	tx.reads.Freeze()
-	return &view.ReadSet{Since: tx.snap.Seq(), Reads: &tx.reads}
+	tx.claimed = view.ReadSet{Since: tx.snap.Seq(), Reads: &tx.reads}
+	return &tx.claimed
 }
 
 // Rollback ends the transaction and drops its writes. It does nothing to one that
@@ -104,8 +107,11 @@ func (tx *Tx) end() {
 	if tx.ended.Swap(true) {
 		return
 	}
-	tx.own.drop()
 	_ = tx.snap.Close() // open until now
+	if tx.changes == nil {
+		return
+	}
+	tx.own.drop()
 	if tx.owner != nil {
 		tx.manager.locks.Release(tx.owner)
 	}

@@ -32,8 +32,8 @@ type (
 // so that the keys that it is asked for can stay on their caller's stack.
 type store struct{ engine *engine.DB }
 
-// snapshot returns a view of the newest state, for a transaction.
-func (s store) snapshot() (*view.Snapshot, error) { return s.engine.Reads().SnapshotForTx() }
+// open makes a new snapshot a view of the newest state, for a transaction.
+func (s store) open(snap *view.Snapshot) error { return s.engine.Reads().OpenForTx(snap) }
 
 // closed reports whether the engine was closed.
 func (s store) closed() bool { return s.engine.Reads().Closed() }

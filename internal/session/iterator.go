@@ -45,7 +45,7 @@ func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
 	c, err := txn.NewCursor(txn.Scope{
 		Rows: rows, Lower: b.Lower, Upper: b.Upper, Reads: tx.tracked(),
 		Expires: tx.snap.Expires(), Operators: tx.manager.engine,
-	}, &tx.own.writes)
+	}, tx.changes.written())
 	if err != nil {
 		_ = rows.Close() // just opened
 		return nil, err

@@ -42,6 +42,12 @@ func (tx *Tx) Lock(k *Keyspace, lo, hi []byte) error {
 	return err
 }
 
+// lostBy reports whether an error is, or tells of, the conflict or deadlock that a lock
+// has met.
+func (c *changes) lostBy(err error) bool {
+	return c != nil && c.lost != nil && errors.Is(err, c.lost)
+}
+
 // refresh makes the transaction see the newest state, if it has read nothing
 // that has changed since its own; otherwise it says whether a span has changed.
 func (tx *Tx) refresh(lo, hi []byte) error {
@@ -52,8 +58,8 @@ func (tx *Tx) refresh(lo, hi []byte) error {
 		held.AddSpan(lo, hi)
 		return tx.holds(held)
 	}
-	newer, err := tx.manager.engine.snapshot()
-	if err != nil {
+	newer := new(view.Snapshot)
+	if err := tx.manager.engine.open(newer); err != nil {
 		return err
 	}
 	if err := tx.holds(held); err != nil {

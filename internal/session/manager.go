@@ -85,11 +85,15 @@ func (m *Manager) Begin(o Options) (*Tx, error) {
 	if o.Context != nil && o.Context.Err() != nil {
 		return nil, context.Cause(o.Context)
 	}
-	snap, err := m.engine.snapshot()
-	if err != nil {
+	tx := &Tx{manager: m, options: o}
+	tx.snap = &tx.first
+	if !o.ReadOnly {
+		tx.changes = new(changes)
+	}
+	if err := m.engine.open(tx.snap); err != nil {
 		return nil, err
 	}
-	return &Tx{manager: m, options: o, snap: snap}, nil
+	return tx, nil
 }
 
 // View runs fn in a read-only transaction.
@@ -144,6 +148,9 @@ func (m *Manager) Update(o Options, d Durability, fn func(tx *Tx) error) error {
 	start := clock.System.Now()
 	for tries := 1; ; tries++ {
 		err := m.attempt(o, d, fn)
+		if err == nil {
+			return nil
+		}
 		if !errors.As(err, new(*retry)) {
 			return err
 		}
@@ -170,7 +177,7 @@ func (m *Manager) attempt(o Options, d Durability, fn func(tx *Tx) error) error 
 	}
 	defer tx.Rollback() // also where fn panics
 	if err := fn(tx); err != nil {
-		if tx.lost != nil && errors.Is(err, tx.lost) {
+		if tx.changes.lostBy(err) {
 			return &retry{err}
 		}
 		return err

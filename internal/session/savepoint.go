@@ -55,7 +55,7 @@ func (tx *Tx) Savepoint() Savepoint {
 	defer tx.inUse.Leave()
 	s := &tx.savepoints
 	s.lastNumber++
-	p := place{step: tx.own.writes.Step(), number: s.lastNumber}
+	p := place{step: tx.changes.written().Step(), number: s.lastNumber}
 	s.usable = append(s.usable, p)
 	return Savepoint{tx: tx, place: p, index: len(s.usable) - 1}
 }
@@ -77,7 +77,9 @@ func (tx *Tx) RollbackTo(s Savepoint) error {
 			it.err = ErrRolledBack
 		}
 	}
-	tx.own.writes.RollBack(s.step)
+	if tx.changes != nil {
+		tx.own.writes.RollBack(s.step)
+	}
 	return nil
 }
 

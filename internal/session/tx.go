@@ -35,8 +35,8 @@ func (readOnlyTx) Is(target error) bool { return target == base.ErrReadOnly }
 //
 // Invariants: until it ends, the snapshot is open and is what all its reads are
 // of, those of open iterators included; what was read, and may matter at the
-// commit, is in reads or in an open iterator; every keyspace that it used is in
-// keyspaces. Once it has ended it holds no snapshot, no files and no locks, and
+// commit, is in reads or in an open iterator; every keyspace that it used, if it may
+// write, is in keyspaces. Once it has ended it holds no snapshot, no files and no locks, and
 // all verbs but Rollback fail with ErrEnded. The nil Tx is one of a database that
 // was never opened.
 type Tx struct {
@@ -44,16 +44,34 @@ type Tx struct {
 	options    Options
 	inUse      inuse.Word
 	snap       *view.Snapshot
-	own        ownWrites
-	reads      txn.Reads
-	iterators  []*Iterator // open ones
-	keyspaces  []*Keyspace // used ones but the default one
-	owner      *txn.Owner  // of locks; nil before the first
-	hasRead    bool        // something that is not its own write
-	failure    error       // see NoteFailure
-	lost       error       // a conflict or deadlock that a lock met
+	first      view.Snapshot // what it begins with
+	iterators  []*Iterator   // open ones
+	hasRead    bool          // something that is not its own write
+	failure    error         // see NoteFailure
 	savepoints savepoints
 	ended      atomic.Bool // also for those who are not in
+	*changes               // nil: it is read-only
+}
+
+// changes is what only a transaction has that may write: read-only ones are small.
+type changes struct {
+	own       ownWrites
+	reads     txn.Reads
+	keyspaces []*Keyspace // used ones but the default one
+	owner     *txn.Owner  // of locks; nil before the first
+	lost      error       // a conflict or deadlock that a lock met
+	claimed   view.ReadSet
+}
+
+// nothingWritten is what a read-only transaction has written. It stays empty.
+var nothingWritten txn.Writes
+
+// written returns what the transaction has written, for one who looks at it.
+func (c *changes) written() *txn.Writes {
+	if c == nil {
+		return &nothingWritten
+	}
+	return &c.own.writes
 }
 
 // Options returns the options that the transaction was begun with.
@@ -106,10 +124,10 @@ func (tx *Tx) Writable() error {
 // themselves.
 func (tx *Tx) InUse() *inuse.Word { return &tx.inUse }
 
-// use notes a keyspace, nil for the default one: a transaction does not commit if
-// one that it used was dropped meanwhile.
+// use notes a keyspace, nil for the default one: a transaction that writes does not commit
+// if one that it used was dropped meanwhile.
 func (tx *Tx) use(k *Keyspace) {
-	if k != nil && !slices.Contains(tx.keyspaces, k) {
+	if k != nil && tx.changes != nil && !slices.Contains(tx.keyspaces, k) {
 		tx.keyspaces = append(tx.keyspaces, k)
 	}
 }
@@ -139,7 +157,7 @@ func (tx *Tx) Err() error {
 
 // tracked returns where reads are noted; nil if nobody will ask.
 func (tx *Tx) tracked() *txn.Reads {
-	if tx.options.ReadOnly || tx.options.FirstCommitterWins {
+	if tx.changes == nil || tx.options.FirstCommitterWins {
 		return nil
 	}
 	return &tx.reads
@@ -157,8 +175,14 @@ func (tx *Tx) AppendGet(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
 }
 
 func (tx *Tx) get(dst []byte, k *Keyspace, key []byte) ([]byte, error) {
+	if tx.changes == nil && tx.options.Context == nil && !tx.ended.Load() {
+		return tx.read(dst, key) // which finds out whether the database was closed
+	}
 	if err := tx.Usable(); err != nil {
 		return dst, err
+	}
+	if tx.changes == nil {
+		return tx.read(dst, key)
 	}
 	tx.use(k)
 	value, outcome, err := tx.own.writes.Get(key)

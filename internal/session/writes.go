@@ -6,6 +6,10 @@ import (
 	"github.com/lightningdb/lightning/internal/txn"
 )
 
+// batchRoomMax is for how large a batch there is room at first: some of the writes may be
+// overwritten, or rolled back.
+const batchRoomMax = 16 << 10
+
 // ownWrites is what a transaction has written: in memory and, when that takes too
 // much of it, in files. The zero ownWrites is empty.
 //
@@ -32,6 +36,7 @@ func (o *ownWrites) toFiles(engine store, steps []txn.Step) error {
 // batch returns what is in memory as the engine takes it.
 func (o *ownWrites) batch(keyspaces []*Keyspace) (*batch.Batch, error) {
 	b := new(batch.Batch)
+	b.Grow(min(o.writes.RecordBytes(), batchRoomMax))
 	for _, k := range keyspaces {
 		b.Touch(k)
 	}

@@ -18,8 +18,9 @@ type list struct {
 	head      [maxHeight]*node
 	height    int
 	log       []*version // everything in it, by step
-	memory    []byte     // where keys and values are copied to; full pieces are kept by who uses them
-	heldBytes int        // about what all of it takes
+	firstLog  [8]*version
+	memory    []byte // where keys and values are copied to; full pieces are kept by who uses them
+	heldBytes int    // about what all of it takes
 }
 
 const (
@@ -31,10 +32,14 @@ const (
 	versionBytes = 160
 )
 
+// node comes with the memory for its first version and for the links that most nodes have,
+// so that it is one allocation.
 type node struct {
 	key    []byte
 	newest *version
 	next   []*node
+	first  version
+	links  [2]*node
 }
 
 // version is what was written to a key at a step.
@@ -50,7 +55,11 @@ type version struct {
 // add adds a version that is newer than all others. Key and value are copied.
 func (l *list) add(key []byte, kind base.Kind, value []byte, step Step) *version {
 	n := l.nodeFor(key)
-	v := &version{step: step, node: n, kind: kind, value: l.copy(value), older: n.newest}
+	v := &n.first
+	if v.node != nil {
+		v = new(version)
+	}
+	*v = version{step: step, node: n, kind: kind, value: l.copy(value), older: n.newest}
 	n.newest = v
 	l.log = append(l.log, v)
 	l.heldBytes += versionBytes
@@ -119,7 +128,11 @@ func (l *list) nodeFor(key []byte) *node {
 		return n
 	}
 	height := min(1+bits.TrailingZeros32(rand.Uint32()|1<<(2*maxHeight-2))/2, maxHeight)
-	n := &node{key: l.copy(key), next: make([]*node, height)}
+	n := &node{key: l.copy(key)}
+	if n.next = n.links[:]; height > len(n.next) {
+		n.next = make([]*node, height)
+	}
+	n.next = n.next[:height]
 	l.height = max(l.height, height)
 	for level := range n.next {
 		links := l.links(before[level])

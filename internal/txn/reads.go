@@ -29,6 +29,8 @@ type Reads struct {
 type Span struct{ Lo, Hi []byte }
 
 const (
+	// pointsMin is for how many keys there is room at first.
+	pointsMin = 8
 	// pointsMax is how many keys are remembered one by one.
 	pointsMax = 1 << 16
 	// joined is how many neighbours become one interval then.
@@ -47,6 +49,9 @@ func (r *Reads) AddPoint(key []byte) {
 		r.join()
 	}
 	r.frozen = false
+	if r.points == nil {
+		r.points = make([][]byte, 0, pointsMin)
+	}
 	r.points = append(r.points, r.copy(key, 0))
 }
 

@@ -68,6 +68,16 @@ func (w *Writes) SizeBytes() int {
 	return w.list.heldBytes
 }
 
+// RecordBytes returns about how large the records of the writes in memory are that were
+// neither rolled back nor range deletes.
+func (w *Writes) RecordBytes() int {
+	if w.list == nil {
+		return 0
+	}
+	const overheadBytes = 8 // kind, lengths
+	return w.list.heldBytes - len(w.list.log)*(versionBytes-overheadBytes)
+}
+
 // Put sets the value of a key. Both are copied.
 func (w *Writes) Put(key, value []byte) { w.add(key, base.KindSet, value) }
 
@@ -92,6 +102,7 @@ func (w *Writes) DeleteRange(lo, hi []byte) {
 func (w *Writes) add(key []byte, kind base.Kind, value []byte) *version {
 	if w.list == nil {
 		w.list = &list{height: 1}
+		w.list.log = w.list.firstLog[:0]
 	}
 	v := w.list.add(key, kind, value, w.step)
 	w.advance()

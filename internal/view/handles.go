@@ -3,59 +3,40 @@ package view
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/ranked"
 )
 
-const (
-	iteratorKind    = "iterator"
-	snapshotKind    = "snapshot"
-	transactionKind = "transaction"
-	ownKind         = "scan of the database" // which is nobody's handle
-)
-
-// handleRegistry knows the iterators, snapshots and transactions that are open, for the
-// metrics and for the report on Close.
+// handleRegistry knows the iterators, snapshots and transactions that are open: for those
+// who drop old records, for the metrics and for the report on Close.
 type handleRegistry struct {
-	mu    ranked.Mutex[ranked.Handles]
-	live  *handle // the newest
-	count int
-	idle  func() // run once, when the last handle is closed
+	pins pins // of snapshots and transactions
 
-	joining bool        // operands are being applied: no iterator is opened
-	newest  base.SeqNum // of the iterators that were opened while one was open
-	opened  int         // iterators
+	mu     ranked.Mutex[ranked.Handles]
+	live   *handle // the newest iterator
+	count  int
+	newest base.SeqNum // of those that were opened while one was open
+	idle   func()      // run once, when the last handle is closed
+
+	// These are set under mu, and looked at by those who pin or unpin without it.
+	joining atomic.Bool // operands are being applied: nothing is opened
+	waiting atomic.Bool // there is a function that waits for idleness
 }
 
-// handle is one open iterator, snapshot or transaction.
+// handle is one open iterator.
 type handle struct {
-	kind  string
-	since time.Time
-	stack []byte // who made it; only with Options.TrackHandles
-
-	iterator *Iterator // nil: another handle. With it:
-	at       ReadPoint // what it sees
-	listed   bool      // whether somebody keeps something for it
+	iterator *Iterator
+	own      bool // the database's own, which counts as nobody's handle
+	at       ReadPoint
+	since    time.Time
+	stack    []byte // who made it; only with Options.TrackHandles
+	listed   bool   // whether somebody keeps something for it
 
 	older, newer *handle // in the registry
-}
-
-func newHandle(kind string, now time.Time, track bool) handle {
-	n := handle{kind: kind, since: now}
-	if track {
-		n.stack = debug.Stack()
-	}
-	return n
-}
-
-func (h *handleRegistry) open(n *handle) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.add(n)
 }
 
 // add adds a handle. The caller holds h.mu.
@@ -87,17 +68,16 @@ func (h *handleRegistry) all(yield func(n *handle) bool) {
 	}
 }
 
-// openAt is open for an iterator, whose read point is chosen as one step with it. It
-// returns false, with nothing done, while operands are being applied.
+// openAt adds a handle, whose read point is chosen as one step with it. It returns false,
+// with nothing done, while operands are being applied.
 func (h *handleRegistry) openAt(n *handle, choose func() ReadPoint) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.joining {
+	if h.joining.Load() {
 		return false
 	}
 	n.at = choose()
 	h.add(n)
-	h.opened++
 	h.newest = max(h.newest, n.at.Seq)
 	return true
 }
@@ -106,10 +86,8 @@ func (h *handleRegistry) openAt(n *handle, choose func() ReadPoint) bool {
 func (h *handleRegistry) close(n *handle) (listed bool) {
 	h.mu.Lock()
 	h.remove(n)
-	if n.iterator != nil {
-		if h.opened--; h.opened == 0 {
-			h.newest = 0
-		}
+	if h.count == 0 {
+		h.newest = 0
 	}
 	listed = n.listed
 	fn := h.takeIdle()
@@ -118,15 +96,25 @@ func (h *handleRegistry) close(n *handle) (listed bool) {
 	return listed
 }
 
+// unpin releases a pin, as close removes a handle.
+func (h *handleRegistry) unpin(p *pin) (listed bool) {
+	listed = p.release()
+	if h.waiting.Load() {
+		h.mu.Lock()
+		fn := h.takeIdle()
+		h.mu.Unlock()
+		fn()
+	}
+	return listed
+}
+
 // iterators returns the open ones.
 func (h *handleRegistry) iterators() []*Iterator {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	its := make([]*Iterator, 0, h.opened)
+	its := make([]*Iterator, 0, h.count)
 	for n := range h.all {
-		if n.iterator != nil {
-			its = append(its, n.iterator)
-		}
+		its = append(its, n.iterator)
 	}
 	return its
 }
@@ -135,14 +123,24 @@ func (h *handleRegistry) iterators() []*Iterator {
 func (h *handleRegistry) points() []ReadPoint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	points := make([]ReadPoint, 0, h.opened)
+	points := make([]ReadPoint, 0, h.count)
 	for n := range h.all {
-		if n.iterator != nil {
-			n.listed = true
-			points = append(points, n.at)
-		}
+		n.listed = true
+		points = append(points, n.at)
 	}
 	return points
+}
+
+// listed returns what snapshots and iterators read at, in no order, for somebody who keeps
+// it. An iterator of a snapshot may outlive it: so it is looked for later.
+func (h *handleRegistry) listed() []ReadPoint {
+	var points []ReadPoint
+	for p := range h.pins.all {
+		if at, ok := p.list(); ok {
+			points = append(points, at)
+		}
+	}
+	return append(points, h.points()...)
 }
 
 // join says that operands are being applied, or are no more. It returns what the newest
@@ -150,7 +148,7 @@ func (h *handleRegistry) points() []ReadPoint {
 func (h *handleRegistry) join(joining bool) base.SeqNum {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.joining = joining
+	h.joining.Store(joining)
 	return h.newest
 }
 
@@ -158,6 +156,7 @@ func (h *handleRegistry) join(joining bool) base.SeqNum {
 func (h *handleRegistry) whenIdle(fn func()) {
 	h.mu.Lock()
 	h.idle = fn
+	h.waiting.Store(true)
 	now := h.takeIdle()
 	h.mu.Unlock()
 	now()
@@ -166,11 +165,12 @@ func (h *handleRegistry) whenIdle(fn func()) {
 // takeIdle returns the function that waits for idleness if its time has come,
 // or else one that does nothing. The caller holds h.mu, and runs it without.
 func (h *handleRegistry) takeIdle() func() {
-	if h.count > 0 || h.idle == nil {
+	if h.count > 0 || h.idle == nil || h.pins.any() {
 		return func() {}
 	}
 	fn := h.idle
 	h.idle = nil
+	h.waiting.Store(false)
 	return fn
 }
 
@@ -181,19 +181,35 @@ var ErrLeaked = errors.New("handles were left open")
 func (h *handleRegistry) leaks() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	counts := map[string]int{}
+	var own, iterators int
+	var kinds [2]int
 	var stacks strings.Builder
-	for n := range h.all {
-		counts[n.kind]++
-		if n.stack != nil {
-			fmt.Fprintf(&stacks, "\n%s opened by:\n%s", n.kind, n.stack)
+	note := func(kind string, stack []byte) {
+		if stack != nil {
+			fmt.Fprintf(&stacks, "\n%s opened by:\n%s", kind, stack)
 		}
 	}
-	if len(counts) == 0 {
+	for n := range h.all {
+		if n.own {
+			own++
+			note("scan of the database", n.stack)
+			continue
+		}
+		iterators++
+		note("iterator", n.stack)
+	}
+	for p, word := range h.pins.all {
+		kind := p.kindOf(word)
+		kinds[kind]++
+		if stack := p.stack.Load(); stack != nil {
+			note(kind.String(), *stack)
+		}
+	}
+	if own+iterators+kinds[ofSnapshot]+kinds[ofTransaction] == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: iterators: %d, snapshots: %d, transactions: %d%s", ErrLeaked,
-		counts[iteratorKind], counts[snapshotKind], counts[transactionKind], stacks.String())
+		iterators, kinds[ofSnapshot], kinds[ofTransaction], stacks.String())
 }
 
 // summary returns the numbers of open handles and the age of the oldest. A
@@ -202,15 +218,16 @@ func (h *handleRegistry) summary(now time.Time) (iterators, snapshots int, oldes
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range h.all {
-		switch n.kind {
-		case ownKind:
-			continue
-		case iteratorKind:
+		if !n.own {
 			iterators++
-		default:
-			snapshots++
+			oldest = max(oldest, now.Sub(n.since))
 		}
-		oldest = max(oldest, now.Sub(n.since))
+	}
+	for p := range h.pins.all {
+		snapshots++
+		if since := p.since.Load(); since != 0 {
+			oldest = max(oldest, now.Sub(time.Unix(0, since)))
+		}
 	}
 	return iterators, snapshots, oldest
 }

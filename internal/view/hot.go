@@ -11,8 +11,10 @@ import (
 )
 
 // hotReads is the hot-record cache as reads use it: those of the newest state ask it
-// before they choose a view, and fill it; those of snapshots, and of many keys at one
-// moment, ask it as of their number. Its methods are safe for concurrent use, in an epoch
+// before they choose a view, and fill it; others ask it as of their number. Of these,
+// transactions fill it as long as nothing newer is visible. Users' snapshots never do,
+// since who holds one may walk over much that nobody else reads; nor do reads of many keys,
+// which it would slow down by a fifth where the keys are not hot. Its methods are safe for concurrent use, in an epoch
 // guard.
 type hotReads struct {
 	cache  *hotcache.Cache // nil: none
@@ -27,6 +29,20 @@ var hotBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &
 func (h *hotReads) ticket(hash uint64) (t hotcache.Ticket) {
 	if h.cache != nil {
 		t = h.cache.Ticket(hash)
+	}
+	return t
+}
+
+// ticketAt is ticket for one who has chosen his view already. It can be used if the view
+// is still what one would see who chose it now: what he reads is then the newest.
+func (h *hotReads) ticketAt(hash uint64, at ReadPoint) (t hotcache.Ticket) {
+	if h.cache == nil || at.Time != 0 { // what is absent at a time may be there for others
+		return t
+	}
+	ticket := h.cache.Ticket(hash)
+	invariant.Yield()
+	if h.reader.VisibleSeq() == at.Seq {
+		return ticket
 	}
 	return t
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/invariant"
 )
 
 // heat reads a key until the hot-record cache has it.
@@ -83,9 +84,133 @@ func TestHotAbsenceOfATime(t *testing.T) {
 			t.Fatalf("after its instant: %v", err)
 		}
 		r.get(string(key))
+		must(t, r.MultiGet([][]byte{key}, func(_ int, _ []byte, err error) error {
+			wantErr(t, err, base.ErrNotFound)
+			return nil
+		}))
+		var tx Snapshot
+		must(t, r.OpenForTx(&tx))
+		_, err := tx.AppendGet(nil, key)
+		wantErr(t, err, base.ErrNotFound)
+		must(t, tx.Close())
 	}
 	if v, err := before.AppendGet(nil, key); string(v) != "v" || err != nil {
 		t.Errorf("the snapshot sees %q, %v", v, err)
 	}
 	must(t, before.Close())
+}
+
+// A value that expires is not taken, also from one who came before anything expired.
+func TestNobodyFillsWhatExpires(t *testing.T) {
+	r := newRoom(t, 64<<10)
+	key := []byte("\x00a")
+	r.write(op{base.KindSetExpiring, string(key), "v", 5000})
+	var tx Snapshot
+	must(t, r.OpenForTx(&tx))
+	tx.at.Time = 0
+	for range 100 {
+		v, err := tx.AppendGet(nil, key)
+		if must(t, err); string(v) != "v" {
+			t.Fatalf("%q", v)
+		}
+		r.get(string(key))
+		must(t, r.MultiGet([][]byte{key}, func(_ int, _ []byte, err error) error { return err }))
+	}
+	must(t, tx.Close())
+	if _, answer := r.hot.Get(nil, key, base.Hash(key)); answer != hotcache.Unknown {
+		t.Errorf("the cache says %d", answer)
+	}
+}
+
+// What those find who read single keys of the newest state is offered to the cache; what
+// MultiGet, users' snapshots and transactions of the past find is not.
+func TestWhoFillsTheCache(t *testing.T) {
+	appendGet := func(s *Snapshot) func(key []byte) error {
+		return func(key []byte) error { _, err := s.AppendGet(nil, key); return err }
+	}
+	getFunc := func(fn func(key []byte, fn func(value []byte) error) error) func(key []byte) error {
+		return func(key []byte) error { return fn(key, func([]byte) error { return nil }) }
+	}
+	multiGet := func(fn func(keys [][]byte, fn func(i int, value []byte, err error) error) error) func(key []byte) error {
+		return func(key []byte) error {
+			return fn([][]byte{key}, func(_ int, _ []byte, err error) error { return err })
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		read  func(r *room, s, tx *Snapshot) func(key []byte) error
+		later bool // something was written after the snapshot and the transaction began
+		fills bool
+	}{
+		{"AppendGet", func(r *room, s, tx *Snapshot) func(key []byte) error {
+			return func(key []byte) error { _, err := r.AppendGet(nil, key); return err }
+		}, true, true},
+		{"GetFunc", func(r *room, s, tx *Snapshot) func(key []byte) error { return getFunc(r.GetFunc) }, true, true},
+		{"MultiGet", func(r *room, s, tx *Snapshot) func(key []byte) error { return multiGet(r.MultiGet) }, false, false},
+		{"a transaction", func(r *room, s, tx *Snapshot) func(key []byte) error { return appendGet(tx) }, false, true},
+		{"a transaction of the past", func(r *room, s, tx *Snapshot) func(key []byte) error { return appendGet(tx) }, true, false},
+		{"AppendGet of a snapshot", func(r *room, s, tx *Snapshot) func(key []byte) error { return appendGet(s) }, false, false},
+		{"GetFunc of a snapshot", func(r *room, s, tx *Snapshot) func(key []byte) error { return getFunc(s.GetFunc) }, false, false},
+		{"MultiGet of a snapshot", func(r *room, s, tx *Snapshot) func(key []byte) error { return multiGet(s.MultiGet) }, false, false},
+	} {
+		r := newRoom(t, 64<<10)
+		here, gone := []byte("\x00a"), []byte("\x00gone")
+		r.write(set(string(here), "v"), op{kind: base.KindDelete, key: string(gone)})
+		s, err := r.Snapshot()
+		must(t, err)
+		var tx Snapshot
+		must(t, r.OpenForTx(&tx))
+		if c.later {
+			r.write(set("\x00other", "v"))
+		}
+		read := c.read(r, s, &tx)
+		for key, want := range map[string]hotcache.Answer{string(here): hotcache.Found, string(gone): hotcache.Absent} {
+			for range 100 {
+				if err := read([]byte(key)); (err == nil) != (want == hotcache.Found) {
+					t.Fatalf("%s of %q: %v", c.name, key, err)
+				}
+			}
+			_, answer := r.hot.Get(nil, []byte(key), base.Hash([]byte(key)))
+			if c.fills != (answer == want) || !c.fills && answer != hotcache.Unknown {
+				t.Errorf("%s: the cache says %d of %q", c.name, answer, key)
+			}
+		}
+		must(t, s.Close())
+		must(t, tx.Close())
+	}
+}
+
+// Every read asks the cache: it is given what is there, which here differs from the tree.
+func TestWhoAsksTheCache(t *testing.T) {
+	if invariant.Enabled {
+		t.Skip("what the cache says is compared with the tree")
+	}
+	r := newRoom(t, 64<<10)
+	key := []byte("\x00a")
+	r.write(set(string(key), "of the tree"))
+	hash := base.Hash(key)
+	r.hot.Fill(r.hot.Ticket(hash), key, []byte("of the cache"), hash, 0)
+	s, err := r.Snapshot()
+	must(t, err)
+	var tx Snapshot
+	must(t, r.OpenForTx(&tx))
+	var got string
+	keep := func(value []byte) error { got = string(value); return nil }
+	keepNth := func(_ int, value []byte, err error) error { return errors.Join(err, keep(value)) }
+	appended := func(value []byte, err error) error { return errors.Join(err, keep(value)) }
+	for name, read := range map[string]func() error{
+		"AppendGet":               func() error { return appended(r.AppendGet(nil, key)) },
+		"GetFunc":                 func() error { return r.GetFunc(key, keep) },
+		"MultiGet":                func() error { return r.MultiGet([][]byte{key}, keepNth) },
+		"AppendGet of a snapshot": func() error { return appended(s.AppendGet(nil, key)) },
+		"GetFunc of a snapshot":   func() error { return s.GetFunc(key, keep) },
+		"MultiGet of a snapshot":  func() error { return s.MultiGet([][]byte{key}, keepNth) },
+		"a transaction":           func() error { return appended(tx.AppendGet(nil, key)) },
+	} {
+		if err := read(); err != nil || got != "of the cache" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	must(t, s.Close())
+	must(t, tx.Close())
 }

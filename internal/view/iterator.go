@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -127,12 +128,10 @@ func (it *Iterator) register(snap *Snapshot) (*State, error) {
 	if r.closed.Load() {
 		return nil, base.ErrClosed
 	}
-	kind := iteratorKind
-	if it.core.options.Own {
-		kind = ownKind
+	it.handle = handle{iterator: it, own: it.core.options.Own, since: r.cfg.Clock.Now()}
+	if r.cfg.TrackHandles {
+		it.handle.stack = debug.Stack()
 	}
-	it.handle = r.cfg.newHandle(kind)
-	it.handle.iterator = it
 	for !r.handles.openAt(&it.handle, func() ReadPoint {
 		if snap != nil {
 			return snap.at

@@ -51,12 +51,11 @@ type Reader struct {
 	Dead *deadrange.Map
 
 	states
-	cfg       Config
-	hot       hotReads
-	closed    atomic.Bool
-	handles   handleRegistry
-	missed    atomic.Pointer[error] // see NoteMissed
-	snapshots snapshotList
+	cfg     Config
+	hot     hotReads
+	closed  atomic.Bool
+	handles handleRegistry
+	missed  atomic.Pointer[error] // see NoteMissed
 
 	// joins keeps new snapshots out while operands are applied: an operand that
 	// the memtable joins with older ones must not come to stand for some that a
@@ -118,10 +117,6 @@ func (r *Reader) acquire() *State {
 	s := r.current.Load()
 	s.refs.Add(1)
 	return s
-}
-
-func (c *Config) newHandle(kind string) handle {
-	return newHandle(kind, c.Clock.Now(), c.TrackHandles)
 }
 
 // Closed reports whether Close was called.

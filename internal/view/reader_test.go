@@ -335,6 +335,20 @@ func TestHandlesAreCounted(t *testing.T) {
 		t.Errorf("leaks are told as %v", err)
 	}
 	must(t, it.Close())
+	var tx Snapshot
+	must(t, r.OpenForTx(&tx))
+	if err := r.Leaks(); !strings.Contains(err.Error(), "transactions: 1\ntransaction opened by:") ||
+		!strings.Contains(err.Error(), "TestHandlesAreCounted") {
+		t.Errorf("leaks are told as %v", err)
+	}
+	must(t, tx.Close())
+	r.cfg.TrackHandles = false
+	var next Snapshot
+	must(t, r.OpenForTx(&next)) // in the same pin
+	if err := r.Leaks(); strings.Contains(err.Error(), "opened by:") {
+		t.Errorf("leaks are told as %v", err)
+	}
+	must(t, next.Close())
 }
 
 // After Close everything says so, and what handles hold goes when they are closed.

@@ -2,22 +2,13 @@ package view
 
 import (
 	"cmp"
-	"container/list"
 	"slices"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/hotcache"
-	"github.com/lightningdb/lightning/internal/ranked"
+	"github.com/lightningdb/lightning/internal/invariant"
 )
-
-// snapshotList holds the read points of snapshots, oldest first. New ones are
-// never older than those before, so it is always sorted. It is safe for
-// concurrent use; its lock is never held during I/O.
-type snapshotList struct {
-	mu     ranked.Mutex[ranked.Snapshots]
-	points list.List // of ReadPoint
-}
 
 // Pinned is what snapshots and iterators keep alive.
 type Pinned struct {
@@ -30,23 +21,9 @@ type Pinned struct {
 	Times []base.Instant
 }
 
-// newest returns the largest sequence number, 0 if there is none.
-func (l *snapshotList) newest() base.SeqNum {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.points.Back(); e != nil {
-		return e.Value.(ReadPoint).Seq
-	}
-	return 0
-}
-
-// distinct returns the sequence numbers, of some other read points as well, and the
-// earliest time for each. The caller holds l.mu.
-func (l *snapshotList) distinct(others []ReadPoint) (seqs []base.SeqNum, times []base.Instant) {
-	points := others
-	for e := l.points.Front(); e != nil; e = e.Next() {
-		points = append(points, e.Value.(ReadPoint))
-	}
+// distinct returns the sequence numbers of read points, ascending, and the earliest time
+// for each.
+func distinct(points []ReadPoint) (seqs []base.SeqNum, times []base.Instant) {
 	slices.SortFunc(points, func(a, b ReadPoint) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, p := range points {
 		if n := len(seqs); n > 0 && seqs[n-1] == p.Seq {
@@ -62,15 +39,16 @@ func (l *snapshotList) distinct(others []ReadPoint) (seqs []base.SeqNum, times [
 // before the call. What has expired for all of them may be dropped from now on:
 // the timeline is told.
 func (r *Reader) Pinned() Pinned {
-	l := &r.snapshots
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	seqs, times := l.distinct(r.handles.points())
 	at := r.cfg.Timeline.ReadTime()
+	if at != 0 {
+		// Before anything is dropped, and before the list: who is not in it has seen this.
+		r.cfg.Timeline.Purge(at)
+	}
+	invariant.Yield()
+	seqs, times := distinct(r.handles.listed())
 	if at == 0 {
 		return Pinned{Seqs: seqs}
 	}
-	r.cfg.Timeline.Purge(at) // before anything is dropped
 	times = append(times, at)
 	for i := len(times) - 2; i >= 0; i-- {
 		times[i] = min(times[i], times[i+1])
@@ -82,9 +60,7 @@ func (r *Reader) Pinned() Pinned {
 // at, ascending. Of the states that were current before the call, nobody else
 // will ever see anything but the newest.
 func (r *Reader) SnapshotSeqs() []base.SeqNum {
-	r.snapshots.mu.Lock()
-	defer r.snapshots.mu.Unlock()
-	seqs, _ := r.snapshots.distinct(r.handles.points())
+	seqs, _ := distinct(r.handles.listed())
 	return seqs
 }
 
@@ -95,7 +71,8 @@ func (r *Reader) KeepSnapshotsOut(fn func(newest base.SeqNum) error) error {
 	defer r.joins.Unlock()
 	newest := r.handles.join(true)
 	defer r.handles.join(false)
-	return fn(max(newest, r.snapshots.newest()))
+	invariant.Yield()
+	return fn(max(newest, r.handles.pins.newest())) // those that are not pinned by now wait
 }
 
 // Snapshot is a view of the database at one moment. Until it is closed, what
@@ -103,34 +80,49 @@ func (r *Reader) KeepSnapshotsOut(fn func(newest base.SeqNum) error) error {
 type Snapshot struct {
 	reader *Reader
 	at     ReadPoint
-	elem   *list.Element
+	pin    *pin
 	closed atomic.Bool
-	handle handle
+	ofTx   bool // what it reads goes into the hot-record cache
 }
 
 // Snapshot returns a view of what is visible now.
-func (r *Reader) Snapshot() (*Snapshot, error) { return r.snapshot(snapshotKind) }
-
-// SnapshotForTx is Snapshot for a transaction; Close calls it one, if it is open then.
-func (r *Reader) SnapshotForTx() (*Snapshot, error) { return r.snapshot(transactionKind) }
-
-func (r *Reader) snapshot(kind string) (*Snapshot, error) {
-	if r.closed.Load() {
-		return nil, base.ErrClosed
+func (r *Reader) Snapshot() (*Snapshot, error) {
+	s := new(Snapshot)
+	if err := r.open(s, ofSnapshot); err != nil {
+		return nil, err
 	}
-	s := &Snapshot{reader: r}
-	r.joins.Lock()
-	defer r.joins.Unlock()
-	r.snapshots.mu.Lock()
-	s.at.Time = r.cfg.Timeline.ReadTime()
-	// The number is taken under the lock, so that a compaction that listed
-	// the snapshots before this one exists has only seen older records.
-	s.at.Seq = base.SeqNum(r.visible.Load())
-	s.elem = r.snapshots.points.PushBack(s.at)
-	r.snapshots.mu.Unlock()
-	s.handle = r.cfg.newHandle(kind)
-	r.handles.open(&s.handle)
 	return s, nil
+}
+
+// OpenForTx makes s, which is new, a view of what is visible now, for a transaction: Close
+// of the reader calls it one, if it is open then.
+func (r *Reader) OpenForTx(s *Snapshot) error { return r.open(s, ofTransaction) }
+
+// open opens a snapshot. Whoever looks at the pins, before he drops what nobody sees, joins
+// operands or closes the database, has said so before: so either he finds the pin, or that
+// is seen here.
+func (r *Reader) open(s *Snapshot, kind pinKind) error {
+	at := r.readPoint()
+	invariant.Yield()
+	p := r.handles.pins.claim(kind, at)
+	for {
+		invariant.Yield()
+		switch {
+		case r.closed.Load():
+			r.handles.unpin(p)
+			return base.ErrClosed
+		case r.handles.joining.Load():
+			r.joins.Lock() // until the operands that are being applied are visible
+			r.joins.Unlock()
+		case r.VisibleSeq() == at.Seq && !r.cfg.Timeline.Purged(at.Time):
+			p.opened(r.cfg.Clock.Now(), r.cfg.TrackHandles)
+			s.reader, s.at, s.pin, s.ofTx = r, at, p, kind == ofTransaction
+			return nil
+		}
+		at = r.readPoint()
+		invariant.Yield()
+		p.move(kind, at)
+	}
 }
 
 // Seq returns the sequence number that the snapshot reads at.
@@ -144,12 +136,9 @@ func (s *Snapshot) Close() error {
 	if s.closed.Swap(true) {
 		return base.ErrInvalidHandle
 	}
-	r := s.reader
-	r.handles.close(&s.handle)
-	r.snapshots.mu.Lock()
-	r.snapshots.points.Remove(s.elem)
-	r.snapshots.mu.Unlock()
-	r.cfg.SnapshotClosed()
+	if s.reader.handles.unpin(s.pin) {
+		s.reader.cfg.SnapshotClosed()
+	}
 	return nil
 }
 
@@ -178,21 +167,35 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 }
 
 // AppendGetExpiry is AppendGet that also tells when the key expires, 0 if never.
-func (s *Snapshot) AppendGetExpiry(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
+func (s *Snapshot) AppendGetExpiry(dst, key []byte) ([]byte, base.Instant, error) {
 	g := s.reader.Epochs.Enter()
-	defer g.Exit()
+	dst, expiry, err := s.appendSeen(dst, key)
+	g.Exit()
+	return dst, expiry, err
+}
+
+// appendSeen is AppendGetExpiry inside a guard.
+func (s *Snapshot) appendSeen(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
 	state, err := s.state()
 	if err != nil {
 		return dst, 0, err
 	}
 	hash := base.Hash(key)
-	switch found, answer := s.reader.hot.append(dst, key, hash, s.at.Seq); answer {
+	hot := &s.reader.hot
+	switch found, answer := hot.append(dst, key, hash, s.at.Seq); answer {
 	case hotcache.Found:
 		return found, 0, nil
 	case hotcache.Absent:
 		return dst, 0, base.ErrNotFound
 	}
+	var ticket hotcache.Ticket
+	if s.ofTx {
+		ticket = hot.ticketAt(hash, s.at)
+	}
 	value, expiry, err := state.Get(key, hash, s.at.Seq, s.at.Time)
+	if expiry == 0 {
+		hot.fill(ticket, key, value, hash, s.at.Seq, err)
+	}
 	if err != nil {
 		return dst, 0, err
 	}

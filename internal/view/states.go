@@ -97,6 +97,12 @@ func (r *states) Publish(last base.SeqNum) { r.visible.Store(uint64(last)) }
 // VisibleSeq returns the newest sequence number that readers see.
 func (r *states) VisibleSeq() base.SeqNum { return base.SeqNum(r.visible.Load()) }
 
+// readPoint returns what a new snapshot reads at, if it can be pinned in time.
+func (r *states) readPoint() ReadPoint {
+	at := r.cfg.Timeline.ReadTime() // before the number
+	return ReadPoint{r.VisibleSeq(), at}
+}
+
 // NoteFlushed notes that everything up to a sequence number is in tables, which
 // are about to be installed.
 func (r *states) NoteFlushed(last base.SeqNum) { r.flushed.Store(uint64(last)) }
