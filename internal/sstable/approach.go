@@ -13,8 +13,8 @@ import (
 // when all have arrived: group prefetching, as Chen, Ailamaki, Gibbons and Mowry (2004) do
 // it for hash joins.
 //
-// Nothing is read from files, and no use is counted. Where something is not in the cache,
-// the approach ends: the get will see to it.
+// Nothing is read from files, and no use is counted before Take. Where something is not in
+// the cache, the approach ends: the get will see to it.
 
 // Approach is the way of one get to what it reads of a table. It belongs to one goroutine,
 // which is inside one epoch guard from Begin to the last Step.
@@ -66,6 +66,28 @@ func (a *Approach) Step(key []byte, hash uint64, seq base.SeqNum) Arrival {
 	}
 	block.ExpectRecord(a.view, a.record)
 	return Arrived
+}
+
+// recordStep is the step that arrives at a record.
+const recordStep = 7
+
+// Take returns what Get would, if the approach has arrived at a record and that is of the
+// key; else ok is false, and Get has to look. The filter and the blocks on the way are counted
+// as used. The value is valid as that of Get is.
+func (a *Approach) Take(key []byte, hash uint64, seq base.SeqNum) (tr base.Trailer, value []byte, ok bool) {
+	r := a.reader
+	if a.steps < recordStep || r.cached(a.slot) == nil {
+		return 0, nil, false
+	}
+	slot, found, _ := a.view.Find(key, block.Fingerprint(hash), seq-r.o.SeqBase)
+	if !found {
+		return 0, nil, false
+	}
+	r.cached(r.blockCount() + a.part)
+	if r.footer.filter != (blockRef{}) {
+		r.cached(r.filterSlot())
+	}
+	return a.view.Trailer(slot) + base.MakeTrailer(r.o.SeqBase, 0), a.view.Value(slot), true
 }
 
 const (

@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -60,6 +61,7 @@ func TestApproach(t *testing.T) {
 			t.Errorf("%q: came to %v", m[i].key, came)
 		}
 	}
+	expectTaken(t, r, m)
 	absent := 0
 	for i := range 200 {
 		if came, _ := arrive(t, r, fmt.Sprintf("key%06dx", i), 9); came == NotThere {
@@ -101,5 +103,24 @@ func TestApproachOfRaisedTable(t *testing.T) {
 	r := openRaised(t, f, 8<<20, 100)
 	if came, _ := arrive(t, r, string(m[0].key), 50); came != NotThere {
 		t.Errorf("an older reader came to %v", came)
+	}
+}
+
+// expectTaken takes every record of a table that is all in the cache, as of several numbers.
+func expectTaken(t *testing.T, r *Reader, m model) {
+	t.Helper()
+	for i := range m {
+		key, hash := m[i].key, base.Hash(m[i].key)
+		for seq := range base.SeqNum(12) {
+			var a Approach
+			a.Begin(r)
+			for a.Step(key, hash, seq) == Underway {
+			}
+			tr, value, ok := a.Take(key, hash, seq)
+			wantTr, want, found, err := r.Get(key, hash, seq)
+			if err != nil || ok != found || tr != wantTr || !bytes.Equal(value, want) {
+				t.Fatalf("%q at %d: %v, %q, %v; want %v, %q, %v, %v", key, seq, tr, value, ok, wantTr, want, found, err)
+			}
+		}
 	}
 }

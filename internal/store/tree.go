@@ -87,6 +87,9 @@ type Lookup struct {
 	// Covering is the newest range tombstone over the key, of those that Seq sees and
 	// that are no older than what was found.
 	Covering base.SeqNum
+	// Way, which may be nil, is from an Approach of the same tree for the same key, as of
+	// Seq and in the same guard. The first Get goes on from there.
+	Way *Way
 }
 
 // Get looks for the newest version of a key that is not newer than seq, from the newest
@@ -94,6 +97,12 @@ type Lookup struct {
 // tombstones over it, than those below, so the first hit is the answer. The caller is in
 // an epoch guard as long as it uses the value.
 func (t *Tree) Get(l *Lookup, seq base.SeqNum) (tr base.Trailer, value []byte, found bool, err error) {
+	if w := l.Way; w != nil {
+		l.Way = nil
+		if tr, value, found, known := w.take(l, seq); known {
+			return tr, value, found, nil
+		}
+	}
 	for _, tab := range t.Levels[0] {
 		if bytes.Compare(l.Key, tab.Meta.Lo) < 0 || bytes.Compare(l.Key, tab.Meta.Hi) >= 0 {
 			continue

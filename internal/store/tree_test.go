@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -205,9 +206,11 @@ func TestTablesAreOpenedOnce(t *testing.T) {
 
 // TestTreeGetAgainstAModel spreads the versions of keys over the levels, the newer
 // ones higher, and asks for each at each number.
-// approach prepares for some gets, which has no effect, not even a file that is opened.
-func (r *room) approach(t *testing.T, tree *Tree, rng *rand.Rand, newest base.SeqNum) {
+// approach prepares for some gets, which has no effect, not even a file that is opened, but
+// that they go on from there. It returns how many of them had nothing to look up.
+func (r *room) approach(t *testing.T, tree *Tree, rng *rand.Rand, newest base.SeqNum) (known int) {
 	t.Helper()
+	var ways [ApproachMax]Way
 	var keys [][]byte
 	var hashes []uint64
 	for range rng.IntN(ApproachMax + 2) {
@@ -217,16 +220,37 @@ func (r *room) approach(t *testing.T, tree *Tree, rng *rand.Rand, newest base.Se
 	g := r.cfg.Epochs.Enter()
 	defer g.Exit()
 	misses, opened := tree.CacheMisses(), r.cfg.Files.Count()
-	tree.Approach(keys, hashes, base.SeqNum(rng.Uint64N(uint64(newest)+2)))
+	at := base.SeqNum(rng.Uint64N(uint64(newest) + 2))
+	tree.Approach(&ways, keys, hashes, at)
 	if tree.CacheMisses() != misses || r.cfg.Files.Count() != opened {
 		t.Errorf("%d misses and %d open files became %d and %d", misses, opened, tree.CacheMisses(), r.cfg.Files.Count())
 	}
+	for i, key := range keys[:min(len(keys), ApproachMax)] {
+		from, fresh := Lookup{Key: key, Hash: hashes[i], Seq: at, Way: &ways[i]}, Lookup{Key: key, Hash: hashes[i], Seq: at}
+		if _, _, _, ok := ways[i].take(&from, at); ok {
+			known++
+		}
+		tr, value, found, err := tree.Get(&from, at)
+		wantTr, want, wantFound, wantErr := tree.Get(&fresh, at)
+		if tr != wantTr || !bytes.Equal(value, want) || found != wantFound || err != nil || wantErr != nil ||
+			from.Covering != fresh.Covering || from.Way != nil {
+			t.Errorf("%q at %d, from where its way has come to: %v, %q, %v, %v under %d; want %v, %q, %v, %v under %d", key, at,
+				tr, value, found, err, from.Covering, wantTr, want, wantFound, wantErr, fresh.Covering)
+		}
+	}
+	return known
 }
 
 func TestTreeGetAgainstAModel(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
+	known := 0
+	defer func() {
+		if known < 100 {
+			t.Errorf("%d gets had nothing to look up", known)
+		}
+	}()
 	for range 10 {
 		r := newRoom(t)
 		var all []base.Record
@@ -256,7 +280,7 @@ func TestTreeGetAgainstAModel(t *testing.T) {
 		tree := r.NewTree(r.version(levels...))
 		for i := range 32 {
 			key := fmt.Sprintf("\x00%02d", i)
-			r.approach(t, tree, rng, seq)
+			known += r.approach(t, tree, rng, seq)
 			for at := base.SeqNum(0); at <= seq; at += 1 + base.SeqNum(rng.IntN(5)) {
 				want, newest := "-", base.SeqNum(0)
 				for _, record := range all {

@@ -71,7 +71,9 @@ func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
 			continue
 		}
 		misses := s.Tree.CacheMisses()
-		value, _, err := s.Get(keys[i], hash, at.Seq, at.Time)
+		value, _, err := s.get(&store.Lookup{
+			Key: keys[i], Hash: hash, Seq: at.Seq, Way: m.near.way(n % store.ApproachMax),
+		}, at.Time)
 		if n >= fetched && s.Tree.CacheMisses() != misses {
 			fetched = min(n+prefetchKeys, len(order))
 			s.prefetch(&m.ahead, keys, order[n+1:fetched], at.Seq)
@@ -102,6 +104,7 @@ func (m *multiGet) free() {
 	}
 	m.order = m.order[:0]
 	clear(m.near.others[:])
+	clear(m.near.ways[:])
 	multiGets.Put(m)
 }
 
@@ -111,12 +114,22 @@ type approached struct {
 	// The keys that the hot-record cache seems not to have.
 	others      [store.ApproachMax][]byte
 	otherHashes [store.ApproachMax]uint64
+	ways        [store.ApproachMax]store.Way
+	wayOf       [store.ApproachMax]int // of each key the place of its way; -1: it has none
+}
+
+// way returns how far the get of a key has come, nil if nobody knows.
+func (a *approached) way(n int) *store.Way {
+	if at := a.wayOf[n]; at >= 0 {
+		return &a.ways[at]
+	}
+	return nil
 }
 
 // approach asks for the memory that the gets of some keys need.
 func (a *approached) approach(r *Reader, s *State, keys [][]byte, order []int, seq base.SeqNum) {
 	for n, i := range order {
-		a.hashes[n] = base.Hash(keys[i])
+		a.hashes[n], a.wayOf[n] = base.Hash(keys[i]), -1
 		if r.hot.cache != nil {
 			r.hot.cache.Expect(a.hashes[n])
 		}
@@ -127,7 +140,7 @@ func (a *approached) approach(r *Reader, s *State, keys [][]byte, order []int, s
 	others := 0
 	for n, i := range order {
 		if r.hot.cache == nil || !r.hot.cache.Seems(a.hashes[n]) {
-			a.others[others], a.otherHashes[others] = keys[i], a.hashes[n]
+			a.others[others], a.otherHashes[others], a.wayOf[n] = keys[i], a.hashes[n], others
 			others++
 		}
 	}
@@ -137,7 +150,7 @@ func (a *approached) approach(r *Reader, s *State, keys [][]byte, order []int, s
 		}
 		return true
 	})
-	s.Tree.Approach(a.others[:others], a.otherHashes[:others], seq)
+	s.Tree.Approach(&a.ways, a.others[:others], a.otherHashes[:others], seq)
 }
 
 // prefetch brings the blocks of some keys into the cache. What fails shows when

@@ -64,8 +64,12 @@ func (s *State) UnflushedBytes() (n int64) {
 // case it must be in a guard while it uses the value. hash is base.Hash(key).
 func (s *State) Get(key []byte, hash uint64, seq base.SeqNum, at base.Instant) (
 	value []byte, expiry base.Instant, err error) {
-	l := store.Lookup{Key: key, Hash: hash, Seq: seq}
-	tr, value, found, err := s.newestVersion(&l, seq)
+	return s.get(&store.Lookup{Key: key, Hash: hash, Seq: seq}, at)
+}
+
+// get is Get of what l says.
+func (s *State) get(l *store.Lookup, at base.Instant) (value []byte, expiry base.Instant, err error) {
+	tr, value, found, err := s.newestVersion(l, l.Seq)
 	switch {
 	case err != nil:
 		return nil, 0, err
@@ -76,7 +80,7 @@ func (s *State) Get(key []byte, hash uint64, seq base.SeqNum, at base.Instant) (
 	case tr.Kind() == base.KindSetExpiring:
 		return s.unexpired(tr, value, at)
 	}
-	value, err = s.fold(&l, tr, value, at)
+	value, err = s.fold(l, tr, value, at)
 	return value, 0, err
 }
 
