@@ -18,7 +18,7 @@ import (
 // deleteBlocks builds the blocks. They wait in memory until all data is written.
 type deleteBlocks struct {
 	current  block.Builder
-	room     room
+	room     block.Room
 	lastLo   []byte // of the last fragment in current
 	finished []deleteBlock
 	bytes    int64 // of the finished ones
@@ -30,11 +30,11 @@ type deleteBlock struct{ lo, payload []byte }
 // add appends a fragment with its stored form.
 func (d *deleteBlocks) add(f *rangedel.Fragment, value []byte, blockBytes int) {
 	shared := base.CommonPrefix(d.lastLo, f.Lo)
-	if d.current.Len() > 0 && !d.room.take(&d.current, shared, len(f.Lo), len(value)) {
+	if d.current.Len() > 0 && !d.room.Take(&d.current, shared, len(f.Lo), len(value)) {
 		d.cut()
 	}
 	if d.current.Len() == 0 {
-		d.room.begin(blockBytes, len(f.Lo), len(value))
+		d.room.Begin(blockBytes-newest.trailerBytes, len(f.Lo), len(value))
 		d.finished = append(d.finished, deleteBlock{lo: bytes.Clone(f.Lo)})
 	}
 	d.current.Add(f.Lo, base.MakeTrailer(f.Seqs[0], base.KindRangeDelete), value, 0)
@@ -53,7 +53,7 @@ func (d *deleteBlocks) sizeBytes() int64 {
 	if d.current.Len() == 0 {
 		return d.bytes
 	}
-	return d.bytes + int64(d.room.taken())
+	return d.bytes + int64(d.room.Taken())
 }
 
 // storeDeletes stores the range-delete blocks and returns their index, nil if there are

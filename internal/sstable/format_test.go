@@ -3,11 +3,9 @@ package sstable
 import (
 	"bytes"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
-	"github.com/lightningdb/lightning/internal/block"
 )
 
 func TestSeparator(t *testing.T) {
@@ -61,37 +59,6 @@ func TestBlockRefRoundTrip(t *testing.T) {
 			if _, _, ok := takeRef(b[:n]); ok {
 				t.Fatalf("%+v cut to %d bytes is accepted", ref, n)
 			}
-		}
-	}
-}
-
-// TestRoomIsNeverTooOptimistic fills blocks of keys whose common prefix comes
-// and goes, and compares with the size they turn out to have.
-func TestRoomIsNeverTooOptimistic(t *testing.T) {
-	rng := rand.New(rand.NewPCG(2, 2))
-	const limit = 4096
-	for range 200 {
-		m := slices.CompactFunc(randomModel(rng, 400), func(a, b entry) bool {
-			return bytes.Equal(a.key, b.key)
-		})
-		for i := range m {
-			m[i].tr = m[0].tr // widths that grow are not foreseen
-		}
-		var b block.Builder
-		var r room
-		var last []byte
-		for _, e := range m {
-			if b.Len() > 0 && !r.take(&b, base.CommonPrefix(last, e.key), len(e.key), len(e.value)) {
-				if n := b.Len(); n > 1 && len(b.Finish()) > limit-newest.trailerBytes {
-					t.Fatalf("%d records take %d bytes", n, len(b.Finish()))
-				}
-				b.Reset()
-			}
-			if b.Len() == 0 {
-				r.begin(limit, len(e.key), len(e.value))
-			}
-			b.Add(e.key, e.tr, e.value, 0)
-			last = e.key
 		}
 	}
 }

@@ -66,7 +66,7 @@ type partition struct {
 // partitions.
 type indexBuilder struct {
 	current    block.Builder
-	room       room
+	room       block.Room
 	firstBlock uint32
 	blockCount uint32 // entries added so far
 	finished   []partition
@@ -94,12 +94,12 @@ func (b *indexBuilder) add(ref blockRef, lastKey []byte, lastTrailer base.Traile
 		b.separator = appendSeparator(b.separator[:0], lastKey, next)
 	}
 	common := base.CommonPrefix(b.previous, b.separator)
-	full := b.current.Len() > 0 && !b.room.take(&b.current, common, len(b.separator), len(b.value))
+	full := b.current.Len() > 0 && !b.room.Take(&b.current, common, len(b.separator), len(b.value))
 	if full && b.current.Len() >= minPartitionEntries {
 		b.cut(b.previous, previousTrailer)
 	}
 	if b.current.Len() == 0 {
-		b.room.begin(indexBlockBytes, len(b.separator), len(b.value))
+		b.room.Begin(indexBlockBytes-newest.trailerBytes, len(b.separator), len(b.value))
 		b.firstBlock = b.blockCount
 	}
 	b.current.Add(b.separator, b.trailer, b.value, 0)

@@ -67,8 +67,8 @@ type Writer struct {
 	written int64  // bytes of the file before buffer
 
 	data        block.Builder
-	room        room     // in data
-	single      blockRef // a block of one record that is not in the index yet
+	room        block.Room // in data
+	single      blockRef   // a block of one record that is not in the index yet
 	index       indexBuilder
 	filter      filter.Builder
 	tally       tally
@@ -111,7 +111,7 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 		return w.refuse(key, tr, value)
 	}
 	direct := w.isDirect(value)
-	if w.data.Len() > 0 && (direct || !w.room.take(&w.data, shared, len(key), len(value))) {
+	if w.data.Len() > 0 && (direct || !w.room.Take(&w.data, shared, len(key), len(value))) {
 		if err := w.endBlock(key); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 		return w.storeSingle(value)
 	}
 	if w.data.Len() == 0 {
-		w.room.begin(w.o.BlockSizeBytes, len(key), len(value))
+		w.room.Begin(w.o.BlockSizeBytes-newest.trailerBytes, len(key), len(value))
 	}
 	w.data.Add(key, tr, value, w.lastHash)
 	return nil
@@ -197,10 +197,10 @@ func (w *Writer) AddRangeDelete(f rangedel.Fragment) error {
 func (w *Writer) EstimatedBytes() int64 {
 	n := w.offset() + w.index.sizeBytes + w.deletes.sizeBytes() + footerBytes
 	if w.data.Len() > 0 {
-		n += int64(w.room.taken())
+		n += int64(w.room.Taken())
 	}
 	if w.index.current.Len() > 0 {
-		n += int64(w.index.room.taken())
+		n += int64(w.index.room.Taken())
 	}
 	return n + int64(w.filter.Len())*int64(w.o.FilterBitsPerKey)/8
 }

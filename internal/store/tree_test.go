@@ -275,6 +275,11 @@ func TestTreeGetAgainstAModel(t *testing.T) {
 			levels[level] = outputs
 		}
 		for range 1 + rng.IntN(4) {
+			lo, hi := fmt.Sprintf("\x00%02d", rng.IntN(30)), fmt.Sprintf("\x00%02d", rng.IntN(30))
+			if seq++; lo < hi && rng.IntN(2) == 0 {
+				levels[0] = append(levels[0], r.table(some(), rangedel.Tombstone{Lo: []byte(lo), Hi: []byte(hi), Seq: seq}))
+				continue
+			}
 			levels[0] = append(levels[0], r.table(some()))
 		}
 		tree := r.NewTree(r.version(levels...))
