@@ -50,6 +50,7 @@ func scanOfBlocks(t *testing.T, rng *rand.Rand) {
 	m.Reset(sources)
 	v.Init(&m, o)
 	expectScan(t, &v, rows)
+	expectTurns(t, rng, &v, rows)
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +78,25 @@ func expectScan(t *testing.T, v *UserIter, rows []base.Record) {
 		}
 		if v.Prev() {
 			t.Fatalf("%q before the first row", v.Key())
+		}
+	}
+}
+
+// expectTurns goes to and fro, from before the first row.
+func expectTurns(t *testing.T, rng *rand.Rand, v *UserIter, rows []base.Record) {
+	t.Helper()
+	at := -1
+	for turn := range 60 {
+		for range 1 + rng.IntN(50) {
+			var ok bool
+			if turn%2 == 0 {
+				at, ok = min(at+1, len(rows)), v.Next()
+			} else {
+				at, ok = max(at-1, -1), v.Prev()
+			}
+			if ok != (at >= 0 && at < len(rows)) || ok && !bytes.Equal(v.Key(), rows[at].Key) {
+				t.Fatalf("turn %d, row %d of %d: %v, %q, %v", turn, at, len(rows), ok, v.Key(), v.Err())
+			}
 		}
 	}
 }

@@ -45,6 +45,7 @@ func (v *UserIter) Resume(m Mark) bool {
 // Fail ends the walk with an error. Only absolute positioning leads out.
 func (v *UserIter) Fail(err error) {
 	v.err = err
+	v.plain.begin() // the sources may be gone
 	v.stop(failed)
 }
 

@@ -76,7 +76,7 @@ const recordStep = 7
 // as used. The value is valid as that of Get is.
 func (a *Approach) Take(key []byte, hash uint64, seq base.SeqNum) (tr base.Trailer, value []byte, ok bool) {
 	r := a.reader
-	if a.steps < recordStep || r.cached(a.slot) == nil {
+	if a.steps < recordStep || seq < r.o.SeqBase || r.cached(a.slot) == nil {
 		return 0, nil, false
 	}
 	slot, found, _ := a.view.Find(key, block.Fingerprint(hash), seq-r.o.SeqBase)

@@ -26,7 +26,15 @@ import (
 //
 // The methods are safe for concurrent use.
 type pins struct {
-	blocks [pinBlocks]atomic.Pointer[[]pin]
+	blocks [pinBlocks]atomic.Pointer[pinBlock]
+}
+
+// pinBlock is some slots.
+type pinBlock struct {
+	pins []pin
+	// used is how many of them are not free, or about to be taken. The first block, which
+	// is small, does not count: its slots are there not to share a line.
+	used atomic.Int32
 }
 
 const (
@@ -35,16 +43,18 @@ const (
 	pinTries  = 8 // slots that are looked at in each block
 )
 
-// pin is a slot. Its user alone changes it, but for listed.
+// pin is a slot. Its user alone changes it, but for pinListed in its word.
 type pin struct {
 	word  atomic.Uint64 // 0: free; else see pinWord
 	time  atomic.Int64  // that the snapshot reads at
 	since atomic.Int64  // when it was opened, in nanoseconds since 1970; 0: just now
 	stack atomic.Pointer[[]byte]
-	// listed says that somebody keeps something for the snapshot.
-	listed atomic.Bool
-	_      [2*64 - 36]byte // lines are fetched in pairs
+	block *pinBlock       // that it is counted in; nil: in none
+	_     [2*64 - 40]byte // lines are fetched in pairs
 }
+
+// pinListed is the bit of a word that says that somebody keeps something for the snapshot.
+const pinListed uint64 = 1
 
 // pinKind says whose a pin is.
 type pinKind uint64
@@ -62,10 +72,10 @@ func (k pinKind) String() string {
 }
 
 // pinWord is a number to read at, with who reads, as the word of a pin.
-func pinWord(kind pinKind, seq base.SeqNum) uint64 { return uint64(seq+1)<<1 | uint64(kind) }
+func pinWord(kind pinKind, seq base.SeqNum) uint64 { return uint64(seq+1)<<2 | uint64(kind)<<1 }
 
-func (p *pin) seqOf(word uint64) base.SeqNum { return base.SeqNum(word>>1) - 1 }
-func (p *pin) kindOf(word uint64) pinKind    { return pinKind(word & 1) }
+func (p *pin) seqOf(word uint64) base.SeqNum { return base.SeqNum(word>>2) - 1 }
+func (p *pin) kindOf(word uint64) pinKind    { return pinKind(word >> 1 & 1) }
 
 // claim returns a pin that reads at a point.
 func (ps *pins) claim(kind pinKind, at ReadPoint) *pin {
@@ -73,36 +83,54 @@ func (ps *pins) claim(kind pinKind, at ReadPoint) *pin {
 	place := epoch.Place()
 	for i := 0; ; i = min(i+1, pinBlocks-1) { // nobody comes to the last one
 		block := ps.block(i)
+		if i > 0 {
+			block.used.Add(1) // before the pin can be seen: who finds none used looks at none
+		}
 		for n := range uint64(pinTries) {
-			p := &block[(place+n)%uint64(len(block))]
+			p := &block.pins[(place+n)%uint64(len(block.pins))]
 			if p.word.Load() == 0 && p.word.CompareAndSwap(0, word) {
 				p.setTime(at.Time)
 				return p
 			}
+		}
+		if i > 0 {
+			block.used.Add(-1)
 		}
 		place = uint64(rand.Uint32()) // a goroutine may have many
 	}
 }
 
 // block returns a block, made if there is none.
-func (ps *pins) block(i int) []pin {
+func (ps *pins) block(i int) *pinBlock {
 	if b := ps.blocks[i].Load(); b != nil {
-		return *b
+		return b
 	}
-	b := make([]pin, pinsFirst<<i)
-	ps.blocks[i].CompareAndSwap(nil, &b)
-	return *ps.blocks[i].Load()
+	b := &pinBlock{pins: make([]pin, pinsFirst<<i)}
+	for n := range b.pins {
+		if i > 0 {
+			b.pins[n].block = b
+		}
+	}
+	ps.blocks[i].CompareAndSwap(nil, b)
+	return ps.blocks[i].Load()
 }
 
 // move has a pin read at another point.
 func (p *pin) move(kind pinKind, at ReadPoint) {
-	p.word.Store(pinWord(kind, at.Seq))
-	p.setTime(at.Time)
+	for {
+		word := p.word.Load()
+		if p.word.CompareAndSwap(word, pinWord(kind, at.Seq)|word&pinListed) {
+			p.setTime(at.Time)
+			return
+		}
+	}
 }
 
 // setTime leaves the line alone where the time is the same: mostly 0, for nothing expires.
-// Whoever looks meanwhile finds an older snapshot's time, which is no later, or one that
-// compactions were told of before; see Timeline.Purged.
+// Whoever looks meanwhile finds the time of who had the slot before, earlier or later. That
+// does no harm: who drops what expires has said up to when before he looks, and drops
+// nothing that expires later, and who opens a snapshot looks at that afterwards; see
+// Timeline.Purged.
 func (p *pin) setTime(at base.Instant) {
 	if p.time.Load() != int64(at) {
 		p.time.Store(int64(at))
@@ -124,24 +152,25 @@ func (p *pin) release() (listed bool) {
 	if p.stack.Load() != nil {
 		p.stack.Store(nil)
 	}
-	p.word.Store(0)
-	return p.listed.Load() && p.listed.Swap(false)
+	word := p.word.Swap(0)
+	if p.block != nil {
+		p.block.used.Add(-1)
+	}
+	return word&pinListed != 0
 }
 
-// list returns what a pin reads at, for somebody who keeps it; false if it is free. A
-// snapshot that is closed meanwhile has either seen that it is listed, or is not.
+// list returns what a pin reads at, for somebody who keeps it; false if it is free. The bit
+// is set in the word of the very snapshot: when that is closed, the workers are told.
 func (p *pin) list() (at ReadPoint, ok bool) {
-	if p.word.Load() == 0 {
-		return at, false
+	for {
+		word := p.word.Load()
+		if word == 0 {
+			return at, false
+		}
+		if word&pinListed != 0 || p.word.CompareAndSwap(word, word|pinListed) {
+			return ReadPoint{p.seqOf(word), base.Instant(p.time.Load())}, true
+		}
 	}
-	if !p.listed.Load() {
-		p.listed.Store(true)
-	}
-	word := p.word.Load()
-	if word == 0 {
-		return at, false
-	}
-	return ReadPoint{p.seqOf(word), base.Instant(p.time.Load())}, true
 }
 
 // all yields the pins that are not free, with their words.
@@ -151,8 +180,11 @@ func (ps *pins) all(yield func(p *pin, word uint64) bool) {
 		if block == nil {
 			return
 		}
-		for n := range *block {
-			p := &(*block)[n]
+		if i > 0 && block.used.Load() == 0 {
+			continue
+		}
+		for n := range block.pins {
+			p := &block.pins[n]
 			if word := p.word.Load(); word != 0 && !yield(p, word) {
 				return
 			}

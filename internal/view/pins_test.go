@@ -138,6 +138,99 @@ func TestManySnapshots(t *testing.T) {
 	}
 }
 
+// Whoever has found a snapshot is told when it is closed, also when somebody else takes its
+// slot meanwhile.
+func TestWhoIsListedIsMissed(t *testing.T) {
+	const count = 200_000
+	var ps pins
+	var found, missed [count]bool
+	moved := ps.claim(ofSnapshot, ReadPoint{})
+	moved.list()
+	if moved.move(ofSnapshot, ReadPoint{Seq: 1}); !moved.release() {
+		t.Error("a snapshot that was found was moved, and is not missed")
+	}
+	var stop atomic.Bool
+	var lister sync.WaitGroup
+	lister.Go(func() {
+		for !stop.Load() {
+			for p := range ps.all {
+				if at, ok := p.list(); ok {
+					found[at.Seq] = true
+				}
+			}
+		}
+	})
+	for seq := range base.SeqNum(count) {
+		p := ps.claim(ofSnapshot, ReadPoint{Seq: seq})
+		if seq%3 == 0 {
+			p.move(ofSnapshot, ReadPoint{Seq: seq})
+		}
+		missed[seq] = p.release()
+	}
+	stop.Store(true)
+	lister.Wait()
+	seen := 0
+	for seq := range found {
+		if found[seq] {
+			seen++
+		}
+		if found[seq] != missed[seq] {
+			t.Fatalf("snapshot %d: found %v, missed %v", seq, found[seq], missed[seq])
+		}
+	}
+	if seen == 0 {
+		t.Skip("none was found: one processor")
+	}
+}
+
+// What many snapshots have taken is not looked through once they are closed.
+func TestEmptyBlocksOfPinsAreSkipped(t *testing.T) {
+	var ps pins
+	var open []*pin
+	for seq := range base.SeqNum(10_000) {
+		open = append(open, ps.claim(ofSnapshot, ReadPoint{Seq: seq}))
+	}
+	if ps.newest() != 9_999 {
+		t.Errorf("the newest is at %d", ps.newest())
+	}
+	for _, p := range open {
+		p.release()
+	}
+	for i := range ps.blocks {
+		if b := ps.blocks[i].Load(); b != nil && b.used.Load() != 0 {
+			t.Errorf("%d slots of block %d are used", b.used.Load(), i)
+		}
+	}
+	if ps.any() {
+		t.Error("a pin is not free")
+	}
+}
+
+// Who comes after Close is refused, and at no moment looks like a leak.
+func TestRefusedSnapshotIsNoLeak(t *testing.T) {
+	r := newRoom(t, 0)
+	r.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 100_000 {
+			_, err := r.Snapshot()
+			wantErr(t, err, base.ErrClosed)
+		}
+	}()
+	for open := true; open; {
+		select {
+		case <-done:
+			open = false
+		default:
+		}
+		if err := r.Leaks(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.GiveUp()
+}
+
 // A snapshot that is opened beside Close is reported, or is not there.
 func TestSnapshotsOpenedBesideClose(t *testing.T) {
 	for range 200 {

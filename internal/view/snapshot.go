@@ -98,10 +98,19 @@ func (r *Reader) Snapshot() (*Snapshot, error) {
 // of the reader calls it one, if it is open then.
 func (r *Reader) OpenForTx(s *Snapshot) error { return r.open(s, ofTransaction) }
 
-// open opens a snapshot. Whoever looks at the pins, before he drops what nobody sees, joins
-// operands or closes the database, has said so before: so either he finds the pin, or that
-// is seen here.
+// open opens a snapshot, unless the reader is closed: then it takes no pin, which would be a
+// leak to who looks just then.
 func (r *Reader) open(s *Snapshot, kind pinKind) error {
+	if r.closed.Load() {
+		return base.ErrClosed
+	}
+	return s.pinIn(r, kind)
+}
+
+// pinIn gives a new snapshot a pin. Whoever looks at the pins, before he drops what nobody sees,
+// joins operands or closes the database, has said so before: so either he finds the pin, or
+// that is seen here.
+func (s *Snapshot) pinIn(r *Reader, kind pinKind) error {
 	at := r.readPoint()
 	invariant.Yield()
 	p := r.handles.pins.claim(kind, at)
@@ -176,21 +185,22 @@ func (s *Snapshot) AppendGetExpiry(dst, key []byte) ([]byte, base.Instant, error
 
 // appendSeen is AppendGetExpiry inside a guard.
 func (s *Snapshot) appendSeen(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
+	hash := base.Hash(key)
+	hot := &s.reader.hot
+	var ticket hotcache.Ticket
+	if s.ofTx { // before the state is loaded: what is distrusted from then on is not filled in
+		ticket = hot.ticketAt(hash, s.at)
+	}
+	invariant.Yield()
 	state, err := s.state()
 	if err != nil {
 		return dst, 0, err
 	}
-	hash := base.Hash(key)
-	hot := &s.reader.hot
 	switch found, answer := hot.append(dst, key, hash, s.at.Seq); answer {
 	case hotcache.Found:
 		return found, 0, nil
 	case hotcache.Absent:
 		return dst, 0, base.ErrNotFound
-	}
-	var ticket hotcache.Ticket
-	if s.ofTx {
-		ticket = hot.ticketAt(hash, s.at)
 	}
 	value, expiry, err := state.Get(key, hash, s.at.Seq, s.at.Time)
 	if expiry == 0 {
