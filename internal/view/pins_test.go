@@ -206,6 +206,47 @@ func TestEmptyBlocksOfPinsAreSkipped(t *testing.T) {
 	}
 }
 
+// Who has seen that the database is open, and then comes behind Close, is refused, and leaves
+// no pin.
+func TestSnapshotThatCloseOvertakes(t *testing.T) {
+	r := newRoom(t, 0)
+	r.Close()
+	var s Snapshot
+	wantErr(t, s.pinIn(&r.Reader, ofSnapshot), base.ErrClosed)
+	if r.handles.pins.any() {
+		t.Error("a pin is not free")
+	}
+	r.GiveUp()
+}
+
+// While operands are joined no snapshot is opened.
+func TestSnapshotsWaitForJoins(t *testing.T) {
+	r := newRoom(t, 0)
+	var begun, opened atomic.Bool
+	var s Snapshot
+	var opener sync.WaitGroup
+	must(t, r.KeepSnapshotsOut(func(base.SeqNum) error {
+		opener.Go(func() {
+			begun.Store(true)
+			must(t, r.OpenForTx(&s))
+			opened.Store(true)
+		})
+		for i := 0; i < 10_000 || !begun.Load(); i++ {
+			runtime.Gosched()
+		}
+		if opened.Load() {
+			t.Error("a snapshot was opened meanwhile")
+		}
+		r.Publish(7)
+		return nil
+	}))
+	opener.Wait()
+	if s.Seq() != 7 {
+		t.Errorf("the snapshot is at %d", s.Seq())
+	}
+	must(t, s.Close())
+}
+
 // Who comes after Close is refused, and at no moment looks like a leak.
 func TestRefusedSnapshotIsNoLeak(t *testing.T) {
 	r := newRoom(t, 0)

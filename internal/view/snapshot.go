@@ -104,6 +104,7 @@ func (r *Reader) open(s *Snapshot, kind pinKind) error {
 	if r.closed.Load() {
 		return base.ErrClosed
 	}
+	invariant.Yield()
 	return s.pinIn(r, kind)
 }
 

@@ -70,7 +70,7 @@ var suitesByName = map[string]Suite{
 	"concurrentUse": tests(".", "SecondGoroutine|SecondLoop|OtherOneLeaves|LeavesA|ConcurrentUse"),
 
 	// One that meets its mutant in a window of nanoseconds, and so more than once.
-	"pins":          tests("./internal/view", "^TestSnapshotsAreFoundOrNew$|^TestSnapshotsOpenedBesideClose$|^TestManySnapshots$|^TestWhoIsListedIsMissed$|^TestEmptyBlocksOfPinsAreSkipped$", "-tags=invariants"),
+	"pins":          tests("./internal/view", "^TestSnapshotsAreFoundOrNew$|^TestSnapshotsOpenedBesideClose$|^TestManySnapshots$|^TestSnapshotThatCloseOvertakes$|^TestSnapshotsWaitForJoins$|^TestWhoIsListedIsMissed$|^TestEmptyBlocksOfPinsAreSkipped$", "-tags=invariants"),
 	"snapshotRaces": tests("./internal/engine", "^TestSnapshotReadBesideClose$", "-count=15", "-tags=invariants"),
 
 	// The suites of the torture harness.
