@@ -98,14 +98,21 @@ func TestGet(t *testing.T) {
 	wantErr(t, db.GetFunc([]byte("a"), func(v []byte) error { return stop }), stop)
 }
 
-func TestGetDoesNotAllocate(t *testing.T) {
-	if invariant.Enabled {
-		t.Skip("the check of every cache hit allocates")
-	}
+// openFilled returns a database with rows in tables, and the first of them also in memory.
+func openFilled(t *testing.T) *lightning.DB {
+	t.Helper()
 	db := open(t, small(memfs.New()))
 	fill(t, db, 5000)
 	must(t, db.Compact(context.Background(), nil, nil))
 	fill(t, db, 100)
+	return db
+}
+
+func TestGetDoesNotAllocate(t *testing.T) {
+	if invariant.Enabled {
+		t.Skip("the check of every cache hit allocates")
+	}
+	db := openFilled(t)
 	buf := make([]byte, 0, 100)
 	for _, key := range [][]byte{[]byte("key000001"), []byte("key003000"), []byte("absent")} {
 		if n := testing.AllocsPerRun(200, func() { buf, _ = db.AppendGet(buf[:0], key) }); n != 0 {
@@ -140,10 +147,7 @@ func TestHandlesAllocateLittle(t *testing.T) {
 	if invariant.Enabled {
 		t.Skip("the checks allocate")
 	}
-	db := open(t, small(memfs.New()))
-	fill(t, db, 5000)
-	must(t, db.Compact(context.Background(), nil, nil))
-	fill(t, db, 100)
+	db := openFilled(t)
 	keys := [][]byte{[]byte("key000001"), []byte("key003000"), []byte("key004000"), []byte("absent")}
 	buf := make([]byte, 0, 100)
 	type getter interface {

@@ -69,6 +69,14 @@ func newPipes(t *testing.T, n int) *pipes {
 	return p
 }
 
+// read has the ring do the requests, which is no error of the ring.
+func (p *pipes) read(t *testing.T, r *ring) {
+	t.Helper()
+	if err := r.read(p.requests); err != nil {
+		t.Error(err)
+	}
+}
+
 func (p *pipes) write(t *testing.T) {
 	for i, fd := range p.writers {
 		if _, err := unix.Write(fd, fmt.Appendf(nil, "pipe%4d", i)); err != nil {
@@ -125,9 +133,7 @@ func TestInterruptedByASignal(t *testing.T) {
 			}
 		}
 	}()
-	if err := r.read(p.requests); err != nil {
-		t.Error(err)
-	}
+	p.read(t, r)
 	<-done
 	p.check(t, 5)
 	if calls.Load() < 3 {
@@ -176,9 +182,7 @@ func TestEnterThatFails(t *testing.T) {
 			r.enter = enter
 			again := newPipes(t, 8)
 			again.write(t)
-			if err := r.read(again.requests); err != nil {
-				t.Error(err)
-			}
+			again.read(t, r)
 			again.check(t, 8)
 		})
 	}
@@ -189,9 +193,7 @@ func TestTakenInPieces(t *testing.T) {
 	r, p := openRing(t, 8), newPipes(t, 8)
 	p.write(t)
 	r.enter = func(fd int, submit, wait uint32) error { return enter(fd, min(submit, 3), 0) }
-	if err := r.read(p.requests); err != nil {
-		t.Error(err)
-	}
+	p.read(t, r)
 	p.check(t, 8)
 }
 
@@ -214,9 +216,7 @@ func TestForeignCompletions(t *testing.T) {
 		p.write(t)
 		return enter(fd, submit, wait)
 	}
-	if err := r.read(p.requests); err != nil {
-		t.Error(err)
-	}
+	p.read(t, r)
 	p.check(t, 4)
 }
 
@@ -226,9 +226,7 @@ func TestBadDescriptor(t *testing.T) {
 	p.write(t)
 	good := p.requests[2].fd
 	p.requests[2].fd = 1 << 20
-	if err := r.read(p.requests); err != nil {
-		t.Error(err)
-	}
+	p.read(t, r)
 	if n := p.requests[2].n; n != -int(unix.EBADF) {
 		t.Errorf("%d", n)
 	}

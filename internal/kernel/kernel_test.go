@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"unsafe"
@@ -106,4 +107,11 @@ func FuzzLowerBound(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The switch turns vectors off: the pipeline runs the tests both ways.
+func TestSwitch(t *testing.T) {
+	if os.Getenv("LIGHTNING_SIMD") == "off" && Vectors() != "" {
+		t.Errorf("%s is in use", Vectors())
+	}
 }

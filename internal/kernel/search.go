@@ -22,16 +22,22 @@ func less(a, b uint64) int {
 
 // lowerBound is LowerBound in Go.
 func lowerBound(p unsafe.Pointer, n int, x uint64) int {
-	low := 0
-	for n > 1 {
+	low, n := narrow(p, n, x, 1)
+	if n == 1 {
+		low += less(Load64(p, uintptr(low)<<3), x)
+	}
+	return low
+}
+
+// narrow halves the numbers until no more than most are left in which the search ends, from
+// the one at low on.
+func narrow(p unsafe.Pointer, n int, x uint64, most int) (low, left int) {
+	for n > most {
 		half := n >> 1
 		if Load64(p, uintptr(low+half-1)<<3) < x {
 			low += half
 		}
 		n -= half
 	}
-	if n == 1 {
-		low += less(Load64(p, uintptr(low)<<3), x)
-	}
-	return low
+	return low, n
 }

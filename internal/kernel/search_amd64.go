@@ -28,13 +28,6 @@ func LowerBound(p unsafe.Pointer, n int, x uint64) int {
 	if !hasVectors || n < vectorMin {
 		return lowerBound(p, n, x)
 	}
-	low := 0
-	for n > vectorMax {
-		half := n >> 1
-		if Load64(p, uintptr(low+half-1)<<3) < x {
-			low += half
-		}
-		n -= half
-	}
+	low, n := narrow(p, n, x, vectorMax)
 	return low + lowerBoundAVX2(unsafe.Add(p, low<<3), n, x)
 }
