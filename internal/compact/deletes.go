@@ -97,7 +97,7 @@ func (r *runner) writeDelete() error {
 		return nil
 	}
 	if r.writer != nil && (!r.hasKey || bytes.Compare(r.key, p.Lo) < 0) && r.isDue(r.last(), p.Lo) {
-		if err := r.closeFile(); err != nil {
+		if err := r.closeFile(p.Lo); err != nil {
 			return err
 		}
 	}

@@ -32,6 +32,8 @@ type Config struct {
 	// outside of them: deletes of the oldest stripe have done their work, and
 	// sequence numbers there no longer matter.
 	Bottom bool
+	// Lo and Hi are what the bounds of the outputs stay within; nil: nothing is near.
+	Lo, Hi []byte
 	// FileBytes is the size at which an output file ends; 0 means never. One with long
 	// keys becomes larger, see boundsShare.
 	FileBytes int64
@@ -244,7 +246,7 @@ func (r *runner) finish() error {
 	if err := r.writeDelete(); err != nil || r.writer == nil {
 		return err
 	}
-	return r.closeFile()
+	return r.closeFile(r.cfg.Hi)
 }
 
 // finishFile ends the output file before a key, with the part of the tombstones that
@@ -253,12 +255,17 @@ func (r *runner) finishFile(key []byte) error {
 	if err := r.cutDeletes(key); err != nil {
 		return err
 	}
-	return r.closeFile()
+	return r.closeFile(key)
 }
 
-// closeFile ends the output file with what was added.
-func (r *runner) closeFile() error {
-	props, err := r.writer.Finish()
+// closeFile ends the output file with what was added. What comes next is not below
+// ceiling.
+func (r *runner) closeFile(ceiling []byte) error {
+	floor := r.cfg.Lo
+	if n := len(r.outputs); n > 0 {
+		floor = r.outputs[n-1].Hi
+	}
+	props, err := r.writer.Finish(floor, ceiling)
 	if err != nil {
 		return fmt.Errorf("finish table %s: %w", r.fileNum, err)
 	}

@@ -309,6 +309,60 @@ func TestRunOfTombstonesAlone(t *testing.T) {
 	}
 }
 
+// TestRunCutsLongBounds merges long keys between two neighbours, and sees that the files
+// hold their records, stay apart and within their room, and have short bounds where keys
+// differ early.
+func TestRunCutsLongBounds(t *testing.T) {
+	var rows []base.Record
+	add := func(key []byte) {
+		rows = append(rows, base.Record{Key: key, Trailer: base.MakeTrailer(5, base.KindSet)})
+	}
+	alike := bytes.Repeat([]byte("a"), 3*base.BoundBytes)
+	for i := range 40 {
+		add(fmt.Appendf(alike[:len(alike):len(alike)], "%02d", i))
+	}
+	for i := range 40 {
+		add(bytes.Repeat([]byte{'c' + byte(i/4), byte(i)}, 2*base.BoundBytes))
+	}
+	w := newWorkshop(t)
+	lo := fmt.Appendf(alike[:len(alike):len(alike)], "%02d", 0)
+	hi := bytes.Repeat([]byte{'l', 40}, base.BoundBytes+7)
+	files, _, err := Run(context.Background(), &records{rows: rows}, Config{
+		Lo: lo, Hi: hi, FileBytes: 5000, NewWriter: w.newWriter,
+		SplitBefore: func(prev, next []byte, fileBytes int64) bool { return fileBytes > 2000 },
+	})
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	short, end := 0, lo
+	for i, f := range files {
+		if bytes.Compare(f.Lo, end) < 0 {
+			t.Errorf("file %d begins at %q, before the end of what is before it, %q", i, f.Lo, end)
+		}
+		end = f.Hi
+		short += min(1, base.BoundBytes/len(f.Lo)) + min(1, base.BoundBytes/len(f.Hi))
+	}
+	if bytes.Compare(end, hi) > 0 {
+		t.Errorf("the last file ends at %q, behind its neighbour", end)
+	}
+	if short < len(files) {
+		t.Errorf("%d bounds of %d are short", short, 2*len(files))
+	}
+	sources, _ := w.open(files)
+	at := 0
+	for i, source := range sources {
+		for rec := source.Iter.First(); rec != nil; rec = source.Iter.Next() {
+			if !bytes.Equal(rec.Key, rows[at].Key) || bytes.Compare(rec.Key, files[i].Lo) < 0 || bytes.Compare(rec.Key, files[i].Hi) >= 0 {
+				t.Fatalf("record %d of file %d is %q", at, i, rec.Key)
+			}
+			at++
+		}
+	}
+	if at != len(rows) {
+		t.Errorf("%d of %d records", at, len(rows))
+	}
+}
+
 // TestRunHidesWhatLiesBelow compacts the newer part of random histories while
 // the older part stays in a level below, and compares what readers see of both
 // together: deletes and range deletes must go on hiding what they hid there, and

@@ -255,7 +255,7 @@ func TestExchangedOutputIsRefused(t *testing.T) {
 			DBID: db.id, FileNum: num, BlockSizeBytes: opts.BlockBytes, FilterBitsPerKey: opts.FilterBits,
 		})
 		must(t, w.Add([]byte("\x00a"), base.MakeTrailer(1, base.KindSet), []byte("other")))
-		_, err = w.Finish()
+		_, err = w.Finish(nil, nil)
 		must(t, err)
 	}
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("value"), commit.Sync))

@@ -348,11 +348,14 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 		FileBytes: c.reserve.TableBytes(compact.TableBytes(compact.TreeBytes(s.Tree.Version), c.fileBytes)),
 		Spare:     c.reserve.SpareFor(int64(job.Bytes())),
 	}
+	lo, hi := job.Span()
 	outputs, stats, err := c.store.Write(ctx, source, out, compact.Config{
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,
 		RangeDeletes: deletes,
 		Bottom:       job.Bottom,
+		Lo:           lo,
+		Hi:           hi,
 	})
 	if err == nil {
 		s.Tree.NoteCovered(outputs, job.OutputLevel+1, nil)

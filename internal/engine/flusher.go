@@ -265,6 +265,8 @@ func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, dead []
 		Snapshots:    pinned.Seqs,
 		ReadTimes:    pinned.Times,
 		RangeDeletes: rangedel.Union(deletes...),
+		Lo:           s.lo,
+		Hi:           s.hi,
 	})
 	if err == nil {
 		f.counters.merged(stats)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -80,4 +81,30 @@ func TestCompactDropsWhatSnapshotsKept(t *testing.T) {
 		}
 		must(t, db.Close())
 	}
+}
+
+// The bounds of files with long keys are cut to what separates them from those beside
+// them. A compaction in the midst of such files must know its room: what is cut too short
+// reaches into the neighbour, and no level takes it.
+func TestCompactBetweenLongKeys(t *testing.T) {
+	ctx := context.Background()
+	db := openTest(t, testOptions(memfs.New()))
+	alike := strings.Repeat("alike", 200)
+	fill(t, db, alike, 4000)
+	must(t, db.Compact(ctx, nil, nil))
+	files := 0
+	for _, level := range db.Metrics().Levels {
+		files += level.Files
+	}
+	if files < 5 {
+		t.Fatalf("%d files", files)
+	}
+	for at := 100; at < 4000; at += 300 {
+		for i := range 20 {
+			must(t, db.Commits().Set(nil, []byte{0}, fmt.Appendf(nil, "%s%05d", alike, at+i), []byte("new"), commit.Async))
+		}
+		must(t, db.Flush(ctx))
+		must(t, db.Compact(ctx, fmt.Appendf([]byte{0}, "%s%05d", alike, at), fmt.Appendf([]byte{0}, "%s%05d", alike, at+10)))
+	}
+	must(t, db.Close())
 }

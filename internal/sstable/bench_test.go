@@ -48,7 +48,7 @@ func (b *benchTable) fill(tb testing.TB, w *Writer, count int) Properties {
 			tb.Fatal(err)
 		}
 	}
-	p, err := w.Finish()
+	p, err := w.Finish(nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

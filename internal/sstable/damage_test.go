@@ -359,7 +359,7 @@ func TestBlocksOfOtherTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.Finish(); err != nil || len(other.data) != len(f.data) {
+	if _, err := w.Finish(nil, nil); err != nil || len(other.data) != len(f.data) {
 		t.Fatalf("the test needs tables of one layout: %d and %d bytes, %v", len(f.data), len(other.data), err)
 	}
 	for _, b := range allBlocks(t, open(t, f, 0)) {

@@ -90,7 +90,7 @@ func checkProperties(t *testing.T, m model, dels []rangedel.Fragment, p Properti
 		want.SmallestSeq = min(want.SmallestSeq, e.tr.Seq())
 		want.LargestSeq = max(want.LargestSeq, e.tr.Seq())
 	}
-	want.Lo, want.Hi = m[0].key, base.Successor(nil, m[len(m)-1].key)
+	want.Lo, want.Hi = base.CutLow(m[0].key, nil), base.CutHigh(nil, m[len(m)-1].key, nil)
 	for _, d := range dels {
 		want.RangeDeletes++
 		want.SmallestSeq = min(want.SmallestSeq, d.Seqs[len(d.Seqs)-1])

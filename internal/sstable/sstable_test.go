@@ -107,7 +107,7 @@ func build(tb testing.TB, o WriterOptions, entries []entry, dels []rangedel.Frag
 			tb.Fatal(err)
 		}
 	}
-	p, err := w.Finish()
+	p, err := w.Finish(nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -87,7 +88,7 @@ func TestVerifyJudgesContent(t *testing.T) {
 					c.mend(w)
 				}
 			}
-			if _, err := w.Finish(); err != nil {
+			if _, err := w.Finish(nil, nil); err != nil {
 				t.Fatal(err)
 			}
 			_, err := open(t, f, 0).Verify(t.Context())
@@ -96,6 +97,37 @@ func TestVerifyJudgesContent(t *testing.T) {
 			}
 			if err != nil {
 				wantCorruption(t, "verify", err)
+			}
+		})
+	}
+}
+
+// TestVerifyJudgesCutBounds spoils the bounds of tables with long keys, which are cut.
+func TestVerifyJudgesCutBounds(t *testing.T) {
+	foreign := bytes.Repeat([]byte("z"), 2*base.BoundBytes)
+	for name, c := range map[string]struct {
+		spoil func(w *Writer)
+		want  error
+	}{
+		"as written": {func(*Writer) {}, nil},
+		"lower":      {func(w *Writer) { w.tally.Lo = bytes.Repeat([]byte("a"), 2*base.BoundBytes) }, base.ErrCorrupted},
+		"upper":      {func(w *Writer) { w.lastKey = foreign }, base.ErrCorrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &memFile{}
+			w := NewWriter(f, WriterOptions{DBID: testID, FileNum: testFile, BlockSizeBytes: 1000})
+			for _, first := range []string{"b", "k", "x"} {
+				if err := w.Add(bytes.Repeat([]byte(first), 2*base.BoundBytes), base.MakeTrailer(5, base.KindSet), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.spoil(w)
+			p, err := w.Finish(nil, nil)
+			if err != nil || len(p.Lo) != base.BoundBytes || len(p.Hi) != base.BoundBytes {
+				t.Fatalf("bounds of %d and %d bytes, %v", len(p.Lo), len(p.Hi), err)
+			}
+			if _, err := open(t, f, 0).Verify(t.Context()); !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
 			}
 		})
 	}

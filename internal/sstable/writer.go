@@ -297,12 +297,14 @@ func (w *Writer) flush() error {
 }
 
 // Finish writes what is left, makes the file durable, unless it is temporary, and
-// closes it. When it fails the file is closed as well and not a table.
-func (w *Writer) Finish() (Properties, error) {
+// closes it. When it fails the file is closed as well and not a table. The bounds of
+// what was added are cut as base.CutLow and base.CutHigh have it, and stay within
+// [floor, ceiling]; nil is no limit.
+func (w *Writer) Finish(floor, ceiling []byte) (Properties, error) {
 	if w.err != nil {
 		return Properties{}, w.err
 	}
-	if err := w.finish(); err != nil {
+	if err := w.finish(floor, ceiling); err != nil {
 		w.Abort()
 		return Properties{}, err
 	}
@@ -318,7 +320,7 @@ func (w *Writer) free() {
 	w.data.Free(buffers.Put)
 }
 
-func (w *Writer) finish() error {
+func (w *Writer) finish(floor, ceiling []byte) error {
 	p := &w.tally.Properties
 	if p.Count+p.RangeDeletes == 0 {
 		return w.fail("finish", errNothing)
@@ -329,7 +331,7 @@ func (w *Writer) finish() error {
 		}
 	}
 	w.endSingle(nil)
-	w.setSpan()
+	w.setSpan(floor, ceiling)
 	p.DataBytes = uint64(w.offset() - headerBytes)
 	f := footer{blockCount: w.index.blockCount}
 	top, err := w.storePartitions(&f)
@@ -362,11 +364,13 @@ func (w *Writer) finish() error {
 	return nil
 }
 
-// setSpan widens the span to all records and range deletes.
-func (w *Writer) setSpan() {
+// setSpan widens the span to all records and range deletes. What these reach to is in
+// memory whole in any case.
+func (w *Writer) setSpan(floor, ceiling []byte) {
 	p := &w.tally.Properties
 	if p.Count > 0 {
-		p.Hi = base.Successor(nil, w.lastKey)
+		p.Lo = bytes.Clone(base.CutLow(p.Lo, floor))
+		p.Hi = base.CutHigh(nil, w.lastKey, ceiling)
 	}
 	if p.RangeDeletes == 0 {
 		return

@@ -58,7 +58,7 @@ func TestWriterRefuses(t *testing.T) {
 			if again := w.Add([]byte("z"), base.MakeTrailer(1, base.KindSet), nil); again != err {
 				t.Fatalf("the error does not stay: %v", again)
 			}
-			if _, again := w.Finish(); again != err {
+			if _, again := w.Finish(nil, nil); again != err {
 				t.Fatalf("finish after an error: %v", again)
 			}
 			if err := w.Abort(); err != nil || f.closes != 1 || f.syncs != 0 {
@@ -70,7 +70,7 @@ func TestWriterRefuses(t *testing.T) {
 
 func TestWriterEmpty(t *testing.T) {
 	f := &memFile{}
-	if _, err := newTestWriter(f).Finish(); !errors.Is(err, errNothing) || f.closes != 1 {
+	if _, err := newTestWriter(f).Finish(nil, nil); !errors.Is(err, errNothing) || f.closes != 1 {
 		t.Fatal(err, f.closes)
 	}
 }
@@ -81,7 +81,7 @@ func TestWriterLifecycle(t *testing.T) {
 	if err := w.Add([]byte("key"), base.MakeTrailer(5, base.KindSet), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Finish(); err != nil || f.syncs != 1 || f.closes != 1 {
+	if _, err := w.Finish(nil, nil); err != nil || f.syncs != 1 || f.closes != 1 {
 		t.Fatal(err, f.syncs, f.closes)
 	}
 	if err := w.Abort(); err != nil || f.closes != 1 {
@@ -90,7 +90,7 @@ func TestWriterLifecycle(t *testing.T) {
 	if err := w.Add([]byte("z"), base.MakeTrailer(5, base.KindSet), nil); !errors.Is(err, errDone) {
 		t.Fatal(err)
 	}
-	if _, err := w.Finish(); !errors.Is(err, errDone) {
+	if _, err := w.Finish(nil, nil); !errors.Is(err, errDone) {
 		t.Fatal(err)
 	}
 	w = newTestWriter(&memFile{})
@@ -114,7 +114,7 @@ func TestWriterFaults(t *testing.T) {
 				err = w.Add([]byte("b"), base.MakeTrailer(5, base.KindSet), make([]byte, size))
 			}
 			if err == nil {
-				_, err = w.Finish()
+				_, err = w.Finish(nil, nil)
 			}
 			if !errors.Is(err, cause) || !strings.Contains(err.Error(), testFile.String()) {
 				t.Fatal(err)
@@ -144,7 +144,7 @@ func TestEstimatedBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	estimate := w.EstimatedBytes()
-	p, err := w.Finish()
+	p, err := w.Finish(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestFailedCloseFailsTheTable(t *testing.T) {
 	if err := w.Add([]byte("a"), base.MakeTrailer(1, base.KindSet), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Finish(); !errors.Is(err, f.failClose) || f.closes != 1 {
+	if _, err := w.Finish(nil, nil); !errors.Is(err, f.failClose) || f.closes != 1 {
 		t.Errorf("finish of a file that cannot be closed: %v, closed %d times", err, f.closes)
 	}
 }
