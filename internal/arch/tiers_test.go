@@ -27,6 +27,7 @@ func tiers() map[string]int {
 		"internal/offheap":  1,
 		"internal/epoch":    1,
 		"internal/kernel":   1,
+		"internal/reuse":    1,
 		"internal/buffers":  1,
 		"internal/compress": 1,
 		"internal/checksum": 1,

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"sync/atomic"
+
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/view"
@@ -14,7 +16,8 @@ type budget struct {
 	cache  *framecache.Cache
 
 	totalBytes int64
-	fixedBytes int64 // of what has one size: the hot-record cache, the buffer of the log
+	fixedBytes int64        // of what has one size: the buffer of the log
+	nextBytes  atomic.Int64 // that the hot-record cache is about to take
 }
 
 // cacheMinFraction of the budget is what the cache has at least.
@@ -25,6 +28,6 @@ const cacheMinFraction = 8
 // changes with each read, the cache looks itself.
 func (b *budget) divide(s *view.State) {
 	old := max(b.memory.Bytes(offheap.OwnerMemtable)-s.CommittedBytes(), 0)
-	taken := s.ReservedBytes() + old + b.fixedBytes
+	taken := s.ReservedBytes() + old + b.fixedBytes + b.memory.Bytes(offheap.OwnerHotCache) + b.nextBytes.Load()
 	b.cache.SetCapacity(max(b.totalBytes-taken, b.totalBytes/cacheMinFraction))
 }

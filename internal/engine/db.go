@@ -79,6 +79,7 @@ type DB struct {
 	deadRanges deadRanges
 	keeper     keeper
 	reaper     reaper
+	sharing    sharing
 	counters   counters
 	recovered  recovered
 

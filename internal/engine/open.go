@@ -35,6 +35,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		db.abandon()
 		return nil, err
 	}
+	db.workers.Go(func() { db.sharing.run(db.stopped) })
 	if !opts.ReadOnly {
 		db.startWorkers()
 	}
@@ -54,11 +55,16 @@ func (db *opener) open() (err error) {
 		Events: db.events, ReadOnly: db.opts.ReadOnly, Closed: db.reads.Closed, Failed: db.wakeAll,
 	}
 	db.janitor = janitor.New()
+	db.sharing = newSharing(&db.opts, int64(db.walConfig().BufferBytes))
 	db.cache = framecache.New(framecache.Config{
-		CapacityBytes: db.opts.MemoryBudget, Epochs: &db.reads.Epochs, Memory: &db.memory,
+		CapacityBytes: db.opts.MemoryBudget, Epochs: &db.reads.Epochs, Memory: &db.memory, Uses: db.sharing.blocks,
 	})
 	if db.opts.HotCacheBytes > 0 {
-		if db.hot, err = hotcache.New(&db.memory, db.opts.HotCacheBytes); err != nil {
+		db.hot, err = hotcache.New(hotcache.Config{
+			SizeBytes: db.opts.HotCacheBytes, MaxBytes: db.sharing.size.max,
+			Epochs: &db.reads.Epochs, Memory: &db.memory, Uses: db.sharing.records,
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -137,7 +143,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.versions.store = db.store
 	db.budget = budget{
 		memory: &db.memory, cache: db.cache,
-		totalBytes: o.MemoryBudget, fixedBytes: o.HotCacheBytes + int64(db.walConfig().BufferBytes),
+		totalBytes: o.MemoryBudget, fixedBytes: int64(db.walConfig().BufferBytes),
 	}
 	db.reads.Init(view.Config{
 		Clock: o.Clock, Timeline: db.timeline, Keyspaces: db.keyspaces, Store: db.store, Janitor: db.janitor,
@@ -190,6 +196,9 @@ func (db *opener) wire(state *manifest.State) {
 	db.reaper = reaper{
 		reads: &db.reads, claims: &db.claims, flush: db.Flush, changed: &db.changed, clock: o.Clock,
 	}
+	db.sharing.hot, db.sharing.budget, db.sharing.events = db.hot, &db.budget, db.events
+	db.sharing.reads, db.sharing.alone = &db.reads, db.commits.Alone
+	db.sharing.divide = func() { db.reads.Update(func(*view.Change) {}) }
 	db.commits.Init(db.writer.Env())
 }
 

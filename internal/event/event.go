@@ -88,6 +88,12 @@ func (s *Sink) CleanupFailed(file string, err error) {
 	s.log.Warn("clean-up failed", "file", file, "err", err)
 }
 
+// MemoryShared says that the cache of hot records has another size now: its memory went to
+// blocks, or came from there.
+func (s *Sink) MemoryShared(beforeBytes, nowBytes int64) {
+	s.log.Info("moved memory between records and blocks", "records_before", beforeBytes, "records", nowBytes)
+}
+
 // CacheLeaked says that the block cache was closed while blocks were in use.
 func (s *Sink) CacheLeaked(sizeBytes int64) {
 	s.log.Error("block cache closed with blocks in use", "bytes", sizeBytes)

@@ -33,6 +33,7 @@ func TestWhatIsLogged(t *testing.T) {
 	s.TornLog("000001.wal", 512)
 	s.OrphanRemoved("000002.sst")
 	s.CleanupFailed("000003.sst", err)
+	s.MemoryShared(4096, 8192)
 	s.CacheLeaked(4096)
 	s.ArchiveFailed("000004.wal", err)
 	s.ArchiveDamaged("000005.history", err)
@@ -46,6 +47,7 @@ level=INFO msg="committed past the log" files=5 bytes=2000
 level=WARN msg="dropped the torn end of the log" file=000001.wal bytes=512
 level=INFO msg="removed orphan" file=000002.sst
 level=WARN msg="clean-up failed" file=000003.sst err=reason
+level=INFO msg="moved memory between records and blocks" records_before=4096 records=8192
 level=ERROR msg="block cache closed with blocks in use" bytes=4096
 level=ERROR msg="archive a log segment" file=000004.wal err=reason
 level=ERROR msg="an archived log segment is damaged" file=000005.history err=reason

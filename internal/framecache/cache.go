@@ -47,6 +47,7 @@ import (
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/ranked"
+	"github.com/lightningdb/lightning/internal/reuse"
 )
 
 const (
@@ -81,12 +82,12 @@ const (
 	wantedPatience    = 16
 )
 
-// Config says how large a cache is and what it works with. All fields are
-// required.
+// Config says how large a cache is and what it works with.
 type Config struct {
 	CapacityBytes int64
 	Epochs        *epoch.Domain
 	Memory        *offheap.Accountant
+	Uses          *reuse.Curve // is told of blocks that are asked for; nil: nobody is
 }
 
 // Cache holds the frames of all tables. See the package comment.
@@ -96,6 +97,8 @@ type Cache struct {
 	epochs *epoch.Domain
 	slab   *offheap.Slab
 	memory *offheap.Accountant
+	uses   *reuse.Curve // nil: none
+	below  uint64       // hashes of blocks below it are sampled for it
 
 	// Ahead is for reading ahead.
 	Ahead Allowance
@@ -140,6 +143,10 @@ func New(cfg Config) *Cache {
 		memory:   cfg.Memory,
 		slab:     offheap.NewSlab(cfg.Memory, offheap.OwnerCache),
 		capacity: max(cfg.CapacityBytes, 0),
+		uses:     cfg.Uses,
+	}
+	if c.uses != nil {
+		c.below = c.uses.Below()
 	}
 	c.Ahead.max.Store(min(c.capacity/aheadFraction, aheadMaxBytes))
 	c.ghost.resize(c.capacity)
@@ -157,6 +164,13 @@ func (c *Cache) SetCapacity(bytes int64) {
 	c.Ahead.max.Store(min(c.capacity/aheadFraction, aheadMaxBytes))
 	c.ghost.resize(c.capacity)
 	c.shrink()
+}
+
+// CapacityBytes returns how many bytes the cache may hold.
+func (c *Cache) CapacityBytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.capacity
 }
 
 // shrink brings the frames down to the limit.

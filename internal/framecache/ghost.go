@@ -20,9 +20,13 @@ type ghost struct {
 
 // fingerprint identifies a block of a table that is or was open. It is not 0.
 func fingerprint(tableID uint64, slot uint32) uint32 {
+	return uint32(blockHash(tableID, slot)>>32) | 1<<31
+}
+
+// blockHash is a hash of a block of a table.
+func blockHash(tableID uint64, slot uint32) uint64 {
 	h := (tableID*0x9e3779b97f4a7c15 + uint64(slot)) * 0xd6e8feb86659fd93
-	h = (h ^ h>>32) * 0xd6e8feb86659fd93
-	return uint32(h>>32) | 1<<31
+	return (h ^ h>>32) * 0xd6e8feb86659fd93
 }
 
 func (g *ghost) bucket(fp uint32) *[ghostWays]uint32 {

@@ -21,13 +21,14 @@ type Table struct {
 	cache   *Cache
 	slots   []atomic.Uintptr // an entry each, 0 = not in the cache
 	id      uint64           // never given to another table
+	below   uint64           // hashes of blocks below it are sampled
 	ordinal uint32           // in Cache.tables
 	dropped bool             // belongs to Cache.mu
 }
 
 // NewTable returns a table for a file of the given number of blocks.
 func (c *Cache) NewTable(slots int) *Table {
-	t := &Table{cache: c, slots: make([]atomic.Uintptr, slots)}
+	t := &Table{cache: c, slots: make([]atomic.Uintptr, slots), below: c.below}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tableIDs++
@@ -94,6 +95,9 @@ func (t *Table) use(slot int) entry {
 	if e&usesMax != usesMax && e != 0 {
 		s.CompareAndSwap(e, e+1)
 	}
+	if hash := blockHash(t.id, uint32(slot)); hash < t.below && e != 0 {
+		t.cache.uses.Use(hash, int(entry(e).preamble().sizeBytes), true)
+	}
 	return entry(e)
 }
 
@@ -122,6 +126,9 @@ func (t *Table) Publish(slot int, h Handle) Handle {
 	invariant.Check(h.frame.pins.Load() == privatePin+1, "publish of a frame that is not private")
 	if t.dropped {
 		return h
+	}
+	if hash := blockHash(t.id, uint32(slot)); hash < t.below { // a use that missed
+		c.uses.Use(hash, int(h.frame.charge()), false)
 	}
 	if e := t.use(slot); e != 0 {
 		f := c.frames.at(e.preamble().index)

@@ -30,35 +30,42 @@
 // it was read: as it is the newest one of its key, all who read as of that number or a
 // later one see it.
 //
+// # Sizes
+//
+// The cache grows and shrinks by whole rings, and gets an index that fits. The index before
+// stays for a while: who finds nothing in the new one looks there, and adds what he finds to
+// the new one, with a ticket of that, as if the one before were the tree; the record stays
+// where it is. The writer marks both. Indexes change while nobody writes, so that each
+// write finds the same ones at its begin and at its end. One that is given up, and a ring,
+// are freed when all readers that may have seen them have left; until then references to
+// what is overwritten are taken out of it as well.
+//
 // # Thread-safety
 //
-// BeginWrite, EndWrite, BeginAll and EndAll are for the one writer at a time; Get,
-// Ticket, Fill and FillAbsent for any number of readers beside it. All words are accessed
+// BeginWrite, EndWrite, BeginAll and EndAll are for the one writer at a time, Resize and
+// DropBefore for one at a time; Get, Ticket, Fill and FillAbsent for any number of readers
+// beside them, in a stay of the epoch. All words are accessed
 // atomically, payload included, so that a reader that copies while its record is
 // overwritten sees values that were stored, finds the reference gone, and misses; this is
 // sound on processors with weak ordering too.
 package hotcache
 
 import (
-	"fmt"
-	"math/bits"
 	"math/rand/v2"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/kernel"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/reuse"
 )
 
 const (
 	// sizeMinBytes is the smallest cache.
 	sizeMinBytes = 4 << 10
-	// bytesPerBucket is how much of the cache there is for each bucket, which is an
-	// eighth of it: three records of common size.
-	bytesPerBucket = 512
-
 	// expectedBytes is how much of a record is asked for.
 	expectedBytes = 192
 
@@ -68,17 +75,6 @@ const (
 	// The tree, which has filters, is quick to say that a key is absent.
 	admitAbsentOneIn = 64
 )
-
-// Cache is a hot-record cache. See the package comment.
-type Cache struct {
-	arena   *offheap.Arena
-	buckets []bucket
-	mask    uint64
-	words   []atomic.Uint64 // the memory of all rings
-	rings   []ring
-	floor   atomic.Uint64
-	size    int64
-}
 
 // Answer is what the cache knows of a key.
 type Answer uint8
@@ -90,36 +86,73 @@ const (
 	Absent // the key has no value
 )
 
-// New returns an empty cache of about sizeBytes, 4 KiB at least.
-func New(acct *offheap.Accountant, sizeBytes int64) (*Cache, error) {
-	sizeBytes = max(sizeBytes, sizeMinBytes)
-	buckets := 1 << (bits.Len64(uint64(sizeBytes)/bytesPerBucket) - 1)
-	words := int(sizeBytes)/8 - buckets*bucketWords
-	arena, err := offheap.NewArena(acct, offheap.OwnerHotCache, int(sizeBytes)+2*bucketWords*8)
-	if err != nil {
-		return nil, fmt.Errorf("allocate hot-record cache: %w", err)
+// Config says how large a cache is, and what it works with.
+type Config struct {
+	SizeBytes int64         // 4 KiB at least; it may become some percent more
+	MaxBytes  int64         // that Resize is ever asked for; 0: SizeBytes
+	Epochs    *epoch.Domain // that readers stay in
+	Memory    *offheap.Accountant
+	Uses      *reuse.Curve // is told of records that are asked for; nil: nobody is
+}
+
+// Cache is a hot-record cache. See the package comment.
+type Cache struct {
+	cfg   Config
+	below uint64 // hashes below it are sampled for Uses
+
+	// An index moves on from one to the next. Who looks for all that refer to a place
+	// loads them in this order.
+	now, before, leaving atomic.Pointer[index] // before and leaving: nil for none
+
+	rings rings
+	floor atomic.Uint64
+}
+
+// New returns an empty cache.
+func New(cfg Config) (*Cache, error) {
+	cfg.SizeBytes = max(cfg.SizeBytes, sizeMinBytes)
+	cfg.MaxBytes = max(cfg.MaxBytes, cfg.SizeBytes)
+	c := &Cache{cfg: cfg}
+	c.rings.init(cfg.Memory, cfg.SizeBytes, cfg.MaxBytes)
+	if cfg.Uses != nil {
+		c.below = cfg.Uses.Below()
 	}
-	c := &Cache{
-		arena: arena, mask: uint64(buckets - 1), size: int64(buckets*bucketWords+words) * 8,
-		buckets: offheap.Slice[bucket](arena, buckets), words: offheap.Slice[atomic.Uint64](arena, words),
+	if err := c.Resize(cfg.SizeBytes, func(change func()) error { change(); return nil }); err != nil {
+		c.Free()
+		return nil, err
 	}
-	if c.buckets == nil || c.words == nil {
-		arena.Free()
-		return nil, fmt.Errorf("allocate hot-record cache: %d bytes do not fit", sizeBytes)
-	}
-	c.makeRings()
 	return c, nil
 }
 
 // SizeBytes returns the memory that the cache takes.
-func (c *Cache) SizeBytes() int64 { return c.size }
+func (c *Cache) SizeBytes() int64 {
+	n := c.rings.sizeBytes()
+	for _, x := range c.indexes() {
+		if x != nil {
+			n += x.sizeBytes()
+		}
+	}
+	return n
+}
+
+// indexes returns all that may refer to records, in the order in which they move on.
+func (c *Cache) indexes() [3]*index {
+	return [...]*index{c.now.Load(), c.before.Load(), c.leaving.Load()}
+}
 
 // RecordMaxBytes is the most that a key, padded to a multiple of eight, and its value may
 // have together.
-func (c *Cache) RecordMaxBytes() int { return c.rings[0].recordMaxWords()*8 - recordHeaderWords*8 }
+func (c *Cache) RecordMaxBytes() int { return (c.rings.recordMaxWords() - recordHeaderWords) * 8 }
 
 // Free gives the memory back. Nobody may use the cache afterwards.
-func (c *Cache) Free() { c.arena.Free() }
+func (c *Cache) Free() {
+	for _, x := range c.indexes() {
+		if x != nil {
+			x.arena.Free()
+		}
+	}
+	c.rings.free()
+}
 
 // Get appends the newest value of key to dst if the cache holds it.
 func (c *Cache) Get(dst, key []byte, hash uint64) ([]byte, Answer) {
@@ -128,13 +161,29 @@ func (c *Cache) Get(dst, key []byte, hash uint64) ([]byte, Answer) {
 
 // GetAt is Get as of a sequence number.
 func (c *Cache) GetAt(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, Answer) {
-	b := c.bucket(hash)
+	start := len(dst)
+	dst, answer, _ := c.ask(c.now.Load(), dst, key, hash, seq)
+	if answer == Unknown && c.before.Load() != nil {
+		dst, answer = c.askBefore(dst, key, hash, seq)
+	}
+	if answer != Unknown && hash < c.below {
+		c.cfg.Uses.Use(hash, usedBytes(len(key), len(dst)-start), true)
+	}
+	return dst, answer
+}
+
+// ask is GetAt by an index. It returns the entry by which the answer was found.
+func (c *Cache) ask(x *index, dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, Answer, entry) {
+	b := x.bucket(hash)
 	for i := firstEntry; i < bucketWords; i++ {
 		e := entry(b[i].Load())
 		if !e.isOf(hash) {
 			continue
 		}
-		r := record(c.words[e.place():])
+		r := c.rings.record(e.place())
+		if r == nil {
+			continue
+		}
 		stamp, start := r.stamp(), len(dst)
 		if r.floor() != c.floor.Load() || r.seq() > seq {
 			continue
@@ -146,28 +195,58 @@ func (c *Cache) GetAt(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, An
 		invariant.Yield()
 		// In this order: who overtakes a fill takes the entry away before the flag.
 		if b.state()&stateFilling != 0 || !b.refers(i, e) || r.stamp() != stamp {
-			return dst[:start], Unknown
+			return dst[:start], Unknown, 0
 		}
 		if !e.isUsed() {
 			b[i].CompareAndSwap(uint64(e), uint64(e)|entryUsed)
 		}
+		return dst, answer, e
+	}
+	return dst, Unknown, 0
+}
+
+// askBefore is GetAt by the index before. What it finds is added to the present one.
+func (c *Cache) askBefore(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, Answer) {
+	x := c.now.Load()
+	// Before the question, so that what is found is the newest then; and before it is known
+	// that there still is an index before, so that all writes until then are marked there.
+	t := c.ticketOf(x, hash)
+	invariant.Yield()
+	before := c.before.Load()
+	if before == nil {
+		return dst, Unknown
+	}
+	dst, answer, e := c.ask(before, dst, key, hash, seq)
+	if answer == Unknown || !t.valid {
 		return dst, answer
 	}
-	return dst, Unknown
+	r := c.rings.of(e.place())
+	if r == nil || !r.busy.CompareAndSwap(false, true) {
+		return dst, answer
+	}
+	defer r.busy.Store(false)
+	// Nobody makes room in the ring now, so a record that is referred to stays.
+	if before.refers(hash, e) {
+		x.bucket(hash).publish(t.state, e)
+	}
+	return dst, answer
 }
 
 // Ticket is the right to fill a bucket as long as no write has begun.
 type Ticket struct {
+	in           *index
 	state, floor uint64
 	valid        bool
 }
 
 // Ticket returns a ticket for the bucket of a hash. It must be taken before the
-// moment to read at is chosen.
-func (c *Cache) Ticket(hash uint64) Ticket {
+// moment to read at is chosen, and used in the same stay.
+func (c *Cache) Ticket(hash uint64) Ticket { return c.ticketOf(c.now.Load(), hash) }
+
+func (c *Cache) ticketOf(x *index, hash uint64) Ticket {
 	floor := c.floor.Load()
-	state := c.bucket(hash).state()
-	return Ticket{state, floor, state&stateFlags == 0 && floor&1 == 0}
+	state := x.bucket(hash).state()
+	return Ticket{x, state, floor, state&stateFlags == 0 && floor&1 == 0}
 }
 
 // Fill puts a record that was read with the ticket, as of a sequence number, into its
@@ -182,22 +261,48 @@ func (c *Cache) FillAbsent(t Ticket, key []byte, hash uint64, seq base.SeqNum) {
 }
 
 func (c *Cache) fill(t Ticket, key, value []byte, hash uint64, seq base.SeqNum, answer Answer) {
-	r := &c.rings[hash>>ringShift%uint64(len(c.rings))]
+	if hash < c.below {
+		c.cfg.Uses.Use(hash, usedBytes(len(key), len(value)), false)
+	}
 	words := recordWords(len(key), len(value))
-	b := c.bucket(hash)
-	if !t.valid || words > r.recordMaxWords() || b.state() != t.state || c.holds(b, hash) {
+	if !t.valid || words > c.rings.recordMaxWords() {
+		return
+	}
+	r, b := c.rings.forHash(hash), t.in.bucket(hash)
+	if r == nil || b.state() != t.state || c.holds(b, hash) {
 		return
 	}
 	if r.isFull.Load() && !admits(answer) || !r.busy.CompareAndSwap(false, true) {
 		return
 	}
 	defer r.busy.Store(false)
-	place := c.takePlace(r, words)
-	rec := record(c.words[place:])
+	at := c.takePlace(r, words)
+	rec := record(r.words[at:])
 	rec.store(r.nextStamp(), t.floor, hash, seq, key, value, answer)
-	if !b.publish(t.state, newEntry(hash, place)) {
+	if !b.publish(t.state, newEntry(hash, r.place+at)) {
 		rec.setGap(words)
 	}
+}
+
+// usedBytes is what a record takes of the cache, with its share of the index; 0 if it
+// cannot be in any.
+func usedBytes(keyBytes, valueBytes int) int {
+	words := recordWords(keyBytes, valueBytes)
+	if words > recordMaxWords {
+		return 0
+	}
+	return int(withIndex(int64(words) * 8))
+}
+
+// BytesOf is about what so many records, of keys and values of rawBytes together, take of a
+// cache.
+func BytesOf(records, rawBytes int64) int64 {
+	return withIndex(records*(recordHeaderWords+1)*8 + rawBytes)
+}
+
+// withIndex is what records take with their share of the index.
+func withIndex(bytes int64) int64 {
+	return bytes * (ringBytesPerBucket + bucketWords*8) / ringBytesPerBucket
 }
 
 // admits decides whether a record gets in for which another one has to go.
@@ -212,8 +317,10 @@ func admits(answer Answer) bool {
 // like it, which is valid.
 func (c *Cache) holds(b *bucket, hash uint64) bool {
 	for i := firstEntry; i < bucketWords; i++ {
-		if e := entry(b[i].Load()); e.isOf(hash) && record(c.words[e.place():]).floor() == c.floor.Load() {
-			return true
+		if e := entry(b[i].Load()); e.isOf(hash) {
+			if r := c.rings.record(e.place()); r != nil && r.floor() == c.floor.Load() {
+				return true
+			}
 		}
 	}
 	return false
@@ -222,31 +329,38 @@ func (c *Cache) holds(b *bucket, hash uint64) bool {
 // BeginWrite marks the bucket of a key, before a write to it can become visible, and
 // takes out what it holds of the key.
 func (c *Cache) BeginWrite(hash uint64) {
-	b := c.bucket(hash)
-	b.mark()
-	for i := firstEntry; i < bucketWords; i++ {
-		if entry(b[i].Load()).isOf(hash) {
-			b.remove(i, func(e entry) bool { return e.isOf(hash) })
-		}
+	c.now.Load().beginWrite(hash)
+	if x := c.before.Load(); x != nil {
+		x.beginWrite(hash)
 	}
 }
 
 // EndWrite unmarks the bucket, once the write is visible or will never be.
-func (c *Cache) EndWrite(hash uint64) { c.bucket(hash).unmark() }
+func (c *Cache) EndWrite(hash uint64) {
+	c.now.Load().bucket(hash).unmark()
+	if x := c.before.Load(); x != nil {
+		x.bucket(hash).unmark()
+	}
+}
 
-// Expect asks the processor for the bucket of a key. Anybody may call it.
-func (c *Cache) Expect(hash uint64) { kernel.Prefetch(unsafe.Pointer(c.bucket(hash)), bucketWords*8) }
+// Expect asks the processor for the bucket of a key. The writer may call it, and anybody in
+// a stay.
+func (c *Cache) Expect(hash uint64) { c.now.Load().expect(hash) }
 
 // Seems reports whether there seems to be a record of a key, and asks the processor for it.
 func (c *Cache) Seems(hash uint64) bool {
-	b := c.bucket(hash)
-	for i := firstEntry; i < bucketWords; i++ {
-		if e := entry(b[i].Load()); e.isOf(hash) {
-			kernel.Prefetch(unsafe.Pointer(&c.words[e.place()]), expectedBytes)
-			return true
-		}
+	e := c.now.Load().find(hash)
+	if x := c.before.Load(); x != nil && e == 0 {
+		e = x.find(hash)
 	}
-	return false
+	if e == 0 {
+		return false
+	}
+	r := c.rings.record(e.place())
+	if r != nil {
+		kernel.Prefetch(unsafe.Pointer(unsafe.SliceData(r)), expectedBytes)
+	}
+	return r != nil
 }
 
 // BeginAll makes every record invalid, before a write that names no single key
@@ -263,9 +377,3 @@ func (c *Cache) EndAll() {
 // Forget makes every record invalid that was read before the call. Anybody may call
 // it at any time.
 func (c *Cache) Forget() { c.floor.Add(2) }
-
-// bucket returns the bucket of a hash. Its low bits pick it.
-func (c *Cache) bucket(hash uint64) *bucket { return &c.buckets[hash&c.mask] }
-
-// Sound: offheap hands out zeroed words; a bucket is as large as a line.
-var _ [bucketWords * 8]byte = [unsafe.Sizeof(bucket{})]byte{}

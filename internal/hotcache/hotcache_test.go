@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/leak"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
@@ -20,12 +21,35 @@ func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 func newCache(t testing.TB, sizeBytes int64) *Cache {
 	t.Helper()
 	var acct offheap.Accountant
-	c, err := New(&acct, sizeBytes)
+	c, err := New(Config{SizeBytes: sizeBytes, MaxBytes: 4 * sizeBytes, Memory: &acct, Epochs: &epoch.Domain{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Free)
 	return c
+}
+
+// alone is for tests in which nobody writes.
+func alone(change func()) error {
+	change()
+	return nil
+}
+
+func checkNoError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// changeSize makes the next step of a cache that grows and shrinks. Nobody writes.
+func changeSize(t testing.TB, c *Cache, rng *rand.Rand) {
+	t.Helper()
+	if c.IsMoving() {
+		checkNoError(t, c.DropBefore(alone))
+		return
+	}
+	checkNoError(t, c.Resize(rng.Int64N(c.cfg.MaxBytes), alone))
 }
 
 // fill puts a record in, past the admission.
@@ -132,7 +156,7 @@ func TestBucketBeingFilledIsAMiss(t *testing.T) {
 	key := []byte("key")
 	hash := base.Hash(key)
 	fill(c, key, []byte("value"))
-	b := c.bucket(hash)
+	b := c.now.Load().bucket(hash)
 	b[wordState].Or(stateFilling)
 	if got, answer := c.Get(nil, key, hash); answer != Unknown {
 		t.Fatalf("got %q from a bucket that is being filled", got)
@@ -187,6 +211,9 @@ func TestAgainstAModel(t *testing.T) {
 			if step%64 == 0 {
 				checkWhole(t, c)
 			}
+			if rng.IntN(300) == 0 {
+				changeSize(t, c, rng)
+			}
 		}
 		checkWhole(t, c)
 		if hits < 100 {
@@ -199,16 +226,19 @@ func TestAgainstAModel(t *testing.T) {
 func checkWhole(t *testing.T, c *Cache) {
 	t.Helper()
 	at := map[uint64]uint64{} // hashes of records by place
-	for i := range c.rings {
-		r := &c.rings[i]
+	for i := range c.rings.all {
+		r := c.rings.all[i].Load()
+		if r == nil {
+			continue
+		}
 		hand := r.hand == 0
-		for place := uint64(0); place < r.words; {
-			rec := record(c.words[r.base+place:])
+		for place := uint64(0); place < uint64(len(r.words)); {
+			rec := record(r.words[place:])
 			if !rec.isGap() {
-				at[r.base+place] = rec.hash()
+				at[r.place+place] = rec.hash()
 			}
-			if rec.words() == 0 || place+rec.words() > r.words {
-				t.Fatalf("%d words at %d of %d", rec.words(), place, r.words)
+			if rec.words() == 0 || place+rec.words() > uint64(len(r.words)) {
+				t.Fatalf("%d words at %d of %d", rec.words(), place, len(r.words))
 			}
 			hand = hand || r.hand == place
 			place += rec.words()
@@ -217,18 +247,23 @@ func checkWhole(t *testing.T, c *Cache) {
 			t.Fatalf("the hand is inside of a record, at %d", r.hand)
 		}
 	}
-	for i := range c.buckets {
-		b := &c.buckets[i]
-		if b.state()&stateFlags != 0 {
-			t.Fatalf("state %x", b.state())
+	for _, x := range c.indexes() {
+		if x == nil {
+			continue
 		}
-		for j := firstEntry; j < bucketWords; j++ {
-			e := entry(b[j].Load())
-			if e == 0 {
-				continue
+		for i := range x.buckets {
+			b := &x.buckets[i]
+			if b.state()&stateFlags != 0 {
+				t.Fatalf("state %x", b.state())
 			}
-			if hash, ok := at[e.place()]; !ok || !e.isOf(hash) || c.bucket(hash) != b {
-				t.Fatalf("an entry refers to %d, where there is no record of its own", e.place())
+			for j := firstEntry; j < bucketWords; j++ {
+				e := entry(b[j].Load())
+				if e == 0 {
+					continue
+				}
+				if hash, ok := at[e.place()]; !ok || !e.isOf(hash) || x.bucket(hash) != b {
+					t.Fatalf("an entry refers to %d, where there is no record of its own", e.place())
+				}
 			}
 		}
 	}
@@ -316,7 +351,7 @@ func TestFillOvertakenByWrite(t *testing.T) {
 	c := newCache(t, 0)
 	key := []byte("key")
 	hash := base.Hash(key)
-	b := c.bucket(hash)
+	b := c.now.Load().bucket(hash)
 	fill(c, key, []byte("old"))
 	var old entry
 	for i := firstEntry; i < bucketWords; i++ {
@@ -384,6 +419,7 @@ func TestNeverStale(t *testing.T) {
 						return
 					default:
 					}
+					stay := c.cfg.Epochs.Enter()
 					i := rng.IntN(keys)
 					atLeast := published[i].Load()
 					ticket := c.Ticket(hashes[i])
@@ -393,8 +429,10 @@ func TestNeverStale(t *testing.T) {
 						if v := binary.LittleEndian.Uint64(got); v < atLeast || len(got) != 40 ||
 							!bytes.Equal(got[8:16], got[:8]) || !bytes.Equal(got[32:], got[:8]) {
 							t.Errorf("%d bytes: stale or torn: %x, want at least %d", sizeBytes, got, atLeast)
+							stay.Exit()
 							return
 						}
+						stay.Exit()
 						continue
 					}
 					v := tree[i].Load()
@@ -403,6 +441,7 @@ func TestNeverStale(t *testing.T) {
 						binary.LittleEndian.PutUint64(value[at:], v)
 					}
 					c.Fill(ticket, names[i], value, hashes[i], 1)
+					stay.Exit()
 				}
 			})
 		}
@@ -410,6 +449,9 @@ func TestNeverStale(t *testing.T) {
 		for v := uint64(1); v < 30_000 || hits.Load() < 1000; v++ {
 			if v%64 == 0 {
 				c.BeginAll()
+			}
+			if v%1501 == 0 && v%64 != 0 {
+				changeSize(t, c, rng)
 			}
 			group := []int{rng.IntN(keys), rng.IntN(keys)}
 			for _, i := range group {
@@ -449,7 +491,9 @@ func TestCopyIsWhole(t *testing.T) {
 			var buf []byte
 			for i := 0; !stop.Load(); i++ {
 				key := keys[i%len(keys)]
+				stay := c.cfg.Epochs.Enter()
 				got, answer := c.Get(buf[:0], key, base.Hash(key))
+				stay.Exit()
 				if answer == Found && (bytes.Count(got, got[:1]) != len(got) || int(got[0])%len(keys) != i%len(keys)) {
 					t.Errorf("a copy of two records: %x", got)
 					stop.Store(true)
@@ -463,7 +507,7 @@ func TestCopyIsWhole(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	value := make([]byte, c.RecordMaxBytes()-8)
-	for n := 0; !stop.Load() && (n < 50_000 || hits.Load() < 1000); n++ {
+	for n := 0; !stop.Load() && (n < 300_000 || hits.Load() < 30_000); n++ {
 		k := rng.IntN(len(keys))
 		size := 1 + rng.IntN(len(value))
 		for i := range value[:size] {
@@ -482,11 +526,11 @@ func TestCopyIsWhole(t *testing.T) {
 func TestSize(t *testing.T) {
 	var acct offheap.Accountant
 	for _, size := range []int64{0, 1, 4096, 5000, 1 << 20, 1<<20 + 12345} {
-		c, err := New(&acct, size)
+		c, err := New(Config{SizeBytes: size, Memory: &acct})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.SizeBytes(); got > max(size, sizeMinBytes) || got <= size-8 {
+		if got := c.SizeBytes(); got > max(size, sizeMinBytes) || got < size/3 || size >= tinyMaxBytes && got < size*2/3 {
 			t.Errorf("asked for %d bytes, got %d", size, got)
 		}
 		if acct.Bytes(offheap.OwnerHotCache) < c.SizeBytes() {

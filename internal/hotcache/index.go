@@ -1,6 +1,13 @@
 package hotcache
 
-import "sync/atomic"
+import (
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/lightningdb/lightning/internal/kernel"
+	"github.com/lightningdb/lightning/internal/offheap"
+)
 
 const (
 	bucketWords = 8
@@ -15,8 +22,77 @@ const (
 	stateCount   = 4
 )
 
+// index is all buckets. Its number of buckets never changes: a cache of another size gets
+// another index.
+type index struct {
+	arena   *offheap.Arena
+	buckets []bucket
+}
+
+func newIndex(acct *offheap.Accountant, buckets int) (*index, error) {
+	sizeBytes := offheap.SliceBytes[bucket](buckets) + bucketWords*8 // the begin of an arena is its own
+	arena, err := offheap.NewArena(acct, offheap.OwnerHotCache, sizeBytes)
+	if err != nil {
+		return nil, fmt.Errorf("allocate index of hot records: %w", err)
+	}
+	x := &index{arena, offheap.Slice[bucket](arena, buckets)}
+	if x.buckets == nil {
+		arena.Free()
+		return nil, fmt.Errorf("allocate index of hot records: no memory for %d bytes", sizeBytes)
+	}
+	return x, nil
+}
+
+func (x *index) sizeBytes() int64 { return int64(len(x.buckets)) * bucketWords * 8 }
+
+// bucket returns the bucket of a hash. Its low half picks it.
+func (x *index) bucket(hash uint64) *bucket {
+	return &x.buckets[uint64(uint32(hash))*uint64(len(x.buckets))>>32]
+}
+
+// expect asks the processor for the bucket of a hash.
+func (x *index) expect(hash uint64) {
+	kernel.Prefetch(unsafe.Pointer(x.bucket(hash)), bucketWords*8)
+}
+
+// find returns the first entry of a hash, 0 if there is none.
+func (x *index) find(hash uint64) entry {
+	b := x.bucket(hash)
+	for i := firstEntry; i < bucketWords; i++ {
+		if e := entry(b[i].Load()); e.isOf(hash) {
+			return e
+		}
+	}
+	return 0
+}
+
+// refers reports whether an entry of a hash is there.
+func (x *index) refers(hash uint64, e entry) bool {
+	b := x.bucket(hash)
+	for i := firstEntry; i < bucketWords; i++ {
+		if b.refers(i, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// beginWrite marks the bucket of a key and takes out what it holds of the key.
+func (x *index) beginWrite(hash uint64) {
+	b := x.bucket(hash)
+	b.mark()
+	for i := firstEntry; i < bucketWords; i++ {
+		if entry(b[i].Load()).isOf(hash) {
+			b.remove(i, func(e entry) bool { return e.isOf(hash) })
+		}
+	}
+}
+
+// Sound: offheap hands out zeroed words; a bucket is as large as a line.
+var _ [bucketWords * 8]byte = [unsafe.Sizeof(bucket{})]byte{}
+
 // bucket is a line of the index: a state, and references to the records of keys whose
-// hashes agree in their low bits. Only who has set the filling flag adds entries; anybody
+// hashes agree in the high bits of their low half. Only who has set the filling flag adds entries; anybody
 // may take one away.
 type bucket [bucketWords]atomic.Uint64
 
@@ -97,6 +173,28 @@ func (b *bucket) roomFor(e entry) int {
 }
 
 // refers reports whether word i is still an entry, used or not.
+// spare reports whether the entry that refers to a place, if there is one, was used; it does
+// not count as used any more. One that was not, or is not to stay in any case, is gone.
+func (b *bucket) spare(place uint64, mayStay bool) bool {
+	for i := firstEntry; i < bucketWords; i++ {
+		for {
+			now := b[i].Load()
+			e := entry(now)
+			if e == 0 || e.place() != place {
+				break
+			}
+			if mayStay && e.isUsed() {
+				b[i].CompareAndSwap(now, now&^entryUsed)
+				return true
+			}
+			if b[i].CompareAndSwap(now, 0) {
+				return false
+			}
+		}
+	}
+	return false
+}
+
 func (b *bucket) refers(i int, e entry) bool { return entry(b[i].Load()).same(e) }
 
 // remove empties word i if it is such an entry.

@@ -2,11 +2,13 @@ package hotcache
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/offheap"
 )
 
 const (
@@ -21,43 +23,46 @@ const (
 	recordHeaderWords = 5
 	absentBytes       = 1<<32 - 1
 
-	// ringMaxWords is the size from which there is one ring more: so many fill side by
-	// side.
-	ringMaxWords = 1 << 16
-	ringsMax     = 64
 	// ringShift says which bits of a hash pick the ring: not those of bucket or tag.
 	ringShift = 40
 	// recordsPerRing is how many records a ring has room for at least.
-	recordsPerRing = 16
+	recordsPerRing = 8
 	recordMaxWords = 512
+	// ringHeadWords are the arena's own.
+	ringHeadWords = 8
 	// sparedMax bounds how many used records a fill passes by.
 	sparedMax = 32
 )
 
-// ring is a part of the memory, full of records and gaps that follow one another. Its hand
+// ring is a piece of memory, full of records and gaps that follow one another. Its hand
 // goes round: what lies there makes room, unless it was used since the hand came by
 // last. Who has set busy has all of it to himself, but for reading records.
 type ring struct {
 	busy   atomic.Bool
 	isFull atomic.Bool // the hand was everywhere
-	base   uint64      // of its words
-	words  uint64
-	hand   uint64 // where the next record goes, from base
+	arena  *offheap.Arena
+	words  []atomic.Uint64
+	place  uint64 // of its first word
+	hand   uint64 // where the next record goes
 	stamp  uint64
-	_      [24]byte // a line for each
+	_      [8]byte // a line for each
 }
 
-func (c *Cache) makeRings() {
-	count := min(max(len(c.words)/ringMaxWords, 1), ringsMax)
-	each := uint64(len(c.words) / count)
-	c.rings = make([]ring, count)
-	for i := range c.rings {
-		c.rings[i] = ring{base: uint64(i) * each, words: each, stamp: rand.Uint64() &^ 1}
-		record(c.words[uint64(i)*each:]).setGap(int(each))
+// newRing returns an empty ring of sizeBytes, whose first word has a place.
+func newRing(acct *offheap.Accountant, sizeBytes int64, place uint64) (*ring, error) {
+	arena, err := offheap.NewArena(acct, offheap.OwnerHotCache, int(sizeBytes))
+	if err != nil {
+		return nil, fmt.Errorf("allocate hot records: %w", err)
 	}
+	words := offheap.Slice[atomic.Uint64](arena, int(sizeBytes/8-ringHeadWords))
+	if words == nil {
+		arena.Free()
+		return nil, fmt.Errorf("allocate hot records: no memory for %d bytes", sizeBytes)
+	}
+	r := &ring{arena: arena, words: words, place: place, stamp: rand.Uint64() &^ 1}
+	record(words).setGap(len(words))
+	return r, nil
 }
-
-func (r *ring) recordMaxWords() int { return int(min(r.words/recordsPerRing, recordMaxWords)) }
 
 // nextStamp returns one that no record had before, and which a value does not have but
 // by an accident of 64 bits.
@@ -66,67 +71,72 @@ func (r *ring) nextStamp() uint64 {
 	return r.stamp
 }
 
-// takePlace makes room for a record at the hand, and returns where in the memory it is.
+// takePlace makes room for a record at the hand, and returns where in the ring it is.
 // What is behind it is a gap, or another record.
 func (c *Cache) takePlace(r *ring, words int) uint64 {
 	need, free, spared := uint64(words), uint64(0), 0
 	for free < need {
-		if r.hand+free == r.words { // a record does not go on at the beginning
-			c.leaveGap(r, free)
+		if r.hand+free == uint64(len(r.words)) { // a record does not go on at the beginning
+			r.leaveGap(free)
 			r.hand, free = 0, 0
 			r.isFull.Store(true)
 		}
-		rec := record(c.words[r.base+r.hand+free:])
+		rec := record(r.words[r.hand+free:])
 		size := rec.words()
-		if spared < sparedMax && c.spare(r.base+r.hand+free, rec) {
+		if spared < sparedMax && c.spare(r.place+r.hand+free, rec) {
 			spared++
-			c.leaveGap(r, free)
+			r.leaveGap(free)
 			r.hand, free = r.hand+free+size, 0
 			continue
 		}
 		free += size
 	}
-	place := r.base + r.hand
+	at := r.hand
 	r.hand += need
-	c.leaveGap(r, free-need)
-	if r.hand == r.words {
+	r.leaveGap(free - need)
+	if r.hand == uint64(len(r.words)) {
 		r.hand = 0
 		r.isFull.Store(true)
 	}
-	return place
+	return at
 }
 
 // leaveGap makes the next free words at the hand a gap.
-func (c *Cache) leaveGap(r *ring, free uint64) {
+func (r *ring) leaveGap(free uint64) {
 	if free > 0 {
-		record(c.words[r.base+r.hand:]).setGap(int(free))
+		record(r.words[r.hand:]).setGap(int(free))
 	}
 }
 
 // spare decides about the record at a place: one that was used stays, and does not count
-// as used any more. Of any other, nothing refers to it when spare returns.
-func (c *Cache) spare(place uint64, rec record) bool {
+// as used any more. Of any other, nothing refers to it when spare returns. The caller has
+// the ring to himself.
+func (c *Cache) spare(place uint64, rec record) (stays bool) {
 	if rec.isGap() {
 		return false
 	}
-	b := c.bucket(rec.hash())
-	for i := firstEntry; i < bucketWords; i++ {
-		for {
-			now := b[i].Load()
-			e := entry(now)
-			if e == 0 || e.place() != place {
-				break
-			}
-			if e.isUsed() && rec.floor() == c.floor.Load() {
-				b[i].CompareAndSwap(now, now&^entryUsed)
-				return true
-			}
-			if b[i].CompareAndSwap(now, 0) {
-				return false
-			}
+	hash, valid := rec.hash(), rec.floor() == c.floor.Load()
+	for _, x := range c.indexes() {
+		if x != nil && x.bucket(hash).spare(place, valid) {
+			stays = true
 		}
 	}
-	return false
+	return stays
+}
+
+// dropAll takes all references to the records of a ring away. The caller has it to himself.
+func (c *Cache) dropAll(r *ring) {
+	for at := uint64(0); at < uint64(len(r.words)); {
+		rec := record(r.words[at:])
+		if !rec.isGap() {
+			for _, x := range c.indexes() {
+				if x != nil {
+					x.bucket(rec.hash()).spare(r.place+at, false)
+				}
+			}
+		}
+		at += rec.words()
+	}
 }
 
 // record is the memory from a record on. Readers may look at one that is being

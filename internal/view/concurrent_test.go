@@ -72,6 +72,8 @@ func (b *beside) writeAll(rng *rand.Rand) {
 			b.flush()
 		case 3:
 			b.compact(rng.IntN(2))
+		case 4:
+			b.changeHotSize(rng)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"maps"
 	"os"
 	"slices"
@@ -108,7 +109,9 @@ func newRoom(t testing.TB, hotBytes int64) *room {
 	r.timeline = timeline.New(&r.clock, nil)
 	r.timeline.Start(0)
 	if hotBytes > 0 {
-		r.hot, err = hotcache.New(&r.memory, hotBytes)
+		r.hot, err = hotcache.New(hotcache.Config{
+			SizeBytes: hotBytes, MaxBytes: 4 * hotBytes, Epochs: &r.Epochs, Memory: &r.memory,
+		})
 		must(t, err)
 	}
 	r.Init(Config{
@@ -314,6 +317,23 @@ func (r *room) flush() {
 	r.install(edit, func() { r.NoteFlushed(s.Immutables[0].LastSeq) }, func(c *Change) {
 		c.Immutables = c.Immutables[:len(c.Immutables)-len(s.Immutables)]
 	})
+}
+
+// changeHotSize makes the next step of a hot-record cache that grows and shrinks. Only who
+// writes calls it.
+func (r *room) changeHotSize(rng *rand.Rand) {
+	if r.hot == nil {
+		return
+	}
+	alone := func(change func()) error {
+		change()
+		return nil
+	}
+	if r.hot.IsMoving() {
+		must(r.t, r.hot.DropBefore(alone))
+		return
+	}
+	must(r.t, r.hot.Resize(rng.Int64N(256<<10), alone))
 }
 
 // compact merges all of a level into the next.

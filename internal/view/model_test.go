@@ -95,6 +95,8 @@ func (d *driver) step() {
 		d.flush()
 	case n < 56:
 		d.compact(d.rng.IntN(3))
+	case n < 57:
+		d.changeHotSize(d.rng)
 	case n < 60:
 		d.clock.at.Add(int64(d.rng.IntN(20)))
 	case n < 64:

@@ -114,7 +114,7 @@ func newRoom(t testing.TB) *room {
 	r.timeline.Start(0)
 	tables := store.New(store.Config{FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 8), Cache: cache, Epochs: &r.reads.Epochs, Keyspaces: keyspaces, Events: events})
 	tables.SkipFileNums(1)
-	if r.hot, err = hotcache.New(&r.memory, 64<<10); err != nil {
+	if r.hot, err = hotcache.New(hotcache.Config{SizeBytes: 64 << 10, Memory: &r.memory}); err != nil {
 		t.Fatal(err)
 	}
 	walConfig := wal.Config{FS: r.fs, Dir: "db", BufferBytes: 64 << 10}

@@ -29,6 +29,8 @@ var suitesByName = map[string]Suite{
 	"memtables":     tests("./internal/memtable", ""),
 	"arenas":        tests("./internal/offheap", ""),
 	"hotRecords":    tests("./internal/hotcache", "", "-tags=invariants"),
+	"curves":        tests("./internal/reuse", ""),
+	"memoryShared":  tests("./internal/engine", "^TestDemand$|^TestMoveWithoutCommits$"),
 	"frames":        tests("./internal/framecache", ""),
 	"janitors":      tests("./internal/janitor", "", "-timeout=60s"),
 	"deadRanges":    tests("./internal/deadrange", ""),

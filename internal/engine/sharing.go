@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/reuse"
+	"github.com/lightningdb/lightning/internal/view"
+)
+
+// sharing is the worker that moves memory between the hot-record cache and the blocks,
+// to where it saves more work. Each tells a curve what it was asked for, which says how
+// often it would have had the answer at every size. When there is something new to be seen,
+// the worker computes what the reads of late would have cost at other sizes, and moves where
+// that is clearly less, and was so at the look before as well.
+//
+// Nobody waits for a move but commits, while two pointers change. There is none soon after
+// another: what the cache has lost, or has room for, is not there at once.
+type sharing struct {
+	hot     *hotcache.Cache // nil: nothing to share
+	records *reuse.Curve
+	blocks  *reuse.Curve
+	budget  *budget
+	reads   *view.Reader
+	divide  func() // has the budget divide the memory
+	alone   func(ctx context.Context, fn func() error) error
+	events  *event.Sink
+
+	due  chan struct{} // there is something to be seen
+	size sizes
+	now  int64 // of the cache that is filled
+	// The rest is what the looks before came to.
+	wanted int64 // 0: to stay
+	looks  int   // since the last move
+	enough int   // before the index before is given up
+}
+
+// sizes are the bounds of the hot-record cache. What it does not take of all is for blocks.
+type sizes struct{ min, max, all int64 }
+
+const (
+	// Work is counted in gets from the tree whose blocks are in memory, about a
+	// microsecond. A block that is not costs readWork: it is read, from the page cache at
+	// best, and its checksum computed. To ask a large cache costs askWork, for it lies far
+	// from the processor.
+	readWork = 8.0
+	askWork  = 0.05
+	// askFromBytes is from where on a cache is large: its index does not fit in what a
+	// processor has for itself.
+	askFromBytes = 16 << 20
+	// usesPerGet is how many blocks a get from the tree looks at: filter, index, data.
+	usesPerGet = 3
+
+	// A move must save moveShare of the work, and of what was asked.
+	moveShare = 0.05
+	// Of sizes that differ by no more than sameShare of the gets the largest is taken.
+	sameShare = 0.01
+	// againShare of the gets must have been of records that were asked for before, for what
+	// was not to be taken for what will be.
+	againShare = 0.02
+	// There is a look after as many gets as windowShare of the records that the cache could
+	// hold. So movingLooks after a move each record of the largest cache was asked for
+	// twice, and what is still wanted of the index before has been taken over; a smaller
+	// one needs less.
+	windowShare    = 16
+	movingLooks    = 2 * windowShare
+	movingLooksMin = 4
+
+	// hotIndexFraction of the cache is its index.
+	hotIndexFraction = 8
+	// hotMemtables is room for so many memtables that the cache leaves.
+	hotMemtables = 3
+
+	recordBytesMean = 128
+	blockBytesMean  = 8 << 10
+)
+
+// newSharing returns the worker without what it moves; no curves where there is nothing to
+// be moved.
+func newSharing(o *Options, fixedBytes int64) sharing {
+	s := sharing{due: make(chan struct{}, 1), now: o.HotCacheBytes}
+	all := o.MemoryBudget - fixedBytes - hotMemtables*int64(o.MemtableBytes)
+	s.size = sizes{min: o.HotCacheBytes, max: all - o.MemoryBudget/cacheMinFraction, all: all}
+	if o.HotCacheBytes == 0 || s.size.max < 2*s.size.min {
+		return s
+	}
+	window := s.size.max / recordBytesMean / windowShare
+	s.records = reuse.New(reuse.Config{
+		MinBytes: s.size.min, MaxBytes: s.size.max, ItemBytes: recordBytesMean, Due: s.note, WindowUses: window,
+	})
+	s.blocks = reuse.New(reuse.Config{
+		MinBytes: s.size.min, MaxBytes: s.size.all, ItemBytes: blockBytesMean, Due: s.note, WindowUses: usesPerGet * window,
+	})
+	return s
+}
+
+// note has the worker look. It does not wait.
+func (s *sharing) note() {
+	select {
+	case s.due <- struct{}{}:
+	default:
+	}
+}
+
+// run is the worker.
+func (s *sharing) run(ctx context.Context) {
+	for s.records != nil {
+		select {
+		case <-s.due:
+			s.look(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look moves memory if that pays.
+func (s *sharing) look(ctx context.Context) {
+	if s.hot.IsMoving() {
+		if s.looks++; s.looks >= s.enough && s.hot.DropBefore(s.exclude(ctx)) == nil {
+			s.divide()
+			_, _ = s.records.Take(), s.blocks.Take() // what came of the move counts less
+		}
+		return
+	}
+	d := demand{
+		records: s.records.Take(), blocks: s.blocks.Take(),
+		now: s.now, all: s.now + s.budget.cache.CapacityBytes(), max: s.size.max, data: s.dataBytes(),
+	}
+	best := d.best()
+	if best == s.now || best != s.wanted {
+		s.wanted = best
+		return
+	}
+	s.move(ctx, best)
+}
+
+// dataBytes is what all records of the tree would take of the hot-record cache.
+func (s *sharing) dataBytes() (n int64) {
+	tree := s.reads.Pin()
+	defer s.reads.Release(tree)
+	for _, files := range tree.Tree.Version.Levels {
+		for _, f := range files {
+			n += hotcache.BytesOf(int64(f.Count), int64(f.RawBytes))
+		}
+	}
+	return n
+}
+
+// move makes the cache another size.
+func (s *sharing) move(ctx context.Context, size int64) {
+	s.wanted, s.looks = 0, 0
+	s.budget.nextBytes.Store(max(size-s.now, 0) + size/hotIndexFraction)
+	s.divide() // the blocks make room before it is taken
+	err := s.hot.Resize(size, s.exclude(ctx))
+	if err == nil {
+		s.events.MemoryShared(s.now, size)
+		s.enough = max(int(movingLooks*min(s.now, size)/s.size.max), movingLooksMin)
+		s.now = size
+	}
+	s.budget.nextBytes.Store(0)
+	s.divide()
+}
+
+// exclude runs a function while no commit is under way.
+func (s *sharing) exclude(ctx context.Context) func(change func()) error {
+	return func(change func()) error {
+		return s.alone(ctx, func() error {
+			change()
+			return nil
+		})
+	}
+}
+
+// demand is what was asked of both of late, and what memory there is for them.
+type demand struct {
+	records, blocks reuse.Estimate
+	now             int64 // of the hot-record cache
+	all             int64 // of both together
+	max             int64 // of the hot-record cache
+	data            int64 // what all records that there are would take of that
+}
+
+// hits is the share of gets that the hot-record cache would answer, had it been of a size
+// and warm. A curve knows nothing of what was used once so far; if it is used again at all,
+// and all there is fits, the cache will have it.
+func (d *demand) hits(bytes int64) float64 {
+	if bytes >= d.data && d.records.Hits(d.max) >= againShare {
+		return 1
+	}
+	return d.records.Hits(bytes)
+}
+
+// work is what the reads would have cost, had the hot-record cache been of a size and warm.
+// What was asked of blocks, but for gets, does not depend on it.
+func (d *demand) work(bytes int64) float64 {
+	gets := d.records.Uses * (1 - d.hits(bytes))
+	others := max(d.blocks.Uses-usesPerGet*d.records.Missed, 0)
+	reads := (others + usesPerGet*gets) * (1 - d.blocks.Hits(d.all-bytes))
+	work := gets + readWork*reads
+	if bytes > askFromBytes {
+		work += askWork * d.records.Uses
+	}
+	return work
+}
+
+// best returns the size of the hot-record cache at which reads as those of late cost least,
+// now if none is clearly better.
+func (d *demand) best() int64 {
+	candidates := append(d.records.Sizes(), d.max)
+	candidates = slices.DeleteFunc(candidates, func(bytes int64) bool { return bytes > d.max })
+	now := d.work(d.now)
+	least := now
+	for _, bytes := range candidates {
+		least = min(least, d.work(bytes))
+	}
+	if now-least <= moveShare*max(now, d.records.Uses+d.blocks.Uses/usesPerGet) {
+		return d.now
+	}
+	best := d.now
+	for _, bytes := range candidates {
+		if d.work(bytes) <= least+sameShare*d.records.Uses {
+			best = bytes
+		}
+	}
+	return best
+}

@@ -1,0 +1,77 @@
+package hotcache
+
+import "runtime"
+
+// Resize makes the cache about sizeBytes large, 4 KiB at least and Config.MaxBytes at most. What is
+// in it stays, but for what has no room. The index before takes memory until DropBefore is
+// called, and there must be none when Resize is called. exclude runs its argument while no
+// write is under way; where it cannot, nothing has changed. Resize waits for readers: the
+// caller is in no stay.
+func (c *Cache) Resize(sizeBytes int64, exclude func(change func()) error) error {
+	count := min(c.rings.countFor(sizeBytes), int64(len(c.rings.all)))
+	had := c.rings.count.Load()
+	if err := c.rings.add(count); err != nil {
+		c.removeRings(had)
+		return err
+	}
+	x, err := newIndex(c.cfg.Memory, max(int(count*c.rings.ringBytes/ringBytesPerBucket), 1))
+	if err == nil {
+		if err = exclude(func() {
+			c.before.Store(c.now.Load())
+			c.now.Store(x)
+		}); err != nil {
+			x.arena.Free()
+		}
+	}
+	if err != nil {
+		c.removeRings(had)
+		return err
+	}
+	c.removeRings(count)
+	c.rings.fresh.Store(had)
+	return nil
+}
+
+// removeRings removes the last rings until there are no more than so many.
+func (c *Cache) removeRings(count int64) {
+	last := c.rings.count.Load()
+	if last <= count {
+		return
+	}
+	c.rings.count.Store(count) // nothing new is filled there
+	for i := count; i < last; i++ {
+		r := c.rings.all[i].Load()
+		for !r.busy.CompareAndSwap(false, true) { // and stays so: nobody gets in any more
+			runtime.Gosched()
+		}
+		c.dropAll(r)
+	}
+	c.cfg.Epochs.Synchronize() // nobody has a reference any more
+	for i := count; i < last; i++ {
+		c.rings.remove(i)
+	}
+}
+
+// DropBefore forgets the index before, if there is one. exclude is as for Resize, and so is
+// the waiting.
+func (c *Cache) DropBefore(exclude func(change func()) error) error {
+	x := c.before.Load()
+	if x == nil {
+		return nil
+	}
+	err := exclude(func() {
+		c.leaving.Store(x)
+		c.before.Store(nil)
+	})
+	if err != nil {
+		return err
+	}
+	c.cfg.Epochs.Synchronize() // nobody looks for records by it any more
+	c.leaving.Store(nil)
+	c.cfg.Epochs.Synchronize() // nor for what refers to them
+	x.arena.Free()
+	return nil
+}
+
+// IsMoving reports whether there is an index before.
+func (c *Cache) IsMoving() bool { return c.before.Load() != nil }

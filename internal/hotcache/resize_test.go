@@ -1,0 +1,132 @@
+package hotcache
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/offheap"
+)
+
+// found counts how many of the first n test records the cache has; a wrong one ends the test.
+func found(t *testing.T, c *Cache, n int) (hits int) {
+	t.Helper()
+	for i := range n {
+		key := fmt.Appendf(nil, "key %d", i)
+		got, answer := c.Get(nil, key, base.Hash(key))
+		if answer != Unknown && !bytes.Equal(got, bytes.Repeat(key, 10)) {
+			t.Fatalf("%q is %q, answer %d", key, got, answer)
+		}
+		if answer != Unknown {
+			hits++
+		}
+	}
+	return hits
+}
+
+func fillMany(c *Cache, n int) {
+	for i := range n {
+		key := fmt.Appendf(nil, "key %d", i)
+		c.Fill(c.Ticket(base.Hash(key)), key, bytes.Repeat(key, 10), base.Hash(key), 1)
+	}
+}
+
+// A cache that grows keeps all it has, and has room for more; one that shrinks keeps what
+// its rings have, and gives memory back.
+func TestResizeKeepsRecords(t *testing.T) {
+	const few, many = 1000, 4000
+	c := newCache(t, 256<<10)
+	fillMany(c, few)
+	had := found(t, c, few)
+	if had < few*9/10 {
+		t.Fatalf("%d records of %d", had, few)
+	}
+	checkNoError(t, c.Resize(1<<20, alone))
+	if n := found(t, c, few); n != had || !c.IsMoving() {
+		t.Errorf("%d records of %d after it grew, moving: %v", n, had, c.IsMoving())
+	}
+	checkWhole(t, c)
+	checkNoError(t, c.DropBefore(alone))
+	if n := found(t, c, few); n < had*98/100 || c.IsMoving() {
+		t.Errorf("%d records of %d were taken over, moving: %v", n, had, c.IsMoving())
+	}
+	if n := c.SizeBytes(); n < 800<<10 || n > 1<<20 {
+		t.Errorf("%d bytes after it grew", n)
+	}
+	fillMany(c, many)
+	had = found(t, c, many)
+	if had < many*9/10 {
+		t.Errorf("%d records of %d in the larger cache", had, many)
+	}
+	checkNoError(t, c.Resize(512<<10, alone))
+	found(t, c, many)
+	checkNoError(t, c.DropBefore(alone))
+	checkWhole(t, c)
+	if n := found(t, c, many); n < had*4/10 || n > had*8/10 {
+		t.Errorf("%d records of %d in half of the cache", n, had)
+	}
+	if n, counted := c.SizeBytes(), c.cfg.Memory.Bytes(offheap.OwnerHotCache); n > 512<<10 || counted > n+64<<10 || n > counted {
+		t.Errorf("%d bytes after it shrank, counted as %d", n, counted)
+	}
+}
+
+// Where the writer cannot be kept out, nothing changes.
+func TestResizeRefused(t *testing.T) {
+	c := newCache(t, 64<<10)
+	fillMany(c, 100)
+	had, size, counted := found(t, c, 100), c.SizeBytes(), c.cfg.Memory.Total()
+	refused := errors.New("refused")
+	refuse := func(func()) error { return refused }
+	if err := c.Resize(256<<10, refuse); err != refused {
+		t.Fatalf("error %v", err)
+	}
+	if n := found(t, c, 100); n != had || c.SizeBytes() != size || c.cfg.Memory.Total() != counted || c.IsMoving() {
+		t.Errorf("%d records of %d, %d bytes instead of %d", n, had, c.SizeBytes(), size)
+	}
+	checkNoError(t, c.DropBefore(refuse)) // there is none
+	checkNoError(t, c.Resize(256<<10, alone))
+	if err := c.DropBefore(refuse); err != refused || !c.IsMoving() {
+		t.Errorf("error %v, moving: %v", err, c.IsMoving())
+	}
+}
+
+// A write takes the record out of both indexes, and spends the tickets of both.
+func TestWriteBesideTwoIndexes(t *testing.T) {
+	c := newCache(t, 64<<10)
+	key, value := []byte("key"), []byte("value")
+	hash := base.Hash(key)
+	fill(c, key, value)
+	early := c.Ticket(hash)
+	checkNoError(t, c.Resize(128<<10, alone))
+	ticket := c.Ticket(hash)
+	c.BeginWrite(hash)
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Error("found beside a write")
+	}
+	c.EndWrite(hash)
+	for range 100 { // past the admission
+		c.Fill(early, key, value, hash, 1)
+		c.Fill(ticket, key, value, hash, 1)
+	}
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Error("filled with a ticket from before the write")
+	}
+	fill(c, key, []byte("new"))
+	if got, _ := c.Get(nil, key, hash); string(got) != "new" {
+		t.Errorf("the value is %q", got)
+	}
+}
+
+// What is added goes to rings that were added, while others are full.
+func TestAddedRingsFill(t *testing.T) {
+	c := newCache(t, 256<<10)
+	fillMany(c, 3000) // more than there is room for
+	checkNoError(t, c.Resize(1<<20, alone))
+	checkNoError(t, c.DropBefore(alone))
+	fillMany(c, 3000) // once: no second try gets past the admission
+	if n := found(t, c, 3000); n < 2700 {
+		t.Errorf("%d records of 3000", n)
+	}
+}
