@@ -17,7 +17,8 @@ import (
 // that is clearly less, and was so at the look before as well.
 //
 // Nobody waits for a move but commits, while two pointers change. There is none soon after
-// another: what the cache has lost, or has room for, is not there at once.
+// another: what the cache has lost is not there at once. It grows in steps, as it fills, so
+// that blocks stay as long as they are of use.
 type sharing struct {
 	hot     *hotcache.Cache // nil: nothing to share
 	records *reuse.Curve
@@ -46,7 +47,7 @@ const (
 	// best, and its checksum computed. To ask a large cache costs askWork, for it lies far
 	// from the processor.
 	readWork = 8.0
-	askWork  = 0.05
+	askWork  = 0.12
 	// askFromBytes is from where on a cache is large: its index does not fit in what a
 	// processor has for itself.
 	askFromBytes = 16 << 20
@@ -68,8 +69,6 @@ const (
 	movingLooks    = 2 * windowShare
 	movingLooksMin = 4
 
-	// hotIndexFraction of the cache is its index.
-	hotIndexFraction = 8
 	// hotMemtables is room for so many memtables that the cache leaves.
 	hotMemtables = 3
 
@@ -118,6 +117,9 @@ func (s *sharing) run(ctx context.Context) {
 
 // look moves memory if that pays.
 func (s *sharing) look(ctx context.Context) {
+	if s.hot.WantsMore() {
+		s.take(s.hot.StepBytes(s.now), s.hot.Grow)
+	}
 	if s.hot.IsMoving() {
 		if s.looks++; s.looks >= s.enough && s.hot.DropBefore(s.exclude(ctx)) == nil {
 			s.divide()
@@ -127,7 +129,7 @@ func (s *sharing) look(ctx context.Context) {
 	}
 	d := demand{
 		records: s.records.Take(), blocks: s.blocks.Take(),
-		now: s.now, all: s.now + s.budget.cache.CapacityBytes(), max: s.size.max, data: s.dataBytes(),
+		now: s.now, all: s.hot.SizeBytes() + s.budget.cache.CapacityBytes(), max: s.size.max, data: s.dataBytes(),
 	}
 	best := d.best()
 	if best == s.now || best != s.wanted {
@@ -152,14 +154,22 @@ func (s *sharing) dataBytes() (n int64) {
 // move makes the cache another size.
 func (s *sharing) move(ctx context.Context, size int64) {
 	s.wanted, s.looks = 0, 0
-	s.budget.nextBytes.Store(max(size-s.now, 0) + size/hotIndexFraction)
-	s.divide() // the blocks make room before it is taken
-	err := s.hot.Resize(size, s.exclude(ctx))
-	if err == nil {
+	s.take(s.hot.StepBytes(size), func() {
+		if s.hot.Resize(size, s.exclude(ctx)) != nil {
+			return
+		}
 		s.events.MemoryShared(s.now, size)
 		s.enough = max(int(movingLooks*min(s.now, size)/s.size.max), movingLooksMin)
 		s.now = size
-	}
+	})
+}
+
+// take has the blocks make room, does what takes so many bytes at most, and gives the
+// blocks what that has left.
+func (s *sharing) take(bytes int64, do func()) {
+	s.budget.nextBytes.Store(bytes)
+	s.divide()
+	do()
 	s.budget.nextBytes.Store(0)
 	s.divide()
 }

@@ -104,8 +104,9 @@ type Cache struct {
 	// loads them in this order.
 	now, before, leaving atomic.Pointer[index] // before and leaving: nil for none
 
-	rings rings
-	floor atomic.Uint64
+	rings  rings
+	target int64 // how many rings there are to be: who changes the size has it
+	floor  atomic.Uint64
 }
 
 // New returns an empty cache.
@@ -121,6 +122,10 @@ func New(cfg Config) (*Cache, error) {
 		c.Free()
 		return nil, err
 	}
+	for c.rings.count.Load() < c.target {
+		c.Grow()
+	}
+	c.rings.fresh.Store(c.target) // all are
 	return c, nil
 }
 
@@ -154,12 +159,8 @@ func (c *Cache) Free() {
 	c.rings.free()
 }
 
-// Get appends the newest value of key to dst if the cache holds it.
-func (c *Cache) Get(dst, key []byte, hash uint64) ([]byte, Answer) {
-	return c.GetAt(dst, key, hash, base.SeqNumMax)
-}
-
-// GetAt is Get as of a sequence number.
+// GetAt appends the newest value of key to dst if the cache holds it, for who reads as of a
+// sequence number.
 func (c *Cache) GetAt(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, Answer) {
 	start := len(dst)
 	dst, answer, _ := c.ask(c.now.Load(), dst, key, hash, seq)
@@ -210,7 +211,7 @@ func (c *Cache) askBefore(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte
 	x := c.now.Load()
 	// Before the question, so that what is found is the newest then; and before it is known
 	// that there still is an index before, so that all writes until then are marked there.
-	t := c.ticketOf(x, hash)
+	t := x.ticket(hash, c.floor.Load())
 	invariant.Yield()
 	before := c.before.Load()
 	if before == nil {
@@ -241,10 +242,10 @@ type Ticket struct {
 
 // Ticket returns a ticket for the bucket of a hash. It must be taken before the
 // moment to read at is chosen, and used in the same stay.
-func (c *Cache) Ticket(hash uint64) Ticket { return c.ticketOf(c.now.Load(), hash) }
+func (c *Cache) Ticket(hash uint64) Ticket { return c.now.Load().ticket(hash, c.floor.Load()) }
 
-func (c *Cache) ticketOf(x *index, hash uint64) Ticket {
-	floor := c.floor.Load()
+// ticket returns a ticket under a floor that was loaded before.
+func (x *index) ticket(hash, floor uint64) Ticket {
 	state := x.bucket(hash).state()
 	return Ticket{x, state, floor, state&stateFlags == 0 && floor&1 == 0}
 }
@@ -327,11 +328,46 @@ func (c *Cache) holds(b *bucket, hash uint64) bool {
 }
 
 // BeginWrite marks the bucket of a key, before a write to it can become visible, and
-// takes out what it holds of the key.
-func (c *Cache) BeginWrite(hash uint64) {
-	c.now.Load().beginWrite(hash)
+// takes out what it holds of the key. It returns what that was; and whether the bucket was
+// marked already, by an earlier write of the same group.
+func (c *Cache) BeginWrite(hash uint64) (had Taken, again bool) {
+	e, again := c.now.Load().beginWrite(hash)
 	if x := c.before.Load(); x != nil {
 		x.beginWrite(hash)
+	}
+	if e != 0 {
+		if r := c.rings.record(e.place()); r != nil {
+			had = Taken{e, r.stamp()}
+		}
+	}
+	return had, again
+}
+
+// Taken is a record that a write has taken out; the zero value is none.
+type Taken struct {
+	entry entry
+	stamp uint64
+}
+
+// PutBack puts a record that a write has taken out into the cache again, with the value that
+// was written, which is visible as of a sequence number: where it was, if that has room. It
+// is for the writer, after EndWrite and before the next BeginWrite.
+func (c *Cache) PutBack(had Taken, key, value []byte, hash uint64, seq base.SeqNum) {
+	t := c.Ticket(hash)
+	r, words := c.rings.of(had.entry.place()), recordWords(len(key), len(value))
+	if !t.valid || r == nil || words > c.rings.recordMaxWords() || !r.busy.CompareAndSwap(false, true) {
+		return
+	}
+	defer r.busy.Store(false)
+	at := had.entry.place() - r.place
+	// Nobody makes room in the ring now. A stamp says that it is the same record.
+	if rec := record(r.words[at:]); rec.stamp() != had.stamp || rec.words() != uint64(words) {
+		at = c.takePlace(r, words)
+	}
+	rec := record(r.words[at:])
+	rec.store(r.nextStamp(), t.floor, hash, seq, key, value, Found)
+	if !t.in.bucket(hash).publish(t.state, newEntry(hash, r.place+at)|had.entry&entryUsed) {
+		rec.setGap(words)
 	}
 }
 

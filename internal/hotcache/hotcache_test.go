@@ -29,6 +29,11 @@ func newCache(t testing.TB, sizeBytes int64) *Cache {
 	return c
 }
 
+// Get is GetAt for who reads the newest state.
+func (c *Cache) Get(dst, key []byte, hash uint64) ([]byte, Answer) {
+	return c.GetAt(dst, key, hash, base.SeqNumMax)
+}
+
 // alone is for tests in which nobody writes.
 func alone(change func()) error {
 	change()
@@ -47,6 +52,10 @@ func changeSize(t testing.TB, c *Cache, rng *rand.Rand) {
 	t.Helper()
 	if c.IsMoving() {
 		checkNoError(t, c.DropBefore(alone))
+		return
+	}
+	if rng.IntN(2) == 0 {
+		c.Grow()
 		return
 	}
 	checkNoError(t, c.Resize(rng.Int64N(c.cfg.MaxBytes), alone))
@@ -196,11 +205,14 @@ func TestAgainstAModel(t *testing.T) {
 					}
 				}
 			case n < 99:
-				c.BeginWrite(hash)
+				had, _ := c.BeginWrite(hash)
 				if delete(model, string(key)); n < 80 {
 					model[string(key)] = fmt.Sprintf("%*d", 1+rng.IntN(c.RecordMaxBytes()), step)
 				}
 				c.EndWrite(hash)
+				if n < 70 && had != (Taken{}) {
+					c.PutBack(had, key, []byte(model[string(key)]), hash, 1)
+				}
 			case rng.IntN(2) == 0:
 				c.BeginAll()
 				clear(model)
@@ -266,6 +278,63 @@ func checkWhole(t *testing.T, c *Cache) {
 				}
 			}
 		}
+	}
+}
+
+// What is written comes back with its new value, where the old one was if it has room there.
+func TestPutBack(t *testing.T) {
+	c := newCache(t, 64<<10)
+	key := []byte("key")
+	hash := base.Hash(key)
+	if had, again := c.BeginWrite(hash); had != (Taken{}) || again {
+		t.Errorf("took %v out of an empty cache, again: %v", had, again)
+	}
+	if _, again := c.BeginWrite(hash); !again {
+		t.Error("the second write of a group is not known")
+	}
+	c.EndWrite(hash)
+	fill(c, key, []byte("old value"))
+	for _, value := range []string{"new value", "a longer value, which has no room there", "short"} {
+		hand := c.rings.forHash(hash).hand
+		had, _ := c.BeginWrite(hash)
+		c.EndWrite(hash)
+		early := c.Ticket(hash)
+		c.PutBack(had, key, []byte(value), hash, 7)
+		if got, answer := c.GetAt(nil, key, hash, 7); answer != Found || string(got) != value {
+			t.Errorf("%q, answer %d instead of %q", got, answer, value)
+		}
+		if _, answer := c.GetAt(nil, key, hash, 6); answer != Unknown {
+			t.Errorf("who reads as of before is told %d", answer)
+		}
+		if moved := c.rings.forHash(hash).hand != hand; moved == (value == "new value") {
+			t.Errorf("%q: the hand has moved: %v", value, moved)
+		}
+		if !early.valid {
+			t.Error("no ticket after a write")
+		}
+		checkWhole(t, c)
+	}
+	had, _ := c.BeginWrite(hash)
+	for i := range 20_000 { // others take its place meanwhile
+		other := fmt.Appendf(nil, "%03d", i)
+		c.Fill(c.Ticket(base.Hash(other)), other, []byte("other"), base.Hash(other), 1)
+	}
+	c.EndWrite(hash)
+	c.PutBack(had, key, []byte("again"), hash, 7)
+	checkWhole(t, c)
+	had, _ = c.BeginWrite(hash)
+	c.EndWrite(hash)
+	c.BeginWrite(hash)
+	c.PutBack(had, key, []byte("late"), hash, 7)
+	c.EndWrite(hash)
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Error("put back beside the next write")
+	}
+	c.BeginAll()
+	c.PutBack(had, key, []byte("late"), hash, 7)
+	c.EndAll()
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Error("put back beside a range delete")
 	}
 }
 
@@ -454,9 +523,10 @@ func TestNeverStale(t *testing.T) {
 				changeSize(t, c, rng)
 			}
 			group := []int{rng.IntN(keys), rng.IntN(keys)}
-			for _, i := range group {
+			var had [2]Taken
+			for n, i := range group {
 				if v%64 != 0 {
-					c.BeginWrite(hashes[i])
+					had[n], _ = c.BeginWrite(hashes[i])
 				}
 				tree[i].Store(v)
 			}
@@ -464,6 +534,15 @@ func TestNeverStale(t *testing.T) {
 				published[i].Store(v)
 				if v%64 != 0 {
 					c.EndWrite(hashes[i])
+				}
+			}
+			value := make([]byte, 40)
+			for at := 0; at < 40; at += 8 {
+				binary.LittleEndian.PutUint64(value[at:], v)
+			}
+			for n, i := range group {
+				if had[n] != (Taken{}) {
+					c.PutBack(had[n], names[i], value, hashes[i], 1)
 				}
 			}
 			if v%64 == 0 {

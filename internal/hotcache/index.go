@@ -77,15 +77,18 @@ func (x *index) refers(hash uint64, e entry) bool {
 	return false
 }
 
-// beginWrite marks the bucket of a key and takes out what it holds of the key.
-func (x *index) beginWrite(hash uint64) {
+// beginWrite marks the bucket of a key and takes out what it holds of the key. It returns
+// the last such entry, and whether the bucket was marked.
+func (x *index) beginWrite(hash uint64) (had entry, again bool) {
 	b := x.bucket(hash)
-	b.mark()
+	again = b.mark()
 	for i := firstEntry; i < bucketWords; i++ {
-		if entry(b[i].Load()).isOf(hash) {
+		if e := entry(b[i].Load()); e.isOf(hash) {
+			had = e
 			b.remove(i, func(e entry) bool { return e.isOf(hash) })
 		}
 	}
+	return had, again
 }
 
 // Sound: offheap hands out zeroed words; a bucket is as large as a line.
@@ -100,11 +103,12 @@ func (b *bucket) state() uint64 { return b[wordState].Load() }
 
 // mark says that a write is under way. Only the writer, who alone calls it, changes that
 // flag, so nothing has to be tried again. A fill that is under way goes on and will find
-// the state changed.
-func (b *bucket) mark() {
-	if b.state()&stateWriting == 0 {
+// the state changed. It reports whether one was under way already.
+func (b *bucket) mark() (again bool) {
+	if again = b.state()&stateWriting != 0; !again {
 		b[wordState].Add(stateWriting)
 	}
+	return again
 }
 
 // unmark says that no write is under way any more, and counts the state up.

@@ -2,19 +2,22 @@ package hotcache
 
 import "runtime"
 
-// Resize makes the cache about sizeBytes large, 4 KiB at least and Config.MaxBytes at most. What is
-// in it stays, but for what has no room. The index before takes memory until DropBefore is
-// called, and there must be none when Resize is called. exclude runs its argument while no
-// write is under way; where it cannot, nothing has changed. Resize waits for readers: the
-// caller is in no stay.
+// growSteps is in how many steps a cache grows by what is in it and as much again, about.
+const growSteps = 8
+
+// Resize makes the cache about sizeBytes large, 4 KiB at least and Config.MaxBytes at most.
+// What is in it stays, but for what has no room. One that is to grow gets a step at once, and
+// the others by Grow. The index before takes memory until DropBefore is called, and there must
+// be none when Resize is called. exclude runs its argument while no write is under way; where
+// it cannot, nothing has changed. Resize waits for readers: the caller is in no stay.
 func (c *Cache) Resize(sizeBytes int64, exclude func(change func()) error) error {
-	count := min(c.rings.countFor(sizeBytes), int64(len(c.rings.all)))
+	target := min(c.rings.countFor(sizeBytes), int64(len(c.rings.all)))
 	had := c.rings.count.Load()
-	if err := c.rings.add(count); err != nil {
+	if err := c.rings.add(min(target, had+stepOf(target))); err != nil {
 		c.removeRings(had)
 		return err
 	}
-	x, err := newIndex(c.cfg.Memory, max(int(count*c.rings.ringBytes/ringBytesPerBucket), 1))
+	x, err := newIndex(c.cfg.Memory, max(int(target*c.rings.ringBytes/ringBytesPerBucket), 1))
 	if err == nil {
 		if err = exclude(func() {
 			c.before.Store(c.now.Load())
@@ -27,9 +30,34 @@ func (c *Cache) Resize(sizeBytes int64, exclude func(change func()) error) error
 		c.removeRings(had)
 		return err
 	}
-	c.removeRings(count)
-	c.rings.fresh.Store(had)
+	c.removeRings(target)
+	c.rings.fresh.Store(min(had, target))
+	c.target = target
 	return nil
+}
+
+func stepOf(target int64) int64 { return max(target/growSteps, 1) }
+
+// StepBytes is what Resize to a size, or Grow, takes at once at most.
+func (c *Cache) StepBytes(sizeBytes int64) int64 {
+	target := c.rings.countFor(sizeBytes)
+	return stepOf(target)*c.rings.ringBytes + target*c.rings.ringBytes/ringBytesPerBucket*bucketWords*8
+}
+
+// WantsMore reports whether the cache is smaller than Resize was told, and has used most
+// of what it has got so far. It, Grow and Resize are for one at a time.
+func (c *Cache) WantsMore() bool {
+	count := c.rings.count.Load()
+	return count < c.target && c.rings.areFull(c.rings.fresh.Load(), count)
+}
+
+// Grow makes the cache larger by a step. Without memory it stays as it is.
+func (c *Cache) Grow() {
+	had := c.rings.count.Load()
+	if c.rings.add(min(c.target, had+stepOf(c.target))) != nil {
+		c.target = c.rings.count.Load()
+	}
+	c.rings.fresh.Store(had)
 }
 
 // removeRings removes the last rings until there are no more than so many.

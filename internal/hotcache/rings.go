@@ -97,6 +97,17 @@ func (r *rings) forHash(hash uint64) *ring {
 	return own
 }
 
+// areFull reports whether most of some rings are full.
+func (r *rings) areFull(from, to int64) bool {
+	full := int64(0)
+	for i := from; i < to; i++ {
+		if r.all[i].Load().isFull.Load() {
+			full++
+		}
+	}
+	return 2*full >= to-from
+}
+
 // add adds rings until there are so many.
 func (r *rings) add(count int64) error {
 	for i := r.count.Load(); i < count; i++ {

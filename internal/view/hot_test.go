@@ -14,7 +14,7 @@ func (r *room) heat(key string) {
 	r.t.Helper()
 	for range 1000 {
 		r.get(key)
-		if _, answer := r.hot.Get(nil, []byte(key), base.Hash([]byte(key))); answer != hotcache.Unknown {
+		if _, answer := r.hot.GetAt(nil, []byte(key), base.Hash([]byte(key)), base.SeqNumMax); answer != hotcache.Unknown {
 			return
 		}
 	}
@@ -117,7 +117,7 @@ func TestNobodyFillsWhatExpires(t *testing.T) {
 		must(t, r.MultiGet([][]byte{key}, func(_ int, _ []byte, err error) error { return err }))
 	}
 	must(t, tx.Close())
-	if _, answer := r.hot.Get(nil, key, base.Hash(key)); answer != hotcache.Unknown {
+	if _, answer := r.hot.GetAt(nil, key, base.Hash(key), base.SeqNumMax); answer != hotcache.Unknown {
 		t.Errorf("the cache says %d", answer)
 	}
 }
@@ -170,7 +170,7 @@ func TestWhoFillsTheCache(t *testing.T) {
 					t.Fatalf("%s of %q: %v", c.name, key, err)
 				}
 			}
-			_, answer := r.hot.Get(nil, []byte(key), base.Hash([]byte(key)))
+			_, answer := r.hot.GetAt(nil, []byte(key), base.Hash([]byte(key)), base.SeqNumMax)
 			if c.fills != (answer == want) || !c.fills && answer != hotcache.Unknown {
 				t.Errorf("%s: the cache says %d of %q", c.name, answer, key)
 			}

@@ -1,6 +1,8 @@
 package writer
 
 import (
+	"slices"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/hotcache"
@@ -21,14 +23,23 @@ type applier struct {
 	hot       *hotcache.Cache // nil: none
 
 	// hotWrites are the hashes of the keys that the hot-record cache knows to
-	// be written.
+	// be written; hotSets those that it had, and which are set to a value.
 	hotWrites []uint64
+	hotSets   []hotSet
 	under     []byte      // a copy of what an operand is applied to
 	joined    []byte      // what an operand comes to, before it is in the memtable
 	joinFloor base.SeqNum // operands that are not newer are not joined
 	run       deleteRun
 	upcoming  upcoming
 	ranges    rangeRun
+}
+
+// hotSet is a record of the hot-record cache that a group gives another value. The slices
+// are the group's.
+type hotSet struct {
+	had        hotcache.Taken
+	key, value []byte
+	hash       uint64
 }
 
 // expect is called with a group that goes to a memtable, before the log is written.
@@ -56,6 +67,8 @@ func (a *applier) applyAll(first, last base.SeqNum) error {
 	invariant.Yield()
 	a.reads.Publish(last)
 	invariant.Yield()
+	a.endWrites()
+	a.putBack(last)
 	return nil
 }
 
@@ -86,7 +99,7 @@ func (a *applier) applyRecord(part *view.Flushable, r *record, seq, first base.S
 		return mem.AddRangeDelete(r.key, r.value, seq, first)
 	case base.KindDelete:
 		a.run.add(r.key, a.reads.Dead)
-		a.beginWrite(r.hash)
+		a.beginWrite(r)
 		return mem.Add(r.key, r.hash, base.MakeTrailer(seq, r.kind), r.value)
 	default:
 		return a.add(mem, r, seq)
@@ -96,7 +109,7 @@ func (a *applier) applyRecord(part *view.Flushable, r *record, seq, first base.S
 // add puts a record that is no delete into the memtable, and then cuts it out of what is
 // known to be dead: whoever is proving a range that it lies in sees one or the other.
 func (a *applier) add(mem *memtable.Table, r *record, seq base.SeqNum) (err error) {
-	a.beginWrite(r.hash)
+	a.beginWrite(r)
 	if r.kind == base.KindMerge {
 		err = a.addOperand(mem, r.key, r.hash, r.value, seq)
 	} else {
@@ -190,12 +203,30 @@ func (a *applier) install(part *view.Flushable, last base.SeqNum) {
 }
 
 // beginWrite tells the hot-record cache of a key that is about to be written.
-func (a *applier) beginWrite(hash uint64) {
-	if a.hot != nil {
-		a.hot.BeginWrite(hash)
-		a.hotWrites = append(a.hotWrites, hash)
-		invariant.Yield()
+func (a *applier) beginWrite(r *record) {
+	if a.hot == nil {
+		return
 	}
+	had, again := a.hot.BeginWrite(r.hash)
+	a.hotWrites = append(a.hotWrites, r.hash)
+	if again && had == (hotcache.Taken{}) {
+		had = a.takeSet(r.hash)
+	}
+	if r.kind == base.KindSet && had != (hotcache.Taken{}) {
+		a.hotSets = append(a.hotSets, hotSet{had, r.key, r.value, r.hash})
+	}
+	invariant.Yield()
+}
+
+// takeSet takes back what an earlier record of the group sets a key to, if it does.
+func (a *applier) takeSet(hash uint64) (had hotcache.Taken) {
+	i := slices.IndexFunc(a.hotSets, func(s hotSet) bool { return s.hash == hash })
+	if i < 0 {
+		return had
+	}
+	had = a.hotSets[i].had
+	a.hotSets = slices.Delete(a.hotSets, i, i+1)
+	return had
 }
 
 // Distrust forgets what was learned from memory that was overwritten. It is called around
@@ -219,15 +250,30 @@ func (a *applier) forgetHot() {
 // endGroup tells it that they are visible, or will never be.
 func (a *applier) endGroup() {
 	a.upcoming.end()
-	if a.hot == nil {
-		return
+	a.endWrites()
+	clear(a.hotSets)
+	a.hotSets = a.hotSets[:0]
+	if a.hot != nil {
+		a.hot.EndAll()
 	}
+}
+
+func (a *applier) endWrites() {
 	for _, hash := range a.hotWrites {
 		a.hot.EndWrite(hash)
 	}
 	invariant.Yield()
 	a.hotWrites = a.hotWrites[:0]
-	a.hot.EndAll()
+}
+
+// putBack gives the hot-record cache the values that records which it had were set to. The
+// group is visible up to last, and its writes have ended there. Where it has range deletes as
+// well, which may have ended what it set, the cache takes nothing.
+func (a *applier) putBack(last base.SeqNum) {
+	for i := range a.hotSets {
+		s := &a.hotSets[i]
+		a.hot.PutBack(s.had, s.key, s.value, s.hash, last)
+	}
 }
 
 // addOperand puts an operand, in its stored form, into the memtable: where it

@@ -198,7 +198,7 @@ func TestWritesReachTheHotCache(t *testing.T) {
 				t.Fatalf("read %q, want %q", got, want)
 			}
 		}
-		if _, answer := r.hot.Get(nil, key, base.Hash(key)); answer != hotcache.Found && want != "-" || answer != hotcache.Absent && want == "-" {
+		if _, answer := r.hot.GetAt(nil, key, base.Hash(key), base.SeqNumMax); answer != hotcache.Found && want != "-" || answer != hotcache.Absent && want == "-" {
 			t.Errorf("%q is in the cache: answer %d", want, answer)
 		}
 	}
@@ -220,6 +220,52 @@ func TestWritesReachTheHotCache(t *testing.T) {
 	must(t, large.Set(nil, key, []byte("6")))
 	must(t, r.Commit(context.Background(), large, commit.Async, nil))
 	heat("6")
+}
+
+// What a group sets of the keys that the hot-record cache has is there when it is visible,
+// whatever else the group does to them: the last write counts, and a delete.
+func TestGroupsPutBack(t *testing.T) {
+	r := newRoom(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	model, known := map[string]string{}, 0
+	for round := range 3000 {
+		var b batch.Batch
+		for range 1 + rng.IntN(5) {
+			key := fmt.Sprintf("\x00%d", rng.IntN(6))
+			switch n := rng.IntN(20); {
+			case n < 14:
+				value := fmt.Sprint(round, strings.Repeat("x", rng.IntN(20)))
+				must(t, b.Set(nil, []byte(key), []byte(value)))
+				model[key] = value
+			case n < 19:
+				must(t, b.Delete(nil, []byte(key)))
+				delete(model, key)
+			default:
+				must(t, b.DeleteRange([]byte("\x002"), []byte("\x004")))
+				delete(model, "\x002")
+				delete(model, "\x003")
+			}
+		}
+		must(t, r.Commit(context.Background(), &b, commit.Async, nil))
+		for i := range 6 {
+			key := fmt.Sprintf("\x00%d", i)
+			want, there := model[key]
+			if !there {
+				want = "-"
+			}
+			if _, answer := r.hot.GetAt(nil, []byte(key), base.Hash([]byte(key)), base.SeqNumMax); answer == hotcache.Found {
+				known++
+			}
+			for range 1 + rng.IntN(12) { // it may get into the cache
+				if got := r.get(key); got != want {
+					t.Fatalf("round %d: %q is %q, want %q", round, key, got, want)
+				}
+			}
+		}
+	}
+	if known < 6000 {
+		t.Errorf("%d answers after a group", known)
+	}
 }
 
 func TestCommitDoesNotAllocate(t *testing.T) {
