@@ -315,13 +315,8 @@ func TestPutBack(t *testing.T) {
 		checkWhole(t, c)
 	}
 	had, _ := c.BeginWrite(hash)
-	for i := range 20_000 { // others take its place meanwhile
-		other := fmt.Appendf(nil, "%03d", i)
-		c.Fill(c.Ticket(base.Hash(other)), other, []byte("other"), base.Hash(other), 1)
-	}
 	c.EndWrite(hash)
 	c.PutBack(had, key, []byte("again"), hash, 7)
-	checkWhole(t, c)
 	had, _ = c.BeginWrite(hash)
 	c.EndWrite(hash)
 	c.BeginWrite(hash)
@@ -335,6 +330,27 @@ func TestPutBack(t *testing.T) {
 	c.EndAll()
 	if _, answer := c.Get(nil, key, hash); answer != Unknown {
 		t.Error("put back beside a range delete")
+	}
+}
+
+// A record whose place others have taken meanwhile is put back elsewhere.
+func TestPutBackElsewhere(t *testing.T) {
+	for n := range 10 {
+		c := newCache(t, 64<<10)
+		key := fmt.Appendf(nil, "key %d", n)
+		hash := base.Hash(key)
+		fill(c, key, []byte("value"))
+		had, _ := c.BeginWrite(hash)
+		for i := range 20_000 { // as long as it, so that one begins where it did
+			other := fmt.Appendf(nil, "%05d", i)
+			c.Fill(c.Ticket(base.Hash(other)), other, []byte("other"), base.Hash(other), 1)
+		}
+		c.EndWrite(hash)
+		c.PutBack(had, key, []byte("again"), hash, 1)
+		if got, _ := c.Get(nil, key, hash); string(got) != "again" {
+			t.Errorf("the value is %q", got)
+		}
+		checkWhole(t, c)
 	}
 }
 
