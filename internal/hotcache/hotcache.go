@@ -145,10 +145,6 @@ func (c *Cache) indexes() [3]*index {
 	return [...]*index{c.now.Load(), c.before.Load(), c.leaving.Load()}
 }
 
-// RecordMaxBytes is the most that a key, padded to a multiple of eight, and its value may
-// have together.
-func (c *Cache) RecordMaxBytes() int { return (c.rings.recordMaxWords() - recordHeaderWords) * 8 }
-
 // Free gives the memory back. Nobody may use the cache afterwards.
 func (c *Cache) Free() {
 	for _, x := range c.indexes() {
@@ -273,14 +269,23 @@ func (c *Cache) fill(t Ticket, key, value []byte, hash uint64, seq base.SeqNum, 
 	if r == nil || b.state() != t.state || c.holds(b, hash) {
 		return
 	}
-	if r.isFull.Load() && !admits(answer) || !r.busy.CompareAndSwap(false, true) {
+	if !r.isFull.Load() || admits(answer) {
+		c.put(r, t, key, value, hash, seq, answer, 0)
+	}
+}
+
+// put puts a record into a ring, and an entry for it, of which it says whether it counts as
+// used, into the bucket of the ticket; unless somebody else has the ring.
+func (c *Cache) put(r *ring, t Ticket, key, value []byte, hash uint64, seq base.SeqNum, answer Answer, used entry) {
+	if !r.busy.CompareAndSwap(false, true) {
 		return
 	}
 	defer r.busy.Store(false)
+	words := recordWords(len(key), len(value))
 	at := c.takePlace(r, words)
 	rec := record(r.words[at:])
 	rec.store(r.nextStamp(), t.floor, hash, seq, key, value, answer)
-	if !b.publish(t.state, newEntry(hash, r.place+at)) {
+	if !t.in.bucket(hash).publish(t.state, newEntry(hash, r.place+at)|used) {
 		rec.setGap(words)
 	}
 }
@@ -328,46 +333,25 @@ func (c *Cache) holds(b *bucket, hash uint64) bool {
 }
 
 // BeginWrite marks the bucket of a key, before a write to it can become visible, and
-// takes out what it holds of the key. It returns what that was; and whether the bucket was
-// marked already, by an earlier write of the same group.
-func (c *Cache) BeginWrite(hash uint64) (had Taken, again bool) {
+// takes out what it holds of the key. It reports whether that was in use; and whether the
+// bucket was marked already, by an earlier write of the same group.
+func (c *Cache) BeginWrite(hash uint64) (used, again bool) {
 	e, again := c.now.Load().beginWrite(hash)
 	if x := c.before.Load(); x != nil {
 		x.beginWrite(hash)
 	}
-	if e != 0 {
-		if r := c.rings.record(e.place()); r != nil {
-			had = Taken{e, r.stamp()}
-		}
-	}
-	return had, again
-}
-
-// Taken is a record that a write has taken out; the zero value is none.
-type Taken struct {
-	entry entry
-	stamp uint64
+	return e.isUsed(), again
 }
 
 // PutBack puts a record that a write has taken out into the cache again, with the value that
-// was written, which is visible as of a sequence number: where it was, if that has room. It
-// is for the writer, after EndWrite and before the next BeginWrite.
-func (c *Cache) PutBack(had Taken, key, value []byte, hash uint64, seq base.SeqNum) {
+// was written, which is visible as of a sequence number. It is for the writer, after EndWrite
+// and before the next BeginWrite. The record goes to the hand of its ring, where memory is
+// written in order: to look for its old place would be a wait for memory in each write.
+func (c *Cache) PutBack(key, value []byte, hash uint64, seq base.SeqNum) {
 	t := c.Ticket(hash)
-	r, words := c.rings.of(had.entry.place()), recordWords(len(key), len(value))
-	if !t.valid || r == nil || words > c.rings.recordMaxWords() || !r.busy.CompareAndSwap(false, true) {
-		return
-	}
-	defer r.busy.Store(false)
-	at := had.entry.place() - r.place
-	// Nobody makes room in the ring now. A stamp says that it is the same record.
-	if rec := record(r.words[at:]); rec.stamp() != had.stamp || rec.words() != uint64(words) {
-		at = c.takePlace(r, words)
-	}
-	rec := record(r.words[at:])
-	rec.store(r.nextStamp(), t.floor, hash, seq, key, value, Found)
-	if !t.in.bucket(hash).publish(t.state, newEntry(hash, r.place+at)|had.entry&entryUsed) {
-		rec.setGap(words)
+	r, words := c.rings.forHash(hash), recordWords(len(key), len(value))
+	if t.valid && r != nil && words <= c.rings.recordMaxWords() {
+		c.put(r, t, key, value, hash, seq, Found, entryUsed)
 	}
 }
 

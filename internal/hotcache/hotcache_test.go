@@ -34,6 +34,10 @@ func (c *Cache) Get(dst, key []byte, hash uint64) ([]byte, Answer) {
 	return c.GetAt(dst, key, hash, base.SeqNumMax)
 }
 
+// RecordMaxBytes is the most that a key, padded to a multiple of eight, and its value may
+// have together.
+func (c *Cache) RecordMaxBytes() int { return (c.rings.recordMaxWords() - recordHeaderWords) * 8 }
+
 // alone is for tests in which nobody writes.
 func alone(change func()) error {
 	change()
@@ -210,8 +214,8 @@ func TestAgainstAModel(t *testing.T) {
 					model[string(key)] = fmt.Sprintf("%*d", 1+rng.IntN(c.RecordMaxBytes()), step)
 				}
 				c.EndWrite(hash)
-				if n < 70 && had != (Taken{}) {
-					c.PutBack(had, key, []byte(model[string(key)]), hash, 1)
+				if n < 70 && had {
+					c.PutBack(key, []byte(model[string(key)]), hash, 1)
 				}
 			case rng.IntN(2) == 0:
 				c.BeginAll()
@@ -281,76 +285,55 @@ func checkWhole(t *testing.T, c *Cache) {
 	}
 }
 
-// What is written comes back with its new value, where the old one was if it has room there.
+// What was in use comes back with the value that was written.
 func TestPutBack(t *testing.T) {
 	c := newCache(t, 64<<10)
 	key := []byte("key")
 	hash := base.Hash(key)
-	if had, again := c.BeginWrite(hash); had != (Taken{}) || again {
-		t.Errorf("took %v out of an empty cache, again: %v", had, again)
+	if used, again := c.BeginWrite(hash); used || again {
+		t.Errorf("in use in an empty cache: %v; again: %v", used, again)
 	}
 	if _, again := c.BeginWrite(hash); !again {
 		t.Error("the second write of a group is not known")
 	}
 	c.EndWrite(hash)
+	c.Fill(c.Ticket(hash), key, []byte("old value"), hash, 1)
+	if used, _ := c.BeginWrite(hash); used {
+		t.Error("what nobody has asked for is in use")
+	}
+	c.EndWrite(hash)
 	fill(c, key, []byte("old value"))
-	for _, value := range []string{"new value", "a longer value, which has no room there", "short"} {
-		hand := c.rings.forHash(hash).hand
-		had, _ := c.BeginWrite(hash)
+	for _, value := range []string{"new value", "a longer value", "short", ""} {
+		if used, again := c.BeginWrite(hash); !used || again {
+			t.Errorf("in use: %v; again: %v", used, again)
+		}
 		c.EndWrite(hash)
-		early := c.Ticket(hash)
-		c.PutBack(had, key, []byte(value), hash, 7)
+		c.PutBack(key, []byte(value), hash, 7)
 		if got, answer := c.GetAt(nil, key, hash, 7); answer != Found || string(got) != value {
 			t.Errorf("%q, answer %d instead of %q", got, answer, value)
 		}
 		if _, answer := c.GetAt(nil, key, hash, 6); answer != Unknown {
 			t.Errorf("who reads as of before is told %d", answer)
 		}
-		if moved := c.rings.forHash(hash).hand != hand; moved == (value == "new value") {
-			t.Errorf("%q: the hand has moved: %v", value, moved)
-		}
-		if !early.valid {
-			t.Error("no ticket after a write")
-		}
 		checkWhole(t, c)
 	}
-	had, _ := c.BeginWrite(hash)
-	c.EndWrite(hash)
-	c.PutBack(had, key, []byte("again"), hash, 7)
-	had, _ = c.BeginWrite(hash)
-	c.EndWrite(hash)
-	c.BeginWrite(hash)
-	c.PutBack(had, key, []byte("late"), hash, 7)
-	c.EndWrite(hash)
-	if _, answer := c.Get(nil, key, hash); answer != Unknown {
-		t.Error("put back beside the next write")
-	}
-	c.BeginAll()
-	c.PutBack(had, key, []byte("late"), hash, 7)
-	c.EndAll()
-	if _, answer := c.Get(nil, key, hash); answer != Unknown {
-		t.Error("put back beside a range delete")
-	}
-}
-
-// A record whose place others have taken meanwhile is put back elsewhere.
-func TestPutBackElsewhere(t *testing.T) {
-	for n := range 10 {
-		c := newCache(t, 64<<10)
-		key := fmt.Appendf(nil, "key %d", n)
-		hash := base.Hash(key)
+	for name, beside := range map[string][2]func(){
+		"the next write": {func() { c.BeginWrite(hash) }, func() { c.EndWrite(hash) }},
+		"a range delete": {func() { c.BeginWrite(hash); c.EndWrite(hash); c.BeginAll() }, c.EndAll},
+	} {
+		beside[0]()
+		c.PutBack(key, []byte("late"), hash, 7)
+		beside[1]()
+		if _, answer := c.Get(nil, key, hash); answer != Unknown {
+			t.Errorf("put back beside %s", name)
+		}
 		fill(c, key, []byte("value"))
-		had, _ := c.BeginWrite(hash)
-		for i := range 20_000 { // as long as it, so that one begins where it did
-			other := fmt.Appendf(nil, "%05d", i)
-			c.Fill(c.Ticket(base.Hash(other)), other, []byte("other"), base.Hash(other), 1)
-		}
-		c.EndWrite(hash)
-		c.PutBack(had, key, []byte("again"), hash, 1)
-		if got, _ := c.Get(nil, key, hash); string(got) != "again" {
-			t.Errorf("the value is %q", got)
-		}
-		checkWhole(t, c)
+	}
+	c.BeginWrite(hash)
+	c.EndWrite(hash)
+	c.PutBack(key, make([]byte, c.RecordMaxBytes()+1), hash, 7)
+	if _, answer := c.Get(nil, key, hash); answer != Unknown {
+		t.Error("put back what is too large")
 	}
 }
 
@@ -539,7 +522,7 @@ func TestNeverStale(t *testing.T) {
 				changeSize(t, c, rng)
 			}
 			group := []int{rng.IntN(keys), rng.IntN(keys)}
-			var had [2]Taken
+			var had [2]bool
 			for n, i := range group {
 				if v%64 != 0 {
 					had[n], _ = c.BeginWrite(hashes[i])
@@ -557,8 +540,8 @@ func TestNeverStale(t *testing.T) {
 				binary.LittleEndian.PutUint64(value[at:], v)
 			}
 			for n, i := range group {
-				if had[n] != (Taken{}) {
-					c.PutBack(had[n], names[i], value, hashes[i], 1)
+				if had[n] {
+					c.PutBack(names[i], value, hashes[i], 1)
 				}
 			}
 			if v%64 == 0 {

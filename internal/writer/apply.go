@@ -23,7 +23,7 @@ type applier struct {
 	hot       *hotcache.Cache // nil: none
 
 	// hotWrites are the hashes of the keys that the hot-record cache knows to
-	// be written; hotSets those that it had, and which are set to a value.
+	// be written; hotSets those that were in use there, and which are set to a value.
 	hotWrites []uint64
 	hotSets   []hotSet
 	under     []byte      // a copy of what an operand is applied to
@@ -34,10 +34,9 @@ type applier struct {
 	ranges    rangeRun
 }
 
-// hotSet is a record of the hot-record cache that a group gives another value. The slices
-// are the group's.
+// hotSet is a record in use of the hot-record cache that a group gives another value. The
+// slices are the group's.
 type hotSet struct {
-	had        hotcache.Taken
 	key, value []byte
 	hash       uint64
 }
@@ -207,26 +206,25 @@ func (a *applier) beginWrite(r *record) {
 	if a.hot == nil {
 		return
 	}
-	had, again := a.hot.BeginWrite(r.hash)
+	used, again := a.hot.BeginWrite(r.hash)
 	a.hotWrites = append(a.hotWrites, r.hash)
-	if again && had == (hotcache.Taken{}) {
-		had = a.takeSet(r.hash)
+	if again && a.takeSet(r.hash) {
+		used = true
 	}
-	if r.kind == base.KindSet && had != (hotcache.Taken{}) {
-		a.hotSets = append(a.hotSets, hotSet{had, r.key, r.value, r.hash})
+	if used && r.kind == base.KindSet {
+		a.hotSets = append(a.hotSets, hotSet{r.key, r.value, r.hash})
 	}
 	invariant.Yield()
 }
 
 // takeSet takes back what an earlier record of the group sets a key to, if it does.
-func (a *applier) takeSet(hash uint64) (had hotcache.Taken) {
+func (a *applier) takeSet(hash uint64) bool {
 	i := slices.IndexFunc(a.hotSets, func(s hotSet) bool { return s.hash == hash })
 	if i < 0 {
-		return had
+		return false
 	}
-	had = a.hotSets[i].had
 	a.hotSets = slices.Delete(a.hotSets, i, i+1)
-	return had
+	return true
 }
 
 // Distrust forgets what was learned from memory that was overwritten. It is called around
@@ -272,7 +270,7 @@ func (a *applier) endWrites() {
 func (a *applier) putBack(last base.SeqNum) {
 	for i := range a.hotSets {
 		s := &a.hotSets[i]
-		a.hot.PutBack(s.had, s.key, s.value, s.hash, last)
+		a.hot.PutBack(s.key, s.value, s.hash, last)
 	}
 }
 
