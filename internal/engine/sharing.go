@@ -46,8 +46,9 @@ const (
 	// microsecond. A block that is not costs readWork: it is read, from the page cache at
 	// best, and its checksum computed. To ask a large cache costs askWork, for it lies far
 	// from the processor.
-	readWork = 8.0
-	askWork  = 0.12
+	readWork  = 8.0
+	askWork   = 0.12
+	writeWork = 0.3
 	// askFromBytes is from where on a cache is large: its index does not fit in what a
 	// processor has for itself.
 	askFromBytes = 16 << 20
@@ -70,7 +71,7 @@ const (
 	movingLooksMin = 4
 
 	// hotMemtables is room for so many memtables that the cache leaves.
-	hotMemtables = 3
+	hotMemtables = 4
 
 	recordBytesMean = 128
 	blockBytesMean  = 8 << 10
@@ -211,7 +212,7 @@ func (d *demand) work(bytes int64) float64 {
 	reads := (others + usesPerGet*gets) * (1 - d.blocks.Hits(d.all-bytes))
 	work := gets + readWork*reads
 	if bytes > askFromBytes {
-		work += askWork * d.records.Uses
+		work += askWork*(d.records.Uses+d.records.Passes) + writeWork*d.records.Writes
 	}
 	return work
 }
@@ -226,7 +227,8 @@ func (d *demand) best() int64 {
 	for _, bytes := range candidates {
 		least = min(least, d.work(bytes))
 	}
-	if now-least <= moveShare*max(now, d.records.Uses+d.blocks.Uses/usesPerGet) {
+	asked := d.records.Uses + d.records.Passes + d.records.Writes + d.blocks.Uses/usesPerGet
+	if now-least <= moveShare*max(now, asked) {
 		return d.now
 	}
 	best := d.now

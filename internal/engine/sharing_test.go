@@ -64,6 +64,8 @@ func TestDemand(t *testing.T) {
 		"there are more hot records than room":        {func(a *asked) { a.gets(2_000_000, 200_000, 0.1) }, 4, 5_000_000, 224, 32},
 		"more is read than fits anywhere":             {func(a *asked) { a.gets(1_000_000, 20_000_000, 0.01) }, 4, 20_000_000, 4, 4},
 		"scans of what fits but for the records":      {func(a *asked) { a.gets(1000, 500_000, 1); a.scanAll() }, 224, 5_000_000, 64, 4},
+		"writes alone do not pay for a large cache":   {func(a *asked) { a.write(300_000) }, 224, 500_000, 16, 4},
+		"nor do gets of what is absent":               {func(a *asked) { a.absent(300_000) }, 224, 500_000, 16, 4},
 		"nothing was asked for":                       {func(*asked) {}, 16, 5_000_000, 16, 16},
 		"records that are asked for once do not come": {func(a *asked) { a.once(300_000) }, 4, 300_000, 4, 4},
 	} {
@@ -79,6 +81,21 @@ func TestDemand(t *testing.T) {
 					got/mib, c.least, c.atMost, d.records.Uses, d.records.Hits(d.now), d.blocks.Uses, d.blocks.Hits(d.all-d.now))
 			}
 		})
+	}
+}
+
+// write writes random records.
+func (a *asked) write(n int) {
+	for range n {
+		a.records.Write(a.rng.Uint64())
+	}
+}
+
+// absent asks for keys that are not there, each of which the filters know.
+func (a *asked) absent(n int) {
+	for range n {
+		a.records.Pass(a.rng.Uint64())
+		a.scan(a.rng.IntN(10), 3)
 	}
 }
 

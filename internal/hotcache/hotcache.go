@@ -164,9 +164,20 @@ func (c *Cache) GetAt(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte, An
 		dst, answer = c.askBefore(dst, key, hash, seq)
 	}
 	if answer != Unknown && hash < c.below {
-		c.cfg.Uses.Use(hash, usedBytes(len(key), len(dst)-start), true)
+		tell(c.cfg.Uses, key, dst[start:], hash, answer, true)
 	}
 	return dst, answer
+}
+
+// tell tells a curve of a sampled key that was asked for. The cache does not grow for
+// what is absent, which the tree is quick to say, nor for what it cannot hold.
+func tell(uses *reuse.Curve, key, value []byte, hash uint64, answer Answer, answered bool) {
+	words := recordWords(len(key), len(value))
+	if answer == Absent || words > recordMaxWords {
+		uses.Pass(hash)
+		return
+	}
+	uses.Use(hash, int(withIndex(int64(words)*8)), answered)
 }
 
 // ask is GetAt by an index. It returns the entry by which the answer was found.
@@ -259,7 +270,7 @@ func (c *Cache) FillAbsent(t Ticket, key []byte, hash uint64, seq base.SeqNum) {
 
 func (c *Cache) fill(t Ticket, key, value []byte, hash uint64, seq base.SeqNum, answer Answer) {
 	if hash < c.below {
-		c.cfg.Uses.Use(hash, usedBytes(len(key), len(value)), false)
+		tell(c.cfg.Uses, key, value, hash, answer, false)
 	}
 	words := recordWords(len(key), len(value))
 	if !t.valid || words > c.rings.recordMaxWords() {
@@ -288,16 +299,6 @@ func (c *Cache) put(r *ring, t Ticket, key, value []byte, hash uint64, seq base.
 	if !t.in.bucket(hash).publish(t.state, newEntry(hash, r.place+at)|used) {
 		rec.setGap(words)
 	}
-}
-
-// usedBytes is what a record takes of the cache, with its share of the index; 0 if it
-// cannot be in any.
-func usedBytes(keyBytes, valueBytes int) int {
-	words := recordWords(keyBytes, valueBytes)
-	if words > recordMaxWords {
-		return 0
-	}
-	return int(withIndex(int64(words) * 8))
 }
 
 // BytesOf is about what so many records, of keys and values of rawBytes together, take of a
@@ -336,6 +337,9 @@ func (c *Cache) holds(b *bucket, hash uint64) bool {
 // takes out what it holds of the key. It reports whether that was in use; and whether the
 // bucket was marked already, by an earlier write of the same group.
 func (c *Cache) BeginWrite(hash uint64) (used, again bool) {
+	if hash < c.below {
+		c.cfg.Uses.Write(hash)
+	}
 	e, again := c.now.Load().beginWrite(hash)
 	if x := c.before.Load(); x != nil {
 		x.beginWrite(hash)

@@ -49,6 +49,8 @@ type Curve struct {
 	index  map[uint64]int32
 	uses   float64 // sampled ones, the older the less
 	missed float64 // of these, those that the cache as it is did not answer
+	passes float64
+	writes float64
 	window int64
 }
 
@@ -102,15 +104,28 @@ func New(cfg Config) *Curve {
 func (c *Curve) Below() uint64 { return c.below }
 
 // Use notes that an item was used, if its hash is sampled, and whether the cache as it is
-// answered. A size that is not positive says that no cache could hold it.
+// answered.
 func (c *Curve) Use(hash uint64, sizeBytes int, answered bool) {
+	c.note(hash, func() {
+		c.use(hash, int32(min(sizeBytes, math.MaxInt32)))
+		if !answered {
+			c.missed++
+		}
+	})
+}
+
+// Pass notes that the cache was asked for something that it is not there for.
+func (c *Curve) Pass(hash uint64) { c.note(hash, func() { c.passes++ }) }
+
+// Write notes that the cache was told of a write.
+func (c *Curve) Write(hash uint64) { c.note(hash, func() { c.writes++ }) }
+
+// note does something if the hash is sampled and nobody else does.
+func (c *Curve) note(hash uint64, do func()) {
 	if hash >= c.below || !c.busy.CompareAndSwap(false, true) {
 		return
 	}
-	c.use(hash, int32(min(sizeBytes, math.MaxInt32)))
-	if !answered {
-		c.missed++
-	}
+	do()
 	c.window++
 	due := c.window%c.windowUses == 0
 	c.busy.Store(false)
@@ -128,10 +143,6 @@ func (c *Curve) use(hash uint64, bytes int32) {
 	} else {
 		i = c.newNode()
 		c.index[hash] = i
-	}
-	if bytes <= 0 {
-		c.forget(i, hash)
-		return
 	}
 	c.nodes[i].hash, c.nodes[i].bytes = hash, bytes
 	c.push(0, i)
@@ -200,6 +211,8 @@ type Estimate struct {
 	Uses float64
 	// Missed is how many of these the cache as it is did not answer.
 	Missed float64
+	// Passes and Writes are how many of both there were in the same time.
+	Passes, Writes float64
 
 	sizes []int64
 	hits  []float64
@@ -211,13 +224,14 @@ func (c *Curve) Take() Estimate {
 		runtime.Gosched() // a use takes less than a microsecond
 	}
 	defer c.busy.Store(false)
-	e := Estimate{Uses: c.uses * float64(c.rate), Missed: c.missed * float64(c.rate)}
+	rate := float64(c.rate)
+	e := Estimate{Uses: c.uses * rate, Missed: c.missed * rate, Passes: c.passes * rate, Writes: c.writes * rate}
 	for i := range c.levels {
 		l := &c.levels[i]
 		e.sizes, e.hits = append(e.sizes, l.sizeBytes), append(e.hits, l.hits/max(c.uses, 1))
 		l.hits /= 2
 	}
-	c.uses, c.missed = c.uses/2, c.missed/2
+	c.uses, c.missed, c.passes, c.writes = c.uses/2, c.missed/2, c.passes/2, c.writes/2
 	return e
 }
 

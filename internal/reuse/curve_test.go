@@ -94,14 +94,20 @@ func TestAgainstCaches(t *testing.T) {
 	}
 }
 
-// What no cache can hold is used in vain at every size.
-func TestTooLargeForAny(t *testing.T) {
-	c := reuse.New(reuse.Config{MinBytes: 1 << 20, MaxBytes: 4 << 20, ItemBytes: 128, Due: func() {}})
+// What the present cache did not answer is counted, and what it was asked in vain and told.
+func TestCounts(t *testing.T) {
+	due := 0
+	c := reuse.New(reuse.Config{MinBytes: 1 << 20, MaxBytes: 4 << 20, ItemBytes: 128, Due: func() { due++ }})
 	for i := range 100_000 {
-		c.Use(hashOf(i%1000), 0, false)
+		c.Use(hashOf(i%1000), 100, i < 75_000)
+		c.Pass(hashOf(i))
+		c.Write(hashOf(i))
+		c.Write(hashOf(-i))
 	}
-	if e := c.Take(); e.Uses == 0 || e.Missed != e.Uses || e.Hits(4<<20) != 0 {
-		t.Errorf("%.0f uses, %.0f missed, hits %.3f", e.Uses, e.Missed, e.Hits(4<<20))
+	e := c.Take()
+	about := func(n, want float64) bool { return n > want*0.8 && n < want*1.2 }
+	if e.Uses == 0 || !about(e.Missed, e.Uses/4) || !about(e.Passes, 100_000) || !about(e.Writes, 200_000) || due == 0 {
+		t.Errorf("%.0f uses, %.0f missed, %.0f passes, %.0f writes, told %d times", e.Uses, e.Missed, e.Passes, e.Writes, due)
 	}
 }
 
