@@ -272,10 +272,10 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// hotCacheBytes is the part of the budget for copies of often read records. It
-// is small on purpose: every get and put looks there first, which is nearly free
-// as long as it stays in the processor's caches. See
-// docs/decisions/0004-a-small-hot-record-cache.md.
+// hotCacheBytes is the part of the budget for copies of often read records, to begin
+// with. It is small on purpose: every get and put looks there first, which is nearly free
+// as long as it stays in the processor's caches. It grows where reads gain by that: see
+// docs/decisions/0030-memory-moves.md.
 func (o *Options) hotCacheBytes() int64 {
 	if o.Debug.NoHotCache {
 		return 0

@@ -153,6 +153,27 @@ func TestMemoryMovesToRecords(t *testing.T) {
 	}
 }
 
+// So they do in a database that is read only, in which nothing is ever committed.
+func TestMemoryMovesReadOnly(t *testing.T) {
+	const rows = 15_000
+	opts := testOptions(memfs.New())
+	opts.MemoryBudget, opts.HotCacheBytes = 16*mib, mib/2
+	db := openTest(t, opts)
+	fill(t, db, "a", rows)
+	must(t, db.Close())
+	opts.ReadOnly = true
+	db = openTest(t, opts)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for n := 0; db.hot.SizeBytes() < 2*mib; n++ {
+		if n == 20_000_000 {
+			t.Fatalf("%d bytes of hot records after %d gets", db.hot.SizeBytes(), n)
+		}
+		_, err := db.reads.AppendGet(nil, fmt.Appendf([]byte{0}, "a%05d", rng.IntN(rows)))
+		must(t, err)
+	}
+	must(t, db.Close())
+}
+
 // A move that cannot keep commits out changes nothing, and takes no memory.
 func TestMoveWithoutCommits(t *testing.T) {
 	opts := testOptions(memfs.New())
