@@ -70,6 +70,10 @@ const (
 	movingLooks    = 2 * windowShare
 	movingLooksMin = 4
 
+	// hotMaxBytes is a cache whose index is as large as an arena can be.
+	hotMaxBytes = 24 << 30
+	// indexBeforeFraction of the largest cache is room for the index before.
+	indexBeforeFraction = 16
 	// hotMemtables is room for so many memtables that the cache leaves.
 	hotMemtables = 4
 
@@ -83,6 +87,7 @@ func newSharing(o *Options, fixedBytes int64) sharing {
 	s := sharing{due: make(chan struct{}, 1), now: o.HotCacheBytes}
 	all := o.MemoryBudget - fixedBytes - hotMemtables*int64(o.MemtableBytes)
 	s.size = sizes{min: o.HotCacheBytes, max: all - o.MemoryBudget/cacheMinFraction, all: all}
+	s.size.max = min(s.size.max-s.size.max/indexBeforeFraction, hotMaxBytes)
 	if o.HotCacheBytes == 0 || s.size.max < 2*s.size.min {
 		return s
 	}
@@ -118,8 +123,8 @@ func (s *sharing) run(ctx context.Context) {
 
 // look moves memory if that pays.
 func (s *sharing) look(ctx context.Context) {
-	if s.hot.WantsMore() {
-		s.take(s.hot.StepBytes(s.now), s.hot.Grow)
+	if bytes := s.hot.WantsMore(); bytes > 0 {
+		s.take(bytes, s.hot.Grow)
 	}
 	if s.hot.IsMoving() {
 		if s.looks++; s.looks >= s.enough && s.hot.DropBefore(s.exclude(ctx)) == nil {
@@ -155,8 +160,9 @@ func (s *sharing) dataBytes() (n int64) {
 // move makes the cache another size.
 func (s *sharing) move(ctx context.Context, size int64) {
 	s.wanted, s.looks = 0, 0
-	s.take(s.hot.StepBytes(size), func() {
-		if s.hot.Resize(size, s.exclude(ctx)) != nil {
+	s.take(s.hot.ResizeBytes(size), func() {
+		if err := s.hot.Resize(size, s.exclude(ctx)); err != nil {
+			s.size.max = min(s.size.max, max(size-1, s.now)) // there is no memory for it
 			return
 		}
 		s.events.MemoryShared(s.now, size)
@@ -220,7 +226,7 @@ func (d *demand) work(bytes int64) float64 {
 // best returns the size of the hot-record cache at which reads as those of late cost least,
 // now if none is clearly better.
 func (d *demand) best() int64 {
-	candidates := append(d.records.Sizes(), d.max)
+	candidates := append(slices.Clone(d.records.Sizes()), d.max)
 	candidates = slices.DeleteFunc(candidates, func(bytes int64) bool { return bytes > d.max })
 	now := d.work(d.now)
 	least := now

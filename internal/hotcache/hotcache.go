@@ -5,7 +5,7 @@
 // An index of buckets, each one cache line, says for the hash of a key where its record
 // is (index.go); the records lie in rings, outside of the Go heap (ring.go). To ask
 // costs the line of the bucket, and all buckets together are an eighth of the cache, so
-// that those who ask in vain, and the writer, stay in the processor's cache.
+// that in a small cache those who ask in vain, and the writer, stay near the processor.
 //
 // # The protocol
 //
@@ -42,10 +42,10 @@
 //
 // # Thread-safety
 //
-// BeginWrite, EndWrite, BeginAll and EndAll are for the one writer at a time, Resize and
-// DropBefore for one at a time; Get, Ticket, Fill and FillAbsent for any number of readers
-// beside them, in a stay of the epoch. All words are accessed
-// atomically, payload included, so that a reader that copies while its record is
+// BeginWrite, EndWrite, BeginAll, EndAll and PutBack, this one in a stay of the epoch, are
+// for the one writer at a time; Resize, WantsMore, Grow and DropBefore for one at a time;
+// GetAt, Ticket, Fill and FillAbsent for any number of readers beside them, in a stay.
+// SizeBytes is for who changes the size. All words are accessed atomically, payload included, so that a reader that copies while its record is
 // overwritten sees values that were stored, finds the reference gone, and misses; this is
 // sound on processors with weak ordering too.
 package hotcache
@@ -341,15 +341,17 @@ func (c *Cache) BeginWrite(hash uint64) (used, again bool) {
 		c.cfg.Uses.Write(hash)
 	}
 	e, again := c.now.Load().beginWrite(hash)
+	used = e.isUsed()
 	if x := c.before.Load(); x != nil {
-		x.beginWrite(hash)
+		e, _ := x.beginWrite(hash)
+		used = used || e.isUsed()
 	}
-	return e.isUsed(), again
+	return used, again
 }
 
 // PutBack puts a record that a write has taken out into the cache again, with the value that
 // was written, which is visible as of a sequence number. It is for the writer, after EndWrite
-// and before the next BeginWrite. The record goes to the hand of its ring, where memory is
+// and before the next BeginWrite, in a stay of the epoch. The record goes to the hand of its ring, where memory is
 // written in order: to look for its old place would be a wait for memory in each write.
 func (c *Cache) PutBack(key, value []byte, hash uint64, seq base.SeqNum) {
 	t := c.Ticket(hash)

@@ -337,6 +337,23 @@ func TestPutBack(t *testing.T) {
 	}
 }
 
+// Of many used records in a row some have to go; nothing refers to them any more.
+func TestManyUsedInARow(t *testing.T) {
+	c := newCache(t, 64<<10)
+	for i := range 2000 {
+		key := fmt.Appendf(nil, "%05d", i)
+		c.Fill(c.Ticket(base.Hash(key)), key, []byte("value"), base.Hash(key), 1)
+	}
+	for i := range 2000 { // what is there is used
+		key := fmt.Appendf(nil, "%05d", i)
+		c.Get(nil, key, base.Hash(key))
+	}
+	for i := range 200 {
+		fill(c, fmt.Appendf(nil, "more %d", i), []byte("value"))
+		checkWhole(t, c)
+	}
+}
+
 // What is used stays, when more comes than there is room for.
 func TestUsedRecordsStay(t *testing.T) {
 	c := newCache(t, 64<<10)

@@ -177,6 +177,8 @@ func (b *bucket) roomFor(e entry) int {
 }
 
 // refers reports whether word i is still an entry, used or not.
+func (b *bucket) refers(i int, e entry) bool { return entry(b[i].Load()).same(e) }
+
 // spare reports whether the entry that refers to a place, if there is one, was used; it does
 // not count as used any more. One that was not, or is not to stay in any case, is gone.
 func (b *bucket) spare(place uint64, mayStay bool) bool {
@@ -198,8 +200,6 @@ func (b *bucket) spare(place uint64, mayStay bool) bool {
 	}
 	return false
 }
-
-func (b *bucket) refers(i int, e entry) bool { return entry(b[i].Load()).same(e) }
 
 // remove empties word i if it is such an entry.
 func (b *bucket) remove(i int, such func(e entry) bool) {

@@ -2,6 +2,9 @@ package hotcache
 
 import "runtime"
 
+// ringsPerIndex is how many rings are as large as the index of one.
+const ringsPerIndex = ringBytesPerBucket / (bucketWords * 8)
+
 // growSteps is in how many steps a cache grows by what is in it and as much again, about.
 const growSteps = 8
 
@@ -13,20 +16,18 @@ const growSteps = 8
 func (c *Cache) Resize(sizeBytes int64, exclude func(change func()) error) error {
 	target := min(c.rings.countFor(sizeBytes), int64(len(c.rings.all)))
 	had := c.rings.count.Load()
-	if err := c.rings.add(min(target, had+stepOf(target))); err != nil {
-		c.removeRings(had)
+	x, err := newIndex(c.cfg.Memory, max(int(target*c.rings.ringBytes/ringBytesPerBucket), 1))
+	if err != nil {
 		return err
 	}
-	x, err := newIndex(c.cfg.Memory, max(int(target*c.rings.ringBytes/ringBytesPerBucket), 1))
-	if err == nil {
-		if err = exclude(func() {
+	if err = c.rings.add(min(target, had+stepOf(target))); err == nil {
+		err = exclude(func() {
 			c.before.Store(c.now.Load())
 			c.now.Store(x)
-		}); err != nil {
-			x.arena.Free()
-		}
+		})
 	}
 	if err != nil {
+		x.arena.Free()
 		c.removeRings(had)
 		return err
 	}
@@ -38,17 +39,20 @@ func (c *Cache) Resize(sizeBytes int64, exclude func(change func()) error) error
 
 func stepOf(target int64) int64 { return max(target/growSteps, 1) }
 
-// StepBytes is what Resize to a size, or Grow, takes at once at most.
-func (c *Cache) StepBytes(sizeBytes int64) int64 {
+// ResizeBytes is what Resize to a size takes at once at most.
+func (c *Cache) ResizeBytes(sizeBytes int64) int64 {
 	target := c.rings.countFor(sizeBytes)
-	return stepOf(target)*c.rings.ringBytes + target*c.rings.ringBytes/ringBytesPerBucket*bucketWords*8
+	return (stepOf(target) + target/ringsPerIndex + 1) * c.rings.ringBytes
 }
 
-// WantsMore reports whether the cache is smaller than Resize was told, and has used most
-// of what it has got so far. It, Grow and Resize are for one at a time.
-func (c *Cache) WantsMore() bool {
+// WantsMore returns what Grow would take, if the cache is smaller than Resize was told and
+// has used most of what it has got so far; 0 if not. It, Grow and Resize are for one at a time.
+func (c *Cache) WantsMore() (bytes int64) {
 	count := c.rings.count.Load()
-	return count < c.target && c.rings.areFull(c.rings.fresh.Load(), count)
+	if count < c.target && c.rings.areFull(c.rings.fresh.Load(), count) {
+		bytes = stepOf(c.target) * c.rings.ringBytes
+	}
+	return bytes
 }
 
 // Grow makes the cache larger by a step. Without memory it stays as it is.

@@ -45,7 +45,6 @@ type ring struct {
 	place  uint64 // of its first word
 	hand   uint64 // where the next record goes
 	stamp  uint64
-	_      [8]byte // a line for each
 }
 
 // newRing returns an empty ring of sizeBytes, whose first word has a place.
@@ -83,7 +82,7 @@ func (c *Cache) takePlace(r *ring, words int) uint64 {
 		}
 		rec := record(r.words[r.hand+free:])
 		size := rec.words()
-		if spared < sparedMax && c.spare(r.place+r.hand+free, rec) {
+		if c.spare(r.place+r.hand+free, rec, spared < sparedMax) {
 			spared++
 			r.leaveGap(free)
 			r.hand, free = r.hand+free+size, 0
@@ -108,16 +107,17 @@ func (r *ring) leaveGap(free uint64) {
 	}
 }
 
-// spare decides about the record at a place: one that was used stays, and does not count
+// spare decides about the record at a place: one that was used may stay, and does not count
 // as used any more. Of any other, nothing refers to it when spare returns. The caller has
 // the ring to himself.
-func (c *Cache) spare(place uint64, rec record) (stays bool) {
+func (c *Cache) spare(place uint64, rec record, mayStay bool) (stays bool) {
 	if rec.isGap() {
 		return false
 	}
-	hash, valid := rec.hash(), rec.floor() == c.floor.Load()
+	hash := rec.hash()
+	mayStay = mayStay && rec.floor() == c.floor.Load()
 	for _, x := range c.indexes() {
-		if x != nil && x.bucket(hash).spare(place, valid) {
+		if x != nil && x.bucket(hash).spare(place, mayStay) {
 			stays = true
 		}
 	}
@@ -128,13 +128,7 @@ func (c *Cache) spare(place uint64, rec record) (stays bool) {
 func (c *Cache) dropAll(r *ring) {
 	for at := uint64(0); at < uint64(len(r.words)); {
 		rec := record(r.words[at:])
-		if !rec.isGap() {
-			for _, x := range c.indexes() {
-				if x != nil {
-					x.bucket(rec.hash()).spare(r.place+at, false)
-				}
-			}
-		}
+		c.spare(r.place+at, rec, false)
 		at += rec.words()
 	}
 }

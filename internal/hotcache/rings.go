@@ -14,7 +14,7 @@ const (
 	ringBytesPerBucket = 448
 	// A cache that may become large has rings of ringMaxBytes, which lie in huge pages;
 	// others have rings of an eighth of their size, but not less than is taken from the
-	// system at once, and a tiny one has one.
+	// system at once, and a tiny one has one or a few.
 	ringMaxBytes  = 4 << 20
 	ringMinBytes  = 64 << 10
 	largeMinBytes = 64 << 20

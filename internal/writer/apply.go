@@ -34,6 +34,10 @@ type applier struct {
 	ranges    rangeRun
 }
 
+// hotSetsMax is how many of them a group may have: each write to a bucket that the group has
+// marked looks through them, and in a group of many the writer has better things to do.
+const hotSetsMax = 64
+
 // hotSet is a record in use of the hot-record cache that a group gives another value. The
 // slices are the group's.
 type hotSet struct {
@@ -211,7 +215,7 @@ func (a *applier) beginWrite(r *record) {
 	if again && a.takeSet(r.hash) {
 		used = true
 	}
-	if used && r.kind == base.KindSet {
+	if used && r.kind == base.KindSet && len(a.hotSets) < hotSetsMax {
 		a.hotSets = append(a.hotSets, hotSet{r.key, r.value, r.hash})
 	}
 	invariant.Yield()
@@ -268,6 +272,11 @@ func (a *applier) endWrites() {
 // group is visible up to last, and its writes have ended there. Where it has range deletes as
 // well, which may have ended what it set, the cache takes nothing.
 func (a *applier) putBack(last base.SeqNum) {
+	if len(a.hotSets) == 0 {
+		return
+	}
+	stay := a.reads.Epochs.Enter() // an index that is given up may be looked at
+	defer stay.Exit()
 	for i := range a.hotSets {
 		s := &a.hotSets[i]
 		a.hot.PutBack(s.key, s.value, s.hash, last)
