@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -141,5 +142,58 @@ func TestAddedRingsFill(t *testing.T) {
 	}
 	if n := found(t, c, 3000); n < 2900 || c.WantsMore() > 0 {
 		t.Errorf("%d records of 3000, wants %d more", n, c.WantsMore())
+	}
+}
+
+// The writer puts records back while somebody else changes the size, and is kept out only
+// for moments: nothing that either of them looks at is freed meanwhile.
+func TestPutBackBesideMoves(t *testing.T) {
+	c := newCache(t, 256<<10)
+	var writing sync.Mutex
+	exclude := func(change func()) error {
+		writing.Lock()
+		defer writing.Unlock()
+		change()
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 3000 {
+			if c.Resize(int64(256+i%4*256)<<10, exclude) != nil || c.DropBefore(exclude) != nil {
+				return
+			}
+			for c.WantsMore() > 0 {
+				c.Grow()
+			}
+		}
+	}()
+	back := 0
+	for n := 0; ; n++ {
+		select {
+		case <-done:
+			if back < 1000 {
+				t.Errorf("%d records were put back", back)
+			}
+			checkWhole(t, c)
+			return
+		default:
+		}
+		key := fmt.Appendf(nil, "key %d", n%3000)
+		hash := base.Hash(key)
+		stay := c.cfg.Epochs.Enter()
+		c.Fill(c.Ticket(hash), key, key, hash, 1)
+		c.Get(nil, key, hash)
+		stay.Exit()
+		writing.Lock()
+		used, _ := c.BeginWrite(hash)
+		c.EndWrite(hash)
+		if used {
+			back++
+			stay := c.cfg.Epochs.Enter()
+			c.PutBack(key, key, hash, 1)
+			stay.Exit()
+		}
+		writing.Unlock()
 	}
 }
