@@ -44,8 +44,8 @@ type sizes struct{ min, max, all int64 }
 const (
 	// Work is counted in gets from the tree whose blocks are in memory, about a
 	// microsecond. A block that is not costs readWork: it is read, from the page cache at
-	// best, and its checksum computed. To ask a large cache costs askWork, for it lies far
-	// from the processor.
+	// best, and its checksum computed. To ask a large cache costs askWork, and to tell it of
+	// a write writeWork, for it lies far from the processor.
 	readWork  = 8.0
 	askWork   = 0.12
 	writeWork = 0.3

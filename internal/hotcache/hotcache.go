@@ -351,8 +351,9 @@ func (c *Cache) BeginWrite(hash uint64) (used, again bool) {
 
 // PutBack puts a record that a write has taken out into the cache again, with the value that
 // was written, which is visible as of a sequence number. It is for the writer, after EndWrite
-// and before the next BeginWrite, in a stay of the epoch. The record goes to the hand of its ring, where memory is
-// written in order: to look for its old place would be a wait for memory in each write.
+// and before the next BeginWrite, in a stay of the epoch. The record goes to the hand of its
+// ring, where memory is written in order: to look for its old place would be a wait for
+// memory in each write.
 func (c *Cache) PutBack(key, value []byte, hash uint64, seq base.SeqNum) {
 	t := c.Ticket(hash)
 	r, words := c.rings.forHash(hash), recordWords(len(key), len(value))

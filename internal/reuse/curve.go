@@ -49,7 +49,7 @@ type Curve struct {
 	index  map[uint64]int32
 	uses   float64 // sampled ones, the older the less
 	missed float64 // of these, those that the cache as it is did not answer
-	passes float64
+	passes float64 // and writes, sampled as uses are
 	writes float64
 	window int64
 }
