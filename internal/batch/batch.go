@@ -36,9 +36,12 @@ type Batch struct {
 	memBytes int64
 	// keyspaces are the named keyspaces written to.
 	keyspaces []*keyspace.Info
-	expiring  bool // whether a record expires
-	merging   bool // whether a record is an operand
-	adding    bool // whether a record is more than a delete
+	// The key of the last record begins at keyAt; its value, if it has one, ends the batch.
+	keyAt, keyBytes, valueBytes int
+
+	expiring bool // whether a record expires
+	merging  bool // whether a record is an operand
+	adding   bool // whether a record is more than a delete
 }
 
 const headerBytes = 4
@@ -66,6 +69,25 @@ func (b *Batch) Bytes() []byte { return b.buf }
 
 // MemtableBytes bounds what the records take in a memtable.
 func (b *Batch) MemtableBytes() int64 { return b.memBytes }
+
+// Only returns the record of a batch of one, if it is the write or the delete of a value.
+// The slices alias the batch.
+func (b *Batch) Only() (kind base.Kind, key, value []byte, ok bool) {
+	if b.Len() != 1 {
+		return 0, nil, nil, false
+	}
+	kind = base.Kind(b.buf[headerBytes])
+	end := b.keyAt + b.keyBytes
+	key = b.buf[b.keyAt:end:end]
+	switch kind {
+	case base.KindSet:
+		value = b.buf[len(b.buf)-b.valueBytes:]
+	case base.KindDelete:
+	default:
+		return 0, nil, nil, false
+	}
+	return kind, key, value, true
+}
 
 // Expires reports whether a record expires.
 func (b *Batch) Expires() bool { return b.expiring }
@@ -208,6 +230,7 @@ func (b *Batch) begin(kind base.Kind, prefix, key []byte, valueBytes int) error 
 	binary.LittleEndian.PutUint32(b.buf, binary.LittleEndian.Uint32(b.buf)+1)
 	b.buf = append(b.buf, byte(kind))
 	b.buf = binary.AppendUvarint(b.buf, uint64(keyBytes))
+	b.keyAt, b.keyBytes, b.valueBytes = len(b.buf), keyBytes, valueBytes
 	b.buf = append(b.buf, prefix...)
 	b.buf = append(b.buf, key...)
 	return nil

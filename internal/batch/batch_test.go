@@ -127,6 +127,34 @@ func TestBatchReset(t *testing.T) {
 	}
 }
 
+// The only record of a batch is what a Reader finds, and no other batch has one.
+func TestOnly(t *testing.T) {
+	plain := 0
+	for seed := range uint64(2000) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		ops := randomOps(rng)
+		b := encode(t, ops)
+		kind, key, value, ok := b.Only()
+		if want := len(ops) == 1 && (ops[0].kind == base.KindSet || ops[0].kind == base.KindDelete); ok != want {
+			t.Fatalf("seed %d: only record of %d: %t", seed, len(ops), ok)
+		}
+		if !ok {
+			continue
+		}
+		plain++
+		r := NewReader(b.Bytes())
+		if more, err := r.Next(); !more || err != nil {
+			t.Fatal(more, err)
+		}
+		if kind != r.Kind || !bytes.Equal(key, r.Key) || !bytes.Equal(value, r.Value) || (value == nil) != (r.Value == nil) {
+			t.Errorf("seed %d: %v of %x to %x, want %v of %x to %x", seed, kind, key, value, r.Kind, r.Key, r.Value)
+		}
+	}
+	if plain < 50 {
+		t.Errorf("%d batches of one", plain)
+	}
+}
+
 // FuzzBatchReader feeds the decoder arbitrary bytes. What it accepts must
 // encode to a batch that decodes to the same.
 func FuzzBatchReader(f *testing.F) {

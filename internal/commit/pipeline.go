@@ -360,7 +360,7 @@ func (p *Pipeline) dequeue(n int) {
 func (p *Pipeline) finish() {
 	var few [8]*Request
 	members := append(few[:0], p.group[1:]...)
-	clear(p.group)
+	forget(p.group)
 	var next *Request
 	if !p.turn.CompareAndSwap(turnTaken, turnFree) {
 		next = p.next()
@@ -411,7 +411,7 @@ func (p *Pipeline) runGroup(group []*Request) {
 		}
 	}
 	p.live = live
-	defer clear(live)
+	defer forget(live)
 	if len(live) == 0 {
 		return
 	}
@@ -427,6 +427,17 @@ func (p *Pipeline) runGroup(group []*Request) {
 			r.err = err
 		}
 	}
+}
+
+// forget lets go of what a group had. Most groups are of one, and a call to clear that costs
+// as much as to queue it.
+func forget[T any](s []T) {
+	if len(s) == 1 {
+		var none T
+		s[0] = none
+		return
+	}
+	clear(s)
 }
 
 // setAside gives those of a group that add data an error, and returns the others, in
@@ -459,7 +470,7 @@ func (p *Pipeline) commitGroup(members []*Request) error {
 		g.Expires = g.Expires || r.Batch.Expires()
 		g.Adds = g.Adds || r.Batch.Adds()
 	}
-	defer clear(g.Payloads)
+	defer forget(g.Payloads)
 	g.First, g.Last = p.lastSeq+1, p.lastSeq+base.SeqNum(g.Records)
 	if g.Last > base.SeqNumMax {
 		return ErrSeqNumsUsedUp

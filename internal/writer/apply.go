@@ -46,8 +46,15 @@ type hotSet struct {
 }
 
 // expect is called with a group that goes to a memtable, before the log is written.
-func (a *applier) expect(payloads [][]byte) {
-	a.upcoming.begin(payloads, a.reads.State().Mem.Table, a.hot)
+func (a *applier) expect(g *commit.Group) {
+	mem := a.reads.State().Mem.Table
+	if g.Sole != nil {
+		if kind, key, value, ok := g.Sole.Only(); ok {
+			a.upcoming.beginOne(kind, key, value, mem, a.hot)
+			return
+		}
+	}
+	a.upcoming.begin(g.Payloads, mem, a.hot)
 }
 
 // apply puts the records of the group that is expected into the memtable, which has room
@@ -253,8 +260,10 @@ func (a *applier) forgetHot() {
 func (a *applier) endGroup() {
 	a.upcoming.end()
 	a.endWrites()
-	clear(a.hotSets)
-	a.hotSets = a.hotSets[:0]
+	if len(a.hotSets) > 0 {
+		clear(a.hotSets)
+		a.hotSets = a.hotSets[:0]
+	}
 	if a.hot != nil {
 		a.hot.EndAll()
 	}

@@ -36,9 +36,19 @@ func (u *upcoming) begin(payloads [][]byte, mem *memtable.Table, hot *hotcache.C
 	u.readOn(mem, hot)
 }
 
+// beginOne begins with a group of one record, which need not be read.
+func (u *upcoming) beginOne(kind base.Kind, key, value []byte, mem *memtable.Table, hot *hotcache.Cache) {
+	u.count, u.taken, u.most, u.keys[0] = 1, 0, 1, key
+	u.records[0] = record{kind, key, value, base.Hash(key)}
+	if hot != nil {
+		hot.Expect(u.records[0].hash)
+	}
+	mem.Expect(u.keys[:1])
+}
+
 // next returns the next record, nil at the end. It is valid until the next call.
 func (u *upcoming) next(mem *memtable.Table, hot *hotcache.Cache) (*record, error) {
-	if u.taken == u.count && u.err == nil {
+	if u.taken == u.count && u.err == nil && u.isMore() {
 		u.readOn(mem, hot)
 	}
 	if u.taken == u.count {
@@ -46,6 +56,11 @@ func (u *upcoming) next(mem *memtable.Table, hot *hotcache.Cache) (*record, erro
 	}
 	u.taken++
 	return &u.records[u.taken-1], nil
+}
+
+// isMore reports whether something was not read yet.
+func (u *upcoming) isMore() bool {
+	return len(u.payloads) > 0 || u.reader.Left() > 0 || len(u.reader.Rest()) > 0
 }
 
 // readOn reads as many records as there is room for.

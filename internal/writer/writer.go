@@ -335,7 +335,7 @@ func (w *Writer) SealInPlace(lastSeq base.SeqNum) error {
 // writeLog appends a group and brings it where its durability asks.
 func (w *Writer) writeLog(g *commit.Group) error {
 	if !w.isLarge(g.Records, g.SizeBytes) {
-		w.expect(g.Payloads)
+		w.expect(g)
 	}
 	err := w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
 	if !g.Adds && errors.Is(err, vfs.ErrNoSpace) && w.cfg.Health.Err() == nil {

@@ -155,7 +155,7 @@ func TestLargeGroupsWaitForFlushes(t *testing.T) {
 // A group that cannot be applied is in the log already: nothing may follow it.
 func TestApplyThatFailsPoisons(t *testing.T) {
 	r := newRoom(t)
-	r.expect([][]byte{{1, 0, 0, 0, 99}})
+	r.expect(&commit.Group{Payloads: [][]byte{{1, 0, 0, 0, 99}}})
 	err := r.applyGroup(&commit.Group{First: 1, Last: 1, Records: 1})
 	wantErr(t, err, batch.ErrEncoding)
 	wantErr(t, r.health.Err(), batch.ErrEncoding)
