@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"github.com/lightningdb/lightning/internal/inuse"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // scan is what the function given to Scan ranges over: rows that belong to the scan
@@ -43,6 +44,10 @@ func (s *scan) all(yield func(key, value []byte) bool) {
 	defer s.loop.Leave()
 	if s.ended {
 		s.late(errRowsKept)
+		return
+	}
+	if rows, ok := s.rows.(*view.Iterator); ok && s.tx == nil {
+		rows.Pass(s.reverse, yield)
 		return
 	}
 	first, next := s.rows.First, s.rows.Next

@@ -94,3 +94,20 @@ func (it *Iter) trailer(slot int) base.Trailer {
 	delta := kernel.Load64(it.view.base, it.trailers+uintptr(slot)*it.trailerWidth) & it.trailerMask
 	return base.Trailer(it.baseTrailer + delta)
 }
+
+// Pass steps over the next n records in a direction, which are there, and passes each to yield
+// until that returns false: its key without the first cut bytes, and its value, both as those
+// of the current record. It returns what yield did.
+func (it *Iter) Pass(n int, forward bool, cut int, yield func(key, value []byte) bool) bool {
+	step := 1
+	if !forward {
+		step = -1
+	}
+	for ; n > 0; n-- {
+		rec := it.land(it.slot + step)
+		if !yield(rec.Key[cut:], rec.Value) {
+			return false
+		}
+	}
+	return true
+}

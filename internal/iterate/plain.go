@@ -100,6 +100,19 @@ func (v *UserIter) stepPlain() bool {
 	return true
 }
 
+// PassPlain passes the rows behind the current one that are known to be plain, in the
+// direction of the walk, to yield, and stands at the last one that it has passed. It returns
+// false if yield did. Keys are passed without their first cut bytes.
+func (v *UserIter) PassPlain(cut int, yield func(key, value []byte) bool) bool {
+	p := &v.plain
+	n := p.left
+	if n == 0 {
+		return true
+	}
+	p.left = 0
+	return p.block.Pass(n, p.to == forward, cut, yield)
+}
+
 // isClearFor tightens p to keys that nothing hides, from key on. It returns false where the
 // key itself is under a tombstone, or that cannot be told.
 func (s *mask) isClearFor(p *block.Plain, key []byte, to direction) bool {

@@ -82,7 +82,8 @@ func expectScan(t *testing.T, v *UserIter, rows []base.Record) {
 	}
 }
 
-// expectTurns goes to and fro, from before the first row.
+// expectTurns goes to and fro, from before the first row. Sometimes it has what is plain passed
+// to it, up to a row.
 func expectTurns(t *testing.T, rng *rand.Rand, v *UserIter, rows []base.Record) {
 	t.Helper()
 	at := -1
@@ -97,6 +98,33 @@ func expectTurns(t *testing.T, rng *rand.Rand, v *UserIter, rows []base.Record) 
 			if ok != (at >= 0 && at < len(rows)) || ok && !bytes.Equal(v.Key(), rows[at].Key) {
 				t.Fatalf("turn %d, row %d of %d: %v, %q, %v", turn, at, len(rows), ok, v.Key(), v.Err())
 			}
+			if rng.IntN(8) == 0 {
+				at = expectPassed(t, v, rows, at, turn%2 == 0, rng.IntN(6))
+			}
 		}
 	}
+}
+
+// expectPassed has plain rows behind row at passed, the last of them after most others. It
+// returns where the walk is then.
+func expectPassed(t *testing.T, v *UserIter, rows []base.Record, at int, forward bool, most int) int {
+	t.Helper()
+	step, passed, stopped := 1, 0, false
+	if !forward {
+		step = -1
+	}
+	more := v.PassPlain(1, func(key, value []byte) bool {
+		at += step
+		if stopped || at < 0 || at >= len(rows) || !bytes.Equal(key, rows[at].Key[1:]) || !bytes.Equal(value, rows[at].Value) ||
+			!bytes.Equal(v.Key(), rows[at].Key) {
+			t.Fatalf("row %d of %d: passed %q", at, len(rows), key)
+		}
+		passed++
+		stopped = passed > most
+		return !stopped
+	})
+	if more == stopped {
+		t.Fatalf("stopped: %t, and it goes on: %t", stopped, more)
+	}
+	return at
 }

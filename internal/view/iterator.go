@@ -332,6 +332,23 @@ func (it *Iterator) Next() bool { return it.usable() && it.fresh(true) && it.cor
 // Prev moves to the previous row.
 func (it *Iterator) Prev() bool { return it.usable() && it.fresh(true) && it.core.visible.Prev() }
 
+// Pass passes all rows to yield, or those that come before it returns false: upwards, or
+// downwards if backward is true. What is said of Key and Value holds for what it passes. The
+// iterator moves on to the current state, and sees that the database was closed, some rows
+// later than one that is moved would. The iterator has no word.
+func (it *Iterator) Pass(backward bool, yield func(key, value []byte) bool) {
+	first, next := it.First, it.Next
+	if backward {
+		first, next = it.Last, it.Prev
+	}
+	for ok := first(); ok; ok = next() {
+		core := it.core
+		if !yield(it.Key(), it.Value()) || !core.visible.PassPlain(core.options.PrefixBytes, yield) {
+			return
+		}
+	}
+}
+
 // Valid reports whether the iterator stands on a row. A row that it stands on
 // stays there when the database is closed, since the iterator holds it: a
 // caller whose move landed on it gets its key and value, both or neither. It is

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -280,6 +281,7 @@ func (d *driver) checkIterator(it *openIterator) {
 		at--
 	}
 	d.expectRow(it, -1)
+	d.checkPass(it, d.rng.IntN(2) == 0, d.rng.IntN(30))
 	for range 10 {
 		key := d.key()
 		after, _ := slices.BinarySearchFunc(it.rows, key, func(r row, key string) int {
@@ -306,6 +308,27 @@ func (d *driver) checkIterator(it *openIterator) {
 		}
 	}
 	must(d.t, it.Err())
+}
+
+// checkPass has rows passed, the last of them after most others.
+func (d *driver) checkPass(it *openIterator, backward bool, most int) {
+	d.t.Helper()
+	at, step, passed := 0, 1, 0
+	if backward {
+		at, step = len(it.rows)-1, -1
+	}
+	it.Pass(backward, func(key, value []byte) bool {
+		d.expectRow(it, at)
+		if !bytes.Equal(key, it.Key()) || !bytes.Equal(value, it.Value()) {
+			d.t.Errorf("passed %q, %q at %q", key, value, it.Key())
+		}
+		at += step
+		passed++
+		return passed <= most
+	})
+	if want := min(most+1, len(it.rows)); passed != want {
+		d.t.Errorf("%d rows passed, want %d", passed, want)
+	}
 }
 
 // expectRow compares where the iterator stands; outside of the rows it must not be

@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/lightningdb/lightning"
 )
@@ -53,11 +54,29 @@ func found(value []byte, err error) ([]byte, bool, error) {
 }
 
 func (s *lightningSession) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
-	it, err := s.db.Iterator(lightning.IterOptions{})
-	if err != nil {
-		return err
-	}
-	return errors.Join(passRows(it, lo, limit, fn), it.Close())
+	return scanned(s.db.Scan, lo, limit, fn)
+}
+
+// scanned passes rows from lo on to fn, from a Scan of a database or transaction.
+func scanned(
+	scan func(lightning.ScanOptions, func(iter.Seq2[[]byte, []byte]) error) error,
+	lo []byte, limit int, fn func(key, value []byte) error,
+) error {
+	from := lightning.ScanOptions{IterOptions: lightning.IterOptions{Lower: lo}}
+	return scan(from, func(rows iter.Seq2[[]byte, []byte]) error {
+		if limit <= 0 {
+			return nil
+		}
+		for key, value := range rows {
+			if err := fn(key, value); err != nil {
+				return err
+			}
+			if limit--; limit == 0 {
+				break
+			}
+		}
+		return nil
+	})
 }
 
 // passRows passes on rows from lo on, and returns the failure of fn; that of the
@@ -124,9 +143,5 @@ func (tx lightningTx) AppendGet(dst, key []byte) ([]byte, bool, error) {
 }
 
 func (tx lightningTx) Scan(lo []byte, limit int, fn func(key, value []byte) error) error {
-	it, err := tx.Iterator(lightning.IterOptions{})
-	if err != nil {
-		return err
-	}
-	return errors.Join(passRows(it, lo, limit, fn), it.Close())
+	return scanned(tx.Tx.Scan, lo, limit, fn)
 }
