@@ -5,15 +5,25 @@ import (
 	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/kernel"
 )
 
 // frame is an inner node on the way from the root to the current leaf.
 type frame struct {
 	node  ref
 	at    int32   // the byte whose child is followed, atEnd for the end leaf
+	asked int32   // the byte of the last child whose memory was asked for
+	ahead int32   // how many children that is behind the one at at, at least
 	known bool    // bytes is filled in
 	bytes byteSet // of a bucketed node, collected at the first step in it
 }
+
+const (
+	// childrenAhead is how many children of a node are asked for ahead of a walk.
+	childrenAhead = 4
+	// childBytes is how much of each: a leaf with a short key and value.
+	childBytes = 128
+)
 
 // atEnd sorts the end leaf of a node before all its children.
 const atEnd = -1
@@ -232,17 +242,39 @@ func (it *Iter) previousLeaf() *base.Record {
 // stepForward moves the frame to its next child and returns that, 0 if there
 // is none.
 func (it *Iter) stepForward(f *frame) ref {
-	var b int
-	if f.node&shapeMask == shapeDirect {
-		b = directNext(it.mem, f.node, int(f.at)+1)
-	} else {
-		b = it.bytesOf(f).next(int(f.at) + 1)
-	}
+	b := it.following(f, int(f.at))
 	if b < 0 {
 		return 0
 	}
 	f.at = int32(b)
+	it.askAhead(f)
 	return childSlot(it.mem, f.node, byte(b)).Load()
+}
+
+// following returns the smallest byte above b that has a child, -1 if there is none.
+func (it *Iter) following(f *frame, b int) int {
+	if f.node&shapeMask == shapeDirect {
+		return directNext(it.mem, f.node, b+1)
+	}
+	return it.bytesOf(f).next(b + 1)
+}
+
+// askAhead asks the processor for the children behind the one that a walk forward has come
+// to: they lie anywhere in the arena, and each would be waited for by itself.
+func (it *Iter) askAhead(f *frame) {
+	if f.ahead--; f.ahead < 0 {
+		f.ahead, f.asked = 0, f.at
+	}
+	for f.ahead < childrenAhead {
+		b := it.following(f, int(f.asked))
+		if b < 0 {
+			return
+		}
+		f.asked = int32(b)
+		f.ahead++
+		r := childSlot(it.mem, f.node, byte(b)).Load()
+		kernel.Prefetch(unsafe.Add(it.mem, r&^shapeMask), childBytes)
+	}
 }
 
 // stepBackward moves the frame to its previous child, or to its end leaf, and
