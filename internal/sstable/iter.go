@@ -311,13 +311,17 @@ func (it *Iter) openBlock(b int, onward bool) bool {
 	return true
 }
 
-// pin returns the frame of slot if it is in the cache.
-func (r *Reader) pin(slot int) (frame, bool) {
+// pin returns the frame of slot if it is in the cache. It asks the processor for the begin of
+// what is in another slot, unless that is negative.
+func (r *Reader) pin(slot, next int) (frame, bool) {
 	if r.table == nil {
 		return frame{}, false
 	}
 	guard := r.o.Epochs.Enter()
 	h, ok := r.table.Pin(slot)
+	if ok && next >= 0 {
+		r.table.ExpectBlock(next, nextBytes)
+	}
 	guard.Exit()
 	if !ok {
 		return frame{}, false
@@ -326,10 +330,24 @@ func (r *Reader) pin(slot int) (frame, bool) {
 	return frame{handle: h, cached: true, memory: memory, payloadBytes: len(memory) - r.layout.trailerBytes}, true
 }
 
+// nextBytes is how much of the block that a walk comes to next is asked for.
+const nextBytes = 512
+
+// following returns the block that a walk is likely to come to after b, -1 if there is none.
+func (it *Iter) following(b int) int {
+	if it.block == b+1 {
+		return b - 1
+	}
+	if b+1 == it.r.blockCount() {
+		return -1
+	}
+	return b + 1
+}
+
 // loadShared gets data block b from the cache or brings it in there. A scan
 // that misses block after block reads ahead, more each time.
 func (it *Iter) loadShared(b int, onward bool) error {
-	f, ok := it.r.pin(b)
+	f, ok := it.r.pin(b, it.following(b))
 	if !ok {
 		ref := dataRef(&it.index, b-it.r.parts[it.part].firstBlock)
 		if it.late && ref.rawBytes >= largeBytes {
@@ -503,7 +521,7 @@ func (it *Iter) openPartition(p int) bool {
 
 func (it *Iter) loadPartition(p int) error {
 	slot := it.r.blockCount() + p
-	f, ok := it.r.pin(slot)
+	f, ok := it.r.pin(slot, -1)
 	if !ok {
 		var err error
 		if f, err = it.r.load(kindIndex, slot, it.r.parts[p].ref, nil); err != nil {
