@@ -144,6 +144,9 @@ func (db *DB) DeleteRange(lo, hi []byte) error {
 // NewBatch returns an empty batch that writes to the default keyspace.
 func (db *DB) NewBatch() *Batch { return newBatch(&db.space) }
 
+// BulkLoader returns a loader of many records for the default keyspace. It must be closed.
+func (db *DB) BulkLoader() (*BulkLoader, error) { return newBulkLoader(&db.space) }
+
 // Snapshot returns a view of the database at this moment, of all keyspaces. It
 // must be closed; until then the versions that it sees are kept on disk.
 func (db *DB) Snapshot() (*Snapshot, error) {

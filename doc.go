@@ -31,6 +31,11 @@
 // a keyspace do so. A keyspace with a merge operator (KeyspaceOptions.Merge) has
 // Keyspace.Merge, which changes a value without reading it: see MergeOperator.
 //
+// # Many records at once
+//
+// A Batch goes through the log. A BulkLoader writes tables, which is faster for a million
+// records and slower for a hundred: DB.BulkLoader, Keyspace.BulkLoader.
+//
 // # Records
 //
 // Package table keeps typed records with secondary indexes and runs queries over

@@ -159,6 +159,9 @@ func (k *Keyspace) DeleteRange(lo, hi []byte) error {
 // NewBatch returns an empty batch that writes to this keyspace.
 func (k *Keyspace) NewBatch() *Batch { return newBatch(&k.space) }
 
+// BulkLoader returns a loader of many records for the keyspace. It must be closed.
+func (k *Keyspace) BulkLoader() (*BulkLoader, error) { return newBulkLoader(&k.space) }
+
 // Snapshot returns a view of the database at this moment whose verbs read this
 // keyspace.
 func (k *Keyspace) Snapshot() (*Snapshot, error) {

@@ -32,6 +32,7 @@ type store interface {
 	DeleteRange(lo, hi []byte) error
 	Iterator(lightning.IterOptions) (*lightning.Iterator, error)
 	NewBatch() *lightning.Batch
+	BulkLoader() (*lightning.BulkLoader, error)
 	Compact(ctx context.Context, lo, hi []byte) error
 }
 

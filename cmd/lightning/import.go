@@ -26,6 +26,7 @@ type importFlags struct {
 	header     bool
 	skipBad    bool
 	batchSize  int
+	bulk       bool
 	durability *choice[lightning.Durability]
 	memory     byteSize
 	output     choice[outputFormat]
@@ -65,10 +66,15 @@ kept, and said. With --skip-bad such lines are counted and passed over; a quote
 in CSV that is never closed still ends the import, as do a file whose lines end with
 carriage returns alone and whatever is wrong with a dump. An interrupt (ctrl-C) ends
 it the same way. When import returns, all it says it
-loaded is on stable storage, whatever --durability is.`,
+loaded is on stable storage, whatever --durability is.
+
+With --bulk records go straight to the tables of the database, which is several times as fast
+for many of them, most of all where they come in the order of their keys. Of each keyspace
+all is loaded or nothing: what ends the import ends the load.`,
 		Example: `  lightning import my.db words.tsv
   lightning import my.db cities.csv.gz --key country,name --value population
   lightning import my.db events.jsonl --key id --value '*'
+  lightning import my.db sorted.tsv.gz --bulk
   lightning scan old.db --prefix user/ --json | lightning import new.db - -f jsonl
   lightning dump old.db | lightning import new.db - --format jsonl`,
 		Args: arguments(2, "DIR", "FILE"),
@@ -86,6 +92,7 @@ loaded is on stable storage, whatever --durability is.`,
 		"the first line names the columns (implied by a name in --key or --value)")
 	cmd.Flags().BoolVar(&flags.skipBad, "skip-bad", false, "count malformed lines and go on")
 	cmd.Flags().IntVar(&flags.batchSize, "batch", 1000, "records in one atomic batch")
+	cmd.Flags().BoolVar(&flags.bulk, "bulk", false, "write tables instead of batches: all or nothing")
 	cmd.Flags().Var(flags.durability, "durability", "what each batch must survive before the next one")
 	cmd.Flags().Var(&flags.memory, "memory", "memory budget")
 	addJSON(cmd, &flags.output)
@@ -105,6 +112,9 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	}
 	if f.batchSize < 1 {
 		return usagef("--batch must be at least 1")
+	}
+	if f.bulk && (cmd.Flags().Changed("batch") || cmd.Flags().Changed("durability")) {
+		return usagef("--bulk writes no batches: --batch and --durability are not for it")
 	}
 	progress := newImportProgress(cmd.ErrOrStderr(), sizeBytes)
 	reader, err := records.NewReader(progress.count(input), opts)
@@ -127,9 +137,12 @@ func (f *importFlags) run(cmd *cobra.Command, dir, name string) error {
 	return createStore(cmd.Context(), notes, dir, f.keyspace, dbOpts, func(db *lightning.DB, target store) error {
 		load := importer{
 			name: inputName(name), reader: reader, skipBad: f.skipBad, progress: progress,
-			queue: newChunkQueue(f.batchSize), db: db, batch: target.NewBatch(),
+			queue: newChunkQueue(f.batchSize), db: db,
 		}
-		load.target = load.batch
+		if err := load.into(target, f.bulk); err != nil {
+			return err
+		}
+		defer load.sink.giveUp()
 		progress.begin()
 		defer progress.finish()
 		err := load.run(cmd.Context())

@@ -25,16 +25,28 @@ type importer struct {
 
 	// Only the committing goroutine uses these.
 	db            *lightning.DB
-	batch         *lightning.Batch  // reused
-	target        *lightning.Batch  // its view of the keyspace that records go to
+	sink          sink
 	keyspace      *records.Keyspace // which a dump has chosen, nil before the first
 	loadedRecords int64             // committed so far
 	loadedBytes   int64
+	sinkRecords   int64 // in the sink, and not committed
+	sinkBytes     int64
 	refused       int64 // records skipped because the database cannot have them
 }
 
+// into has records go to a store.
+func (l *importer) into(target store, bulk bool) (err error) {
+	if bulk {
+		l.sink, err = newLoadSink(target)
+	} else {
+		batch := target.NewBatch()
+		l.sink = &batchSink{batch, batch}
+	}
+	return err
+}
+
 // run loads until the input ends, something fails or ctx is cancelled. What
-// was parsed by then is committed in every case.
+// was parsed by then is committed in every case, but where all or nothing is to be.
 func (l *importer) run(ctx context.Context) error {
 	unhook := context.AfterFunc(ctx, l.queue.stop)
 	defer unhook()
@@ -48,13 +60,26 @@ func (l *importer) run(ctx context.Context) error {
 			l.queue.stop()
 			return l.located(err)
 		}
-		l.progress.update(l.loadedRecords)
+		l.progress.update(l.loadedRecords + l.sinkRecords)
 		l.queue.recycle(parsed)
 	}
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	return l.located(l.queue.failure())
+	if err := l.queue.failure(); err != nil {
+		return l.located(err)
+	}
+	return l.located(l.commitSink())
+}
+
+// commitSink commits what is in the sink.
+func (l *importer) commitSink() error {
+	if err := l.sink.commit(); err != nil {
+		return err
+	}
+	l.loadedRecords, l.loadedBytes = l.loadedRecords+l.sinkRecords, l.loadedBytes+l.sinkBytes
+	l.sinkRecords, l.sinkBytes = 0, 0
+	return nil
 }
 
 // located says which input an error is about.
@@ -87,17 +112,18 @@ func (l *importer) parse() {
 	}
 }
 
-// commit writes a chunk in one atomic batch, up to a record that breaks a
-// limit of the database.
+// commit gives a chunk to the sink, up to a record that breaks a limit of the database, and
+// commits it if the sink does not wait for all.
 func (l *importer) commit(parsed *chunk) error {
-	l.batch.Reset()
 	var refused error
-	var sizeBytes int64
 	for i := range parsed.records {
 		record := parsed.record(i)
 		err := l.put(record)
 		if err == nil {
-			sizeBytes += int64(len(record.Key) + len(record.Value))
+			if !record.MakesKeyspace {
+				l.sinkRecords++
+				l.sinkBytes += int64(len(record.Key) + len(record.Value))
+			}
 			continue
 		}
 		if !l.skipBad || !isRefused(err) {
@@ -106,16 +132,16 @@ func (l *importer) commit(parsed *chunk) error {
 		}
 		l.refused++
 	}
-	count := int64(l.batch.Len())
-	if err := l.batch.Commit(); err != nil {
+	if l.sink.waits() {
+		return refused
+	}
+	if err := l.commitSink(); err != nil {
 		return err
 	}
-	l.loadedRecords += count
-	l.loadedBytes += sizeBytes
 	return refused
 }
 
-// put adds a record to the batch.
+// put adds a record to the sink.
 func (l *importer) put(r records.Record) error {
 	if r.Keyspace != l.keyspace {
 		if err := l.enter(r.Keyspace); err != nil {
@@ -126,9 +152,9 @@ func (l *importer) put(r records.Record) error {
 	case r.MakesKeyspace:
 		return nil
 	case r.KnowsExpiry:
-		return l.target.PutUntil(r.Key, r.Value, r.ExpiresAt)
+		return l.sink.PutUntil(r.Key, r.Value, r.ExpiresAt)
 	}
-	return l.target.Put(r.Key, r.Value)
+	return l.sink.Put(r.Key, r.Value)
 }
 
 // enter makes the keyspace of a dump, if there is none, for the records that follow.
@@ -150,8 +176,13 @@ func (l *importer) enter(k *records.Keyspace) error {
 		return fmt.Errorf("%w: %q has %s, in the dump %s",
 			lightning.ErrKeyspaceDiffers, k.Name, optionsText(has), optionsText(opts))
 	}
-	l.keyspace, l.target = k, l.batch.In(keyspace)
-	return nil
+	if l.sink.waits() { // for all of a keyspace
+		if err := l.commitSink(); err != nil {
+			return err
+		}
+	}
+	l.keyspace = k
+	return l.sink.enter(keyspace)
 }
 
 // optionsText shows the options of a keyspace.

@@ -71,6 +71,7 @@ func tiers() map[string]int {
 		"internal/writer":   8,
 		"internal/engine":   9,
 		"internal/session":  10,
+		"internal/bulk":     10,
 
 		".": 11,
 

@@ -115,9 +115,8 @@ func (db *DB) CommitTx(ctx context.Context, b *batch.Batch, d commit.Durability,
 	return err
 }
 
-// NewSpill returns a place for what a transaction cannot keep in memory. It must be
-// dropped.
-func (db *DB) NewSpill() *spill.Spill { return db.spills.NewSpill() }
+// Spills are the places for what cannot be kept in memory until it is committed.
+func (db *DB) Spills() *spill.Spills { return db.spills }
 
 // Now returns the time by which records expire.
 func (db *DB) Now() base.Instant { return db.timeline.Now() }

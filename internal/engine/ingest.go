@@ -33,14 +33,18 @@ import (
 
 // Ingest is a transaction that is committed past the log.
 type Ingest struct {
-	// Records have sequence numbers from zero on, and are not under Deletes.
+	// Records have sequence numbers from zero on, and are not under Deletes, which may be nil.
 	Records txn.Records
 	Deletes *rangedel.List
+	// More, which may be nil, is asked when all records were read, for such as are newer, or
+	// nil: they become a commit of their own, right behind the one of Records, that is made
+	// visible and durable by the same edit.
+	More func() (txn.Records, error)
 	// SizeBytes is about how much it is.
 	SizeBytes int64
 	Keyspaces []*keyspace.Info
-	// Reads is called when all records were read; what it returns is as for
-	// CommitTx.
+	// Reads, which may be nil, is called when all records were read; what it returns is as
+	// for CommitTx.
 	Reads func() *view.ReadSet
 }
 
@@ -58,13 +62,14 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	}
 	defer db.spills.End()
 	start := db.opts.Clock.Now()
-	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles)}
-	outputs, stats, err := db.store.Write(db.stopped, in.Records, out, compact.Config{RangeDeletes: in.Deletes.Iter()})
+	parts, outputs, err := in.write(db)
 	if err != nil || len(outputs) == 0 {
 		return db.spills.StoppedBy(err)
 	}
-	db.counters.merged(stats)
-	reads := in.Reads()
+	var reads *view.ReadSet
+	if in.Reads != nil {
+		reads = in.Reads()
+	}
 	// Most of what is in memory goes while others go on.
 	err = db.Flush(db.stopped)
 	inDoubt := false
@@ -73,7 +78,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 			if err := db.admitIngest(in, reads); err != nil {
 				return err
 			}
-			err := db.installIngest(outputs)
+			err := db.installIngest(parts)
 			inDoubt = err != nil && !errors.Is(err, manifest.ErrRefused)
 			return err
 		})
@@ -89,6 +94,37 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	db.counters.flushed(outputs, now, now.Sub(start))
 	db.events.Ingested(len(outputs), rawBytes(outputs))
 	return nil
+}
+
+// write writes tables of what is to be committed, which nothing refers to yet: those of each
+// commit, and all of them. On an error none are left.
+func (in *Ingest) write(db *DB) (parts [][]*manifest.FileMeta, all []*manifest.FileMeta, err error) {
+	defer func() {
+		if err != nil {
+			db.store.RemoveOutputs(all)
+		}
+	}()
+	write := func(records txn.Records, deletes rangedel.Iterator) error {
+		out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles)}
+		outputs, stats, err := db.store.Write(db.stopped, records, out, compact.Config{RangeDeletes: deletes})
+		if err == nil && len(outputs) > 0 {
+			db.counters.merged(stats)
+			parts, all = append(parts, outputs), append(all, outputs...)
+		}
+		return err
+	}
+	var deletes rangedel.Iterator
+	if in.Deletes != nil {
+		deletes = in.Deletes.Iter()
+	}
+	if err := write(in.Records, deletes); err != nil || in.More == nil {
+		return parts, all, err
+	}
+	more, err := in.More()
+	if err == nil && more != nil {
+		err = write(more, nil)
+	}
+	return parts, all, err
 }
 
 // admitIngest validates the transaction and has memory emptied for it. Called by
@@ -120,28 +156,34 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 	return db.segments.Sync()
 }
 
-// installIngest gives tables the next sequence numbers and makes them part of
-// the tree, above all else. Called by the leader, with nothing in memory.
-func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
-	ingest := place(outputs, db.commits.LastSeq()+1)
-	if ingest.Last > base.SeqNumMax {
+// installIngest gives the tables of each commit the next sequence numbers and makes them part
+// of the tree, above all else. Called by the leader, with nothing in memory.
+func (db *DB) installIngest(parts [][]*manifest.FileMeta) error {
+	last := db.commits.LastSeq()
+	ingests := make([]manifest.IngestCommit, len(parts))
+	for i, outputs := range parts {
+		ingests[i] = place(outputs, last+1)
+		ingests[i].At = base.Instant(db.opts.Clock.Now().UnixNano())
+		last = ingests[i].Last
+		if slices.ContainsFunc(outputs, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 }) {
+			db.timeline.Use()
+		}
+	}
+	if last > base.SeqNumMax {
 		return commit.ErrSeqNumsUsedUp
 	}
-	ingest.At = base.Instant(db.opts.Clock.Now().UnixNano())
-	if slices.ContainsFunc(outputs, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 }) {
-		db.timeline.Use()
-	}
-	edit := db.editForIngest(&ingest)
+	edit := db.editForIngest(ingests)
 	db.reads.Dead.Upset()
 	defer db.reads.Dead.Calm()
 	if db.hot != nil {
 		db.hot.BeginAll()
 		defer db.hot.EndAll()
 	}
-	last := ingest.Last
 	err := db.versions.edit(edit, func(v *manifest.Version) {
 		db.segments.Drop(edit.RemoveLogs)
-		db.archive.NoteIngest(&ingest)
+		for i := range ingests {
+			db.archive.NoteIngest(&ingests[i])
+		}
 		db.reads.NoteFlushed(last)
 		db.reads.Update(func(c *view.Change) {
 			c.Tree, c.Visible = db.store.NewTree(v), last
@@ -166,17 +208,19 @@ func place(outputs []*manifest.FileMeta, first base.SeqNum) manifest.IngestCommi
 	return ingest
 }
 
-// editForIngest returns the edit that is the commit. Nothing is in memory, so the log
+// editForIngest returns the edit that is the commits. Nothing is in memory, so the log
 // is needed no more but for what comes.
-func (db *DB) editForIngest(ingest *manifest.IngestCommit) *manifest.Edit {
+func (db *DB) editForIngest(ingests []manifest.IngestCommit) *manifest.Edit {
 	firstLog, position := segments.Needed(db.reads.State(), 0)
 	edit := &manifest.Edit{RemoveLogs: db.segments.Before(firstLog), LogStart: uint64(position)}
-	for _, meta := range ingest.Tables {
-		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+	for i := range ingests {
+		for _, meta := range ingests[i].Tables {
+			edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+		}
+		edit.LastSeq, edit.IngestedSeq = ingests[i].Last, ingests[i].Last
 	}
-	edit.LastSeq, edit.IngestedSeq = ingest.Last, ingest.Last
 	if db.archive.Enabled() {
-		edit.AddIngests = []manifest.IngestCommit{*ingest}
+		edit.AddIngests = ingests
 	}
 	return edit
 }

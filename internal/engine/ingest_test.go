@@ -17,7 +17,7 @@ import (
 // commitPastLog commits what fill writes as a spilled transaction.
 func commitPastLog(t testing.TB, db *DB, fill func(w *txn.Writes)) {
 	t.Helper()
-	s := db.NewSpill()
+	s := db.Spills().NewSpill()
 	defer s.Drop()
 	var w txn.Writes
 	fill(&w)

@@ -158,7 +158,7 @@ func (db *opener) wire(state *manifest.State) {
 	})
 	db.spills = spill.New(spill.Config{
 		Store: db.store, Epochs: &db.reads.Epochs, FileBytes: o.FileBytes, Writable: db.health.Writable,
-		Admit: db.reserve.Admit, Stopped: db.stopped,
+		Admit: db.reserve.Admit, Stopped: db.stopped, Memory: &db.memory, MemtableBytes: o.MemtableBytes,
 	})
 	db.claims = claims{reads: &db.reads, claimed: map[base.FileNum]bool{}, damaged: map[base.FileNum]error{}}
 	db.segments = segments.New(segments.Config{

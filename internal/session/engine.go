@@ -49,7 +49,7 @@ func (s store) rows(snap *view.Snapshot, b Bounds) (txn.Rows, error) {
 }
 
 // newSpill returns a place in files for writes. It must be dropped.
-func (s store) newSpill() *spill.Spill { return s.engine.NewSpill() }
+func (s store) newSpill() *spill.Spill { return s.engine.Spills().NewSpill() }
 
 // holds returns a *txn.ConflictError if a check does not hold now.
 func (s store) holds(c *view.ReadSet) error { return s.engine.Reads().Validate(c) }

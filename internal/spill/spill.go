@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
 	"github.com/lightningdb/lightning/internal/store"
@@ -30,6 +31,9 @@ type Config struct {
 	// be made.
 	Writable, Admit func() error
 	Stopped         context.Context // ends when the database closes
+	// Sorters have memtables of MemtableBytes, out of Memory.
+	Memory        *offheap.Accountant
+	MemtableBytes int
 }
 
 // Spills are those of all open transactions of a database. When the database is
@@ -49,6 +53,9 @@ type Spills struct {
 
 // New returns the spills of a database, of which there are none yet.
 func New(cfg Config) *Spills { return &Spills{cfg: cfg, open: map[*Spill]bool{}} }
+
+// Stopped ends when the database closes.
+func (a *Spills) Stopped() context.Context { return a.cfg.Stopped }
 
 // Begin says why no file may be written for a transaction, or makes Close wait
 // until End.

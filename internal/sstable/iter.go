@@ -333,21 +333,14 @@ func (r *Reader) pin(slot, next int) (frame, bool) {
 // nextBytes is how much of the block that a walk comes to next is asked for.
 const nextBytes = 512
 
-// following returns the block that a walk is likely to come to after b, -1 if there is none.
-func (it *Iter) following(b int) int {
-	if it.block == b+1 {
-		return b - 1
-	}
-	if b+1 == it.r.blockCount() {
-		return -1
-	}
-	return b + 1
-}
-
 // loadShared gets data block b from the cache or brings it in there. A scan
 // that misses block after block reads ahead, more each time.
 func (it *Iter) loadShared(b int, onward bool) error {
-	f, ok := it.r.pin(b, it.following(b))
+	next := b + 1 // behind the last block are index partitions, which do no harm
+	if it.block == next {
+		next = b - 1
+	}
+	f, ok := it.r.pin(b, next)
 	if !ok {
 		ref := dataRef(&it.index, b-it.r.parts[it.part].firstBlock)
 		if it.late && ref.rawBytes >= largeBytes {

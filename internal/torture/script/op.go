@@ -28,7 +28,7 @@ const (
 	PutLong   // a value of the default keyspace that expires after all tests
 	PutGone   // one that has expired when the operation is done
 	Overwrite // puts one key Count times
-	Fill      // puts Count keys, of which it leaves out all but every Every-th
+	Fill      // puts Count keys, of which it leaves out all but every Every-th; if Count is odd, as a bulk load
 	Sweep     // deletes what a Fill puts, key by key; if Count is odd, by ranges side by side
 	Batch     // a batch in one go
 	Transact  // a transaction in one go, which goes to files if it is large

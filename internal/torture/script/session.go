@@ -129,7 +129,12 @@ func (s *Session) Do(ctx context.Context, o *Op) error {
 		return s.DB.DropKeyspace(context.Background(), o.Space)
 	case Batch:
 		return s.commit(o, o.Parts)
-	case Fill, Sweep:
+	case Fill:
+		if o.Count%2 == 1 {
+			return s.load(o)
+		}
+		return s.commit(o, o.Singles())
+	case Sweep:
 		return s.commit(o, o.Singles())
 	case Transact:
 		return s.transact(o)
@@ -150,6 +155,32 @@ func (s *Session) single(o *Op) error {
 		return o.Write(k)
 	}
 	return o.Write(s.DB)
+}
+
+// load does the puts of an operation as a bulk load, which is durable whatever o waits for.
+func (s *Session) load(o *Op) error {
+	k, err := s.Space(o.Space)
+	if err != nil {
+		return err
+	}
+	begin := s.DB.BulkLoader
+	if k != nil {
+		begin = k.BulkLoader
+	}
+	loader, err := begin()
+	if err != nil {
+		return err
+	}
+	defer loader.Close()
+	for _, one := range o.Singles() {
+		key, value := one.Key.Bytes(), one.Value.Bytes()
+		err := loader.Put(key, value)
+		Scribble(key, value)
+		if err != nil {
+			return err
+		}
+	}
+	return loader.Commit()
 }
 
 func (s *Session) transact(o *Op) error {

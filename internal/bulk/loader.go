@@ -1,0 +1,220 @@
+// Package bulk loads many records at once, past log and memtable, in one commit.
+//
+// Records that come in the order of their keys are written to tables as they come, by
+// another goroutine. All others are sorted, in memory and in files, and follow in a commit of
+// their own right behind that one: both become visible, and durable, together. Whether an input
+// is sorted is seen at its first chunk. If that is not, all of it is sorted: a table with what
+// is by chance in order would only be in the way.
+package bulk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/spill"
+	"github.com/lightningdb/lightning/internal/txn"
+)
+
+// errGivenUp ends what Close gives up.
+var errGivenUp = errors.New("bulk load was given up")
+
+// Loader takes records and commits them at once. It is used by one goroutine at a time, and
+// must be closed. Keys are prefix+key.
+type Loader struct {
+	db       *engine.DB
+	keyspace *keyspace.Info // nil: the default one
+	prefix   []byte
+	err      error // what has gone wrong; nothing goes on after it
+
+	chunk  *chunk
+	chunks int    // that there are
+	last   []byte // key of the last record that came in order
+	any    bool   // whether there was one
+
+	way    way
+	stream *stream // of what is in order
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when the goroutine that reads the stream has ended
+	result error         // of that
+	sorter *spill.Sorter // of the rest; nil: there is none yet
+	more   *spill.Sorted // of the sorter, for the goroutine
+}
+
+// way is where records go.
+type way uint8
+
+const (
+	undecided way = iota // into the first chunk
+	inOrder              // into the stream, if they are
+	sorted               // into the sorter
+	ended
+)
+
+// New returns a Loader for a keyspace, nil for the default one.
+func New(db *engine.DB, k *keyspace.Info, prefix []byte) *Loader {
+	return &Loader{db: db, keyspace: k, prefix: prefix, chunk: &chunk{}, chunks: 1}
+}
+
+// Add takes a record, which is copied.
+func (l *Loader) Add(kind base.Kind, key, value []byte) error {
+	if l.err != nil {
+		return l.err
+	}
+	ascends := !l.any || bytes.Compare(key, l.last) > 0
+	switch {
+	case l.way == undecided && !ascends:
+		l.fail(l.sortChunk())
+		fallthrough
+	case l.way == sorted, !ascends:
+		l.fail(l.sort(kind, key, value))
+	default:
+		l.chunk.add(kind, l.prefix, key, value)
+		l.last, l.any = append(l.last[:0], key...), true
+		if l.chunk.isFull() {
+			l.fail(l.send())
+		}
+	}
+	return l.err
+}
+
+func (l *Loader) fail(err error) {
+	if l.err == nil {
+		l.err = err
+	}
+}
+
+// sort gives a record to the sorter.
+func (l *Loader) sort(kind base.Kind, key, value []byte) error {
+	if l.err != nil {
+		return l.err
+	}
+	if l.sorter == nil {
+		l.sorter = l.db.Spills().NewSorter()
+	}
+	var stack [128]byte
+	return l.sorter.Add(kind, append(append(stack[:0], l.prefix...), key...), value)
+}
+
+// sortChunk has all records sorted, those of the first chunk as well.
+func (l *Loader) sortChunk() error {
+	l.way = sorted
+	records := cursor{chunk: l.chunk}
+	for rec := records.next(); rec != nil; rec = records.next() {
+		if err := l.sort(rec.Trailer.Kind(), rec.Key[len(l.prefix):], rec.Value); err != nil {
+			return err
+		}
+	}
+	l.chunk = nil
+	return nil
+}
+
+// send passes the chunk on, and takes an empty one.
+func (l *Loader) send() error {
+	if l.way == undecided {
+		l.begin()
+	}
+	select {
+	case l.stream.full <- l.chunk:
+	case <-l.done:
+		return l.resultOr(errGivenUp)
+	}
+	if l.chunks < chunksMax {
+		l.chunk, l.chunks = &chunk{}, l.chunks+1
+		return nil
+	}
+	select {
+	case l.chunk = <-l.stream.free:
+		return nil
+	case <-l.done:
+		return l.resultOr(errGivenUp)
+	}
+}
+
+// resultOr returns the error of the goroutine, which has ended too early, or another one.
+func (l *Loader) resultOr(err error) error {
+	if l.result != nil {
+		return l.result
+	}
+	return err
+}
+
+// begin has another goroutine write what comes in order.
+func (l *Loader) begin() {
+	ctx, cancel := context.WithCancelCause(l.db.Spills().Stopped())
+	l.way, l.stream, l.cancel, l.done = inOrder, newStream(ctx), cancel, make(chan struct{})
+	go func() {
+		defer close(l.done)
+		l.result = l.commit(l.stream, func() (txn.Records, error) {
+			if l.more == nil {
+				return nil, nil
+			}
+			return l.more, nil
+		})
+	}()
+}
+
+// manyBytes has tables be as large as they become.
+const manyBytes = 1 << 50
+
+// commit commits records, and more that are newer.
+func (l *Loader) commit(records txn.Records, more func() (txn.Records, error)) error {
+	in := engine.Ingest{Records: records, More: more, SizeBytes: manyBytes}
+	if l.keyspace != nil {
+		in.Keyspaces = []*keyspace.Info{l.keyspace}
+	}
+	return l.db.CommitIngest(&in)
+}
+
+// Commit makes all records visible and durable at once, and ends the Loader. On an error there
+// is nothing of them, but for one of the manifest, after which the database is read-only.
+func (l *Loader) Commit() error {
+	defer l.Close()
+	if l.err != nil {
+		return l.err
+	}
+	if l.sorter != nil {
+		if l.more, l.err = l.sorter.Records(); l.err != nil {
+			return l.err
+		}
+	}
+	switch {
+	case l.way == sorted:
+		l.err = l.commit(l.more, nil)
+	case l.way == undecided && !l.any: // nothing was added
+	default:
+		if l.way == undecided {
+			l.begin()
+		}
+		select {
+		case l.stream.full <- l.chunk:
+		case <-l.done:
+		}
+		close(l.stream.full)
+		<-l.done
+		l.err = l.result
+	}
+	return l.err
+}
+
+// Close gives up what was not committed. It may be called more than once.
+func (l *Loader) Close() {
+	if l.way == ended {
+		return
+	}
+	if l.stream != nil {
+		l.cancel(errGivenUp)
+		<-l.done
+	}
+	if l.more != nil {
+		_ = l.more.Close() // read to the end, or not needed
+	}
+	if l.sorter != nil {
+		l.sorter.Drop()
+	}
+	l.way, l.chunk, l.last = ended, nil, nil
+	l.fail(base.ErrInvalidHandle)
+}
