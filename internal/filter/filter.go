@@ -100,7 +100,10 @@ func (b *Builder) Finish(bitsPerKey int) []byte {
 	probes := probesFor(bitsPerKey)
 	f := make([]byte, blocks*blockBytes+trailerBytes)
 	for _, chunk := range b.chunks {
-		for _, hash := range chunk {
+		for i, hash := range chunk {
+			if i+ahead < len(chunk) {
+				kernel.PrefetchBytes(block(f, blocks, chunk[i+ahead])[:])
+			}
 			line := block(f, blocks, hash)
 			groups := hash * mixer
 			for range probes {
@@ -116,6 +119,10 @@ func (b *Builder) Finish(bitsPerKey int) []byte {
 	binary.LittleEndian.PutUint64(t[8:], uint64(b.count))
 	return f
 }
+
+// ahead is for how many keys more than the one at hand memory is asked for: the blocks of a
+// large filter are far away, each by itself.
+const ahead = 16
 
 // probesFor returns the number of probes that lets the fewest absent keys
 // pass, given that the load of blocks varies. It is a little below the

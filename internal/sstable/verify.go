@@ -307,14 +307,17 @@ func (v *verifier) follows(first bool, key []byte, tr base.Trailer, value []byte
 // pass notes a record that was checked and is about to be counted.
 func (v *verifier) pass(key []byte, hash uint64, tr base.Trailer) {
 	v.hashes = append(v.hashes, hash)
+	if v.filter != nil {
+		filter.Expect(v.filter, hash)
+	}
 	v.widen(key)
 	v.hasLast = true
 	v.lastKey = append(v.lastKey[:0], key...)
 	v.lastTrailer = tr
 }
 
-// filtered checks that the filter knows the keys of a block. It asks for one right
-// after the other, so that the processor need not wait for the memory of each.
+// filtered checks that the filter knows the keys of a block. The processor was asked for
+// what it knows of each when the record passed.
 func (v *verifier) filtered() error {
 	if v.filter == nil {
 		return nil
