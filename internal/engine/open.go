@@ -241,6 +241,7 @@ func (db *opener) feedConfig() feed.Config {
 func (db *DB) installed(s *view.State) {
 	db.budget.divide(s)
 	db.writer.Installed(s)
+	db.sharing.installed(s)
 	db.changed.Notify()
 }
 

@@ -2,11 +2,14 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/hotcache"
+	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/reuse"
+	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -29,6 +32,7 @@ type sharing struct {
 	alone   func(ctx context.Context, fn func() error) error
 	events  *event.Sink
 
+	tree *store.Tree   // the newest, for installed; guarded as that is called
 	due  chan struct{} // there is something to be seen
 	size sizes
 	now  int64 // of the cache that is filled
@@ -109,6 +113,15 @@ func (s *sharing) note() {
 	}
 }
 
+// installed is told of each new read state. The checks want what is rare to happen often: with
+// each new tree the worker looks, and moves to any size.
+func (s *sharing) installed(state *view.State) {
+	if invariant.Enabled && state.Tree != s.tree {
+		s.tree = state.Tree
+		s.note()
+	}
+}
+
 // run is the worker.
 func (s *sharing) run(ctx context.Context) {
 	for s.records != nil {
@@ -137,12 +150,24 @@ func (s *sharing) look(ctx context.Context) {
 		records: s.records.Take(), blocks: s.blocks.Take(),
 		now: s.now, all: s.hot.SizeBytes() + s.budget.cache.CapacityBytes(), max: s.size.max, data: s.dataBytes(),
 	}
-	best := d.best()
-	if best == s.now || best != s.wanted {
-		s.wanted = best
-		return
+	if size := s.choose(&d); size != s.now {
+		s.move(ctx, size)
 	}
-	s.move(ctx, best)
+}
+
+// choose returns the size to move to, now if the cache is to stay as it is: the best one, if
+// it was so at the look before as well.
+func (s *sharing) choose(d *demand) int64 {
+	if invariant.Enabled {
+		return s.size.min + rand.Int64N(s.size.max-s.size.min+1)
+	}
+	best := d.best()
+	again := best == s.wanted
+	s.wanted = best
+	if !again {
+		return s.now
+	}
+	return best
 }
 
 // dataBytes is what all records of the tree would take of the hot-record cache.
@@ -167,6 +192,9 @@ func (s *sharing) move(ctx context.Context, size int64) {
 		}
 		s.events.MemoryShared(s.now, size)
 		s.enough = max(int(movingLooks*min(s.now, size)/s.size.max), movingLooksMin)
+		if invariant.Enabled {
+			s.enough = 1
+		}
 		s.now = size
 	})
 }
