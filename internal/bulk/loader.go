@@ -157,12 +157,11 @@ func (l *Loader) begin() {
 	}()
 }
 
-// manyBytes has tables be as large as they become.
-const manyBytes = 1 << 50
-
 // commit commits records, and more that are newer.
 func (l *Loader) commit(records txn.Records, more func() (txn.Records, error)) error {
-	in := engine.Ingest{Records: records, More: more, SizeBytes: manyBytes}
+	// Nobody knows how much it will be. Tables of the usual size are synced while the next
+	// ones are written.
+	in := engine.Ingest{Records: records, More: more}
 	if l.keyspace != nil {
 		in.Keyspaces = []*keyspace.Info{l.keyspace}
 	}

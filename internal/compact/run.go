@@ -42,6 +42,8 @@ type Config struct {
 	SplitBefore func(prev, next []byte, fileBytes int64) bool
 	// NewWriter makes the next output file; firstKey is the first it will hold.
 	NewWriter func(firstKey []byte) (base.FileNum, *sstable.Writer, error)
+	// Finished, which may be nil, is told of each output file when all of it was written.
+	Finished func(meta *manifest.FileMeta) error
 }
 
 // Stats counts what a run did.
@@ -287,7 +289,10 @@ func (r *runner) closeFile(ceiling []byte) error {
 		DeletesLo:     props.DeletesLo,
 		DeletesHi:     props.DeletesHi,
 	})
-	return nil
+	if r.cfg.Finished == nil {
+		return nil
+	}
+	return r.cfg.Finished(r.outputs[len(r.outputs)-1])
 }
 
 // stripeOf returns the index of the oldest snapshot that sees seq, or the

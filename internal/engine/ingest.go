@@ -40,7 +40,7 @@ type Ingest struct {
 	// nil: they become a commit of their own, right behind the one of Records, that is made
 	// visible and durable by the same edit.
 	More func() (txn.Records, error)
-	// SizeBytes is about how much it is.
+	// SizeBytes is about how much it is; 0: unknown.
 	SizeBytes int64
 	Keyspaces []*keyspace.Info
 	// Reads, which may be nil, is called when all records were read; what it returns is as

@@ -312,16 +312,14 @@ func (it *Iter) openBlock(b int, onward bool) bool {
 }
 
 // pin returns the frame of slot if it is in the cache. It asks the processor for the begin of
-// what is in another slot, unless that is negative.
+// what is in the slot that is likely to be next.
 func (r *Reader) pin(slot, next int) (frame, bool) {
 	if r.table == nil {
 		return frame{}, false
 	}
 	guard := r.o.Epochs.Enter()
 	h, ok := r.table.Pin(slot)
-	if ok && next >= 0 {
-		r.table.ExpectBlock(next, nextBytes)
-	}
+	r.table.ExpectBlock(next, nextBytes)
 	guard.Exit()
 	if !ok {
 		return frame{}, false
@@ -338,7 +336,7 @@ const nextBytes = 512
 func (it *Iter) loadShared(b int, onward bool) error {
 	next := b + 1 // behind the last block are index partitions, which do no harm
 	if it.block == next {
-		next = b - 1
+		next = max(b-1, 0)
 	}
 	f, ok := it.r.pin(b, next)
 	if !ok {
@@ -514,7 +512,7 @@ func (it *Iter) openPartition(p int) bool {
 
 func (it *Iter) loadPartition(p int) error {
 	slot := it.r.blockCount() + p
-	f, ok := it.r.pin(slot, -1)
+	f, ok := it.r.pin(slot, slot)
 	if !ok {
 		var err error
 		if f, err = it.r.load(kindIndex, slot, it.r.parts[p].ref, nil); err != nil {

@@ -307,9 +307,7 @@ func (v *verifier) follows(first bool, key []byte, tr base.Trailer, value []byte
 // pass notes a record that was checked and is about to be counted.
 func (v *verifier) pass(key []byte, hash uint64, tr base.Trailer) {
 	v.hashes = append(v.hashes, hash)
-	if v.filter != nil {
-		filter.Expect(v.filter, hash)
-	}
+	filter.Expect(v.filter, hash)
 	v.widen(key)
 	v.hasLast = true
 	v.lastKey = append(v.lastKey[:0], key...)

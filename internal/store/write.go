@@ -27,12 +27,13 @@ type Output struct {
 	Temporary bool
 }
 
-// Write merges it into new tables, makes them and their names durable, and reads
-// them back to see that they hold what went in. On an error no output is left.
-// Of cfg it sets what is about output.
+// Write merges it into new tables, makes them and their names durable, and reads them back to
+// see that they hold what went in, each table while the next one is written. On an error no
+// output is left. Of cfg it sets what is about output.
 func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg compact.Config) (
 	outputs []*manifest.FileMeta, stats compact.Stats, err error) {
 	var created []base.FileNum
+	finishing := finishing{store: s, ctx: ctx}
 	cfg.FileBytes = out.FileBytes
 	cfg.Operators = s.cfg.Keyspaces
 	cfg.SplitBefore = s.splitFunc(out)
@@ -44,10 +45,14 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 		}
 		num := s.NewFileNum()
 		created = append(created, num)
-		w, err := s.newWriter(num, firstKey, out)
+		w, err := s.newWriter(num, firstKey, out, &finishing)
 		return num, w, err
 	}
+	cfg.Finished = finishing.begin
 	defer func() {
+		if endErr := finishing.end(); err == nil {
+			err = endErr
+		}
 		if err != nil {
 			for _, num := range created {
 				s.removeOutput(num)
@@ -58,24 +63,22 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	if err != nil || len(outputs) == 0 || out.Temporary {
 		return outputs, stats, err
 	}
+	if err = finishing.wait(); err != nil {
+		return nil, stats, err
+	}
 	if err = s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
 		return nil, stats, fmt.Errorf("sync directory: %w", err)
-	}
-	for _, meta := range outputs {
-		if err = s.verifyOutput(ctx, meta); err != nil {
-			return nil, stats, err
-		}
 	}
 	return outputs, stats, nil
 }
 
-func (s *Store) newWriter(num base.FileNum, firstKey []byte, out Output) (*sstable.Writer, error) {
+func (s *Store) newWriter(num base.FileNum, firstKey []byte, out Output, finishing *finishing) (*sstable.Writer, error) {
 	name := TableName(num)
 	f, err := s.cfg.FS.Create(filepath.Join(s.cfg.Dir, name))
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
-	return sstable.NewWriter(f, sstable.WriterOptions{
+	return sstable.NewWriter(&finishedLater{File: f, finishing: finishing}, sstable.WriterOptions{
 		DBID:             s.cfg.DBID,
 		FileNum:          num,
 		BlockSizeBytes:   s.cfg.BlockBytes,
