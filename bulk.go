@@ -1,6 +1,7 @@
 package lightning
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -9,17 +10,18 @@ import (
 )
 
 // BulkLoader writes many records to a keyspace at once, past the log and the memory of the
-// database: several times as fast as batches, and all or none. Nothing of it can be seen until
-// Commit has returned; then all of it is there, and on stable storage.
+// database, all or none. Nothing of it can be seen until Commit has returned; then all of it
+// is there, and on stable storage. It is fast for many records, most of all where they come in
+// the order of their keys; those are written once, where they stay. Others are sorted in
+// temporary files first, which takes the same space on the disk again until Commit.
 //
-// Records may come in any order. Those that come in that of their keys are written where they
-// stay; others are sorted in temporary files first, which takes as much space on the disk
-// again until Commit. Of several records of a key the last one counts, and it counts more than
-// what the database has of the key when Commit is called, whenever that was written: a load
-// does not look at what others write, and never meets a conflict. Where records were not in
-// order, change feeds show two commits, one right behind the other.
+// Of several records of a key the last one counts, and it counts more than what the database
+// has of the key when Commit is called, whenever that was written: a load does not look at what
+// others write, and never meets a conflict. A time to live runs from Put. Loads of several
+// keyspaces are commits of their own.
 //
-// A BulkLoader is used by one goroutine at a time and must be closed.
+// A BulkLoader has the memory of a memtable, and that of up to three of the largest values. It
+// is used by one goroutine at a time and must be closed.
 type BulkLoader struct {
 	space *space
 	inner *bulk.Loader
@@ -31,11 +33,15 @@ func newBulkLoader(s *space) (*BulkLoader, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	return &BulkLoader{space: s, inner: bulk.New(s.engine, s.info, s.prefix)}, nil
+	inner, err := bulk.New(s.engine, s.info, s.prefix)
+	if err != nil {
+		return nil, err
+	}
+	return &BulkLoader{space: s, inner: inner}, nil
 }
 
-// Put adds a record. Key and value are copied. An error that is not about key or value ends the
-// load: nothing of it will be written.
+// Put adds a record. Key and value are copied. After an error of a file nothing of the load will
+// be written.
 func (l *BulkLoader) Put(key, value []byte) error {
 	expiry, err := l.space.orNone().defaultExpiry()
 	if err != nil {
@@ -73,15 +79,20 @@ func (l *BulkLoader) put(key, value []byte, expiry base.Instant) error {
 
 // Commit makes all records visible and durable, and ends the load. After an error there are
 // none of them, but where the manifest could not be written, as Metrics.Health says then: the
-// next Open tells.
+// next Open tells. ErrConcurrentUse says that several goroutines have used the loader at a
+// time, so that records may be missing.
 func (l *BulkLoader) Commit() error {
-	if err := l.space.orNone().usable(); err != nil {
-		return err
+	if l.inner == nil {
+		return ErrClosed
 	}
 	if err := l.inUse.Begin(); err != nil {
 		return err
 	}
 	defer l.inUse.Leave()
+	if err := cmp.Or(l.inUse.Err(), l.space.usable()); err != nil {
+		l.inner.Close()
+		return err
+	}
 	return l.inner.Commit()
 }
 

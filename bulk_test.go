@@ -8,7 +8,11 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,13 +23,20 @@ import (
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-// bulkRows are the rows of a load: in order, in none, and in order but for some.
+// bulkRows are the rows of a load: in order, in none, in order but for some from the begin, and
+// in order for longer than the loader looks.
 var bulkRows = map[string]func(rng *rand.Rand, i, n int) int{
 	"in order":    func(_ *rand.Rand, i, _ int) int { return i },
 	"in no order": func(rng *rand.Rand, _, n int) int { return rng.IntN(n) },
 	"mostly in order": func(rng *rand.Rand, i, n int) int {
 		if rng.IntN(50) == 0 {
 			return rng.IntN(n)
+		}
+		return i
+	},
+	"in order at first": func(rng *rand.Rand, i, n int) int {
+		if i > n*3/4 {
+			return rng.IntN(n + n/4)
 		}
 		return i
 	},
@@ -152,7 +163,7 @@ func TestBulkLoadGivenUp(t *testing.T) {
 func TestBulkLoadFails(t *testing.T) {
 	for name, row := range bulkRows {
 		t.Run(name, func(t *testing.T) {
-			for nth := 1; ; nth += 1 + nth/8 {
+			for nth := 1; ; nth += 1 + nth/4 {
 				if !bulkLoadFails(t, row, nth) {
 					break
 				}
@@ -163,36 +174,48 @@ func TestBulkLoadFails(t *testing.T) {
 
 // bulkLoadFails lets the n-th operation that writes fail. It reports whether one did.
 func bulkLoadFails(t *testing.T, row func(rng *rand.Rand, i, n int) int, nth int) bool {
-	const rows = 3000
+	const rows = 6000
 	fs := memfs.New()
 	disk := faultfs.New(fs)
 	opts := small(fs)
 	opts.FS = disk
 	db := open(t, opts)
 	must(t, db.Put([]byte("before"), []byte("1")))
-	failed := false
-	disk.Add(faultfs.Rule{Kinds: vfs.OpWrite | vfs.OpCreate | vfs.OpAnySync, Nth: int64(nth), Before: func(vfs.Op) { failed = true }, Err: errors.New("injected")})
+	must(t, db.Flush(context.Background()))
+	var failed atomic.Bool
+	disk.Add(faultfs.Rule{
+		Kinds: vfs.OpWrite | vfs.OpCreate | vfs.OpAnySync, Nth: int64(nth),
+		Before: func(vfs.Op) { failed.Store(true) }, Err: errors.New("injected"),
+	})
+	nothing, all := map[string]string{"before": "1"}, map[string]string{"before": "1"}
 	loader, err := db.BulkLoader()
 	must(t, err)
 	rng := rand.New(rand.NewPCG(1, 1))
-	for i := 0; i < rows && err == nil; i++ {
-		err = loader.Put(fmt.Appendf(nil, "k%07d", row(rng, i, rows)), make([]byte, 100))
+	for i := range rows {
+		key, value := fmt.Sprintf("k%07d", row(rng, i, rows)), fmt.Sprintf("%0100d", i)
+		all[key] = value
+		if err == nil {
+			err = loader.Put([]byte(key), []byte(value))
+		}
 	}
 	if err == nil {
 		err = loader.Commit()
 	}
 	must(t, loader.Close())
 	disk.Reset()
-	if err == nil && len(allRows(t, db.Scan)) < rows/2 {
-		t.Fatalf("operation %d fails: no error, and no rows", nth)
+	if got := allRows(t, db.Scan); err == nil && !maps.Equal(got, all) || err != nil && !maps.Equal(got, nothing) && !maps.Equal(got, all) {
+		t.Fatalf("operation %d fails, %v: %d rows", nth, err, len(got))
+	}
+	if files := tableFiles(t, fs); err != nil && db.Metrics().Health.WriteErr == nil && len(files) > 1 {
+		t.Errorf("operation %d fails, %v: files are left: %v", nth, err, files)
 	}
 	_ = db.Close()
 	db = open(t, small(fs))
-	if n := len(allRows(t, db.Scan)); n != 1 && n < rows/2 || err == nil && n == 1 {
-		t.Errorf("operation %d fails, %v: %d rows", nth, err, n)
+	if got := allRows(t, db.Scan); err == nil && !maps.Equal(got, all) || !maps.Equal(got, nothing) && !maps.Equal(got, all) {
+		t.Errorf("operation %d fails, %v: %d rows after reopening", nth, err, len(got))
 	}
 	must(t, db.Close())
-	return failed
+	return failed.Load()
 }
 
 // Records expire as told, and by the time to live of the keyspace.
@@ -218,7 +241,7 @@ func TestBulkLoadExpires(t *testing.T) {
 	})
 }
 
-// Change feeds have what was loaded, each key once, and nothing of it twice.
+// Change feeds have what was loaded, each key once, in one commit.
 func TestBulkLoadIsInTheFeed(t *testing.T) {
 	for name, row := range bulkRows {
 		t.Run(name, func(t *testing.T) {
@@ -236,7 +259,7 @@ func TestBulkLoadIsInTheFeed(t *testing.T) {
 			}
 			must(t, loader.Commit())
 			must(t, db.Put([]byte("z"), nil))
-			got := map[string]string{}
+			got, commits := map[string]string{}, 0
 			for batch, err := range db.Changes(t.Context(), 0) {
 				must(t, err)
 				last := false
@@ -250,6 +273,10 @@ func TestBulkLoadIsInTheFeed(t *testing.T) {
 				if last {
 					break
 				}
+				commits++
+			}
+			if commits != 1 {
+				t.Errorf("%d commits", commits)
 			}
 			if !maps.Equal(got, want) {
 				t.Errorf("%d keys in the feed, want %d: %v", len(got), len(want), slices.Sorted(maps.Keys(got))[:min(3, len(got))])
@@ -283,4 +310,92 @@ func TestBulkLoaderMisuse(t *testing.T) {
 	must(t, db.DropKeyspace(context.Background(), "dropped"))
 	wantErr(t, loader.Commit(), lightning.ErrKeyspaceDropped)
 	must(t, loader.Close())
+	must(t, db.Close())
+	if _, err := db.BulkLoader(); !errors.Is(err, lightning.ErrClosed) {
+		t.Errorf("a loader for a closed database: %v", err)
+	}
+}
+
+// A record that is refused because another goroutine was in the loader is not forgotten.
+func TestBulkLoaderUsedByTwo(t *testing.T) {
+	db := open(t, small(memfs.New()))
+	loader, err := db.BulkLoader()
+	must(t, err)
+	defer loader.Close()
+	var refused atomic.Bool
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for i := 0; i < 200_000 && !refused.Load(); i++ {
+				if err := loader.Put(fmt.Appendf(nil, "%09d", i), nil); errors.Is(err, lightning.ErrConcurrentUse) {
+					refused.Store(true)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if !refused.Load() {
+		t.Skip("the two did not meet")
+	}
+	wantErr(t, loader.Commit(), lightning.ErrConcurrentUse)
+}
+
+// A database is closed while a load is committed: it is there or not, and nothing leaks.
+func TestBulkLoadBesideClose(t *testing.T) {
+	for name, row := range bulkRows {
+		t.Run(name, func(t *testing.T) {
+			for n := range 6 {
+				fs := memfs.New()
+				db := open(t, small(fs))
+				loader, err := db.BulkLoader()
+				must(t, err)
+				rng := rand.New(rand.NewPCG(1, 1))
+				all := map[string]string{}
+				for i := range 8000 {
+					key, value := fmt.Sprintf("k%07d", row(rng, i, 8000)), fmt.Sprintf("%060d", i)
+					all[key] = value
+					must(t, loader.Put([]byte(key), []byte(value)))
+				}
+				done := make(chan error, 1)
+				go func() { done <- loader.Commit() }()
+				for range n * 200 {
+					runtime.Gosched()
+				}
+				must(t, db.Close())
+				err = <-done
+				must(t, loader.Close())
+				if err != nil && !errors.Is(err, lightning.ErrClosed) {
+					t.Errorf("commit: %v", err)
+				}
+				db = open(t, small(fs))
+				if got := allRows(t, db.Scan); err == nil && !maps.Equal(got, all) || err != nil && len(got) != 0 && !maps.Equal(got, all) {
+					t.Errorf("commit beside close, %v: %d rows", err, len(got))
+				}
+				must(t, db.Close())
+			}
+		})
+	}
+}
+
+// Values that are larger than what the loader passes on at once, or than a memtable, are loaded
+// as others.
+func TestBulkLoadOfLargeValues(t *testing.T) {
+	for name, row := range bulkRows {
+		t.Run(name, func(t *testing.T) {
+			db := open(t, small(memfs.New()))
+			loader, err := db.BulkLoader()
+			must(t, err)
+			rng := rand.New(rand.NewPCG(1, 1))
+			want := map[string]string{}
+			for i := range 60 {
+				key, value := fmt.Sprintf("k%07d", row(rng, i, 60)), strings.Repeat(fmt.Sprint(i), rng.IntN(200_000))
+				want[key] = value
+				must(t, loader.Put([]byte(key), []byte(value)))
+			}
+			must(t, loader.Commit())
+			if got := allRows(t, db.Scan); !maps.Equal(got, want) {
+				t.Errorf("%d rows, want %d", len(got), len(want))
+			}
+		})
+	}
 }

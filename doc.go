@@ -34,7 +34,8 @@
 // # Many records at once
 //
 // A Batch goes through the log. A BulkLoader writes tables, which is faster for a million
-// records and slower for a hundred: DB.BulkLoader, Keyspace.BulkLoader.
+// records in the order of their keys, and slower for a hundred: DB.BulkLoader,
+// Keyspace.BulkLoader.
 //
 // # Records
 //

@@ -69,8 +69,8 @@ it the same way. When import returns, all it says it
 loaded is on stable storage, whatever --durability is.
 
 With --bulk records go straight to the tables of the database, which is several times as fast
-for many of them, most of all where they come in the order of their keys. Of each keyspace
-all is loaded or nothing: what ends the import ends the load.`,
+for many of them where they come in the order of their keys. Of each keyspace all is loaded or
+nothing: what ends the import ends the load, and nothing is kept of the keyspace at hand.`,
 		Example: `  lightning import my.db words.tsv
   lightning import my.db cities.csv.gz --key country,name --value population
   lightning import my.db events.jsonl --key id --value '*'

@@ -126,6 +126,9 @@ func (l *importer) commit(parsed *chunk) error {
 			}
 			continue
 		}
+		if l.sink.waits() && !isRefused(err) {
+			return err // of what was loaded before, or of the disk
+		}
 		if !l.skipBad || !isRefused(err) {
 			refused = &records.LineError{Line: record.Line, Err: err}
 			break

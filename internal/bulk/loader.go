@@ -1,10 +1,10 @@
 // Package bulk loads many records at once, past log and memtable, in one commit.
 //
-// Records that come in the order of their keys are written to tables as they come, by
-// another goroutine. All others are sorted, in memory and in files, and follow in a commit of
-// their own right behind that one: both become visible, and durable, together. Whether an input
-// is sorted is seen at its first chunk. If that is not, all of it is sorted: a table with what
-// is by chance in order would only be in the way.
+// Records that come in the order of their keys are written to tables as they come, by another
+// goroutine, and the commit makes these tables part of the tree. Whether an input is in order
+// is seen at its first chunk. If that is not, all of it is sorted, in memory and in files. Where
+// records come out of order later, those are sorted, and at the end everything is written
+// once more: the tables of one commit must not overlap.
 package bulk
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/txn"
 )
@@ -41,7 +42,7 @@ type Loader struct {
 	done   chan struct{} // closed when the goroutine that reads the stream has ended
 	result error         // of that
 	sorter *spill.Sorter // of the rest; nil: there is none yet
-	more   *spill.Sorted // of the sorter, for the goroutine
+	all    *spill.Sorted // what the sorter has, at the end; the goroutine's while it runs
 }
 
 // way is where records go.
@@ -50,13 +51,17 @@ type way uint8
 const (
 	undecided way = iota // into the first chunk
 	inOrder              // into the stream, if they are
-	sorted               // into the sorter
+	unsorted             // into the sorter
 	ended
 )
 
-// New returns a Loader for a keyspace, nil for the default one.
-func New(db *engine.DB, k *keyspace.Info, prefix []byte) *Loader {
-	return &Loader{db: db, keyspace: k, prefix: prefix, chunk: &chunk{}, chunks: 1}
+// New returns a Loader for a keyspace, nil for the default one, if the database can be written.
+func New(db *engine.DB, k *keyspace.Info, prefix []byte) (*Loader, error) {
+	if err := db.Spills().Begin(); err != nil {
+		return nil, err
+	}
+	db.Spills().End()
+	return &Loader{db: db, keyspace: k, prefix: prefix, chunk: &chunk{}, chunks: 1}, nil
 }
 
 // Add takes a record, which is copied.
@@ -69,7 +74,7 @@ func (l *Loader) Add(kind base.Kind, key, value []byte) error {
 	case l.way == undecided && !ascends:
 		l.fail(l.sortChunk())
 		fallthrough
-	case l.way == sorted, !ascends:
+	case l.way == unsorted, !ascends:
 		l.fail(l.sort(kind, key, value))
 	default:
 		l.chunk.add(kind, l.prefix, key, value)
@@ -101,7 +106,7 @@ func (l *Loader) sort(kind base.Kind, key, value []byte) error {
 
 // sortChunk has all records sorted, those of the first chunk as well.
 func (l *Loader) sortChunk() error {
-	l.way = sorted
+	l.way = unsorted
 	records := cursor{chunk: l.chunk}
 	for rec := records.next(); rec != nil; rec = records.next() {
 		if err := l.sort(rec.Trailer.Kind(), rec.Key[len(l.prefix):], rec.Value); err != nil {
@@ -148,20 +153,34 @@ func (l *Loader) begin() {
 	l.way, l.stream, l.cancel, l.done = inOrder, newStream(ctx), cancel, make(chan struct{})
 	go func() {
 		defer close(l.done)
-		l.result = l.commit(l.stream, func() (txn.Records, error) {
-			if l.more == nil {
-				return nil, nil
-			}
-			return l.more, nil
-		})
+		l.result = l.commit(l.stream, l.mergeWith)
 	}()
 }
 
-// commit commits records, and more that are newer.
-func (l *Loader) commit(records txn.Records, more func() (txn.Records, error)) error {
+// mergeWith is told of the tables that what came in order has become, and returns all records
+// if there are others. Nothing is added any more.
+func (l *Loader) mergeWith(tables []*manifest.FileMeta) (txn.Records, error) {
+	if l.sorter == nil {
+		return nil, nil
+	}
+	l.sorter.Adopt(tables)
+	return l.sorted()
+}
+
+// sorted returns what the sorter has.
+func (l *Loader) sorted() (txn.Records, error) {
+	var err error
+	if l.all, err = l.sorter.Records(); err != nil {
+		return nil, err
+	}
+	return l.all, nil
+}
+
+// commit commits records, or others instead.
+func (l *Loader) commit(records txn.Records, instead func([]*manifest.FileMeta) (txn.Records, error)) error {
 	// Nobody knows how much it will be. Tables of the usual size are synced while the next
 	// ones are written.
-	in := engine.Ingest{Records: records, More: more}
+	in := engine.Ingest{Records: records, Instead: instead}
 	if l.keyspace != nil {
 		in.Keyspaces = []*keyspace.Info{l.keyspace}
 	}
@@ -171,32 +190,41 @@ func (l *Loader) commit(records txn.Records, more func() (txn.Records, error)) e
 // Commit makes all records visible and durable at once, and ends the Loader. On an error there
 // is nothing of them, but for one of the manifest, after which the database is read-only.
 func (l *Loader) Commit() error {
-	defer l.Close()
-	if l.err != nil {
+	if l.way == ended {
 		return l.err
 	}
-	if l.sorter != nil {
-		if l.more, l.err = l.sorter.Records(); l.err != nil {
-			return l.err
-		}
+	if err := l.db.Spills().Begin(); err != nil {
+		l.Close()
+		return err
 	}
-	switch {
-	case l.way == sorted:
-		l.err = l.commit(l.more, nil)
-	case l.way == undecided && !l.any: // nothing was added
-	default:
-		if l.way == undecided {
-			l.begin()
-		}
-		select {
-		case l.stream.full <- l.chunk:
-		case <-l.done:
-		}
-		close(l.stream.full)
-		<-l.done
-		l.err = l.result
+	defer l.db.Spills().End() // the database ends after what the Loader holds is given back
+	defer l.Close()
+	if l.err == nil {
+		l.err = l.commitAll()
 	}
 	return l.err
+}
+
+func (l *Loader) commitAll() error {
+	switch {
+	case l.way == unsorted:
+		records, err := l.sorted()
+		if err != nil {
+			return err
+		}
+		return l.commit(records, nil)
+	case !l.any:
+		return nil // nothing was added
+	case l.way == undecided:
+		l.begin()
+	}
+	select {
+	case l.stream.full <- l.chunk:
+	case <-l.done:
+	}
+	close(l.stream.full)
+	<-l.done
+	return l.result
 }
 
 // Close gives up what was not committed. It may be called more than once.
@@ -208,8 +236,8 @@ func (l *Loader) Close() {
 		l.cancel(errGivenUp)
 		<-l.done
 	}
-	if l.more != nil {
-		_ = l.more.Close() // read to the end, or not needed
+	if l.all != nil {
+		_ = l.all.Close() // read to the end, or not needed
 	}
 	if l.sorter != nil {
 		l.sorter.Drop()

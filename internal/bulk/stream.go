@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/invariant"
 )
 
 // chunk is some records after each other, each its key and then its value.
@@ -18,20 +19,25 @@ type extent struct {
 	keyBytes, valueBytes int
 }
 
-// chunkBytes is from where on a chunk is full.
-const chunkBytes = 256 << 10
+// chunkBytes is from where on a chunk is full. The checks want what is rare to happen often.
+func chunkBytes() int {
+	if invariant.Enabled {
+		return 1 << 10
+	}
+	return 256 << 10
+}
 
 func (c *chunk) add(kind base.Kind, prefix, key, value []byte) {
 	c.buf = append(append(append(c.buf, prefix...), key...), value...)
 	c.records = append(c.records, extent{kind, len(prefix) + len(key), len(value)})
 }
 
-func (c *chunk) isFull() bool { return len(c.buf) >= chunkBytes }
+func (c *chunk) isFull() bool { return len(c.buf) >= chunkBytes() }
 
 // reset empties the chunk. One that was for a large value does not keep its memory.
 func (c *chunk) reset() {
 	c.buf, c.records = c.buf[:0], c.records[:0]
-	if cap(c.buf) > 2*chunkBytes {
+	if cap(c.buf) > 2*chunkBytes() {
 		c.buf = nil
 	}
 }

@@ -31,15 +31,15 @@ import (
 // such a commit: for those who read changes the same edit names the tables once more,
 // if the log is kept for them; see feed/ingests.go.
 
-// Ingest is a transaction that is committed past the log.
+// Ingest is a transaction, or a bulk load, that is committed past the log.
 type Ingest struct {
 	// Records have sequence numbers from zero on, and are not under Deletes, which may be nil.
 	Records txn.Records
 	Deletes *rangedel.List
-	// More, which may be nil, is asked when all records were read, for such as are newer, or
-	// nil: they become a commit of their own, right behind the one of Records, that is made
-	// visible and durable by the same edit.
-	More func() (txn.Records, error)
+	// Instead, which may be nil, is told of the tables that Records have become, to which
+	// nothing refers. It returns nil if these are to be committed. Otherwise it returns what
+	// is to be committed in their place, or an error, and the tables are its own.
+	Instead func(tables []*manifest.FileMeta) (txn.Records, error)
 	// SizeBytes is about how much it is; 0: unknown.
 	SizeBytes int64
 	Keyspaces []*keyspace.Info
@@ -62,7 +62,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	}
 	defer db.spills.End()
 	start := db.opts.Clock.Now()
-	parts, outputs, err := in.write(db)
+	outputs, err := in.write(db)
 	if err != nil || len(outputs) == 0 {
 		return db.spills.StoppedBy(err)
 	}
@@ -78,7 +78,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 			if err := db.admitIngest(in, reads); err != nil {
 				return err
 			}
-			err := db.installIngest(parts)
+			err := db.installIngest(outputs)
 			inDoubt = err != nil && !errors.Is(err, manifest.ErrRefused)
 			return err
 		})
@@ -96,35 +96,31 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	return nil
 }
 
-// write writes tables of what is to be committed, which nothing refers to yet: those of each
-// commit, and all of them. On an error none are left.
-func (in *Ingest) write(db *DB) (parts [][]*manifest.FileMeta, all []*manifest.FileMeta, err error) {
-	defer func() {
-		if err != nil {
-			db.store.RemoveOutputs(all)
-		}
-	}()
-	write := func(records txn.Records, deletes rangedel.Iterator) error {
-		out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles)}
-		outputs, stats, err := db.store.Write(db.stopped, records, out, compact.Config{RangeDeletes: deletes})
-		if err == nil && len(outputs) > 0 {
-			db.counters.merged(stats)
-			parts, all = append(parts, outputs), append(all, outputs...)
-		}
-		return err
-	}
+// write writes the tables that are to be committed, to which nothing refers yet. On an error
+// there are none.
+func (in *Ingest) write(db *DB) ([]*manifest.FileMeta, error) {
 	var deletes rangedel.Iterator
 	if in.Deletes != nil {
 		deletes = in.Deletes.Iter()
 	}
-	if err := write(in.Records, deletes); err != nil || in.More == nil {
-		return parts, all, err
+	outputs, err := in.writeRecords(db, in.Records, deletes)
+	if err != nil || in.Instead == nil {
+		return outputs, err
 	}
-	more, err := in.More()
-	if err == nil && more != nil {
-		err = write(more, nil)
+	records, err := in.Instead(outputs)
+	if err != nil || records == nil {
+		return outputs, err
 	}
-	return parts, all, err
+	return in.writeRecords(db, records, nil)
+}
+
+func (in *Ingest) writeRecords(db *DB, records txn.Records, deletes rangedel.Iterator) ([]*manifest.FileMeta, error) {
+	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles), Spare: db.reserve.Admit}
+	outputs, stats, err := db.store.Write(db.stopped, records, out, compact.Config{RangeDeletes: deletes})
+	if err == nil && len(outputs) > 0 {
+		db.counters.merged(stats)
+	}
+	return outputs, err
 }
 
 // admitIngest validates the transaction and has memory emptied for it. Called by
@@ -156,38 +152,32 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 	return db.segments.Sync()
 }
 
-// installIngest gives the tables of each commit the next sequence numbers and makes them part
-// of the tree, above all else. Called by the leader, with nothing in memory.
-func (db *DB) installIngest(parts [][]*manifest.FileMeta) error {
-	last := db.commits.LastSeq()
-	ingests := make([]manifest.IngestCommit, len(parts))
-	for i, outputs := range parts {
-		ingests[i] = place(outputs, last+1)
-		ingests[i].At = base.Instant(db.opts.Clock.Now().UnixNano())
-		last = ingests[i].Last
-		if slices.ContainsFunc(outputs, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 }) {
-			db.timeline.Use()
-		}
-	}
-	if last > base.SeqNumMax {
+// installIngest gives tables the next sequence numbers and makes them part of
+// the tree, above all else. Called by the leader, with nothing in memory.
+func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
+	ingest := place(outputs, db.commits.LastSeq()+1)
+	if ingest.Last > base.SeqNumMax {
 		return commit.ErrSeqNumsUsedUp
 	}
-	edit := db.editForIngest(ingests)
+	ingest.At = base.Instant(db.opts.Clock.Now().UnixNano())
+	if slices.ContainsFunc(outputs, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 }) {
+		db.timeline.Use()
+	}
+	edit := db.editForIngest(&ingest)
 	db.reads.Dead.Upset()
 	defer db.reads.Dead.Calm()
 	if db.hot != nil {
 		db.hot.BeginAll()
 		defer db.hot.EndAll()
 	}
+	last := ingest.Last
 	err := db.versions.edit(edit, func(v *manifest.Version) {
+		// First, so that the tables are of a tree before the archive may give them up.
+		tree := db.store.NewTree(v)
 		db.segments.Drop(edit.RemoveLogs)
-		for i := range ingests {
-			db.archive.NoteIngest(&ingests[i])
-		}
+		db.archive.NoteIngest(&ingest)
 		db.reads.NoteFlushed(last)
-		db.reads.Update(func(c *view.Change) {
-			c.Tree, c.Visible = db.store.NewTree(v), last
-		})
+		db.reads.Update(func(c *view.Change) { c.Tree, c.Visible = tree, last })
 		db.archive.Wake()
 	})
 	if err == nil {
@@ -208,19 +198,17 @@ func place(outputs []*manifest.FileMeta, first base.SeqNum) manifest.IngestCommi
 	return ingest
 }
 
-// editForIngest returns the edit that is the commits. Nothing is in memory, so the log
+// editForIngest returns the edit that is the commit. Nothing is in memory, so the log
 // is needed no more but for what comes.
-func (db *DB) editForIngest(ingests []manifest.IngestCommit) *manifest.Edit {
+func (db *DB) editForIngest(ingest *manifest.IngestCommit) *manifest.Edit {
 	firstLog, position := segments.Needed(db.reads.State(), 0)
 	edit := &manifest.Edit{RemoveLogs: db.segments.Before(firstLog), LogStart: uint64(position)}
-	for i := range ingests {
-		for _, meta := range ingests[i].Tables {
-			edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
-		}
-		edit.LastSeq, edit.IngestedSeq = ingests[i].Last, ingests[i].Last
+	for _, meta := range ingest.Tables {
+		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
 	}
+	edit.LastSeq, edit.IngestedSeq = ingest.Last, ingest.Last
 	if db.archive.Enabled() {
-		edit.AddIngests = ingests
+		edit.AddIngests = []manifest.IngestCommit{*ingest}
 	}
 	return edit
 }

@@ -2,8 +2,10 @@ package spill
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/memtable"
 )
 
@@ -38,6 +40,19 @@ func (s *Sorter) Add(kind base.Kind, key, value []byte) error {
 	return s.memory.Add(key, base.Hash(key), base.MakeTrailer(s.seq, kind), value)
 }
 
+// Adopt takes tables over that no manifest names, whose records have the sequence number zero
+// and are older than all others. It is called once at most.
+func (s *Sorter) Adopt(tables []*manifest.FileMeta) {
+	if len(tables) == 0 {
+		return
+	}
+	r := newRun(s.spill.all.cfg.Store, tables, adoptedTier)
+	s.spill.runs = append(s.spill.runs, r) // the oldest
+}
+
+// adoptedTier is of a run that is merged with no other before the end.
+const adoptedTier = math.MaxInt
+
 // spillMemory moves what is in memory to files.
 func (s *Sorter) spillMemory() error {
 	all := func(base.SeqNum) bool { return true }
@@ -70,9 +85,6 @@ func (s *Sorter) Records() (*Sorted, error) {
 	}
 	return &Sorted{Iterator: walk}, nil
 }
-
-// SizeBytes returns how much is in files.
-func (s *Sorter) SizeBytes() int64 { return s.spill.SizeBytes() }
 
 // Drop gives all up.
 func (s *Sorter) Drop() {

@@ -13,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/iterate"
+	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/sstable"
@@ -256,14 +257,19 @@ func (s *Spill) write(records txn.Records, pins []base.SeqNum, tier int) (*run, 
 	if len(outputs) == 0 {
 		return nil, nil
 	}
-	r := &run{store: a.cfg.Store, tier: tier, smallestSeq: base.SeqNumMax}
+	return newRun(a.cfg.Store, outputs, tier), nil
+}
+
+// newRun returns a run of tables, which nobody else has.
+func newRun(tables *store.Store, files []*manifest.FileMeta, tier int) *run {
+	r := &run{store: tables, tier: tier, smallestSeq: base.SeqNumMax}
 	r.refs.Store(1)
-	for _, meta := range outputs {
-		r.tables = append(r.tables, a.cfg.Store.Unlisted(meta))
+	for _, meta := range files {
+		r.tables = append(r.tables, tables.Unlisted(meta))
 		r.smallestSeq = min(r.smallestSeq, meta.SmallestSeq)
 		r.largestSeq = max(r.largestSeq, meta.LargestSeq)
 	}
-	return r, nil
+	return r
 }
 
 // StoppedBy turns the error of work that Close has stopped into base.ErrClosed.

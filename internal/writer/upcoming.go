@@ -32,13 +32,14 @@ type record struct {
 
 // begin begins with a group.
 func (u *upcoming) begin(payloads [][]byte, mem *memtable.Table, hot *hotcache.Cache) {
-	u.payloads, u.reader, u.most = payloads, batch.Reader{}, 0
+	u.payloads, u.reader = payloads, batch.Reader{}
 	u.readOn(mem, hot)
 }
 
 // beginOne begins with a group of one record, which need not be read.
 func (u *upcoming) beginOne(kind base.Kind, key, value []byte, mem *memtable.Table, hot *hotcache.Cache) {
-	u.count, u.taken, u.most, u.keys[0] = 1, 0, 1, key
+	u.payloads, u.reader, u.err = nil, batch.Reader{}, nil
+	u.count, u.taken, u.most, u.keys[0] = 1, 0, max(u.most, 1), key
 	u.records[0] = record{kind, key, value, base.Hash(key)}
 	if hot != nil {
 		hot.Expect(u.records[0].hash)
@@ -100,5 +101,5 @@ func (u *upcoming) end() {
 	for i := range u.most { // few: each is cheaper than a call to clear them
 		u.records[i], u.keys[i] = record{}, nil
 	}
-	u.payloads, u.reader, u.count, u.taken = nil, batch.Reader{}, 0, 0
+	u.payloads, u.reader, u.err, u.count, u.taken, u.most = nil, batch.Reader{}, nil, 0, 0, 0
 }

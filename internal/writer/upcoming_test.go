@@ -78,3 +78,35 @@ func TestUpcomingMalformed(t *testing.T) {
 		}
 	}
 }
+
+// What is left of a group that was not written to the log is not applied with the next one.
+func TestGroupThatIsNotLoggedLeavesNothing(t *testing.T) {
+	r := newRoom(t)
+	mem := r.reads.State().Mem.Table
+	var many, one batch.Batch
+	for i := range 3 * memtable.ExpectMax {
+		must(t, many.Set(nil, fmt.Appendf(nil, "\x00%03d", i), nil))
+	}
+	must(t, one.Delete(nil, []byte("\x00a")))
+	kind, key, value, ok := one.Only()
+	if !ok {
+		t.Fatal("one record is not one")
+	}
+	var u upcoming
+	u.begin([][]byte{many.Bytes(), many.Bytes()}, mem, r.hot)
+	u.beginOne(kind, key, value, mem, r.hot)
+	got, err := u.next(mem, r.hot)
+	must(t, err)
+	if string(got.key) != string(key) || got.kind != base.KindDelete {
+		t.Errorf("%v of %q comes first", got.kind, got.key)
+	}
+	if got, err := u.next(mem, r.hot); got != nil || err != nil {
+		t.Errorf("%+v, %v behind the only record", got, err)
+	}
+	u.end()
+	for i := range u.records {
+		if u.records[i].key != nil || u.keys[i] != nil {
+			t.Fatalf("record %d is still held", i)
+		}
+	}
+}

@@ -343,6 +343,7 @@ func (w *Writer) writeLog(g *commit.Group) error {
 		err = w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
 	}
 	if err != nil {
+		w.upcoming.end() // or the next group would find what is left of this one
 		return err
 	}
 	switch g.Durability {
