@@ -322,20 +322,26 @@ func TestBulkLoaderUsedByTwo(t *testing.T) {
 	loader, err := db.BulkLoader()
 	must(t, err)
 	defer loader.Close()
-	var refused atomic.Bool
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			for i := 0; i < 200_000 && !refused.Load(); i++ {
-				if err := loader.Put(fmt.Appendf(nil, "%09d", i), nil); errors.Is(err, lightning.ErrConcurrentUse) {
-					refused.Store(true)
-				}
-			}
-		})
+	var refused atomic.Bool // this or the other one is
+	put := func(key string, value []byte) {
+		if errors.Is(loader.Put([]byte(key), value), lightning.ErrConcurrentUse) {
+			refused.Store(true)
+		}
 	}
-	wg.Wait()
-	if !refused.Load() {
-		t.Skip("the two did not meet")
+	for n := 0; !refused.Load(); n++ {
+		if n == 100 {
+			t.Fatal("the two do not meet")
+		}
+		var wg sync.WaitGroup
+		var done atomic.Bool
+		wg.Go(func() {
+			put("large", make([]byte, 16<<20)) // takes a while to copy
+			done.Store(true)
+		})
+		for i := 0; !refused.Load() && !done.Load(); i++ {
+			put(fmt.Sprint(n, i), nil)
+		}
+		wg.Wait()
 	}
 	wantErr(t, loader.Commit(), lightning.ErrConcurrentUse)
 }

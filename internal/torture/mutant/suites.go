@@ -62,6 +62,7 @@ var suitesByName = map[string]Suite{
 	"signals":          tests("./internal/signal", ""),
 
 	"fullDisks":    tests(".", "FullDisk|Reserve"),
+	"bulkLoads":    tests(".", "BulkLoad", "-short"),
 	"dataModel":    tests(".", "DataModel|Expire|Expiry|Operator|PutUntil|Purge|TTL", "-short"),
 	"keyspaces":    tests(".", "Keyspace|ReservedNames"),
 	"lent":         tests(".", "CheckSlices|LentSlices|Overwritten"),
