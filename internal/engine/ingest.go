@@ -17,14 +17,14 @@ import (
 	"github.com/lightningdb/lightning/internal/view"
 )
 
-// This file commits transactions that are too large for memory and log. Their
+// This file commits transactions that are too large for memory and log, and bulk loads. Their
 // writes come as sorted records and go to tables of level 0, beside all that
 // happens meanwhile. Only then does the commit stand in line: it is validated,
 // what is in memory goes to tables, because a reader asks memory first, and one
 // edit of the manifest installs the tables. That edit is the commit: a crash
 // before it leaves orphans, after it all is durable.
 //
-// The sequence numbers in the tables begin at zero. The transaction's place is
+// The sequence numbers in the tables begin at zero. The place of the commit is
 // known only at the end, and the manifest has it (FileMeta.SeqBase). Everything
 // older is in tables by then, so the log is needed from there on only, and
 // recovery skips what it has of before. The log has no group with the numbers of
@@ -86,7 +86,9 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	if err != nil && !inDoubt { // else they stay: see versions.edit
 		db.store.RemoveOutputs(outputs)
 	}
-	db.counters.transaction(err)
+	if in.Reads != nil { // it is a transaction
+		db.counters.transaction(err)
+	}
 	if err != nil {
 		return db.spills.StoppedBy(err)
 	}
