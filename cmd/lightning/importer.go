@@ -118,6 +118,11 @@ func (l *importer) commit(parsed *chunk) error {
 	var refused error
 	for i := range parsed.records {
 		record := parsed.record(i)
+		if record.Keyspace != l.keyspace && l.sink.waits() { // for all of a keyspace
+			if err := l.commitSink(); err != nil {
+				return err
+			}
+		}
 		err := l.put(record)
 		if err == nil {
 			if !record.MakesKeyspace {
@@ -126,8 +131,8 @@ func (l *importer) commit(parsed *chunk) error {
 			}
 			continue
 		}
-		if l.sink.waits() && !isRefused(err) {
-			return err // of what was loaded before, or of the disk
+		if l.sink.waits() && !isRefused(err) && record.Keyspace == l.keyspace {
+			return err // of the disk
 		}
 		if !l.skipBad || !isRefused(err) {
 			refused = &records.LineError{Line: record.Line, Err: err}
@@ -178,11 +183,6 @@ func (l *importer) enter(k *records.Keyspace) error {
 	if opts.Reserved = has.Reserved; has != opts {
 		return fmt.Errorf("%w: %q has %s, in the dump %s",
 			lightning.ErrKeyspaceDiffers, k.Name, optionsText(has), optionsText(opts))
-	}
-	if l.sink.waits() { // for all of a keyspace
-		if err := l.commitSink(); err != nil {
-			return err
-		}
 	}
 	l.keyspace = k
 	return l.sink.enter(keyspace)

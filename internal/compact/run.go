@@ -37,6 +37,9 @@ type Config struct {
 	// FileBytes is the size at which an output file ends; 0 means never. One with long
 	// keys becomes larger, see boundsShare.
 	FileBytes int64
+	// GrowToBytes is what FileBytes becomes where there are many files: it doubles after
+	// each growFiles of them. 0: it stays.
+	GrowToBytes int64
 	// SplitBefore says whether an output file must end between two neighbouring
 	// keys, given the bytes it holds so far.
 	SplitBefore func(prev, next []byte, fileBytes int64) bool
@@ -60,6 +63,9 @@ const yieldRecords = 1024
 // boundsShare is how many times larger than its bounds a file is at least: those of all
 // files are in memory at all times.
 const boundsShare = 64
+
+// growFiles is how many files of one size there are where they grow.
+const growFiles = 8
 
 // Source yields records in internal order.
 type Source interface {
@@ -289,6 +295,9 @@ func (r *runner) closeFile(ceiling []byte) error {
 		DeletesLo:     props.DeletesLo,
 		DeletesHi:     props.DeletesHi,
 	})
+	if len(r.outputs)%growFiles == 0 && r.cfg.FileBytes < r.cfg.GrowToBytes {
+		r.cfg.FileBytes = min(2*r.cfg.FileBytes, r.cfg.GrowToBytes)
+	}
 	if r.cfg.Finished == nil {
 		return nil
 	}

@@ -546,3 +546,40 @@ func TestRunKeepsBoundsFew(t *testing.T) {
 		t.Errorf("%d bytes of bounds of %d files for %d bytes", bounds, len(files), rawBytes)
 	}
 }
+
+// Where files may grow there are few, however much there is.
+func TestRunGrowsFiles(t *testing.T) {
+	rows := &records{}
+	for i := range 40_000 {
+		rows.rows = append(rows.rows, base.Record{
+			Key: fmt.Appendf(nil, "%06d", i), Trailer: base.MakeTrailer(5, base.KindSet), Value: make([]byte, 100),
+		})
+	}
+	run := func(growTo int64) (files []*manifest.FileMeta, told int) {
+		files, _, err := Run(t.Context(), rows, Config{
+			FileBytes: 16 << 10, GrowToBytes: growTo, NewWriter: newWorkshop(t).newWriter,
+			SplitBefore: func(_, _ []byte, _ int64) bool { return false },
+			Finished:    func(*manifest.FileMeta) error { told++; return nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files, told
+	}
+	many, told := run(0)
+	if told != len(many) {
+		t.Errorf("told of %d of %d files", told, len(many))
+	}
+	few, _ := run(128 << 10)
+	count := uint64(0)
+	for i, f := range few[:len(few)-1] {
+		count += f.Count
+		limit := uint64(16<<10) << min(i/growFiles, 3)
+		if f.SizeBytes < limit || f.SizeBytes > limit+32<<10 {
+			t.Errorf("file %d has %d bytes, should have %d", i, f.SizeBytes, limit)
+		}
+	}
+	if count+few[len(few)-1].Count != uint64(len(rows.rows)) || len(few) > len(many)/4 {
+		t.Errorf("%d files instead of %d", len(few), len(many))
+	}
+}

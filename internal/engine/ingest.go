@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -117,12 +118,29 @@ func (in *Ingest) write(db *DB) ([]*manifest.FileMeta, error) {
 }
 
 func (in *Ingest) writeRecords(db *DB, records txn.Records, deletes rangedel.Iterator) ([]*manifest.FileMeta, error) {
-	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles), Spare: db.reserve.Admit}
+	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles), Spare: in.spare(db)}
+	if in.SizeBytes == 0 {
+		out.GrowToBytes = db.spills.FileBytes(math.MaxInt64, ingestFiles)
+	}
 	outputs, stats, err := db.store.Write(db.stopped, records, out, compact.Config{RangeDeletes: deletes})
 	if err == nil && len(outputs) > 0 {
 		db.counters.merged(stats)
 	}
 	return outputs, err
+}
+
+// spare returns what says before each table whether there is space for it. Where that is not
+// settled it waits, as commits do.
+func (in *Ingest) spare(db *DB) func() error {
+	return func() error {
+		if db.reserve.Admit() == nil {
+			return nil
+		}
+		if db.changed.Wait(db.stopped, db.reserve.Settled) != nil {
+			return base.ErrClosed
+		}
+		return db.reserve.Admit()
+	}
 }
 
 // admitIngest validates the transaction and has memory emptied for it. Called by

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -61,9 +64,9 @@ func (s *Store) bulkBytes(sources int) int64 {
 	return min(max(s.cfg.MergeBytes/int64(sources), bulkMinBytes), bulkMaxBytes)
 }
 
-// MergeInputs opens files of two levels for a merge into the lower one: each file
-// of level 0 is a source, each sorted level one more. It also returns the
-// tombstones of all of them.
+// MergeInputs opens files of two levels for a merge into the lower one: each file of level 0 is
+// a source, or those of one commit together, and each sorted level one more. It also returns
+// the tombstones of all of them.
 func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*Merge, rangedel.Iterator, error) {
 	var sources []iterate.Source
 	var deletes []rangedel.Iterator
@@ -81,14 +84,31 @@ func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*Me
 			if tab.Meta.RangeDeletes > 0 {
 				deletes = append(deletes, r.RangeDeletes())
 			}
-			if level == 0 {
-				sources = append(sources, iterate.Source{Iter: r.NewIter(read), MaxSeq: tab.Meta.LargestSeq})
-			}
 		}
-		if level > 0 && len(tables) > 0 {
-			it := iterate.NewLevel(&Run{Tables: tables, Read: read})
+		for _, run := range runsOf(level, tables) {
+			it := iterate.NewLevel(&Run{Tables: run, Read: read})
 			sources = append(sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
 		}
 	}
 	return &Merge{Merging: iterate.NewMerging(sources)}, rangedel.Union(deletes...), nil
+}
+
+// runsOf returns the tables of a level in parts that overlap nowhere, each in key order: in
+// level 0 those of one commit, or one.
+func runsOf(level int, tables []*Table) (runs [][]*Table) {
+	if level > 0 && len(tables) > 0 {
+		return [][]*Table{tables}
+	}
+	for i, tab := range tables {
+		if i > 0 && sameRun(tables[i-1].Meta, tab.Meta) {
+			last := len(runs) - 1
+			runs[last] = append(runs[last], tab)
+			continue
+		}
+		runs = append(runs, []*Table{tab})
+	}
+	for _, run := range runs {
+		slices.SortFunc(run, func(a, b *Table) int { return bytes.Compare(a.Meta.Lo, b.Meta.Lo) })
+	}
+	return runs
 }

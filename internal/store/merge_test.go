@@ -56,3 +56,30 @@ func TestMergeMemory(t *testing.T) {
 	}
 	r.drop(tree)
 }
+
+// The tables of one commit past the log are one source of a merge, in key order, and others of
+// level 0 one each.
+func TestRunsOf(t *testing.T) {
+	table := func(seqBase base.SeqNum, lo string) *Table {
+		return &Table{Meta: &manifest.FileMeta{SeqBase: seqBase, Lo: []byte(lo)}}
+	}
+	tables := []*Table{table(0, "a"), table(9, "c"), table(9, "a"), table(9, "b"), table(7, "a"), table(0, "b"), table(0, "c")}
+	show := func(level int) (text string) {
+		for _, run := range runsOf(level, tables) {
+			for _, tab := range run {
+				text += fmt.Sprintf("%d%s ", tab.Meta.SeqBase, tab.Meta.Lo)
+			}
+			text += "| "
+		}
+		return text
+	}
+	if got, want := show(0), "0a | 9a 9b 9c | 7a | 0b | 0c | "; got != want {
+		t.Errorf("level 0: %q, want %q", got, want)
+	}
+	if got, want := show(3), "0a 9c 9a 9b 7a 0b 0c | "; got != want {
+		t.Errorf("level 3: %q, want %q", got, want)
+	}
+	if runs := runsOf(2, nil); len(runs) != 0 {
+		t.Errorf("%d runs of nothing", len(runs))
+	}
+}

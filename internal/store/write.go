@@ -19,6 +19,8 @@ type Output struct {
 	Level     int
 	Bottom    bool
 	FileBytes int64 // at which a file ends; 0: never
+	// GrowToBytes is what FileBytes becomes when there are many; 0: it stays.
+	GrowToBytes int64
 	// Spare, if given, says before each table why it must not be written, or returns
 	// nil.
 	Spare func() error
@@ -34,7 +36,7 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	outputs []*manifest.FileMeta, stats compact.Stats, err error) {
 	var created []base.FileNum
 	finishing := finishing{store: s, ctx: ctx}
-	cfg.FileBytes = out.FileBytes
+	cfg.FileBytes, cfg.GrowToBytes = out.FileBytes, out.GrowToBytes
 	cfg.Operators = s.cfg.Keyspaces
 	cfg.SplitBefore = s.splitFunc(out)
 	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {

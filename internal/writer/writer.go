@@ -342,18 +342,20 @@ func (w *Writer) writeLog(g *commit.Group) error {
 		w.cfg.Reserve.Spend(err)
 		err = w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
 	}
+	if err == nil {
+		switch g.Durability {
+		case commit.Sync:
+			err = w.cfg.Segments.Sync()
+		case commit.Buffered:
+			err = w.cfg.Segments.Flush()
+		default:
+			w.cfg.Segments.FlushLater(w.cfg.AsyncDelay)
+		}
+	}
 	if err != nil {
 		w.upcoming.end() // or the next group would find what is left of this one
-		return err
 	}
-	switch g.Durability {
-	case commit.Sync:
-		return w.cfg.Segments.Sync()
-	case commit.Buffered:
-		return w.cfg.Segments.Flush()
-	}
-	w.cfg.Segments.FlushLater(w.cfg.AsyncDelay)
-	return nil
+	return err
 }
 
 // applyGroup makes a group visible.
