@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -47,9 +48,14 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 			{Err: errInjected, Sticky: true, Kinds: vfs.OpAll &^ vfs.OpRemove}, // a second try does not help
 		} {
 			r := newRoom(t)
+			var mu sync.Mutex // tables are finished in another goroutine
 			var failed vfs.Op
 			rule.Nth = n + 1
-			rule.Before = func(op vfs.Op) { failed = op }
+			rule.Before = func(op vfs.Op) {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = op
+			}
 			fault := r.fs.Add(rule)
 			outputs, err := r.write(out, someRecords(), tomb)
 			fault.Disarm()
