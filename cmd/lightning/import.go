@@ -68,7 +68,7 @@ carriage returns alone and whatever is wrong with a dump. An interrupt (ctrl-C) 
 it the same way. When import returns, all it says it
 loaded is on stable storage, whatever --durability is.
 
-With --bulk records go straight to the tables of the database, which is several times as fast
+With --bulk records go straight to the tables of the database, which is more than twice as fast
 for many of them where they come in the order of their keys. Of each keyspace all is loaded or
 nothing: what ends the import ends the load, and nothing is kept of the keyspace at hand.`,
 		Example: `  lightning import my.db words.tsv

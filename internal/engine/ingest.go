@@ -118,7 +118,7 @@ func (in *Ingest) write(db *DB) ([]*manifest.FileMeta, error) {
 }
 
 func (in *Ingest) writeRecords(db *DB, records txn.Records, deletes rangedel.Iterator) ([]*manifest.FileMeta, error) {
-	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles), Spare: in.spare(db)}
+	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles), Spare: db.writer.HasSpace}
 	if in.SizeBytes == 0 {
 		out.GrowToBytes = db.spills.FileBytes(math.MaxInt64, ingestFiles)
 	}
@@ -127,20 +127,6 @@ func (in *Ingest) writeRecords(db *DB, records txn.Records, deletes rangedel.Ite
 		db.counters.merged(stats)
 	}
 	return outputs, err
-}
-
-// spare returns what says before each table whether there is space for it. Where that is not
-// settled it waits, as commits do.
-func (in *Ingest) spare(db *DB) func() error {
-	return func() error {
-		if db.reserve.Admit() == nil {
-			return nil
-		}
-		if db.changed.Wait(db.stopped, db.reserve.Settled) != nil {
-			return base.ErrClosed
-		}
-		return db.reserve.Admit()
-	}
 }
 
 // admitIngest validates the transaction and has memory emptied for it. Called by

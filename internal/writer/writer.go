@@ -64,7 +64,7 @@ type Config struct {
 
 // Writer does for a group of commits what the pipeline asks: it makes room, writes
 // the log and applies the group. Its methods are the leader's alone, but for
-// Installed, Flushed and StallTime; recovery uses it before there are commits.
+// Installed, Flushed, StallTime and HasSpace; recovery uses it before there are commits.
 type Writer struct {
 	applier
 	cfg     Config
@@ -104,7 +104,16 @@ func (w *Writer) StallTime() time.Duration { return time.Duration(w.stallNS.Load
 
 // admit says whether a batch may be committed now: on a full disk only deletes may.
 func (w *Writer) admit(b *batch.Batch) error {
-	if !b.Adds() || w.cfg.Reserve.Admit() == nil {
+	if !b.Adds() {
+		return nil
+	}
+	return w.HasSpace()
+}
+
+// HasSpace says why the disk has no space for more data, or returns nil. Where that is not
+// settled yet it waits.
+func (w *Writer) HasSpace() error {
+	if w.cfg.Reserve.Admit() == nil {
 		return nil
 	}
 	if w.cfg.Changed.Wait(w.cfg.Stopped, w.cfg.Reserve.Settled) != nil {
