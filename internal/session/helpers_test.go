@@ -142,6 +142,13 @@ func (v testTx) del(user string) {
 	must(v.t, v.Delete(nil, key(user)))
 }
 
+// hold does what the callers of iterators do before they move or close one, and returns
+// what they do afterwards: the janitor parks those that nobody is in.
+func hold(tx *Tx) (leave func()) {
+	tx.InUse().Enter()
+	return tx.InUse().Leave
+}
+
 // rows returns what an iterator shows, forward or backward.
 func rows(t testing.TB, it *Iterator, backward bool) string {
 	t.Helper()
@@ -162,6 +169,7 @@ func (v testTx) scan(backward bool) string {
 	v.t.Helper()
 	it, err := v.Iterator(nil, all())
 	must(v.t, err)
+	defer hold(v.Tx)()
 	out := rows(v.t, it, backward)
 	must(v.t, it.Close())
 	return out

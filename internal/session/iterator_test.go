@@ -90,7 +90,7 @@ func (w *walker) step(n int) {
 		must(t, w.tx.RollbackTo(w.saved[i]))
 		w.now = maps.Clone(w.states[i])
 		w.saved, w.states = w.saved[:i+1], w.states[:i+1]
-		defer w.enter()()
+		defer hold(w.tx)()
 		if w.open != nil && !w.open.First() && w.open.Err() == ErrRolledBack {
 			wantErr(t, w.open.Close(), ErrRolledBack)
 			w.open = nil
@@ -119,20 +119,13 @@ func (w *walker) check() {
 	it, err := w.tx.Iterator(w.k, w.bounds)
 	must(w.t, err)
 	w.compare(it, w.now)
-	defer w.enter()()
+	defer hold(w.tx)()
 	must(w.t, it.Close())
-}
-
-// enter does what the callers of iterators do before they move or close one, and returns
-// what they do afterwards: the janitor parks those that nobody is in.
-func (w *walker) enter() (leave func()) {
-	w.tx.InUse().Enter()
-	return w.tx.InUse().Leave
 }
 
 func (w *walker) compare(it *Iterator, want plain) {
 	w.t.Helper()
-	defer w.enter()()
+	defer hold(w.tx)()
 	for _, backward := range []bool{false, true} {
 		if got := rows(w.t, it, backward); got != want.rows(backward) {
 			w.t.Fatalf("backward %v: shows %s\nwant %s", backward, got, want.rows(backward))
@@ -159,7 +152,7 @@ func (w *walker) landed(move string, ok bool, it *Iterator, keys []string, at in
 
 func (w *walker) close() {
 	if w.open != nil {
-		defer w.enter()()
+		defer hold(w.tx)()
 		must(w.t, w.open.Close())
 		w.open = nil
 	}
@@ -219,6 +212,7 @@ func TestNextDoesNotAllocate(t *testing.T) {
 	it, err := v.Iterator(nil, all())
 	must(t, err)
 	defer it.Close()
+	defer hold(v.Tx)() // what was put is flushed meanwhile
 	it.First()
 	if n := testing.AllocsPerRun(1000, func() { it.Next(); it.Key(); it.Value() }); n != 0 {
 		t.Errorf("Next allocates %v times", n)

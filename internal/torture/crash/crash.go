@@ -34,6 +34,9 @@ type Config struct {
 	PerOp int
 	// Stride makes only each so many-th operation a place to crash.
 	Stride int64
+	// Places and DivePlaces are how many places to crash a script and a recovery have at
+	// most, by a longer stride; 0: as many as there are.
+	Places, DivePlaces int64
 	// Depth is how deep crashes go into recoveries from crashes; 1 means not.
 	Depth int
 	// Dive makes one in so many states crash again while it recovers, where
@@ -57,21 +60,18 @@ type run struct {
 // way. It adds them to the tally.
 func Run(s script.Script, c Config, tally *ledger.Tally) error {
 	r := &run{Config: c, tally: tally}
-	fs := memfs.New()
+	fs, stride := memfs.New(), c.Stride
+	if c.Places > 0 {
+		trial := memfs.New()
+		ops, err := mutations(trial, func() error { return r.play(s, trial, script.NewHistory(model.State{})) })
+		if err != nil {
+			return err
+		}
+		stride = strideFor(c.Stride, ops, c.Places)
+	}
 	h := script.NewHistory(model.State{})
-	r.crashAtOps(fs, h, c.PerOp, c.Depth, "")
-	o := c.Options
-	o.FS = fs
-	session := script.NewSession(o)
-	err := session.Open()
-	for i := 0; i < len(s) && err == nil && r.failure() == nil; i++ {
-		err = session.Run(&s[i], h)
-	}
-	if err == nil {
-		err = session.Close()
-	} else {
-		_ = session.Close() // the first error is the one to report
-	}
+	r.crashAtOps(fs, h, place{perOp: c.PerOp, depth: c.Depth, stride: stride})
+	err := r.play(s, fs, h)
 	if failure := r.failure(); failure != nil {
 		return failure
 	}
@@ -79,8 +79,53 @@ func Run(s script.Script, c Config, tally *ledger.Tally) error {
 		return err
 	}
 	h.Acknowledge(&script.Op{Kind: script.SyncLog}) // as Close does
-	r.judgeAll(fs, h, vfs.Op{}, c.PerOp, c.Depth, "")
+	r.judgeAll(fs, h, vfs.Op{}, place{perOp: c.PerOp, depth: c.Depth})
 	return r.failure()
+}
+
+// play runs a script on fs, from an open to a close.
+func (r *run) play(s script.Script, fs *memfs.FS, h *script.History) error {
+	o := r.Options
+	o.FS = fs
+	session := script.NewSession(o)
+	err := session.Open()
+	for i := 0; i < len(s) && err == nil && r.failure() == nil; i++ {
+		err = session.Run(&s[i], h)
+	}
+	if closeErr := session.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// mutations counts the operations of fs that change anything while fn runs.
+func mutations(fs *memfs.FS, fn func() error) (int64, error) {
+	var n atomic.Int64
+	fs.SetHook(func(op vfs.Op) error {
+		if vfs.OpMutations.Has(op.Kind) {
+			n.Add(1)
+		}
+		return nil
+	})
+	defer fs.SetHook(nil)
+	err := fn()
+	return n.Load(), err
+}
+
+// strideFor returns a stride that makes no more than about so many of the operations
+// places; 0 places are all.
+func strideFor(stride, ops, places int64) int64 {
+	if places == 0 {
+		return stride
+	}
+	return max(stride, ops/places)
+}
+
+// place says where to crash, and how many states to judge there.
+type place struct {
+	perOp, depth   int
+	stride, offset int64
+	where          string // the crashes before it
 }
 
 func (r *run) failure() error {
@@ -97,23 +142,24 @@ func (r *run) fail(err error) {
 	}
 }
 
-// crashAtOps makes every operation of fs a place to crash.
-func (r *run) crashAtOps(fs *memfs.FS, h *script.History, perOp, depth int, where string) {
+// crashAtOps makes the operations of fs places to crash.
+func (r *run) crashAtOps(fs *memfs.FS, h *script.History, p place) {
+	var n atomic.Int64
 	fs.SetHook(func(op vfs.Op) error {
-		if vfs.OpMutations.Has(op.Kind) && op.N%max(r.Stride, 1) == 0 {
-			r.judgeAll(fs, h, op, perOp, depth, where)
+		if vfs.OpMutations.Has(op.Kind) && (n.Add(1)+p.offset)%max(p.stride, 1) == 0 {
+			r.judgeAll(fs, h, op, p)
 		}
 		return nil
 	})
 }
 
 // judgeAll judges the states that a crash before op could leave.
-func (r *run) judgeAll(fs *memfs.FS, h *script.History, op vfs.Op, perOp, depth int, where string) {
+func (r *run) judgeAll(fs *memfs.FS, h *script.History, op vfs.Op, p place) {
 	mark := h.Mark()
-	states, complete := fs.CrashStates(perOp)
+	states, complete := fs.CrashStates(p.perOp)
 	if !complete {
 		states = func(yield func(*memfs.FS) bool) {
-			for i := range perOp {
+			for i := range p.perOp {
 				if !yield(fs.Crash(r.sample(op, i))) {
 					return
 				}
@@ -126,8 +172,8 @@ func (r *run) judgeAll(fs *memfs.FS, h *script.History, op vfs.Op, perOp, depth 
 			return
 		}
 		n++
-		here := fmt.Sprintf("%scrash before %v, state %d: ", where, op, n)
-		if err := r.judge(state, func() script.Allowed { return h.Since(mark) }, depth, here); err != nil {
+		here := fmt.Sprintf("%scrash before %v, state %d: ", p.where, op, n)
+		if err := r.judge(state, func() script.Allowed { return h.Since(mark) }, p.depth, here); err != nil {
 			r.fail(fmt.Errorf("%s%w", here, err))
 		}
 	}
@@ -154,16 +200,23 @@ func (r *run) judge(fs *memfs.FS, allowed func() script.Allowed, depth int, wher
 	return script.Judge(fs, r.Options, allowed)
 }
 
-// dive opens a copy of a state and crashes at each operation of that recovery.
-// What was allowed before it is allowed after it.
+// dive opens a copy of a state and crashes at the operations of that recovery, each time
+// at others if not at all. What was allowed before it is allowed after it.
 func (r *run) dive(fs *memfs.FS, allowed script.Allowed, depth int, where string) {
+	p := place{perOp: nestedPerOp, depth: depth, stride: r.Stride, where: where}
+	if r.DivePlaces > 0 {
+		trial := fs.Crash(memfs.CrashOptions{})
+		ops, _ := mutations(trial, func() error { return r.reopen(trial) })
+		p.stride = strideFor(r.Stride, ops, r.DivePlaces)
+		p.offset = int64(r.taken.Load())
+	}
 	fs = fs.Crash(memfs.CrashOptions{})
-	h := script.HistoryOf(allowed)
-	r.crashAtOps(fs, h, nestedPerOp, depth, where)
-	o := r.Options
-	o.FS = fs
-	session := script.NewSession(o)
+	r.crashAtOps(fs, script.HistoryOf(allowed), p)
 	// An open that fails is reported by whoever judges the state itself.
-	_ = session.Open()
-	_ = session.Close()
+	_ = r.reopen(fs)
+}
+
+// reopen opens what is on fs and closes it.
+func (r *run) reopen(fs *memfs.FS) error {
+	return r.play(nil, fs, nil)
 }

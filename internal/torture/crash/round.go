@@ -13,12 +13,19 @@ import (
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
+// roundPlaces and roundDivePlaces bound a round to some seconds: a script may have
+// thousands of operations, and so may the recoveries from its crashes.
+const (
+	roundPlaces     = 150
+	roundDivePlaces = 6
+)
+
 // Round torments one random script, or a database that lives through several
 // of them with a crash in each. A failure comes with the script cut down to
 // what still shows it.
 func Round(_ context.Context, seed uint64, tally *ledger.Tally) error {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	c := Config{Seed: seed, Options: script.Options(rng), PerOp: 3, Stride: 1 + rng.Int64N(4), Depth: 1}
+	c := Config{Seed: seed, Options: script.Options(rng), PerOp: 3, Stride: 1 + rng.Int64N(4), Depth: 1, Places: roundPlaces, DivePlaces: roundDivePlaces}
 	n := 8 + rng.IntN(20)
 	switch seed % 5 {
 	case 0: // short, and every state that there is

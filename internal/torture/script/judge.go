@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 
 	"github.com/lightningdb/lightning"
@@ -97,14 +98,24 @@ func (s *Session) checkChanges(found model.State) error {
 	return nil
 }
 
-// follow returns what the changes of a batch make of a state.
+// follow returns what the changes of a batch make of a state, which is copied once for
+// each run of changes to one keyspace.
 func follow(s model.State, batch *lightning.ChangeBatch) model.State {
-	for c := range batch.All() {
+	next, stop := iter.Pull(batch.All())
+	defer stop()
+	for c, more := next(); more; {
+		space := c.Keyspace
 		if c.Kind == lightning.ChangeDropKeyspace {
-			s = s.Without(c.Keyspace)
+			s = s.Without(space)
+			c, more = next()
 			continue
 		}
-		s = s.With(c.Keyspace, s.Space(c.Keyspace).Change(func(rows map[string]string) { changeRows(rows, &c) }))
+		s = s.With(space, s.Space(space).Change(func(rows map[string]string) {
+			for more && c.Keyspace == space && c.Kind != lightning.ChangeDropKeyspace {
+				changeRows(rows, &c)
+				c, more = next()
+			}
+		}))
 	}
 	return s
 }
