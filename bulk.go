@@ -2,11 +2,14 @@ package lightning
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/bulk"
+	"github.com/lightningdb/lightning/internal/external"
 	"github.com/lightningdb/lightning/internal/inuse"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // BulkLoader writes many records to a keyspace at once, past the log and the memory of the
@@ -24,12 +27,13 @@ import (
 // is used by one goroutine at a time and must be closed.
 type BulkLoader struct {
 	space *space
+	fs    vfs.FS // of tables
 	inner *bulk.Loader
 	inUse inuse.Word
 	buf   []byte // for values that expire
 }
 
-func newBulkLoader(s *space) (*BulkLoader, error) {
+func newBulkLoader(db *DB, s *space) (*BulkLoader, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
@@ -37,7 +41,7 @@ func newBulkLoader(s *space) (*BulkLoader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &BulkLoader{space: s, inner: inner}, nil
+	return &BulkLoader{space: s, fs: db.opts.FS, inner: inner}, nil
 }
 
 // Put adds a record. Key and value are copied. After an error of a file nothing of the load will
@@ -70,11 +74,71 @@ func (l *BulkLoader) put(key, value []byte, expiry base.Instant) error {
 		return err
 	}
 	defer l.inUse.Leave()
+	return l.add(key, value, expiry)
+}
+
+// add adds a record that was checked. Its caller is in.
+func (l *BulkLoader) add(key, value []byte, expiry base.Instant) error {
 	if expiry == 0 {
 		return l.inner.Add(base.KindSet, key, value)
 	}
 	l.buf = append(base.AppendExpiry(l.buf[:0], expiry), value...)
 	return l.inner.Add(base.KindSetExpiring, key, l.buf)
+}
+
+// AddTable adds the records of a table that a TableWriter made, as Put and PutUntil would. All
+// of the file is checked first: one that is damaged, or is no such table, is an error, and
+// nothing of it is added. Any later error ends the load. Tables of one load may overlap, and
+// come beside records; it is fast where all come in the order of their keys.
+func (l *BulkLoader) AddTable(ctx context.Context, path string) error {
+	expiry, err := l.space.orNone().defaultExpiry()
+	if err != nil {
+		return err
+	}
+	if err := l.space.orNone().usable(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return errNilContext
+	}
+	if err := l.inUse.Begin(); err != nil {
+		return err
+	}
+	defer l.inUse.Leave()
+	table, err := external.Open(l.fs, path)
+	if err != nil {
+		return err
+	}
+	defer table.Close() // it was read alone
+	if err := table.Verify(ctx); err != nil {
+		return err
+	}
+	err = table.Each(ctx, func(kind base.Kind, key, value []byte) error {
+		return l.addStored(kind, key, value, expiry)
+	})
+	if err != nil {
+		l.inner.Close()
+	}
+	return err
+}
+
+// addStored adds a record of a table, which expires at an instant if it does not say.
+func (l *BulkLoader) addStored(kind base.Kind, key, value []byte, expiry base.Instant) error {
+	user := value
+	if kind == base.KindSetExpiring {
+		stored, err := base.Decode(base.MakeTrailer(0, kind), value)
+		if err != nil {
+			return err
+		}
+		user, expiry = stored.Value, stored.Expiry
+		if err := l.space.checkExpires(); err != nil {
+			return err
+		}
+	}
+	if err := l.space.checkValue(key, user); err != nil {
+		return err
+	}
+	return l.add(key, user, expiry)
 }
 
 // Commit makes all records visible and durable, and ends the load. After an error there are

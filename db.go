@@ -145,7 +145,7 @@ func (db *DB) DeleteRange(lo, hi []byte) error {
 func (db *DB) NewBatch() *Batch { return newBatch(&db.space) }
 
 // BulkLoader returns a loader of many records for the default keyspace. It must be closed.
-func (db *DB) BulkLoader() (*BulkLoader, error) { return newBulkLoader(&db.space) }
+func (db *DB) BulkLoader() (*BulkLoader, error) { return newBulkLoader(db, &db.space) }
 
 // Snapshot returns a view of the database at this moment, of all keyspaces. It
 // must be closed; until then the versions that it sees are kept on disk.

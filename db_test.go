@@ -231,15 +231,16 @@ func TestLargeValues(t *testing.T) {
 
 func TestOptionsAreValidated(t *testing.T) {
 	for field, opts := range map[string]lightning.Options{
-		"MemoryBudget":          {MemoryBudget: 1},
-		"Durability":            {Durability: 9},
-		"Compression":           {Compression: 9},
-		"Log.AsyncDelay":        {Log: lightning.LogOptions{AsyncDelay: -1}},
-		"Tree.MemtableBytes":    {Tree: lightning.TreeOptions{MemtableBytes: 1}},
-		"Tree.BlockBytes":       {Tree: lightning.TreeOptions{BlockBytes: 1}},
-		"Tree.FilterBitsPerKey": {Tree: lightning.TreeOptions{FilterBitsPerKey: 100}},
-		"Tree.FileBytes":        {Tree: lightning.TreeOptions{FileBytes: 1}},
-		"Tree.L0Files":          {Tree: lightning.TreeOptions{L0Files: 1000}},
+		"MemoryBudget":                  {MemoryBudget: 1},
+		"Durability":                    {Durability: 9},
+		"Compression":                   {Compression: 9},
+		"Log.AsyncDelay":                {Log: lightning.LogOptions{AsyncDelay: -1}},
+		"Tree.MemtableBytes":            {Tree: lightning.TreeOptions{MemtableBytes: 1}},
+		"Tree.BlockBytes":               {Tree: lightning.TreeOptions{BlockBytes: 1}},
+		"Tree.FilterBitsPerKey":         {Tree: lightning.TreeOptions{FilterBitsPerKey: 100}},
+		"Tree.FileBytes":                {Tree: lightning.TreeOptions{FileBytes: 1}},
+		"Tree.L0Files":                  {Tree: lightning.TreeOptions{L0Files: 1000}},
+		"Tree.CompactionBytesPerSecond": {Tree: lightning.TreeOptions{CompactionBytesPerSecond: 1}},
 	} {
 		fs := memfs.New()
 		opts.FS = fs

@@ -7,6 +7,7 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/directory"
+	"github.com/lightningdb/lightning/internal/external"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/keyspace"
@@ -27,6 +28,8 @@ var (
 	ErrClosed = base.ErrClosed
 	// ErrHandleClosed says that an iterator or snapshot was closed before.
 	ErrHandleClosed = base.ErrInvalidHandle
+	// ErrKeyOrder says that a key for a TableWriter is not behind the one before it.
+	ErrKeyOrder = external.ErrKeyOrder
 	// ErrConcurrentUse says that a transaction, an iterator, a batch or the rows of a
 	// Scan were used by several goroutines, or loops within one another, at the same
 	// time. What was called last has done nothing.

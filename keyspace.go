@@ -160,7 +160,7 @@ func (k *Keyspace) DeleteRange(lo, hi []byte) error {
 func (k *Keyspace) NewBatch() *Batch { return newBatch(&k.space) }
 
 // BulkLoader returns a loader of many records for the keyspace. It must be closed.
-func (k *Keyspace) BulkLoader() (*BulkLoader, error) { return newBulkLoader(&k.space) }
+func (k *Keyspace) BulkLoader() (*BulkLoader, error) { return newBulkLoader(k.db, &k.space) }
 
 // Snapshot returns a view of the database at this moment whose verbs read this
 // keyspace.

@@ -158,6 +158,10 @@ type TreeOptions struct {
 	// L0Files is the number of files in level 0 that makes a compaction due,
 	// 1 to 64. Default 4.
 	L0Files int
+	// CompactionBytesPerSecond bounds how fast compactions write to the disk, so that they
+	// leave something of it to others, at least 1 MiB. Flushes and the log are not bounded.
+	// Where compactions write less than they must, writes are slowed down. Default no bound.
+	CompactionBytesPerSecond int64
 	// OpenFiles is how many tables are kept open, at least 4; those that are read
 	// are. Default a quarter of what the process may open, at least 8 and at most
 	// 4096. Where the process cannot open that many, fewer are. A few files beside
@@ -261,6 +265,8 @@ func (o *Options) validate() error {
 		{t.FilterBitsPerKey < 0 || t.FilterBitsPerKey >= 4 && t.FilterBitsPerKey <= 32,
 			"Tree.FilterBitsPerKey", t.FilterBitsPerKey, "4 to 32, or negative"},
 		{t.FileBytes >= 4<<10, "Tree.FileBytes", t.FileBytes, "at least 4 KiB"},
+		{t.CompactionBytesPerSecond == 0 || t.CompactionBytesPerSecond >= 1<<20,
+			"Tree.CompactionBytesPerSecond", t.CompactionBytesPerSecond, "at least 1 MiB, or 0 for no bound"},
 		{t.OpenFiles >= 4, "Tree.OpenFiles", t.OpenFiles, "at least 4"},
 		{t.L0Files >= 1 && t.L0Files <= 64, "Tree.L0Files", t.L0Files, "1 to 64"},
 	}
@@ -310,9 +316,12 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		FilterBits:    max(o.Tree.FilterBitsPerKey, 0),
 		FileBytes:     o.Tree.FileBytes,
 		L0Files:       o.Tree.L0Files,
-		OpenFiles:     o.Tree.OpenFiles,
-		AsyncDelay:    o.Log.AsyncDelay,
-		NoIOUring:     o.Debug.NoIOUring,
+
+		CompactionBytesPerSecond: o.Tree.CompactionBytesPerSecond,
+
+		OpenFiles:  o.Tree.OpenFiles,
+		AsyncDelay: o.Log.AsyncDelay,
+		NoIOUring:  o.Debug.NoIOUring,
 		Keyspaces: keyspace.Config{
 			Codec:     codecPolicy(o.Compression),
 			CodecFor:  func(setting uint8) keyspace.CodecPolicy { return codecPolicy(Compression(setting)) },

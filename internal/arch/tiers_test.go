@@ -56,9 +56,10 @@ func tiers() map[string]int {
 		"internal/reserve":   3,
 		"internal/directory": 4,
 
-		"internal/iterate": 4,
-		"internal/compact": 4,
-		"internal/txn":     4,
+		"internal/external": 4,
+		"internal/iterate":  4,
+		"internal/compact":  4,
+		"internal/txn":      4,
 
 		"internal/keyspace": 4,
 		"internal/batch":    5,

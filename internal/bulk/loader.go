@@ -163,7 +163,9 @@ func (l *Loader) mergeWith(tables []*manifest.FileMeta) (txn.Records, error) {
 	if l.sorter == nil {
 		return nil, nil
 	}
-	l.sorter.Adopt(tables)
+	if err := l.sorter.Adopt(tables); err != nil {
+		return nil, err
+	}
 	return l.sorted()
 }
 

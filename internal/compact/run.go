@@ -56,6 +56,14 @@ type Stats struct {
 	BytesOut              uint64
 }
 
+// Add adds what another run did.
+func (s *Stats) Add(o Stats) {
+	s.RecordsIn += o.RecordsIn
+	s.RecordsOut += o.RecordsOut
+	s.RecordsExpired += o.RecordsExpired
+	s.BytesOut += o.BytesOut
+}
+
 // yieldRecords is how many records pass between two looks at the context and
 // offers of the processor to foreground work: about 200 microseconds.
 const yieldRecords = 1024

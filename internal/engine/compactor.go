@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/store"
@@ -44,6 +46,10 @@ type compactor struct {
 	l0Files   int
 	baseBytes uint64
 	fileBytes int64
+
+	pace       *store.Pace // of all that is written
+	writersMax int         // of the output of a job
+	committed  base.SeqNum // when the last job began; of the worker
 
 	swept    map[base.FileNum]base.SeqNum // up to which number; of the worker
 	reclaims bool                         // what the worker did last gave space back
@@ -333,35 +339,57 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 	s := c.reads.Pin()
 	defer c.reads.Release(s)
 	pinned := c.reads.Pinned()
-	merged, deletes, err := s.Tree.MergeInputs(job.Level, job.OutputLevel, job.Inputs)
-	if err != nil {
-		return nil, err
-	}
-	defer merged.Close()
-	source := compact.Source(merged)
-	if job.Sweep > 0 {
-		source = c.sweeping(merged, s.Tree, pinned.Seqs)
-	}
 	c.reserve.Cover(0, false) // it grows with the tree
 	out := store.Output{
 		Level: job.OutputLevel, Bottom: job.Bottom,
 		FileBytes: c.reserve.TableBytes(compact.TableBytes(compact.TreeBytes(s.Tree.Version), c.fileBytes)),
 		Spare:     c.reserve.SpareFor(int64(job.Bytes())),
+		Pace:      c.pace,
+	}
+	writers := c.writers()
+	if out.Spare != nil {
+		writers = 1 // what it asks for is one table
+	}
+	borders := job.Borders(writers, partFiles*out.FileBytes)
+	open := func(lo, hi []byte) (store.Records, rangedel.Iterator, error) {
+		merged, deletes, err := s.Tree.MergeInputs(job.Level, job.OutputLevel, job.Inputs, len(borders)+1)
+		if err != nil {
+			return nil, nil, err
+		}
+		if job.Sweep > 0 {
+			return c.sweeping(merged, s.Tree, pinned.Seqs), deletes, nil
+		}
+		return merged, rangedel.Within(deletes, lo, hi), nil
 	}
 	lo, hi := job.Span()
-	outputs, stats, err := c.store.Write(ctx, source, out, compact.Config{
-		Snapshots:    pinned.Seqs,
-		ReadTimes:    pinned.Times,
-		RangeDeletes: deletes,
-		Bottom:       job.Bottom,
-		Lo:           lo,
-		Hi:           hi,
+	outputs, stats, err := c.store.WriteParts(ctx, borders, open, out, compact.Config{
+		Snapshots: pinned.Seqs,
+		ReadTimes: pinned.Times,
+		Bottom:    job.Bottom,
+		Lo:        lo,
+		Hi:        hi,
 	})
 	if err == nil {
 		s.Tree.NoteCovered(outputs, job.OutputLevel+1, nil)
 		c.counters.merged(stats)
 	}
 	return outputs, err
+}
+
+// partFiles is how many tables of output each of several writers has at least.
+const partFiles = 2
+
+// writers returns how many may write the output of a job side by side: half of the
+// processors, because the others belong to who reads and writes, or all where nothing was
+// committed since the last job, as long as memory allows.
+func (c *compactor) writers() int {
+	processors := runtime.GOMAXPROCS(0)
+	last := c.reads.VisibleSeq()
+	if last != c.committed {
+		processors /= 2
+	}
+	c.committed = last
+	return max(min(processors, c.writersMax), 1)
 }
 
 // ttlRestShare is how many times longer than a purge the rest after it takes, so

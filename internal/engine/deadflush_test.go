@@ -3,7 +3,6 @@ package engine
 import (
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/deadrange"
-	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -234,28 +232,4 @@ func TestWindowIsFlushedAsOneRangeDelete(t *testing.T) {
 		}
 		must(t, db.Close())
 	})
-}
-
-// Of several writers of a flush each has the part of a dead range that lies in its span,
-// and together they have all of it.
-func TestDeadRangesAreCutAtSpans(t *testing.T) {
-	dead := []rangedel.Tombstone{{Lo: []byte("b"), Hi: []byte("e"), Seq: 7}, {Lo: []byte("g"), Hi: []byte("h"), Seq: 7}}
-	for _, c := range []struct{ lo, hi, want string }{
-		{"", "", "b-e g-h"}, {"", "a", ""}, {"", "c", "b-c"}, {"c", "d", "c-d"}, {"d", "", "d-e g-h"}, {"e", "g", ""}, {"h", "", ""},
-	} {
-		s := span{}
-		if c.lo != "" {
-			s.lo = []byte(c.lo)
-		}
-		if c.hi != "" {
-			s.hi = []byte(c.hi)
-		}
-		var got []string
-		for _, f := range rangedel.Build(s.cut(dead)).Fragments() {
-			got = append(got, string(f.Lo)+"-"+string(f.Hi))
-		}
-		if strings.Join(got, " ") != c.want {
-			t.Errorf("in [%s, %s) it is %v, want %s", c.lo, c.hi, got, c.want)
-		}
-	}
 }

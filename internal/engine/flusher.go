@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -226,89 +225,26 @@ func (f *flusher) restore(imms []*view.Flushable) ([]*view.Flushable, error) {
 // becomes an error that matches view.ErrOverwritten.
 func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, borders [][]byte) (
 	[]*manifest.FileMeta, error) {
-	outputs, errs := make([][]*manifest.FileMeta, len(borders)+1), make([]error, len(borders)+1)
-	var writers sync.WaitGroup
-	for i := range outputs {
-		s := span{}
-		if i > 0 {
-			s.lo = borders[i-1]
-		}
-		if i < len(borders) {
-			s.hi = borders[i]
-		}
-		writers.Go(func() { outputs[i], errs[i] = f.writeSpan(ctx, imms, dead, s) })
-	}
-	writers.Wait()
-	all := slices.Concat(outputs...)
-	if err := errors.Join(errs...); err != nil {
-		f.store.RemoveOutputs(all)
-		return nil, err
-	}
-	return all, nil
-}
-
-// writeSpan writes the part of the flushables, and of dead ranges, that lies in a span.
-func (f *flusher) writeSpan(ctx context.Context, imms []*view.Flushable, dead []rangedel.Tombstone, s span) (
-	[]*manifest.FileMeta, error) {
 	pinned := f.reads.Pinned()
-	sources, deletes := make([]iterate.Source, len(imms)), make([]rangedel.Iterator, len(imms))
-	for i, m := range imms {
-		sources[i] = iterate.Source{Iter: m.NewFlushIter(), MaxSeq: base.SeqNumMax}
-		deletes[i] = m.RangeDeletes(pinned.Seqs, s.lo, s.hi)
+	open := func(lo, hi []byte) (store.Records, rangedel.Iterator, error) {
+		sources, deletes := make([]iterate.Source, len(imms)), make([]rangedel.Iterator, len(imms))
+		for i, m := range imms {
+			sources[i] = iterate.Source{Iter: m.NewFlushIter(), MaxSeq: base.SeqNumMax}
+			deletes[i] = m.RangeDeletes(pinned.Seqs, lo, hi)
+		}
+		if len(dead) > 0 {
+			deletes = append(deletes, rangedel.Within(rangedel.Build(dead).Iter(), lo, hi))
+		}
+		return iterate.NewMerging(sources), rangedel.Union(deletes...), nil
 	}
-	if len(dead) > 0 {
-		deletes = append(deletes, rangedel.Build(s.cut(dead)).Iter())
-	}
-	s.Merging = iterate.NewMerging(sources)
-	defer s.Close()
-	outputs, stats, err := f.store.Write(ctx, &s, store.Output{Level: 0}, compact.Config{
-		Snapshots:    pinned.Seqs,
-		ReadTimes:    pinned.Times,
-		RangeDeletes: rangedel.Union(deletes...),
-		Lo:           s.lo,
-		Hi:           s.hi,
+	outputs, stats, err := f.store.WriteParts(ctx, borders, open, store.Output{Level: 0}, compact.Config{
+		Snapshots: pinned.Seqs,
+		ReadTimes: pinned.Times,
 	})
 	if err == nil {
 		f.counters.merged(stats)
 	}
 	return outputs, err
-}
-
-// span is the records of an iterator in [lo, hi); nil: no bound.
-type span struct {
-	*iterate.Merging
-	lo, hi []byte
-}
-
-func (s *span) First() *base.Record {
-	if s.lo == nil {
-		return s.within(s.Merging.First())
-	}
-	return s.within(s.SeekGE(s.lo))
-}
-
-func (s *span) Next() *base.Record { return s.within(s.Merging.Next()) }
-
-func (s *span) within(rec *base.Record) *base.Record {
-	if rec != nil && s.hi != nil && bytes.Compare(rec.Key, s.hi) >= 0 {
-		return nil
-	}
-	return rec
-}
-
-// cut returns the parts of tombstones that lie in the span; some are empty.
-func (s *span) cut(tombstones []rangedel.Tombstone) []rangedel.Tombstone {
-	parts := slices.Clone(tombstones)
-	for i := range parts {
-		t := &parts[i]
-		if bytes.Compare(t.Lo, s.lo) < 0 {
-			t.Lo = s.lo
-		}
-		if s.hi != nil && bytes.Compare(t.Hi, s.hi) > 0 {
-			t.Hi = s.hi
-		}
-	}
-	return parts
 }
 
 func rawBytes(files []*manifest.FileMeta) (n uint64) {

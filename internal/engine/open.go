@@ -188,6 +188,7 @@ func (db *opener) wire(state *manifest.State) {
 		timeline: db.timeline, claims: &db.claims, health: &db.health, reserve: db.reserve, counters: &db.counters,
 		events: db.events, clock: o.Clock, changed: &db.changed,
 		l0Files: o.L0Files, baseBytes: baseLevelMemtables * uint64(o.MemtableBytes), fileBytes: o.FileBytes,
+		pace: store.NewPace(o.Clock, o.CompactionBytesPerSecond), writersMax: compactionWriters(o.MemoryBudget, o.FileBytes),
 	}
 	db.keeper = keeper{
 		reserve: db.reserve, reads: &db.reads, flush: db.Flush,
@@ -204,6 +205,12 @@ func (db *opener) wire(state *manifest.State) {
 
 // mergeBytes is what the inputs of a compaction may read ahead.
 func mergeBytes(budgetBytes int64) int64 { return min(max(budgetBytes/16, 512<<10), 8<<20) }
+
+// compactionWriters is how many may write the output of a compaction side by side: the memory
+// of each grows with its table, up to some mebibytes.
+func compactionWriters(budgetBytes, fileBytes int64) int {
+	return int(min(max(budgetBytes/min(16<<20, 32*fileBytes), 1), 8))
+}
 
 // maxLogBufferBytes bounds the buffer of the log; small budgets have a smaller one.
 const maxLogBufferBytes = 1 << 20

@@ -24,9 +24,11 @@ type Options struct {
 	FilterBits    int
 	FileBytes     int64
 	L0Files       int
-	OpenFiles     int // tables
-	AsyncDelay    time.Duration
-	NoIOUring     bool
+	// CompactionBytesPerSecond bounds how fast compactions write; 0: not at all.
+	CompactionBytesPerSecond int64
+	OpenFiles                int // tables
+	AsyncDelay               time.Duration
+	NoIOUring                bool
 	// Keyspaces say what keyspaces may ask for.
 	Keyspaces keyspace.Config
 

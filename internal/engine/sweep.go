@@ -31,36 +31,38 @@ func (c *compactor) noteSwept(num base.FileNum, newest base.SeqNum) {
 }
 
 // sweeping returns what of a table is not swept away.
-func (c *compactor) sweeping(table compact.Source, tree *store.Tree, snapshots []base.SeqNum) compact.Source {
-	return &sweeping{Source: table, tree: tree, snapshots: snapshots, epochs: &c.reads.Epochs}
+func (c *compactor) sweeping(table store.Records, tree *store.Tree, snapshots []base.SeqNum) store.Records {
+	return &sweeping{Records: table, tree: tree, snapshots: snapshots, epochs: &c.reads.Epochs}
 }
 
 // sweeping yields the records of one table that somebody may see: those that have a
 // newer version in the tree, or are under a range tombstone, and that no snapshot
 // sees either, are left out. The newer version stays where it is.
 type sweeping struct {
-	compact.Source
+	store.Records
 	tree      *store.Tree
 	snapshots []base.SeqNum
 	epochs    *epoch.Domain
 	err       error
 }
 
-func (s *sweeping) First() *base.Record { return s.visible(s.Source.First()) }
+func (s *sweeping) First() *base.Record { return s.visible(s.Records.First()) }
 
-func (s *sweeping) Next() *base.Record { return s.visible(s.Source.Next()) }
+func (s *sweeping) SeekGE(key []byte) *base.Record { return s.visible(s.Records.SeekGE(key)) }
+
+func (s *sweeping) Next() *base.Record { return s.visible(s.Records.Next()) }
 
 func (s *sweeping) Err() error {
 	if s.err != nil {
 		return s.err
 	}
-	return s.Source.Err()
+	return s.Records.Err()
 }
 
 // visible returns rec, or the next one that is not hidden.
 func (s *sweeping) visible(rec *base.Record) *base.Record {
 	for rec != nil && s.hidden(rec) {
-		rec = s.Source.Next()
+		rec = s.Records.Next()
 	}
 	if s.err != nil {
 		return nil

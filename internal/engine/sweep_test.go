@@ -70,7 +70,7 @@ func sweptKeys(t *testing.T, db *DB, snapshots []base.SeqNum) string {
 		if len(files) == 0 {
 			continue
 		}
-		merged, _, err := s.Tree.MergeInputs(level, level, [2][]*manifest.FileMeta{files, nil})
+		merged, _, err := s.Tree.MergeInputs(level, level, [2][]*manifest.FileMeta{files, nil}, 1)
 		must(t, err)
 		defer merged.Close()
 		source := db.compactor.sweeping(merged, s.Tree, snapshots)

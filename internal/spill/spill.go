@@ -32,7 +32,7 @@ type Config struct {
 	// be made.
 	Writable, Admit func() error
 	Stopped         context.Context // ends when the database closes
-	// Sorters have memtables of MemtableBytes, out of Memory.
+	// Sorters have buffers of MemtableBytes together, out of Memory.
 	Memory        *offheap.Accountant
 	MemtableBytes int
 }
@@ -109,8 +109,9 @@ func (a *Spills) Close() {
 //
 // A Spill is used by one goroutine at a time.
 type Spill struct {
-	all  *Spills
-	runs []*run // newest first; tiers never descend
+	all   *Spills
+	runs  []*run // newest first; tiers never descend
+	fanIn int    // how many runs of one tier are merged
 }
 
 // run is one run of a spill: tables in key order. Runs of tier 0 come from
@@ -124,16 +125,17 @@ type run struct {
 }
 
 const (
-	// fanIn is how many runs of one tier are merged: a lookup asks about
-	// that many for each power of it, and everything is written once for each.
-	fanIn = 8
+	// lookupFanIn is how many runs of one tier are merged where keys are looked up: a
+	// lookup asks about that many for each power of it, and everything is written once for
+	// each.
+	lookupFanIn = 8
 	// growth is how much larger than others the files of a large transaction are.
 	growth = 8
 )
 
 // NewSpill returns an empty spill. It must be dropped.
 func (a *Spills) NewSpill() *Spill {
-	s := &Spill{all: a}
+	s := &Spill{all: a, fanIn: lookupFanIn}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.open != nil {
@@ -205,8 +207,8 @@ func (s *Spill) Add(records txn.Records, pins []base.SeqNum, live func(base.SeqN
 
 // merge makes one run of neighbours where there are too many of them.
 func (s *Spill) merge(pins []base.SeqNum, live func(base.SeqNum) bool) error {
-	for len(s.runs) >= fanIn && s.runs[0].tier == s.runs[fanIn-1].tier {
-		old := s.runs[:fanIn]
+	for len(s.runs) >= s.fanIn && s.runs[0].tier == s.runs[s.fanIn-1].tier {
+		old := s.runs[:s.fanIn]
 		it := s.walk(old, true)
 		merged, err := s.write(&liveRecords{it, live}, pins, old[0].tier+1)
 		if closeErr := it.Close(); err == nil && closeErr != nil {
@@ -219,7 +221,7 @@ func (s *Spill) merge(pins []base.SeqNum, live func(base.SeqNum) bool) error {
 			return err
 		}
 		old = slices.Clone(old)
-		s.runs = slices.Delete(s.runs, 0, fanIn)
+		s.runs = slices.Delete(s.runs, 0, s.fanIn)
 		if merged != nil {
 			s.runs = slices.Insert(s.runs, 0, merged)
 		}

@@ -60,7 +60,7 @@ func TestRunsAreMerged(t *testing.T) {
 	s := all.NewSpill()
 	var w txn.Writes
 	var half txn.Step
-	const spills = 3*fanIn*fanIn + 5
+	const spills = 3*lookupFanIn*lookupFanIn + 5
 	for n := range spills {
 		w.Put([]byte("\x00hot"), fmt.Append(nil, n))
 		w.Put(fmt.Appendf(nil, "\x00%04d", n), nil)
@@ -72,7 +72,7 @@ func TestRunsAreMerged(t *testing.T) {
 			pins = nil
 		}
 		must(t, w.Spill(s, pins))
-		if len(s.runs) > 3*fanIn {
+		if len(s.runs) > 3*lookupFanIn {
 			t.Fatalf("%d runs after %d spills", len(s.runs), n)
 		}
 	}
@@ -95,7 +95,7 @@ func TestRunsAreMerged(t *testing.T) {
 			records += tab.Meta.Count
 		}
 	}
-	if records > spills+4*fanIn {
+	if records > spills+4*lookupFanIn {
 		t.Errorf("%d records for %d keys", records, spills+1)
 	}
 	// The version that the pin needs is still there.
@@ -120,11 +120,11 @@ func TestMergedRunsLeaveOutWhatWasTakenBack(t *testing.T) {
 	w.Put([]byte("\x00k"), []byte("2"))
 	must(t, w.Spill(s, []txn.Step{savepoint}))
 	w.RollBack(savepoint)
-	for n := range fanIn + 1 {
+	for n := range lookupFanIn + 1 {
 		w.Put(fmt.Appendf(nil, "\x00%d", n), nil)
 		must(t, w.Spill(s, nil))
 	}
-	if len(s.runs) > fanIn {
+	if len(s.runs) > lookupFanIn {
 		t.Fatalf("%d runs", len(s.runs))
 	}
 	if v, outcome, err := w.Get([]byte("\x00k")); outcome != txn.Present || string(v) != "1" || err != nil {

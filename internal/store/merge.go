@@ -34,6 +34,12 @@ func (m *Merge) Next() *base.Record {
 	return m.loaded(m.Merging.Next())
 }
 
+// SeekGE implements Records.
+func (m *Merge) SeekGE(key []byte) *base.Record {
+	m.err = nil
+	return m.loaded(m.Merging.SeekGE(key))
+}
+
 // loaded returns a record with its value.
 func (m *Merge) loaded(rec *base.Record) *base.Record {
 	if rec == nil || len(rec.Value) > 0 {
@@ -66,11 +72,11 @@ func (s *Store) bulkBytes(sources int) int64 {
 
 // MergeInputs opens files of two levels for a merge into the lower one: each file of level 0 is
 // a source, or those of one commit together, and each sorted level one more. It also returns
-// the tombstones of all of them.
-func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta) (*Merge, rangedel.Iterator, error) {
+// the tombstones of all of them. So many such merges go on at once.
+func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta, merges int) (*Merge, rangedel.Iterator, error) {
 	var sources []iterate.Source
 	var deletes []rangedel.Iterator
-	read := sstable.IterOptions{NoFill: true, Late: true, BulkBytes: t.store.bulkBytes(len(files[0]) + 1)}
+	read := sstable.IterOptions{NoFill: true, Late: true, BulkBytes: t.store.bulkBytes(merges * (len(files[0]) + 1))}
 	for i, level := range [2]int{upper, lower} {
 		tables := t.Find(level, files[i])
 		for _, tab := range tables {

@@ -29,7 +29,7 @@ func TestMergeMemory(t *testing.T) {
 	}
 	r.Store = New(cfg)
 	tree := r.NewTree(r.version(files))
-	it, _, err := tree.MergeInputs(0, 1, [2][]*manifest.FileMeta{files, nil})
+	it, _, err := tree.MergeInputs(0, 1, [2][]*manifest.FileMeta{files, nil}, 1)
 	must(t, err)
 	count, large, buffers := 0, int64(0), int64(0)
 	for rec := it.First(); rec != nil; rec = it.Next() {

@@ -458,7 +458,7 @@ func TestMergeInputs(t *testing.T) {
 		r.Store = New(r.cfg) // whose tables are not open yet
 		tree := r.NewTree(all)
 		fault := r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpen | vfs.OpRead, Nth: nth + 1, Err: errInjected})
-		it, _, err := tree.MergeInputs(0, 1, inputs)
+		it, _, err := tree.MergeInputs(0, 1, inputs, 1)
 		fault.Disarm()
 		if fault.Fired() == 1 && !errors.Is(err, errInjected) {
 			t.Errorf("failure %d: %v", nth, err)
@@ -470,7 +470,7 @@ func TestMergeInputs(t *testing.T) {
 	}
 	r.Store = New(r.cfg)
 	tree := r.NewTree(all)
-	it, deletes, err := tree.MergeInputs(0, 1, inputs)
+	it, deletes, err := tree.MergeInputs(0, 1, inputs, 1)
 	must(t, err)
 	if got, want := text(it), "\x00a@7=n \x00a@5=o \x00a@3=l \x00b@4=o \x00b@2=l \x00d@6=n \x00d@1=r"; got != want {
 		t.Errorf("the merge shows %q, want %q", got, want)
@@ -482,7 +482,7 @@ func TestMergeInputs(t *testing.T) {
 	if f, err := deletes.Next(); f != nil || err != nil {
 		t.Errorf("another tombstone is %v, %v", f, err)
 	}
-	it, deletes, err = tree.MergeInputs(0, 1, [2][]*manifest.FileMeta{{older}, {left}})
+	it, deletes, err = tree.MergeInputs(0, 1, [2][]*manifest.FileMeta{{older}, {left}}, 1)
 	must(t, err)
 	if got, want := text(it), "\x00a@5=o \x00a@3=l \x00b@4=o \x00b@2=l"; got != want {
 		t.Errorf("the merge shows %q, want %q", got, want)

@@ -24,6 +24,8 @@ type Output struct {
 	// Spare, if given, says before each table why it must not be written, or returns
 	// nil.
 	Spare func() error
+	// Pace, which may be nil, bounds how fast tables are written.
+	Pace *Pace
 	// Temporary says that nobody needs the tables after a crash: they are not
 	// synced, and not read back.
 	Temporary bool
@@ -79,6 +81,9 @@ func (s *Store) newWriter(num base.FileNum, firstKey []byte, out Output, finishi
 	f, err := s.cfg.FS.Create(filepath.Join(s.cfg.Dir, name))
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
+	if out.Pace != nil {
+		f = &pacedFile{File: f, ctx: finishing.ctx, pace: out.Pace}
 	}
 	return sstable.NewWriter(&finishedLater{File: f, finishing: finishing}, sstable.WriterOptions{
 		DBID:             s.cfg.DBID,

@@ -344,7 +344,7 @@ func (r *room) compact(upper int) {
 	if len(files[0]) == 0 {
 		return
 	}
-	merged, deletes, err := s.Tree.MergeInputs(upper, upper+1, files)
+	merged, deletes, err := s.Tree.MergeInputs(upper, upper+1, files, 1)
 	must(r.t, err)
 	out := store.Output{Level: upper + 1, Bottom: true, FileBytes: 1 << 10}
 	for _, deeper := range r.version.Levels[upper+2:] {

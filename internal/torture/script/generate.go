@@ -51,7 +51,7 @@ func (g *generator) deadRun(i int) {
 	key := func(n int) Data { return Data{Text: fmt.Sprintf("f%04d", n)} }
 	switch i % deadSteps {
 	case 0:
-		g.add(Op{Kind: Fill, Key: Data{Text: "f"}, Value: Data{Text: fmt.Sprint("round ", round)}, Count: deadRows + round%4, Wait: wait})
+		g.add(Op{Kind: Fill, Key: Data{Text: "f"}, Value: Data{Text: fmt.Sprint("round ", round)}, Count: deadRows + round%8, Wait: wait})
 	case 1:
 		rows := deadRows - deadLeft - round/2%2 // an odd number goes by ranges
 		g.add(Op{Kind: Sweep, Key: Data{Text: "f"}, Count: rows, Shuffled: round%2 == 0, Wait: wait})
