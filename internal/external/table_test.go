@@ -47,7 +47,7 @@ func TestTable(t *testing.T) {
 	must(t, w.Add(base.KindSet, []byte{0}, []byte("2")))
 	must(t, w.Add(base.KindSetExpiring, []byte("b"), base.AppendExpiry(nil, 7)))
 	must(t, w.Finish())
-	want := fmt.Sprintf("1 =1 1 \x00=2 4 b=%s ", base.AppendExpiry(nil, 7))
+	want := fmt.Sprintf("%d =1 %d \x00=2 %d b=%s ", base.KindSet, base.KindSet, base.KindSetExpiring, base.AppendExpiry(nil, 7))
 	if got, err := each(fs, "table"); got != want || err != nil {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
