@@ -21,7 +21,8 @@ import (
 //
 // Nobody waits for a move but commits, while two pointers change. There is none soon after
 // another: what the cache has lost is not there at once. It grows in steps, as it fills, so
-// that blocks stay as long as they are of use.
+// that blocks stay as long as they are of use; where there is room for all, at once, and is
+// filled.
 type sharing struct {
 	hot     *hotcache.Cache // nil: nothing to share
 	records *reuse.Curve
@@ -63,6 +64,8 @@ const (
 	moveShare = 0.05
 	// Of sizes that differ by no more than sameShare of the gets the largest is taken.
 	sameShare = 0.01
+	// dataRoom is how many times all records that there are a cache for them is.
+	dataRoom = 1.4
 	// againShare of the gets must have been of records that were asked for before, for what
 	// was not to be taken for what will be.
 	againShare = 0.02
@@ -185,11 +188,15 @@ func (s *sharing) dataBytes() (n int64) {
 // move makes the cache another size.
 func (s *sharing) move(ctx context.Context, size int64) {
 	s.wanted, s.looks = 0, 0
-	s.take(s.hot.ResizeBytes(size), func() {
-		if err := s.hot.Resize(size, s.exclude(ctx)); err != nil {
+	// Where there is memory that nobody uses, blocks have no need of steps.
+	whole := s.budget.cache.Metrics().UsedBytes+s.hot.ResizeBytes(size, true) <= s.size.all
+	moved := false
+	s.take(s.hot.ResizeBytes(size, whole), func() {
+		if err := s.hot.Resize(size, whole, s.exclude(ctx)); err != nil {
 			s.size.max = min(s.size.max, max(size-1, s.now)) // there is no memory for it
 			return
 		}
+		moved = true
 		s.events.MemoryShared(s.now, size)
 		s.enough = max(int(movingLooks*min(s.now, size)/s.size.max), movingLooksMin)
 		if invariant.Enabled {
@@ -197,6 +204,9 @@ func (s *sharing) move(ctx context.Context, size int64) {
 		}
 		s.now = size
 	})
+	if moved && whole {
+		s.prefill(ctx)
+	}
 }
 
 // take has the blocks make room, does what takes so many bytes at most, and gives the
@@ -270,6 +280,9 @@ func (d *demand) best() int64 {
 		if d.work(bytes) <= least+sameShare*d.records.Uses {
 			best = bytes
 		}
+	}
+	if enough := int64(dataRoom * float64(d.data)); best > enough && d.now < enough {
+		return max(enough, d.records.Sizes()[0]) // what there is more would only be far from the processor
 	}
 	return best
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/reuse"
@@ -154,6 +155,41 @@ func TestMemoryMovesToRecords(t *testing.T) {
 	}
 }
 
+// A cache that has room for all records gets those, too, that nobody has asked for.
+func TestLargeCacheIsFilled(t *testing.T) {
+	if invariant.Enabled {
+		t.Skip("memory moves by chance, and a part is filled")
+	}
+	const rows = 10_000
+	opts := testOptions(memfs.New())
+	opts.MemoryBudget, opts.HotCacheBytes = 16*mib, mib/2
+	db := openTest(t, opts)
+	defer func() { must(t, db.Close()) }()
+	fill(t, db, "a", rows)
+	must(t, db.Compact(context.Background(), nil, nil))
+	key := func(i int) []byte { return fmt.Appendf([]byte{0}, "a%05d", i) }
+	for i := range rows { // so that the blocks are in memory
+		_, err := db.reads.AppendGet(nil, key(i))
+		must(t, err)
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	filled := func() (n int) {
+		for i := rows / 2; i < rows; i++ {
+			if db.hot.Seems(base.Hash(key(i))) {
+				n++
+			}
+		}
+		return n
+	}
+	for n := 0; n%100_000 != 0 || filled() < rows/2*9/10; n++ {
+		if n == 20_000_000 {
+			t.Fatalf("%d of %d records are there that nobody asks for", filled(), rows/2)
+		}
+		_, err := db.reads.AppendGet(nil, key(rng.IntN(rows/2)))
+		must(t, err)
+	}
+}
+
 // So they do in a database that is read only, in which nothing is ever committed.
 func TestMemoryMovesReadOnly(t *testing.T) {
 	const rows = 15_000
@@ -181,13 +217,19 @@ func TestMoveWithoutCommits(t *testing.T) {
 	opts.MemoryBudget, opts.HotCacheBytes = 16*mib, mib/2
 	db := openTest(t, opts)
 	defer func() { must(t, db.Close()) }()
+	var memory offheap.Accountant
+	hot, err := hotcache.New(hotcache.Config{ // db.hot is moved by its own worker
+		SizeBytes: mib / 2, MaxBytes: 8 * mib, Epochs: &db.reads.Epochs, Memory: &memory,
+	})
+	must(t, err)
+	defer hot.Free()
 	s := sharing{
-		hot: db.hot, budget: &db.budget, events: db.events, divide: func() {}, now: mib / 2, size: sizes{max: 8 * mib},
+		hot: hot, budget: &db.budget, events: db.events, divide: func() {}, now: mib / 2, size: sizes{max: 8 * mib},
 		alone: func(context.Context, func() error) error { return errors.New("no") },
 	}
-	before := db.memory.Bytes(offheap.OwnerHotCache)
+	before := memory.Bytes(offheap.OwnerHotCache)
 	s.move(context.Background(), 4*mib)
-	if s.now != mib/2 || db.memory.Bytes(offheap.OwnerHotCache) != before || db.budget.nextBytes.Load() != 0 {
-		t.Errorf("%d bytes, %d counted, %d before", s.now, db.memory.Bytes(offheap.OwnerHotCache), before)
+	if s.now != mib/2 || memory.Bytes(offheap.OwnerHotCache) != before || db.budget.nextBytes.Load() != 0 {
+		t.Errorf("%d bytes, %d counted, %d before", s.now, memory.Bytes(offheap.OwnerHotCache), before)
 	}
 }

@@ -118,7 +118,7 @@ func New(cfg Config) (*Cache, error) {
 	if cfg.Uses != nil {
 		c.below = cfg.Uses.Below()
 	}
-	if err := c.Resize(cfg.SizeBytes, func(change func()) error { change(); return nil }); err != nil {
+	if err := c.Resize(cfg.SizeBytes, false, func(change func()) error { change(); return nil }); err != nil {
 		c.Free()
 		return nil, err
 	}

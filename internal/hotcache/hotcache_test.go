@@ -62,7 +62,7 @@ func changeSize(t testing.TB, c *Cache, rng *rand.Rand) {
 		c.Grow()
 		return
 	}
-	checkNoError(t, c.Resize(rng.Int64N(c.cfg.MaxBytes), alone))
+	checkNoError(t, c.Resize(rng.Int64N(c.cfg.MaxBytes), false, alone))
 }
 
 // fill puts a record in, past the admission.

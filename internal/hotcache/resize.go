@@ -10,17 +10,17 @@ const growSteps = 8
 
 // Resize makes the cache about sizeBytes large, 4 KiB at least and Config.MaxBytes at most.
 // What is in it stays, but for what has no room. One that is to grow gets a step at once, and
-// the others by Grow. The index before takes memory until DropBefore is called, and there must
+// the others by Grow, or all of it, if whole is true. The index before takes memory until DropBefore is called, and there must
 // be none when Resize is called. exclude runs its argument while no write is under way; where
 // it cannot, nothing has changed. Resize waits for readers: the caller is in no stay.
-func (c *Cache) Resize(sizeBytes int64, exclude func(change func()) error) error {
+func (c *Cache) Resize(sizeBytes int64, whole bool, exclude func(change func()) error) error {
 	target := min(c.rings.countFor(sizeBytes), int64(len(c.rings.all)))
 	had := c.rings.count.Load()
 	x, err := newIndex(c.cfg.Memory, max(int(target*c.rings.ringBytes/ringBytesPerBucket), 1))
 	if err != nil {
 		return err
 	}
-	if err = c.rings.add(min(target, had+stepOf(target))); err == nil {
+	if err = c.rings.add(min(target, had+stepOf(target, whole))); err == nil {
 		err = exclude(func() {
 			c.before.Store(c.now.Load())
 			c.now.Store(x)
@@ -37,12 +37,17 @@ func (c *Cache) Resize(sizeBytes int64, exclude func(change func()) error) error
 	return nil
 }
 
-func stepOf(target int64) int64 { return max(target/growSteps, 1) }
+func stepOf(target int64, whole bool) int64 {
+	if whole {
+		return target
+	}
+	return max(target/growSteps, 1)
+}
 
 // ResizeBytes is what Resize to a size takes at once at most.
-func (c *Cache) ResizeBytes(sizeBytes int64) int64 {
+func (c *Cache) ResizeBytes(sizeBytes int64, whole bool) int64 {
 	target := c.rings.countFor(sizeBytes)
-	return (stepOf(target) + target/ringsPerIndex + 1) * c.rings.ringBytes
+	return (stepOf(target, whole) + target/ringsPerIndex + 1) * c.rings.ringBytes
 }
 
 // WantsMore returns what Grow would take, if the cache is smaller than Resize was told and
@@ -50,7 +55,7 @@ func (c *Cache) ResizeBytes(sizeBytes int64) int64 {
 func (c *Cache) WantsMore() (bytes int64) {
 	count := c.rings.count.Load()
 	if count < c.target && c.rings.areFull(c.rings.fresh.Load(), count) {
-		bytes = stepOf(c.target) * c.rings.ringBytes
+		bytes = stepOf(c.target, false) * c.rings.ringBytes
 	}
 	return bytes
 }
@@ -58,7 +63,7 @@ func (c *Cache) WantsMore() (bytes int64) {
 // Grow makes the cache larger by a step. Without memory it stays as it is.
 func (c *Cache) Grow() {
 	had := c.rings.count.Load()
-	if c.rings.add(min(c.target, had+stepOf(c.target))) != nil {
+	if c.rings.add(min(c.target, had+stepOf(c.target, false))) != nil {
 		c.target = c.rings.count.Load()
 	}
 	c.rings.fresh.Store(had)

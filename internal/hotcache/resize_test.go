@@ -51,7 +51,7 @@ func TestResizeKeepsRecords(t *testing.T) {
 	if had < few*9/10 {
 		t.Fatalf("%d records of %d", had, few)
 	}
-	checkNoError(t, c.Resize(1<<20, alone))
+	checkNoError(t, c.Resize(1<<20, false, alone))
 	if n := found(t, c, few); n != had || !c.IsMoving() {
 		t.Errorf("%d records of %d after it grew, moving: %v", n, had, c.IsMoving())
 	}
@@ -69,7 +69,7 @@ func TestResizeKeepsRecords(t *testing.T) {
 	if had < many*9/10 {
 		t.Errorf("%d records of %d in the larger cache", had, many)
 	}
-	checkNoError(t, c.Resize(512<<10, alone))
+	checkNoError(t, c.Resize(512<<10, false, alone))
 	found(t, c, many)
 	checkNoError(t, c.DropBefore(alone))
 	checkWhole(t, c)
@@ -88,14 +88,14 @@ func TestResizeRefused(t *testing.T) {
 	had, size, counted := found(t, c, 100), c.SizeBytes(), c.cfg.Memory.Total()
 	refused := errors.New("refused")
 	refuse := func(func()) error { return refused }
-	if err := c.Resize(256<<10, refuse); err != refused {
+	if err := c.Resize(256<<10, false, refuse); err != refused {
 		t.Fatalf("error %v", err)
 	}
 	if n := found(t, c, 100); n != had || c.SizeBytes() != size || c.cfg.Memory.Total() != counted || c.IsMoving() {
 		t.Errorf("%d records of %d, %d bytes instead of %d", n, had, c.SizeBytes(), size)
 	}
 	checkNoError(t, c.DropBefore(refuse)) // there is none
-	checkNoError(t, c.Resize(256<<10, alone))
+	checkNoError(t, c.Resize(256<<10, false, alone))
 	if err := c.DropBefore(refuse); err != refused || !c.IsMoving() {
 		t.Errorf("error %v, moving: %v", err, c.IsMoving())
 	}
@@ -108,7 +108,7 @@ func TestWriteBesideTwoIndexes(t *testing.T) {
 	hash := base.Hash(key)
 	fill(c, key, value)
 	early := c.Ticket(hash)
-	checkNoError(t, c.Resize(128<<10, alone))
+	checkNoError(t, c.Resize(128<<10, false, alone))
 	ticket := c.Ticket(hash)
 	c.BeginWrite(hash)
 	if _, answer := c.Get(nil, key, hash); answer != Unknown {
@@ -132,7 +132,7 @@ func TestWriteBesideTwoIndexes(t *testing.T) {
 func TestAddedRingsFill(t *testing.T) {
 	c := newCache(t, 256<<10)
 	fillMany(c, 3000) // more than there is room for
-	checkNoError(t, c.Resize(1<<20, alone))
+	checkNoError(t, c.Resize(1<<20, false, alone))
 	checkNoError(t, c.DropBefore(alone))
 	for range 10 {
 		if c.WantsMore() > 0 {
@@ -160,7 +160,7 @@ func TestPutBackBesideMoves(t *testing.T) {
 	go func() {
 		defer close(done)
 		for i := range 3000 {
-			if c.Resize(int64(256+i%4*256)<<10, exclude) != nil || c.DropBefore(exclude) != nil {
+			if c.Resize(int64(256+i%4*256)<<10, false, exclude) != nil || c.DropBefore(exclude) != nil {
 				return
 			}
 			for c.WantsMore() > 0 {

@@ -333,7 +333,7 @@ func (r *room) changeHotSize(rng *rand.Rand) {
 		must(r.t, r.hot.DropBefore(alone))
 		return
 	}
-	must(r.t, r.hot.Resize(rng.Int64N(256<<10), alone))
+	must(r.t, r.hot.Resize(rng.Int64N(256<<10), false, alone))
 }
 
 // compact merges all of a level into the next.
