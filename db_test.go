@@ -239,6 +239,7 @@ func TestOptionsAreValidated(t *testing.T) {
 		"Tree.BlockBytes":               {Tree: lightning.TreeOptions{BlockBytes: 1}},
 		"Tree.FilterBitsPerKey":         {Tree: lightning.TreeOptions{FilterBitsPerKey: 100}},
 		"Tree.FileBytes":                {Tree: lightning.TreeOptions{FileBytes: 1}},
+		"Tree.BlobBytes":                {Tree: lightning.TreeOptions{BlobBytes: 1}},
 		"Tree.L0Files":                  {Tree: lightning.TreeOptions{L0Files: 1000}},
 		"Tree.CompactionBytesPerSecond": {Tree: lightning.TreeOptions{CompactionBytesPerSecond: 1}},
 	} {

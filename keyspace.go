@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/keyspace"
+	"github.com/lightningdb/lightning/internal/manifest"
 )
 
 // Forever is the time to live of a key that never expires, also in a keyspace
@@ -25,6 +27,9 @@ type KeyspaceOptions struct {
 	// Merge is the name of its merge operator; empty: it has none. Keys of a
 	// keyspace that has one do not expire.
 	Merge string
+	// BlobBytes is the size from which on its values are kept apart from their keys: see
+	// TreeOptions.BlobBytes, which 0 follows; negative means never.
+	BlobBytes int
 	// Reserved allows a name that begins with "lightning.", which is not kept: those
 	// are the keyspaces in which this library itself keeps something, such as the
 	// catalogue of package table. It is for who copies a database or looks into it;
@@ -55,8 +60,20 @@ func isReserved(name string) bool { return strings.HasPrefix(name, reservedPrefi
 func keyspaceOptions(name string, s keyspace.Settings) KeyspaceOptions {
 	return KeyspaceOptions{
 		Compression: Compression(s.Compression), TTL: s.TTL, Merge: s.Merge, Reserved: isReserved(name),
+		BlobBytes: blobBytesOf(s.BlobBytes),
 	}
 }
+
+// blobBytesOf is the option that a setting comes from.
+func blobBytesOf(setting uint64) int {
+	if setting == manifest.BlobsNever {
+		return -1
+	}
+	return int(setting)
+}
+
+// minBlobBytes is the least value that can be kept apart: where it is takes twice that.
+const minBlobBytes = 16
 
 // settings translates the options, or says why they cannot be.
 func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
@@ -68,10 +85,16 @@ func (o *KeyspaceOptions) settings() (keyspace.Settings, error) {
 		return keyspace.Settings{}, &OptionError{"Compression", o.Compression.String(), "one of the constants"}
 	case o.TTL < 0:
 		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "positive, or zero for none"}
+	case o.BlobBytes > 0 && o.BlobBytes < minBlobBytes || o.BlobBytes > MaxValueBytes:
+		return keyspace.Settings{}, &OptionError{"BlobBytes", strconv.Itoa(o.BlobBytes), "at least 16, negative, or zero"}
 	case o.TTL > 0 && o.Merge != "":
 		return keyspace.Settings{}, &OptionError{"TTL", o.TTL.String(), "zero where Merge is set"}
 	}
-	return keyspace.Settings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge}, nil
+	s := keyspace.Settings{Compression: uint8(o.Compression), TTL: o.TTL, Merge: o.Merge, BlobBytes: uint64(max(o.BlobBytes, 0))}
+	if o.BlobBytes < 0 {
+		s.BlobBytes = manifest.BlobsNever
+	}
+	return s, nil
 }
 
 // Keyspace is a handle to a named keyspace: an independent range of keys in

@@ -13,6 +13,7 @@ type Metrics struct {
 	VisibleSeq, DurableSeq uint64
 
 	Levels       []LevelMetrics // index 0 is level 0
+	Blobs        BlobMetrics
 	Memory       MemoryMetrics
 	Cache        CacheMetrics
 	Log          LogMetrics
@@ -38,6 +39,15 @@ type LevelMetrics struct {
 	Records    uint64 // versions, tombstones included
 	Tombstones uint64
 	Expiring   uint64 // records that expire, or have and are not purged yet
+}
+
+// BlobMetrics describes the tables of values that are kept apart from their keys: see
+// TreeOptions.BlobBytes.
+type BlobMetrics struct {
+	Files     int
+	SizeBytes uint64
+	RawBytes  uint64 // of keys and values in them, before compression
+	LiveBytes uint64 // of the values that tables of the tree have there; the rest is garbage
 }
 
 // MemoryMetrics says where the memory budget goes.
@@ -175,9 +185,9 @@ func (m Metrics) WriteAmplification() float64 {
 	return float64(written) / float64(m.Log.WrittenBytes)
 }
 
-// DiskBytes returns the size of all live tables.
+// DiskBytes returns the size of all live tables, those of large values included.
 func (m Metrics) DiskBytes() uint64 {
-	var n uint64
+	n := m.Blobs.SizeBytes
 	for _, l := range m.Levels {
 		n += l.SizeBytes
 	}
@@ -198,6 +208,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 			MemtablesWaiting: e.MemtablesWaiting,
 			HugePageBytes:    e.HugePageBytes,
 		},
+		Blobs: BlobMetrics(e.Blobs),
 		Cache: cacheMetrics(&e),
 		Log:   LogMetrics{WrittenBytes: e.LogBytes, Files: e.LogFiles, TornBytes: e.TornBytes},
 		LogArchive: LogArchiveMetrics{

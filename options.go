@@ -155,6 +155,10 @@ type TreeOptions struct {
 	// size of the database does, up to 16 times. Default the size of a memtable, at
 	// least 2 MiB.
 	FileBytes int64
+	// BlobBytes is the size from which on a value is kept apart from its key: it is written
+	// once, to a table for values, and compactions rewrite only where it is. Default 4 KiB, at
+	// least 16 bytes; negative means never.
+	BlobBytes int
 	// L0Files is the number of files in level 0 that makes a compaction due,
 	// 1 to 64. Default 4.
 	L0Files int
@@ -215,6 +219,7 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&c.Tree.BlockBytes, 8<<10)
 	setDefault(&c.Tree.FilterBitsPerKey, 12)
 	setDefault(&c.Tree.FileBytes, int64(max(c.Tree.MemtableBytes, 2<<20)))
+	setDefault(&c.Tree.BlobBytes, 4<<10)
 	setDefault(&c.Tree.L0Files, 4)
 	setDefault(&c.Tree.OpenFiles, defaultOpenFiles())
 	if c.FS == nil {
@@ -267,6 +272,7 @@ func (o *Options) validate() error {
 		{t.FileBytes >= 4<<10, "Tree.FileBytes", t.FileBytes, "at least 4 KiB"},
 		{t.CompactionBytesPerSecond == 0 || t.CompactionBytesPerSecond >= 1<<20,
 			"Tree.CompactionBytesPerSecond", t.CompactionBytesPerSecond, "at least 1 MiB, or 0 for no bound"},
+		{t.BlobBytes < 0 || t.BlobBytes >= minBlobBytes, "Tree.BlobBytes", t.BlobBytes, "at least 16, or negative"},
 		{t.OpenFiles >= 4, "Tree.OpenFiles", t.OpenFiles, "at least 4"},
 		{t.L0Files >= 1 && t.L0Files <= 64, "Tree.L0Files", t.L0Files, "1 to 64"},
 	}
@@ -325,6 +331,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		Keyspaces: keyspace.Config{
 			Codec:     codecPolicy(o.Compression),
 			CodecFor:  func(setting uint8) keyspace.CodecPolicy { return codecPolicy(Compression(setting)) },
+			BlobBytes: max(o.Tree.BlobBytes, 0),
 			Operators: operators,
 		},
 		Archive:      feed.Retention(o.LogArchive),

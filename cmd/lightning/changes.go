@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -87,6 +88,9 @@ func optionColumns(o lightning.KeyspaceOptions) (set []column) {
 	}
 	if o.Merge != "" {
 		set = append(set, column{"merge", []byte(o.Merge)})
+	}
+	if o.BlobBytes != 0 {
+		set = append(set, column{"blobs_from", strconv.AppendInt(nil, int64(o.BlobBytes), 10)})
 	}
 	return set
 }

@@ -173,7 +173,7 @@ func (l *importer) enter(k *records.Keyspace) error {
 			return fmt.Errorf("compression %q %w", k.Compression, err)
 		}
 	}
-	opts := lightning.KeyspaceOptions{Compression: compression.value, TTL: k.TTL, Merge: k.Merge, Reserved: true}
+	opts := lightning.KeyspaceOptions{Compression: compression.value, TTL: k.TTL, Merge: k.Merge, BlobBytes: k.BlobBytes, Reserved: true}
 	// What was parsed before an interruption is committed, too.
 	keyspace, err := l.db.Keyspace(context.Background(), k.Name, &opts)
 	if err != nil {

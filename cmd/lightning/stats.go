@@ -52,6 +52,9 @@ type databaseStats struct {
 	ReserveBytes     int64        `json:"reserve_bytes"` // held for a full disk
 	ArchiveBytes     int64        `json:"archive_bytes"` // of the log, for 'lightning changes'
 	Levels           []levelStats `json:"levels"`        // those with tables
+	BlobTables       int          `json:"blob_tables"` // that hold values apart from their keys
+	BlobBytes        uint64       `json:"blob_bytes"`
+	BlobLiveShare    float64      `json:"blob_live_share"` // of what they hold; the rest is garbage
 	LogFiles         int64        `json:"log_files"`
 	LogTornBytes     int64        `json:"log_torn_bytes"`
 	UnflushedBytes   int64        `json:"unflushed_bytes"` // read from the log into memory
@@ -80,6 +83,8 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 		ReserveBytes:     m.Health.ReserveBytes,
 		ArchiveBytes:     m.LogArchive.SizeBytes, // of large transactions, if the archive has some
 		Levels:           []levelStats{},
+		BlobTables:       m.Blobs.Files,
+		BlobBytes:        m.Blobs.SizeBytes,
 		LogFiles:         m.Log.Files,
 		LogTornBytes:     m.Log.TornBytes,
 		UnflushedBytes:   m.Memory.MemtableBytes,
@@ -89,6 +94,10 @@ func collectStats(dir string, db *lightning.DB) (*databaseStats, error) {
 		IOUring:          m.Reads.NoIOUring == "",
 		NoIOUring:        m.Reads.NoIOUring,
 	}
+	if raw := m.Blobs.RawBytes; raw > 0 {
+		stats.BlobLiveShare = float64(m.Blobs.LiveBytes) / float64(raw)
+	}
+	stats.UnreadTables = m.Blobs.Files
 	for i, level := range m.Levels {
 		if level.Files > 0 {
 			stats.Levels = append(stats.Levels,
@@ -116,6 +125,10 @@ func (s *databaseStats) print(w io.Writer) error {
 	}
 	fact("keyspaces", "%s", strings.Join(append([]string{"(default)"}, s.Keyspaces...), ", "))
 	fact("on disk", "%s, of it %s in tables", console.Bytes(s.DiskBytes), console.Bytes(int64(s.TableBytes)))
+	if s.BlobTables > 0 {
+		fact("", "of it %s in %s of large values, %.0f %% of them in use",
+			console.Bytes(int64(s.BlobBytes)), console.CountOf(int64(s.BlobTables), "table"), 100*s.BlobLiveShare)
+	}
 	if s.ReserveBytes > 0 {
 		fact("", "%s held for a full disk", console.Bytes(s.ReserveBytes))
 	}

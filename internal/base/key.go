@@ -36,13 +36,14 @@ const (
 	KindSetExpiring Kind = 4 // gives the key a value until an instant: see stored.go
 	KindMerge       Kind = 5 // applies an operand to the older versions of the key: see stored.go
 	KindKeyspace    Kind = 6 // makes, changes or drops the keyspace whose prefix the key is; in batches only
+	KindBlob        Kind = 7 // gives the key a value that is in a blob table: see blobref.go; in tables only
 )
 
 // Valid reports whether k is a kind this version of the code knows.
-func (k Kind) Valid() bool { return k >= KindDelete && k <= KindKeyspace }
+func (k Kind) Valid() bool { return k >= KindDelete && k <= KindBlob }
 
 // InTables reports whether tables and memtables may hold records of kind k.
-func (k Kind) InTables() bool { return k >= KindDelete && k <= KindMerge }
+func (k Kind) InTables() bool { return k >= KindDelete && k <= KindMerge || k == KindBlob }
 
 // Point reports whether a record of kind k concerns one key.
 func (k Kind) Point() bool { return k.InTables() && k != KindRangeDelete }
@@ -61,6 +62,8 @@ func (k Kind) String() string {
 		return "merge"
 	case KindKeyspace:
 		return "keyspace"
+	case KindBlob:
+		return "blob"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }

@@ -64,6 +64,8 @@ func Decode(tr Trailer, stored []byte) (Stored, error) {
 			}
 		}
 		return Stored{}, malformed("merge operand")
+	case KindBlob:
+		return Stored{}, malformed("blob reference where its value is needed")
 	}
 	return Stored{Value: stored}, nil
 }
@@ -77,11 +79,11 @@ func malformed(kind string) error {
 // Dead reports whether a record is an expiring one whose time had come at an
 // instant.
 func (r *Record) Dead(at Instant) bool {
-	if r.Trailer.Kind() != KindSetExpiring {
+	if k := r.Trailer.Kind(); k != KindSetExpiring && k != KindBlob {
 		return false
 	}
-	stored, err := Decode(r.Trailer, r.Value)
-	return err == nil && stored.Expiry <= at
+	stored, err := Check(r.Trailer, r.Value)
+	return err == nil && stored.Expiry > 0 && stored.Expiry <= at
 }
 
 // ReachBytes is what the reach takes of a stored operand.

@@ -287,7 +287,7 @@ func (r *Reader) Next() (bool, error) {
 		return false, fmt.Errorf("%w: %d records are missing", ErrEncoding, r.left)
 	}
 	r.Kind = base.Kind(r.rest[0])
-	if !r.Kind.Valid() {
+	if !r.Kind.Valid() || r.Kind == base.KindBlob {
 		return false, fmt.Errorf("%w: %v", ErrEncoding, r.Kind)
 	}
 	r.rest = r.rest[1:]

@@ -74,7 +74,11 @@ func (r *runner) merge(ctx context.Context, it Source, rec *base.Record, stripe 
 			return nil, err
 		}
 		if m.known = rec.Trailer.Kind() != base.KindMerge; m.known {
-			m.base = &base.Record{Key: r.key, Trailer: rec.Trailer, Value: m.copy(rec.Value)}
+			under, err := r.inline(rec)
+			if err != nil {
+				return nil, err
+			}
+			m.base = &base.Record{Key: r.key, Trailer: under.Trailer, Value: m.copy(under.Value)}
 			rec = it.Next()
 		}
 	}

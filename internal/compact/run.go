@@ -43,6 +43,8 @@ type Config struct {
 	// SplitBefore says whether an output file must end between two neighbouring
 	// keys, given the bytes it holds so far.
 	SplitBefore func(prev, next []byte, fileBytes int64) bool
+	// Blobs says which values are kept apart from their keys; nil: none are, and none were.
+	Blobs *Blobs
 	// NewWriter makes the next output file; firstKey is the first it will hold.
 	NewWriter func(firstKey []byte) (base.FileNum, *sstable.Writer, error)
 	// Finished, which may be nil, is told of each output file when all of it was written.
@@ -94,8 +96,13 @@ func Run(ctx context.Context, it Source, cfg Config) ([]*manifest.FileMeta, Stat
 	if err == nil {
 		err = r.finish()
 	}
-	if err != nil && r.writer != nil {
-		r.writer.Abort()
+	if err == nil {
+		err = r.closeBlobs()
+	}
+	for _, w := range []*sstable.Writer{r.writer, r.blobs.writer} {
+		if err != nil && w != nil {
+			w.Abort()
+		}
 	}
 	return r.outputs, r.stats, err
 }
@@ -116,6 +123,7 @@ type runner struct {
 	outputs []*manifest.FileMeta
 	stats   Stats
 	merging mergeRun
+	blobs   blobRun
 }
 
 func (r *runner) run(ctx context.Context, it Source) error {
@@ -189,7 +197,7 @@ func (r *runner) startKey(key []byte) error {
 
 // isDue reports whether the output file is to end between two neighbouring keys.
 func (r *runner) isDue(prev, next []byte) bool {
-	size := r.writer.EstimatedBytes()
+	size := r.sizeBytes()
 	full := r.cfg.FileBytes > 0 && size >= max(r.cfg.FileBytes, boundsShare*int64(r.firstKeyBytes+len(next)))
 	return full || r.cfg.SplitBefore(prev, next, size)
 }
@@ -241,6 +249,10 @@ func (r *runner) put(key []byte, trailer base.Trailer, value []byte, stripe int)
 		// tombstones of this stripe were dropped with the same condition.
 		trailer = base.MakeTrailer(0, trailer.Kind())
 	}
+	trailer, value, err := r.stored(key, trailer, value)
+	if err != nil {
+		return err
+	}
 	r.stats.RecordsOut++
 	return r.writer.Add(key, trailer, value)
 }
@@ -287,29 +299,27 @@ func (r *runner) closeFile(ceiling []byte) error {
 	}
 	r.writer = nil
 	r.stats.BytesOut += uint64(props.SizeBytes)
-	r.outputs = append(r.outputs, &manifest.FileMeta{
-		Num:           r.fileNum,
-		SizeBytes:     uint64(props.SizeBytes),
-		Lo:            props.Lo,
-		Hi:            props.Hi,
-		SmallestSeq:   props.SmallestSeq,
-		LargestSeq:    props.LargestSeq,
-		Count:         uint64(props.Count),
-		Deletes:       uint64(props.Deletes),
-		RangeDeletes:  uint64(props.RangeDeletes),
-		RawBytes:      uint64(props.RawKeyBytes) + uint64(props.RawValueBytes),
-		Expiring:      manifest.Expiring(props.Expiring),
-		EntryChecksum: props.EntryChecksum,
-		DeletesLo:     props.DeletesLo,
-		DeletesHi:     props.DeletesHi,
-	})
+	meta := &manifest.FileMeta{Num: r.fileNum, Blobs: r.blobs.take()}
+	describe(meta, &props)
+	r.outputs = append(r.outputs, meta)
 	if len(r.outputs)%growFiles == 0 && r.cfg.FileBytes < r.cfg.GrowToBytes {
 		r.cfg.FileBytes = min(2*r.cfg.FileBytes, r.cfg.GrowToBytes)
 	}
 	if r.cfg.Finished == nil {
 		return nil
 	}
-	return r.cfg.Finished(r.outputs[len(r.outputs)-1])
+	return r.cfg.Finished(meta)
+}
+
+// describe fills in what the properties of a table say.
+func describe(m *manifest.FileMeta, p *sstable.Properties) {
+	m.SizeBytes, m.Lo, m.Hi = p.SizeBytes, p.Lo, p.Hi
+	m.SmallestSeq, m.LargestSeq = p.SmallestSeq, p.LargestSeq
+	m.Count, m.Deletes, m.RangeDeletes = p.Count, p.Deletes, p.RangeDeletes
+	m.RawBytes = p.RawKeyBytes + p.RawValueBytes
+	m.Expiring = manifest.Expiring(p.Expiring)
+	m.EntryChecksum = p.EntryChecksum
+	m.DeletesLo, m.DeletesHi = p.DeletesLo, p.DeletesHi
 }
 
 // stripeOf returns the index of the oldest snapshot that sees seq, or the

@@ -111,6 +111,9 @@ func (c *compactor) next() (*compact.Job, *manualCompaction) {
 		job := c.take(func(v *manifest.Version, l compact.Limits) *compact.Job {
 			l.Done = func(f *manifest.FileMeta) bool { return m.wrote[f.Num] }
 			job := compact.PickRange(v, l, m.lo, m.hi)
+			if job == nil && m.lo == nil && m.hi == nil {
+				job = c.pickBlobs(v, l)
+			}
 			settled = job == nil
 			return job
 		})
@@ -155,7 +158,15 @@ func (c *compactor) takeInTurn() *compact.Job {
 			return job
 		}
 	}
-	return nil
+	return c.take(c.pickBlobs)
+}
+
+// pickBlobs is compact.PickBlobs where there is space to write values anew.
+func (c *compactor) pickBlobs(v *manifest.Version, l compact.Limits) *compact.Job {
+	if c.reserve.Full() {
+		return nil
+	}
+	return compact.PickBlobs(v, l)
 }
 
 // take claims the inputs of the job that pick finds, if there is one and nobody
@@ -262,8 +273,8 @@ func (c *compactor) finish(manual *manualCompaction, job *compact.Job, err error
 	c.changed.Notify()
 }
 
-// quarantine notes the input that a job found damaged, so that no job reads it
-// again; it reports whether err names one. Damage in what the job wrote is none
+// quarantine notes the input that a job found damaged, or those with values in a blob table
+// that is, so that no job reads it again; it reports whether err names one. Damage in what the job wrote is none
 // of the inputs' fault: the job is to be tried again, after a while.
 func (c *compactor) quarantine(job *compact.Job, err error) bool {
 	var damage *base.CorruptionError
@@ -271,12 +282,15 @@ func (c *compactor) quarantine(job *compact.Job, err error) bool {
 		return false
 	}
 	num, ok := store.ParseTableName(damage.File)
-	isInput := func(f *manifest.FileMeta) bool { return f.Num == num }
-	if !ok || !slices.ContainsFunc(job.Inputs[0], isInput) && !slices.ContainsFunc(job.Inputs[1], isInput) {
-		return false
+	found := false
+	for _, f := range slices.Concat(job.Inputs[:]...) {
+		hasValues := slices.ContainsFunc(f.Blobs, func(use manifest.BlobUse) bool { return use.Num == num })
+		if ok && (f.Num == num || hasValues) {
+			c.claims.quarantine(f.Num, err)
+			found = true
+		}
 	}
-	c.claims.quarantine(num, err)
-	return true
+	return found
 }
 
 // runJob does a job, for a request if one is given, and installs its result.
@@ -339,13 +353,7 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 	s := c.reads.Pin()
 	defer c.reads.Release(s)
 	pinned := c.reads.Pinned()
-	c.reserve.Cover(0, false) // it grows with the tree
-	out := store.Output{
-		Level: job.OutputLevel, Bottom: job.Bottom,
-		FileBytes: c.reserve.TableBytes(compact.TableBytes(compact.TreeBytes(s.Tree.Version), c.fileBytes)),
-		Spare:     c.reserve.SpareFor(int64(job.Bytes())),
-		Pace:      c.pace,
-	}
+	out := c.output(job, s.Tree.Version)
 	writers := c.writers()
 	if out.Spare != nil {
 		writers = 1 // what it asks for is one table
@@ -374,6 +382,22 @@ func (c *compactor) mergeFiles(ctx context.Context, job *compact.Job) ([]*manife
 		c.counters.merged(stats)
 	}
 	return outputs, err
+}
+
+// output says how the output of a job is written. On a full disk values stay where they are,
+// and with their keys.
+func (c *compactor) output(job *compact.Job, v *manifest.Version) store.Output {
+	c.reserve.Cover(0, false) // it grows with the tree
+	out := store.Output{
+		Level: job.OutputLevel, Bottom: job.Bottom,
+		FileBytes: c.reserve.TableBytes(compact.TableBytes(compact.TreeBytes(v), c.fileBytes)),
+		Inline:    c.reserve.Full(), Pace: c.pace,
+	}
+	if !out.Inline {
+		out.LeftBlobs, _ = compact.LeftBlobs(v)
+	}
+	out.Spare = c.reserve.SpareFor(int64(job.Bytes() + job.LeftBytes(out.LeftBlobs)))
+	return out
 }
 
 // partFiles is how many tables of output each of several writers has at least.

@@ -237,7 +237,7 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, dead 
 		}
 		return iterate.NewMerging(sources), rangedel.Union(deletes...), nil
 	}
-	outputs, stats, err := f.store.WriteParts(ctx, borders, open, store.Output{Level: 0}, compact.Config{
+	outputs, stats, err := f.store.WriteParts(ctx, borders, open, store.Output{Level: 0, Inline: f.reserve.Full()}, compact.Config{
 		Snapshots: pinned.Seqs,
 		ReadTimes: pinned.Times,
 	})
@@ -247,9 +247,13 @@ func (f *flusher) writeTables(ctx context.Context, imms []*view.Flushable, dead 
 	return outputs, err
 }
 
+// rawBytes is what new tables hold, wherever their values are.
 func rawBytes(files []*manifest.FileMeta) (n uint64) {
 	for _, f := range files {
 		n += f.RawBytes
+		for _, use := range f.Blobs {
+			n += use.StoredBytes
+		}
 	}
 	return n
 }

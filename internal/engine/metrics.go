@@ -34,9 +34,7 @@ func (c *counters) flushed(outputs []*manifest.FileMeta, at time.Time, took time
 	c.flushes.Add(1)
 	c.flushedAt.Store(at.UnixNano())
 	c.flushNS.Add(int64(took))
-	for _, f := range outputs {
-		c.flushBytes.Add(int64(f.SizeBytes))
-	}
+	c.flushBytes.Add(writtenBytes(outputs))
 }
 
 func (c *counters) compacted(job *compact.Job, outputs []*manifest.FileMeta, took time.Duration) {
@@ -47,9 +45,30 @@ func (c *counters) compacted(job *compact.Job, outputs []*manifest.FileMeta, too
 	c.compactions.Add(1)
 	c.compactionNS.Add(int64(took))
 	c.compactionRead.Add(int64(job.Bytes()))
-	for _, f := range outputs {
-		c.compactionWritten.Add(int64(f.SizeBytes))
+	c.compactionWritten.Add(writtenBytes(outputs, job.Inputs[:]...))
+}
+
+// writtenBytes is the size of the files that some inputs have become: tables, and the blob
+// tables that are new.
+func writtenBytes(outputs []*manifest.FileMeta, inputs ...[]*manifest.FileMeta) (n int64) {
+	known := map[base.FileNum]bool{}
+	for _, files := range inputs {
+		for _, f := range files {
+			for _, use := range f.Blobs {
+				known[use.Num] = true
+			}
+		}
 	}
+	for _, f := range outputs {
+		n += int64(f.SizeBytes)
+		for _, use := range f.Blobs {
+			if !known[use.Num] {
+				known[use.Num] = true
+				n += int64(use.Table.SizeBytes)
+			}
+		}
+	}
+	return n
 }
 
 func (c *counters) merged(s compact.Stats) {
@@ -71,6 +90,7 @@ func (c *counters) transaction(err error) {
 // Metrics is a picture of the engine at one moment.
 type Metrics struct {
 	Levels [manifest.NumLevels]LevelMetrics
+	Blobs  compact.BlobTables
 
 	VisibleSeq, DurableSeq base.SeqNum
 
@@ -155,6 +175,7 @@ func (m *Metrics) addState(s *view.State) {
 	for _, part := range s.Immutables {
 		m.MemtableBytes += part.HeapBytes()
 	}
+	m.Blobs = compact.SumBlobs(s.Tree.Version)
 	for level, files := range s.Tree.Version.Levels {
 		for _, f := range files {
 			m.Levels[level].Files++

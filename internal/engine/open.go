@@ -138,7 +138,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.store = store.New(store.Config{
 		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, IO: db.io, Cache: db.cache, Epochs: &db.reads.Epochs,
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
-		Memory: &db.memory, Later: db.janitor.Add, MergeBytes: mergeBytes(o.MemoryBudget),
+		Memory: &db.memory, Later: db.janitor.Add, MergeBytes: mergeBytes(o.MemoryBudget), BlobFileBytes: blobFiles * o.FileBytes,
 	})
 	db.versions.store = db.store
 	db.budget = budget{
@@ -202,6 +202,9 @@ func (db *opener) wire(state *manifest.State) {
 	db.sharing.divide = func() { db.reads.Update(func(*view.Change) {}) }
 	db.commits.Init(db.writer.Env())
 }
+
+// blobFiles is how many times larger than other tables those with blobs are.
+const blobFiles = 2
 
 // mergeBytes is what the inputs of a compaction may read ahead.
 func mergeBytes(budgetBytes int64) int64 { return min(max(budgetBytes/16, 512<<10), 8<<20) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -204,7 +205,9 @@ const (
 // checkTables reports every live table that is missing or has the wrong size. It opens
 // none of them.
 func (r *recovery) checkTables(v *manifest.Version) error {
-	tables := slices.Concat(v.Levels[:]...)
+	tables := slices.Concat(append(v.Levels[:], slices.SortedFunc(maps.Values(r.state.Blobs), func(a, b *manifest.FileMeta) int {
+		return cmp.Compare(a.Num, b.Num)
+	}))...)
 	parts := min(1+len(tables)/tablesPerChecker, tableCheckers)
 	damage := make([][]error, parts)
 	var wg sync.WaitGroup

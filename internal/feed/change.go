@@ -151,7 +151,7 @@ func (c *Commit) act(key, value []byte) (Change, error) {
 	}
 	k := a.Keyspace
 	return Change{Kind: ChangeKeyspace, Keyspace: k.Name, Settings: keyspace.Settings{
-		Compression: k.Compression, TTL: time.Duration(k.TTLNS), Merge: k.Merge,
+		Compression: k.Compression, TTL: time.Duration(k.TTLNS), Merge: k.Merge, BlobBytes: k.BlobBytes,
 	}}, nil
 }
 

@@ -21,7 +21,7 @@ import (
 
 // tables are those of a commit past the log, open for a feed alone.
 type tables struct {
-	readers    []*sstable.Reader
+	readers    []*store.Apart
 	names      []string // of the files
 	first      base.SeqNum
 	operations int
@@ -138,7 +138,7 @@ func (t *tables) eachRangeDelete(do operation) error {
 }
 
 // eachRecord walks over the records of a table.
-func (t *tables) eachRecord(r *sstable.Reader, do operation) error {
+func (t *tables) eachRecord(r *store.Apart, do operation) error {
 	it := r.NewIter(sstable.IterOptions{NoFill: true})
 	records := 0
 	err := t.walk(it, func(kind base.Kind, key, value []byte) error {

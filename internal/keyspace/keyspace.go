@@ -102,6 +102,8 @@ type Settings struct {
 	// TTL is how long values live where the write does not say; 0: for ever.
 	TTL   time.Duration
 	Merge string // the name of the merge operator; empty: none
+	// BlobBytes is from which length on values are kept apart, as manifest.Keyspace has it.
+	BlobBytes uint64
 }
 
 // Settings returns the settings of now.
@@ -110,7 +112,7 @@ func (k *Info) Settings() Settings { return *k.settings.Load() }
 // In returns what a keyspace with the settings is in the manifest.
 func (s Settings) In(id uint64, name string) manifest.Keyspace {
 	return manifest.Keyspace{
-		ID: id, Name: name, Compression: s.Compression, TTLNS: uint64(s.TTL), Merge: s.Merge,
+		ID: id, Name: name, Compression: s.Compression, TTLNS: uint64(s.TTL), Merge: s.Merge, BlobBytes: s.BlobBytes,
 	}
 }
 
@@ -128,6 +130,8 @@ func (k *Info) Agree(o Settings) error {
 		return differs("TTL", has.TTL, o.TTL)
 	case o.Merge != "" && o.Merge != has.Merge:
 		return differs("merge operator", strconv.Quote(has.Merge), strconv.Quote(o.Merge))
+	case o.BlobBytes != 0 && o.BlobBytes != has.BlobBytes:
+		return differs("values apart from", blobsName(has.BlobBytes), blobsName(o.BlobBytes))
 	}
 	return nil
 }
@@ -138,6 +142,17 @@ func compressionName(setting uint8) string {
 		return "that of the database"
 	}
 	return compress.Codec(setting - 1).String()
+}
+
+// blobsName is what errors call the length from which on values are kept apart.
+func blobsName(setting uint64) string {
+	switch setting {
+	case 0:
+		return "where the database says"
+	case manifest.BlobsNever:
+		return "never"
+	}
+	return fmt.Sprintf("%d bytes", setting)
 }
 
 // Dropped reports whether the keyspace is gone.

@@ -23,6 +23,9 @@ type Config struct {
 	Codec CodecPolicy
 	// CodecFor decodes a keyspace's own setting, which is not 0.
 	CodecFor func(setting uint8) CodecPolicy
+	// BlobBytes is from which length on values are kept apart in keyspaces without a setting
+	// of their own; 0: never.
+	BlobBytes int
 	// Operators are the merge operators that keyspaces may have.
 	Operators merge.Registry
 }
@@ -95,7 +98,7 @@ func (r *Registry) list(info *Info, k *manifest.Keyspace) {
 
 // set gives a keyspace its settings.
 func (r *Registry) set(info *Info, k *manifest.Keyspace) {
-	s := Settings{k.Compression, time.Duration(k.TTLNS), k.Merge}
+	s := Settings{k.Compression, time.Duration(k.TTLNS), k.Merge, k.BlobBytes}
 	if r.latest == nil || *r.latest != s {
 		r.latest = new(Settings)
 		*r.latest = s
@@ -265,6 +268,24 @@ func (r *Registry) Codec(key []byte) CodecPolicy {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.policyOf(r.byID[id])
+}
+
+// BlobBytes returns from which length on the stored values of the keyspace of an internal key
+// are kept apart; 0: never.
+func (r *Registry) BlobBytes(key []byte) int {
+	id, _ := SplitPrefix(key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k := r.byID[id]; k != nil {
+		switch set := k.Settings().BlobBytes; set {
+		case 0:
+		case manifest.BlobsNever:
+			return 0
+		default:
+			return int(set)
+		}
+	}
+	return r.cfg.BlobBytes
 }
 
 // SameCodec reports whether every keyspace has the same codec at two places in

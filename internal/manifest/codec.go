@@ -30,11 +30,12 @@ const (
 	tagGrowLog        = 15
 	tagForgetIngest   = 16
 	tagAddIngest      = 17
+	tagAddBlob        = 18
 )
 
 // repeats reports whether a field may stand several times.
 func repeats(tag byte) bool {
-	return tag >= tagRemoveLog && tag <= tagAddDropped || tag >= tagGrowLog && tag <= tagAddIngest
+	return tag >= tagRemoveLog && tag <= tagAddDropped || tag >= tagGrowLog && tag <= tagAddBlob
 }
 
 // appendEdit appends the encoding of e.
@@ -97,6 +98,10 @@ func appendEdit(dst []byte, e *Edit) []byte {
 		value = appendIngest(value[:0], &e.AddIngests[i])
 		dst = appendField(dst, tagAddIngest, value)
 	}
+	for _, m := range e.AddBlobs {
+		value = appendMeta(value[:0], m)
+		dst = appendField(dst, tagAddBlob, value)
+	}
 	return dst
 }
 
@@ -115,9 +120,12 @@ func AppendKeyspace(dst []byte, k *Keyspace) []byte {
 	dst = binary.AppendUvarint(dst, k.ID)
 	dst = append(dst, k.Compression)
 	dst = appendBytes(dst, []byte(k.Name))
-	if k.TTLNS != 0 || k.Merge != "" {
+	if k.TTLNS != 0 || k.Merge != "" || k.BlobBytes != 0 {
 		dst = binary.AppendUvarint(dst, k.TTLNS)
 		dst = appendBytes(dst, []byte(k.Merge))
+	}
+	if k.BlobBytes != 0 {
+		dst = binary.AppendUvarint(dst, k.BlobBytes)
 	}
 	return dst
 }
@@ -138,10 +146,12 @@ func DecodeKeyspace(encoded []byte) (Keyspace, error) {
 func (in *input) keyspace() Keyspace {
 	k := Keyspace{ID: in.uvarint(), Compression: in.byte()}
 	k.Name = string(in.bytes())
-	if len(in.rest) > 0 { // left out where both are zero
+	if len(in.rest) > 0 { // left out where all are zero
 		k.TTLNS = in.uvarint()
 		k.Merge = string(in.bytes())
-		if k.TTLNS == 0 && k.Merge == "" {
+		if len(in.rest) > 0 {
+			k.BlobBytes = in.nonZero()
+		} else if k.TTLNS == 0 && k.Merge == "" {
 			in.fail(errNumber)
 		}
 	}
@@ -164,7 +174,7 @@ func appendMeta(dst []byte, m *FileMeta) []byte {
 	}
 	dst = binary.AppendUvarint(dst, m.RawBytes)
 	dst = binary.LittleEndian.AppendUint64(dst, m.EntryChecksum)
-	if m.Expiring.Count == 0 && m.SeqBase == 0 && m.CoveredBytes == 0 {
+	if m.Expiring.Count == 0 && m.SeqBase == 0 && m.CoveredBytes == 0 && len(m.Blobs) == 0 {
 		return dst
 	}
 	dst = binary.AppendUvarint(dst, m.Expiring.Count)
@@ -172,11 +182,15 @@ func appendMeta(dst []byte, m *FileMeta) []byte {
 		dst = binary.AppendUvarint(dst, uint64(m.Expiring.Mean))
 		dst = binary.AppendUvarint(dst, uint64(m.Expiring.Last))
 	}
-	if m.SeqBase > 0 || m.CoveredBytes > 0 {
+	if m.SeqBase > 0 || m.CoveredBytes > 0 || len(m.Blobs) > 0 {
 		dst = binary.AppendUvarint(dst, uint64(m.SeqBase))
 	}
-	if m.CoveredBytes > 0 {
+	if m.CoveredBytes > 0 || len(m.Blobs) > 0 {
 		dst = binary.AppendUvarint(dst, m.CoveredBytes)
+	}
+	for _, use := range m.Blobs {
+		dst = binary.AppendUvarint(dst, uint64(use.Num))
+		dst = binary.AppendUvarint(dst, use.StoredBytes)
 	}
 	return dst
 }
@@ -291,6 +305,8 @@ func (e *Edit) decodeField(tag byte, in *input) {
 		e.ForgetIngests = append(e.ForgetIngests, base.SeqNum(in.uvarint()))
 	case tagAddIngest:
 		e.AddIngests = append(e.AddIngests, in.ingest())
+	case tagAddBlob:
+		e.AddBlobs = append(e.AddBlobs, in.meta())
 	default:
 		in.err = errUnknownField
 	}
@@ -416,9 +432,16 @@ func (in *input) metaTail(m *FileMeta) {
 		}
 	}
 	m.SeqBase = base.SeqNum(in.uvarint())
-	if len(in.rest) > 0 {
-		m.CoveredBytes = in.nonZero()
-	} else if m.SeqBase == 0 {
+	if len(in.rest) == 0 {
+		if m.SeqBase == 0 {
+			in.fail(errNumber)
+		}
+		return
+	}
+	if m.CoveredBytes = in.uvarint(); m.CoveredBytes == 0 && len(in.rest) == 0 {
 		in.fail(errNumber)
+	}
+	for len(in.rest) > 0 { // the state knows the tables
+		m.Blobs = append(m.Blobs, BlobUse{Num: base.FileNum(in.nonZero()), StoredBytes: in.uvarint()})
 	}
 }

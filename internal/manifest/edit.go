@@ -56,6 +56,16 @@ type FileMeta struct {
 	// CoveredBytes estimates what the range deletes hide of the tables beneath, as these
 	// were when the table was written.
 	CoveredBytes uint64
+	// Blobs are the blob tables that have values of its records, by number.
+	Blobs []BlobUse
+}
+
+// BlobUse is what a table has in a blob table, which is in no level: it is part of the database
+// as long as any table has something there.
+type BlobUse struct {
+	Num         base.FileNum
+	StoredBytes uint64    // of the values
+	Table       *FileMeta // whose number that is; the State has it
 }
 
 // Expiring says when the expiring records of a table will have expired.
@@ -103,7 +113,13 @@ type Keyspace struct {
 	TTLNS uint64
 	// Merge is the name of the merge operator; empty: none.
 	Merge string
+	// BlobBytes is from which length on values are kept apart from their keys; 0: as the
+	// database has it, BlobsNever: none is.
+	BlobBytes uint64
 }
+
+// BlobsNever says that no value of a keyspace is kept apart.
+const BlobsNever = 1
 
 // DroppedKeyspace is a dropped keyspace that the history of changes may still
 // mention. Its name may belong to another keyspace by now.
@@ -159,6 +175,8 @@ type Edit struct {
 	ForgetDropped []uint64
 	// AddIngests come in the order of their numbers, and behind those before.
 	AddIngests []IngestCommit
+	// AddBlobs are the blob tables of AddFiles and AddIngests that are new. Append finds them.
+	AddBlobs []*FileMeta
 	// ForgetIngests are the first sequence numbers of commits that the archive
 	// keeps no more. One that is not there any more changes nothing.
 	ForgetIngests []base.SeqNum
@@ -185,6 +203,11 @@ func (m *FileMeta) validate() error {
 		return fmt.Errorf("table %s: %d of %d records expire, the last at %d",
 			m.Num, m.Expiring.Count, m.Count, m.Expiring.Last)
 	}
+	for i, use := range m.Blobs {
+		if use.Num == 0 || i > 0 && m.Blobs[i-1].Num >= use.Num {
+			return fmt.Errorf("table %s: blob tables are not in order", m.Num)
+		}
+	}
 	return nil
 }
 
@@ -200,6 +223,8 @@ func (k *Keyspace) validate() error {
 		return fmt.Errorf("keyspace %q: unknown compression %d", k.Name, k.Compression)
 	case k.TTLNS > math.MaxInt64:
 		return fmt.Errorf("keyspace %q: time to live is out of range", k.Name)
+	case k.BlobBytes > math.MaxInt32:
+		return fmt.Errorf("keyspace %q: length from which on values are kept apart is out of range", k.Name)
 	case len(k.Merge) > merge.MaxNameBytes:
 		return fmt.Errorf("keyspace %q: name of the merge operator is too long", k.Name)
 	}
@@ -296,6 +321,14 @@ func (e *Edit) validate() error {
 	for i := range e.AddIngests {
 		if err := e.AddIngests[i].validate(); err != nil {
 			return err
+		}
+	}
+	for _, m := range e.AddBlobs {
+		if err := m.validate(); err != nil {
+			return err
+		}
+		if len(m.Blobs) > 0 {
+			return fmt.Errorf("blob table %s has blob tables", m.Num)
 		}
 	}
 	return nil

@@ -110,6 +110,7 @@ func (l *Log) Append(e *Edit) error {
 	if l.err != nil {
 		return l.err
 	}
+	e.findBlobs(l.State())
 	next, err := l.State().apply(e)
 	if err != nil {
 		return fmt.Errorf("refused manifest edit: %w", err)

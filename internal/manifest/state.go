@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -23,6 +24,7 @@ type State struct {
 	IngestedSeq    base.SeqNum
 	Ingests        []IngestCommit // that the archive keeps, by number
 	Version        *Version
+	Blobs          map[base.FileNum]*FileMeta // the blob tables; nobody writes into it
 
 	// Of what Load has read, for Open: the number of the manifest, and those of all that
 	// are in the directory.
@@ -37,6 +39,10 @@ func newState(id base.DBID) *State {
 
 // apply returns the state that e makes of s; s does not change.
 func (s *State) apply(e *Edit) (*State, error) {
+	blobs, err := s.joinBlobs(e)
+	if err != nil {
+		return nil, err
+	}
 	version, err := s.Version.Apply(e)
 	if err != nil {
 		return nil, err
@@ -63,6 +69,7 @@ func (s *State) apply(e *Edit) (*State, error) {
 	if err := next.applyIngests(e); err != nil {
 		return nil, err
 	}
+	next.keepBlobs(blobs)
 	return &next, nil
 }
 
@@ -237,6 +244,7 @@ func (s *State) snapshot() *Edit {
 		AddKeyspaces:   s.Keyspaces,
 		AddDropped:     s.Dropped,
 		AddIngests:     s.Ingests,
+		AddBlobs:       slices.SortedFunc(maps.Values(s.Blobs), func(a, b *FileMeta) int { return cmp.Compare(a.Num, b.Num) }),
 	}
 	for level, files := range s.Version.Levels {
 		for _, f := range files {

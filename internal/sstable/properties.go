@@ -138,8 +138,8 @@ func (t *tally) addSummed(key []byte, tr base.Trailer, value []byte, valueBytes 
 	switch tr.Kind() {
 	case base.KindDelete:
 		t.Deletes++
-	case base.KindSetExpiring:
-		if stored, err := base.Decode(tr, value); err == nil {
+	case base.KindSetExpiring, base.KindBlob:
+		if stored, err := base.Check(tr, value); err == nil && stored.Expiry > 0 {
 			t.Expiring.add(stored.Expiry)
 		}
 	}

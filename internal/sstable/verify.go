@@ -284,7 +284,7 @@ func (v *verifier) follows(first bool, key []byte, tr base.Trailer, value []byte
 	if !tr.Kind().Point() {
 		return false, errDataKind
 	}
-	stored, err := base.Decode(tr, value)
+	stored, err := base.Check(tr, value)
 	if err != nil || tr.Kind() == base.KindMerge && stored.Oldest != tr.Seq() {
 		return false, errStored // in a table each operand stands for itself
 	}

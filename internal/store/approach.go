@@ -95,5 +95,6 @@ func (w *Way) take(l *Lookup, seq base.SeqNum) (tr base.Trailer, value []byte, f
 		return 0, nil, false, true // no table has it
 	}
 	tr, value, found = w.in.Take(l.Key, l.Hash, seq)
+	found = found && tr.Kind() != base.KindBlob // Get knows where that is
 	return tr, value, found, found
 }

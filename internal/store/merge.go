@@ -92,7 +92,7 @@ func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta, merg
 			}
 		}
 		for _, run := range runsOf(level, tables) {
-			it := iterate.NewLevel(&Run{Tables: run, Read: read})
+			it := iterate.NewLevel(&Run{Tables: run, Read: read, Apart: true})
 			sources = append(sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
 		}
 	}

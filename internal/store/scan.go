@@ -18,14 +18,13 @@ func (t *Tree) Sources(lo, hi []byte) (sources []iterate.Source, err error) {
 			continue
 		}
 		for _, tab := range run {
-			r, err := tab.Reader()
+			it, err := tab.NewIter(read)
 			if err != nil {
 				for _, s := range sources {
 					s.Iter.Close()
 				}
 				return nil, err
 			}
-			it := r.NewIter(read)
 			sources = append(sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
 		}
 	}

@@ -44,9 +44,10 @@ type Config struct {
 	Memory *offheap.Accountant
 	Later  func(task func())
 
-	BlockBytes int
-	FilterBits int
-	MergeBytes int64 // that the inputs of a merge read ahead together, about
+	BlockBytes    int
+	FilterBits    int
+	BlobFileBytes int64 // the size at which blob tables end
+	MergeBytes    int64 // that the inputs of a merge read ahead together, about
 }
 
 // Store is the tables of one database. All methods are safe for concurrent use.
@@ -57,9 +58,10 @@ type Store struct {
 	// next is the next file number; tables, logs and all else share them.
 	next atomic.Uint64
 
-	mu   ranked.Mutex[ranked.Tables]
-	live map[base.FileNum]*Table // that the manifest has in the tree
-	kept map[base.FileNum]*Table // that it names for the log archive
+	mu    ranked.Mutex[ranked.Tables]
+	live  map[base.FileNum]*Table // that the manifest has in the tree
+	blobs blobTables
+	kept  map[base.FileNum]*Table // that it names for the log archive
 	// unreadable are those of them whose file could not be opened when somebody
 	// last needed it, and why.
 	unreadable map[base.FileNum]error
@@ -67,7 +69,7 @@ type Store struct {
 
 // New returns a store without tables.
 func New(cfg Config) *Store {
-	return &Store{cfg: cfg, live: map[base.FileNum]*Table{}, kept: map[base.FileNum]*Table{}, unreadable: map[base.FileNum]error{}}
+	return &Store{cfg: cfg, live: map[base.FileNum]*Table{}, blobs: blobTables{}, kept: map[base.FileNum]*Table{}, unreadable: map[base.FileNum]error{}}
 }
 
 // SkipFileNums makes sure that only numbers from next on are given out.
@@ -83,7 +85,7 @@ func (s *Store) NextFileNum() base.FileNum { return base.FileNum(s.next.Load()) 
 func (s *Store) Named(n base.FileNum) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.live[n] != nil || s.kept[n] != nil
+	return s.live[n] != nil || s.kept[n] != nil || s.blobs[n] != nil
 }
 
 // table returns the table of a file, making it where nobody has it yet. The caller
@@ -95,7 +97,9 @@ func (s *Store) table(meta *manifest.FileMeta) *Table {
 	if t := s.kept[meta.Num]; t != nil {
 		return t
 	}
-	return &Table{Meta: meta, store: s}
+	t := &Table{Meta: meta, store: s}
+	s.blobs.hold(t, true)
+	return t
 }
 
 // Keep returns the tables of files that are kept for the log archive, with a
@@ -123,6 +127,7 @@ func (s *Store) ForgetKept(tables []*Table) {
 		delete(s.kept, t.Meta.Num)
 		if s.live[t.Meta.Num] == nil {
 			t.obsolete.Store(true)
+			s.blobs.unname(t)
 		}
 	}
 }
@@ -145,7 +150,10 @@ func (s *Store) GiveUp(gone []manifest.LevelNum) {
 	defer s.mu.Unlock()
 	for _, f := range gone {
 		if t := s.live[f.Num]; t != nil {
-			t.obsolete.Store(s.kept[f.Num] == nil)
+			if s.kept[f.Num] == nil {
+				t.obsolete.Store(true)
+				s.blobs.unname(t)
+			}
 			delete(s.live, f.Num)
 			delete(s.unreadable, f.Num)
 		}
@@ -191,6 +199,12 @@ func (s *Store) Remove(name string) error {
 // RemoveOutputs deletes tables that never became part of the database. What
 // cannot be deleted is an orphan, which the next open removes.
 func (s *Store) RemoveOutputs(files []*manifest.FileMeta) {
+	s.mu.Lock()
+	blobs := s.blobs.fresh(files)
+	s.mu.Unlock()
+	for _, num := range blobs {
+		s.removeOutput(num)
+	}
 	for _, meta := range files {
 		s.removeOutput(meta.Num)
 	}
@@ -212,12 +226,15 @@ func (s *Store) Dispose(tables []*Table) {
 				s.cfg.Events.CleanupFailed(TableName(t.Meta.Num), err)
 			}
 		}
-		if !t.obsolete.Load() {
-			continue
+		if t.obsolete.Load() {
+			if err := s.Remove(TableName(t.Meta.Num)); err != nil {
+				s.cfg.Events.CleanupFailed(TableName(t.Meta.Num), err)
+			}
 		}
-		if err := s.Remove(TableName(t.Meta.Num)); err != nil {
-			s.cfg.Events.CleanupFailed(TableName(t.Meta.Num), err)
-		}
+		s.mu.Lock()
+		unused := s.blobs.release(t)
+		s.mu.Unlock()
+		s.Dispose(unused)
 	}
 }
 

@@ -36,6 +36,9 @@ type Table struct {
 	// obsolete is set, before the last reference goes, when the manifest no
 	// longer names the file, neither in the tree nor for the log archive.
 	obsolete atomic.Bool
+
+	blobs []*Table // that hold values of it
+	named int      // of a blob table: how many tables of the manifest have values in it; under Store.mu
 }
 
 const tableSuffix = ".sst"
@@ -71,15 +74,6 @@ func (t *Table) open() (*sstable.Reader, error) {
 	}
 	t.reader.Store(r)
 	return r, nil
-}
-
-// OpenApart opens the file once more, for one pass over it. The reader is the
-// caller's, leaves the cache alone, and reads on when the file is deleted, where the
-// system allows that, or the database is closed: it is none of the files that are
-// closed for others.
-func (t *Table) OpenApart() (*sstable.Reader, error) {
-	f, err := t.store.cfg.FS.Open(t.store.path(t.Meta))
-	return t.store.openReader(t.Meta, f, err, nil)
 }
 
 // openPooled opens a table as one of those that are closed for others. noted is as
@@ -151,7 +145,11 @@ func (t *Table) Get(l *Lookup, seq base.SeqNum) (tr base.Trailer, value []byte, 
 	if err != nil || !may {
 		return 0, nil, false, err
 	}
-	return r.Get(l.Key, l.Hash, seq)
+	tr, value, found, err = r.Get(l.Key, l.Hash, seq)
+	if found && tr.Kind() == base.KindBlob {
+		return t.value(l, tr, value)
+	}
+	return tr, value, found, err
 }
 
 // Overlaps reports whether the table's span meets [lo, hi); nil is no bound.
@@ -178,6 +176,8 @@ func FirstEndingAfter(tables []*Table, key []byte) int {
 type Run struct {
 	Tables []*Table
 	Read   sstable.IterOptions
+	// Apart says that values which are elsewhere stay there: their records are KindBlob.
+	Apart bool
 }
 
 // Len returns the number of tables.
@@ -191,6 +191,9 @@ func (r *Run) Hi(i int) []byte { return r.Tables[i].Meta.Hi }
 
 // Open returns an iterator over a table.
 func (r *Run) Open(i int) (base.Iterator, error) {
+	if !r.Apart {
+		return r.Tables[i].NewIter(r.Read)
+	}
 	reader, err := r.Tables[i].Reader()
 	if err != nil {
 		return nil, err

@@ -26,6 +26,10 @@ type Output struct {
 	Spare func() error
 	// Pace, which may be nil, bounds how fast tables are written.
 	Pace *Pace
+	// Inline says that values stay with their keys: apart they take more space.
+	Inline bool
+	// LeftBlobs are the blob tables whose values are written anew; nil: none.
+	LeftBlobs map[base.FileNum]bool
 	// Temporary says that nobody needs the tables after a crash: they are not
 	// synced, and not read back.
 	Temporary bool
@@ -41,16 +45,28 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	cfg.FileBytes, cfg.GrowToBytes = out.FileBytes, out.GrowToBytes
 	cfg.Operators = s.cfg.Keyspaces
 	cfg.SplitBefore = s.splitFunc(out)
-	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
+	newTable := func(o sstable.WriterOptions) (base.FileNum, *sstable.Writer, error) {
 		if out.Spare != nil {
 			if err := out.Spare(); err != nil {
 				return 0, nil, err
 			}
 		}
-		num := s.NewFileNum()
-		created = append(created, num)
-		w, err := s.newWriter(num, firstKey, out, &finishing)
-		return num, w, err
+		o.FileNum = s.NewFileNum()
+		created = append(created, o.FileNum)
+		w, err := s.begin(o, out, &finishing)
+		return o.FileNum, w, err
+	}
+	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
+		return newTable(sstable.WriterOptions{
+			Compression:      s.cfg.Keyspaces.Codec(firstKey)(out.Level, out.Bottom),
+			FilterBitsPerKey: s.cfg.FilterBits,
+			Temporary:        out.Temporary,
+		})
+	}
+	if !out.Temporary {
+		loader := &blobLoader{store: s}
+		defer loader.close()
+		cfg.Blobs = s.blobConfig(out, loader, newTable)
 	}
 	cfg.Finished = finishing.begin
 	defer func() {
@@ -76,8 +92,10 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	return outputs, stats, nil
 }
 
-func (s *Store) newWriter(num base.FileNum, firstKey []byte, out Output, finishing *finishing) (*sstable.Writer, error) {
-	name := TableName(num)
+// begin makes the file of a table.
+func (s *Store) begin(o sstable.WriterOptions, out Output, finishing *finishing) (*sstable.Writer, error) {
+	o.DBID, o.BlockSizeBytes = s.cfg.DBID, s.cfg.BlockBytes
+	name := TableName(o.FileNum)
 	f, err := s.cfg.FS.Create(filepath.Join(s.cfg.Dir, name))
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
@@ -85,14 +103,7 @@ func (s *Store) newWriter(num base.FileNum, firstKey []byte, out Output, finishi
 	if out.Pace != nil {
 		f = &pacedFile{File: f, ctx: finishing.ctx, pace: out.Pace}
 	}
-	return sstable.NewWriter(&finishedLater{File: f, finishing: finishing}, sstable.WriterOptions{
-		DBID:             s.cfg.DBID,
-		FileNum:          num,
-		BlockSizeBytes:   s.cfg.BlockBytes,
-		Compression:      s.cfg.Keyspaces.Codec(firstKey)(out.Level, out.Bottom),
-		FilterBitsPerKey: s.cfg.FilterBits,
-		Temporary:        out.Temporary,
-	}), nil
+	return sstable.NewWriter(&finishedLater{File: f, finishing: finishing}, o), nil
 }
 
 // splitMinBytes is how much a table must hold before a keyspace border alone
@@ -147,5 +158,8 @@ func (s *Store) verifyOutput(ctx context.Context, meta *manifest.FileMeta) error
 func (s *Store) Unlisted(meta *manifest.FileMeta) *Table {
 	t := &Table{Meta: meta, store: s}
 	t.obsolete.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blobs.hold(t, false)
 	return t
 }

@@ -231,11 +231,10 @@ func (c *iteratorCore) addTable(tab *store.Table, o IterOptions) error {
 	if !tab.Overlaps(o.Lower, o.Upper) {
 		return nil
 	}
-	r, err := tab.Reader()
+	it, err := tab.NewIter(sstable.IterOptions{Late: c.isLate()})
 	if err != nil {
 		return err
 	}
-	it := r.NewIter(sstable.IterOptions{Late: c.isLate()})
 	c.sources = append(c.sources, iterate.Source{Iter: it, MaxSeq: tab.Meta.LargestSeq})
 	return nil
 }

@@ -193,6 +193,7 @@ func Options(rng *rand.Rand) lightning.Options {
 			FilterBitsPerKey: []int{-1, 4, 12}[rng.IntN(3)],
 			FileBytes:        4096 << rng.IntN(5),
 			L0Files:          1 + rng.IntN(4),
+			BlobBytes:        []int{-1, 16, 200}[budget%3], // not drawn either
 		},
 		Debug: lightning.DebugOptions{NoHotCache: rng.IntN(4) == 0},
 		// Not drawn, so that the seeds that were found keep their scripts.
@@ -205,7 +206,7 @@ func Describe(o lightning.Options) string {
 	t := o.Tree
 	return fmt.Sprintf("lightning.Options{MemoryBudget: %d, Durability: lightning.Durability(%d), "+
 		"Compression: lightning.Compression(%d), Tree: lightning.TreeOptions{MemtableBytes: %d, "+
-		"BlockBytes: %d, FilterBitsPerKey: %d, FileBytes: %d, L0Files: %d}, "+
+		"BlockBytes: %d, FilterBitsPerKey: %d, FileBytes: %d, L0Files: %d, BlobBytes: %d}, "+
 		"Debug: lightning.DebugOptions{NoHotCache: %v}, LogArchive: lightning.LogArchiveOptions{SizeBytes: %d}}", o.MemoryBudget, o.Durability, o.Compression,
-		t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes, t.L0Files, o.Debug.NoHotCache, o.LogArchive.SizeBytes)
+		t.MemtableBytes, t.BlockBytes, t.FilterBitsPerKey, t.FileBytes, t.L0Files, t.BlobBytes, o.Debug.NoHotCache, o.LogArchive.SizeBytes)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 )
 
@@ -154,7 +155,7 @@ func (d *dump) end(line []byte) error {
 // keyspaceOf reads what a dump says of a keyspace.
 func keyspaceOf(members map[string]json.RawMessage) (*Keyspace, error) {
 	texts := map[string]string{}
-	for _, name := range []string{"keyspace", "compression", "ttl", "merge"} {
+	for _, name := range []string{"keyspace", "compression", "ttl", "merge", "blobs_from"} {
 		if !has(members, name) {
 			continue
 		}
@@ -171,6 +172,9 @@ func keyspaceOf(members map[string]json.RawMessage) (*Keyspace, error) {
 	var err error
 	if ttl, ok := texts["ttl"]; ok {
 		k.TTL, err = time.ParseDuration(ttl)
+	}
+	if from, ok := texts["blobs_from"]; ok && err == nil {
+		k.BlobBytes, err = strconv.Atoi(from)
 	}
 	return k, err
 }

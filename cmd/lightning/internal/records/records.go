@@ -39,6 +39,7 @@ type Keyspace struct {
 	Compression string
 	TTL         time.Duration
 	Merge       string // name of the operator
+	BlobBytes   int    // from which on values are kept apart; negative: never, 0: as the database has it
 }
 
 // Format is a text form of records.

@@ -1,0 +1,185 @@
+package compact
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// This file keeps large values apart from their keys: they are written once, to blob tables,
+// and what compactions rewrite from then on is where they are (after WiscKey, Lu and others,
+// 2016). A blob table is a table as any other, in internal order, but in no level. Tables say
+// how much they have in each; what nobody has any more is garbage. It goes when the table is
+// left: whoever rewrites a record whose value is in such a table writes the value anew.
+
+// Blobs says which values are kept apart, and where those are that were.
+type Blobs struct {
+	// Apart reports whether a stored value of so many bytes is kept apart.
+	Apart func(key []byte, storedBytes int) bool
+	// FileBytes is the size at which a blob table ends.
+	FileBytes int64
+	// Split reports whether a blob table must end between two keys.
+	Split func(prev, next []byte) bool
+	// NewWriter makes the next blob table.
+	NewWriter func(firstKey []byte) (base.FileNum, *sstable.Writer, error)
+	// Left are the blob tables whose values are written anew; nil: none.
+	Left map[base.FileNum]bool
+	// Find returns the description of a blob table that inputs use, and Load the stored value
+	// of a record, valid until the next call.
+	Find func(num base.FileNum) (*manifest.FileMeta, error)
+	Load func(key []byte, ref base.BlobRef) (stored []byte, err error)
+}
+
+// blobRun is what a run has to do with blob tables.
+type blobRun struct {
+	writer    *sstable.Writer
+	meta      *manifest.FileMeta                 // of the table that is written, filled in at its end
+	uses      map[base.FileNum]*manifest.BlobUse // of the output file
+	usedBytes uint64                             // of its values there
+	last      []byte                             // key of the table that is written
+	ref       []byte                             // scratch
+}
+
+// stored returns a record as it goes to the output file: with its value, or with where that is.
+func (r *runner) stored(key []byte, trailer base.Trailer, value []byte) (base.Trailer, []byte, error) {
+	b := r.cfg.Blobs
+	if b == nil {
+		return trailer, value, nil
+	}
+	kind, at := trailer.Kind(), base.BlobRef{}
+	switch kind {
+	case base.KindBlob:
+		ref, err := base.DecodeBlobRef(value)
+		if err != nil {
+			return 0, nil, err
+		}
+		if !b.Left[ref.File] {
+			table, err := b.Find(ref.File)
+			if err == nil {
+				r.blobs.use(table, ref)
+			}
+			return trailer, value, err
+		}
+		if value, err = b.Load(key, ref); err != nil {
+			return 0, nil, err
+		}
+		at, kind = ref, ref.Kind()
+	case base.KindSet:
+	case base.KindSetExpiring:
+		decoded, err := base.Decode(trailer, value)
+		if err != nil {
+			return 0, nil, err
+		}
+		at.Expiry = decoded.Expiry
+	default:
+		return trailer, value, nil
+	}
+	trailer = base.MakeTrailer(trailer.Seq(), kind)
+	if !b.Apart(key, len(value)) {
+		return trailer, value, nil
+	}
+	return r.putApart(key, trailer, value, at.Expiry)
+}
+
+// putApart writes a value to a blob table.
+func (r *runner) putApart(key []byte, trailer base.Trailer, value []byte, expiry base.Instant) (base.Trailer, []byte, error) {
+	b := &r.blobs
+	if b.writer != nil && (b.writer.EstimatedBytes() >= r.cfg.Blobs.FileBytes || r.cfg.Blobs.Split(b.last, key)) {
+		if err := r.closeBlobs(); err != nil {
+			return 0, nil, err
+		}
+	}
+	if b.writer == nil {
+		num, w, err := r.cfg.Blobs.NewWriter(key)
+		if err != nil {
+			return 0, nil, err
+		}
+		b.writer, b.meta = w, &manifest.FileMeta{Num: num}
+	}
+	b.last = append(b.last[:0], key...)
+	if err := b.writer.Add(key, trailer, value); err != nil {
+		return 0, nil, err
+	}
+	ref := base.BlobRef{File: b.meta.Num, Seq: trailer.Seq(), StoredBytes: uint64(len(value)), Expiry: expiry}
+	b.use(b.meta, ref)
+	b.ref = base.AppendBlobRef(b.ref[:0], ref)
+	return base.MakeTrailer(trailer.Seq(), base.KindBlob), b.ref, nil
+}
+
+// use notes that the output file has a value in a blob table.
+func (b *blobRun) use(table *manifest.FileMeta, ref base.BlobRef) {
+	u := b.uses[ref.File]
+	if u == nil {
+		if b.uses == nil {
+			b.uses = map[base.FileNum]*manifest.BlobUse{}
+		}
+		u = &manifest.BlobUse{Num: ref.File, Table: table}
+		b.uses[ref.File] = u
+	}
+	u.StoredBytes += ref.StoredBytes
+	b.usedBytes += ref.StoredBytes
+}
+
+// blobWeight is what a value that is kept apart counts for in the size of its table: a job that
+// rewrites the table may have to write a part of these anew.
+const blobWeight = 1.0 / 16
+
+// sizeBytes is what counts as the size of the output file.
+func (r *runner) sizeBytes() int64 {
+	return r.writer.EstimatedBytes() + int64(blobWeight*float64(r.blobs.usedBytes))
+}
+
+// take returns what the output file has in blob tables, and begins with the next one.
+func (b *blobRun) take() []manifest.BlobUse {
+	if len(b.uses) == 0 {
+		return nil
+	}
+	uses := make([]manifest.BlobUse, 0, len(b.uses))
+	for _, u := range b.uses {
+		uses = append(uses, *u)
+	}
+	clear(b.uses)
+	b.usedBytes = 0
+	slices.SortFunc(uses, func(x, y manifest.BlobUse) int { return cmp.Compare(x.Num, y.Num) })
+	return uses
+}
+
+// closeBlobs ends the blob table that is written, if there is one.
+func (r *runner) closeBlobs() error {
+	b := &r.blobs
+	if b.writer == nil {
+		return nil
+	}
+	props, err := b.writer.Finish(nil, nil)
+	if err != nil {
+		return fmt.Errorf("finish blob table %s: %w", b.meta.Num, err)
+	}
+	describe(b.meta, &props)
+	r.stats.BytesOut += props.SizeBytes
+	meta := b.meta
+	b.writer, b.meta = nil, nil
+	if r.cfg.Finished == nil {
+		return nil
+	}
+	return r.cfg.Finished(meta)
+}
+
+// inline returns a record with its value, which is valid until the next one is loaded.
+func (r *runner) inline(rec *base.Record) (*base.Record, error) {
+	if rec.Trailer.Kind() != base.KindBlob {
+		return rec, nil
+	}
+	ref, err := base.DecodeBlobRef(rec.Value)
+	if err != nil {
+		return nil, err
+	}
+	value, err := r.cfg.Blobs.Load(rec.Key, ref)
+	if err != nil {
+		return nil, err
+	}
+	return &base.Record{Key: rec.Key, Trailer: base.MakeTrailer(rec.Trailer.Seq(), ref.Kind()), Value: value}, nil
+}
