@@ -52,7 +52,7 @@ type databaseStats struct {
 	ReserveBytes     int64        `json:"reserve_bytes"` // held for a full disk
 	ArchiveBytes     int64        `json:"archive_bytes"` // of the log, for 'lightning changes'
 	Levels           []levelStats `json:"levels"`        // those with tables
-	BlobTables       int          `json:"blob_tables"` // that hold values apart from their keys
+	BlobTables       int          `json:"blob_tables"`   // that hold values apart from their keys
 	BlobBytes        uint64       `json:"blob_bytes"`
 	BlobLiveShare    float64      `json:"blob_live_share"` // of what they hold; the rest is garbage
 	LogFiles         int64        `json:"log_files"`

@@ -216,3 +216,19 @@ func TestRefusedOpenChangesNothing(t *testing.T) {
 		t.Errorf("a database without its table opens: %v", err)
 	}
 }
+
+// On a full disk an open removes what a crash has left before the archive knows its files: those
+// that the manifest names for it stay, blob tables as well.
+func TestArchivedTablesAreNoOrphans(t *testing.T) {
+	blob := &manifest.FileMeta{Num: 7}
+	kept := &manifest.FileMeta{Num: 6, Blobs: []manifest.BlobUse{{Num: 7, Table: blob}}}
+	r := recovery{state: &manifest.State{
+		Ingests: []manifest.IngestCommit{{Tables: []*manifest.FileMeta{kept}}},
+		Blobs:   map[base.FileNum]*manifest.FileMeta{7: blob},
+	}}
+	for n, unnamed := range map[base.FileNum]bool{6: false, 7: false, 8: true} {
+		if name := store.TableName(n); r.isUnnamedTable(name) != unnamed {
+			t.Errorf("%s: unnamed is not %v", name, unnamed)
+		}
+	}
+}

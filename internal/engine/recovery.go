@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -189,7 +188,7 @@ func (r *recovery) withSpace(do func() error) error {
 // among those that the archive keeps neither, which may not know of them yet.
 func (r *recovery) isUnnamedTable(name string) bool {
 	n, ok := store.ParseTableName(name)
-	return ok && !slices.ContainsFunc(r.state.Ingests, func(c manifest.IngestCommit) bool {
+	return ok && r.state.Blobs[n] == nil && !slices.ContainsFunc(r.state.Ingests, func(c manifest.IngestCommit) bool {
 		return slices.ContainsFunc(c.Tables, func(m *manifest.FileMeta) bool { return m.Num == n })
 	})
 }
@@ -205,9 +204,7 @@ const (
 // checkTables reports every live table that is missing or has the wrong size. It opens
 // none of them.
 func (r *recovery) checkTables(v *manifest.Version) error {
-	tables := slices.Concat(append(v.Levels[:], slices.SortedFunc(maps.Values(r.state.Blobs), func(a, b *manifest.FileMeta) int {
-		return cmp.Compare(a.Num, b.Num)
-	}))...)
+	tables := slices.Concat(append(v.Levels[:], v.Blobs())...)
 	parts := min(1+len(tables)/tablesPerChecker, tableCheckers)
 	damage := make([][]error, parts)
 	var wg sync.WaitGroup

@@ -152,14 +152,18 @@ func (a *catalogue) NoteForgotten(gone []base.SeqNum) {
 }
 
 // loadIngests takes up the commits that the manifest names for the archive and whose
-// tables are all among the files of the directory.
+// tables, and those with values of theirs, are all among the files of the directory.
 func (a *Archive) loadIngests(named []manifest.IngestCommit, names []string) {
 	there := map[string]bool{}
 	for _, name := range names {
 		there[name] = true
 	}
+	isGone := func(m *manifest.FileMeta) bool {
+		return !there[store.TableName(m.Num)] ||
+			slices.ContainsFunc(m.Blobs, func(use manifest.BlobUse) bool { return !there[store.TableName(use.Num)] })
+	}
 	found := slices.DeleteFunc(slices.Clone(named), func(c manifest.IngestCommit) bool {
-		return slices.ContainsFunc(c.Tables, func(m *manifest.FileMeta) bool { return !there[store.TableName(m.Num)] })
+		return slices.ContainsFunc(c.Tables, isGone)
 	})
 	for _, c := range found {
 		kept := a.keepTables(&c)

@@ -1,9 +1,11 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
 )
@@ -11,6 +13,17 @@ import (
 // This file keeps the blob tables. Nobody says when one goes: it is there as long as a table
 // of a level, or of an ingest commit that the archive keeps, has a value in it. So there is
 // nothing that could go wrong between the tables and their blobs.
+
+// Blobs returns the blob tables of a version, by number.
+func (v *Version) Blobs() []*FileMeta {
+	blobs := map[*FileMeta]bool{}
+	for f := range tables(v, nil) {
+		for _, use := range f.Blobs {
+			blobs[use.Table] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(blobs), func(a, b *FileMeta) int { return cmp.Compare(a.Num, b.Num) })
+}
 
 // tables yields all tables of a version and of ingest commits.
 func tables(v *Version, ingests []IngestCommit) iter.Seq[*FileMeta] {
