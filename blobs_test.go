@@ -292,5 +292,42 @@ func TestDamagedBlob(t *testing.T) {
 	if damaged == 0 || damaged > 20 {
 		t.Errorf("%d rows are damaged", damaged)
 	}
+	// Most of it is garbage then, and would be written anew: what cannot be read stays, and
+	// nothing else is held up.
+	for i := range 200 {
+		if i < 80 || i > 120 {
+			must(t, db.Delete(fmt.Appendf(nil, "k%03d", i)))
+		}
+		must(t, db.Put(fmt.Appendf(nil, "n%03d", i), bytes.Repeat([]byte{byte(i)}, 1000)))
+	}
+	must(t, db.Flush(ctx))
+	must(t, db.Compact(ctx, nil, nil))
+	if n := db.Metrics().Health.QuarantinedFiles; n != 0 {
+		t.Errorf("%d tables are left alone", n)
+	}
+	for i := range 200 {
+		if _, err := db.Get(fmt.Appendf(nil, "n%03d", i)); err != nil {
+			t.Errorf("row n%d: %v", i, err)
+		}
+	}
+	must(t, db.Close())
+}
+
+// Keys are no garbage: where they are as long as their values nothing is written anew for ever.
+func TestBlobsOfLongKeys(t *testing.T) {
+	ctx := context.Background()
+	db := open(t, withBlobs(memfs.New()))
+	for i := range 500 {
+		must(t, db.Put(fmt.Appendf(nil, "%090d", i), make([]byte, 100)))
+	}
+	must(t, db.Compact(ctx, nil, nil))
+	m := db.Metrics()
+	if m.Blobs.RawBytes != m.Blobs.LiveBytes || m.Blobs.LiveBytes != 50_000 {
+		t.Errorf("%+v", m.Blobs)
+	}
+	must(t, db.Compact(ctx, nil, nil))
+	if again := db.Metrics(); again.Compactions.Count != m.Compactions.Count {
+		t.Errorf("%d compactions where there was nothing to do", again.Compactions.Count-m.Compactions.Count)
+	}
 	must(t, db.Close())
 }

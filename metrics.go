@@ -46,7 +46,7 @@ type LevelMetrics struct {
 type BlobMetrics struct {
 	Files     int
 	SizeBytes uint64
-	RawBytes  uint64 // of keys and values in them, before compression
+	RawBytes  uint64 // of the values in them, before compression
 	LiveBytes uint64 // of the values that tables of the tree have there; the rest is garbage
 }
 

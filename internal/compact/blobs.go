@@ -58,11 +58,7 @@ func (r *runner) stored(key []byte, trailer base.Trailer, value []byte) (base.Tr
 			return 0, nil, err
 		}
 		if !b.Left[ref.File] {
-			table, err := b.Find(ref.File)
-			if err == nil {
-				r.blobs.use(table, ref)
-			}
-			return trailer, value, err
+			return trailer, value, r.reuse(ref)
 		}
 		if value, err = b.Load(key, ref); err != nil {
 			return 0, nil, err
@@ -108,6 +104,19 @@ func (r *runner) putApart(key []byte, trailer base.Trailer, value []byte, expiry
 	b.use(b.meta, ref)
 	b.ref = base.AppendBlobRef(b.ref[:0], ref)
 	return base.MakeTrailer(trailer.Seq(), base.KindBlob), b.ref, nil
+}
+
+// reuse notes that the output file has a value where it was.
+func (r *runner) reuse(ref base.BlobRef) error {
+	if known := r.blobs.uses[ref.File]; known != nil {
+		r.blobs.use(known.Table, ref)
+		return nil
+	}
+	table, err := r.cfg.Blobs.Find(ref.File)
+	if err == nil {
+		r.blobs.use(table, ref)
+	}
+	return err
 }
 
 // use notes that the output file has a value in a blob table.
@@ -159,6 +168,7 @@ func (r *runner) closeBlobs() error {
 		return fmt.Errorf("finish blob table %s: %w", b.meta.Num, err)
 	}
 	describe(b.meta, &props)
+	b.meta.RawBytes = props.RawValueBytes // as uses count them
 	r.stats.BytesOut += props.SizeBytes
 	meta := b.meta
 	b.writer, b.meta = nil, nil

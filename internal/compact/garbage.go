@@ -22,7 +22,7 @@ const (
 type BlobTables struct {
 	Files     int
 	SizeBytes uint64 // of the files
-	RawBytes  uint64 // of keys and values in them, before compression
+	RawBytes  uint64 // of the values in them, before compression
 	LiveBytes uint64 // of the values that tables of the version have there
 }
 
@@ -53,8 +53,8 @@ func SumBlobs(v *manifest.Version) (sum BlobTables) {
 }
 
 // LeftBlobs returns the blob tables of a version that are to be left, and whether that is worth
-// a job of its own.
-func LeftBlobs(v *manifest.Version) (left map[base.FileNum]bool, due bool) {
+// a job of its own. Of those that are damaged, which may be nil, the values stay where they are.
+func LeftBlobs(v *manifest.Version, damaged map[base.FileNum]bool) (left map[base.FileNum]bool, due bool) {
 	lives := blobLives(v)
 	var raw, live float64
 	for table, bytes := range lives {
@@ -67,7 +67,7 @@ func LeftBlobs(v *manifest.Version) (left map[base.FileNum]bool, due bool) {
 		share = leftShare
 	}
 	for table, bytes := range lives {
-		if float64(bytes) < share*float64(table.RawBytes) {
+		if float64(bytes) < share*float64(table.RawBytes) && !damaged[table.Num] {
 			if left == nil {
 				left = map[base.FileNum]bool{}
 			}
@@ -100,7 +100,7 @@ func leftBytes(f *manifest.FileMeta, left map[base.FileNum]bool) (n uint64) {
 // to be left, if there is enough garbage. Level 0 is left to jobs that are due there anyway: the
 // order of its tables is that in which they were written.
 func PickBlobs(v *manifest.Version, l Limits) *Job {
-	left, due := LeftBlobs(v)
+	left, due := LeftBlobs(v, l.DamagedBlobs)
 	if !due {
 		return nil
 	}

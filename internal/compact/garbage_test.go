@@ -37,7 +37,7 @@ func TestLeftBlobs(t *testing.T) {
 			small.Blobs = append(small.Blobs, manifest.BlobUse{Num: b.Num, Table: b, StoredBytes: part})
 			upper.Blobs = append(upper.Blobs, manifest.BlobUse{Num: b.Num, Table: b, StoredBytes: part})
 		}
-		left, due := LeftBlobs(tr.v)
+		left, due := LeftBlobs(tr.v, nil)
 		if due != c.due {
 			t.Errorf("%s: due is %v", name, due)
 		}

@@ -28,6 +28,8 @@ type Limits struct {
 	// Damaged, if given, tells the files that no job may read. They stay where
 	// they are, and so does what must not pass them.
 	Damaged func(f *manifest.FileMeta) bool
+	// DamagedBlobs are the blob tables whose values no job writes anew.
+	DamagedBlobs map[base.FileNum]bool
 	// Quiet says that nothing was flushed for a while: it is not worth waiting until
 	// more deletes can be brought down at once.
 	Quiet bool

@@ -42,7 +42,17 @@ func (g *gain) worth(l Limits) bool {
 type gain struct {
 	level            int
 	file             *manifest.FileMeta // of level 0: the first one, which stands for all
-	back, lyingThere float64
+	back, lyingThere float64            // with the values that are kept apart
+	rewritten        float64            // without
+}
+
+// heldBytes is what a table holds, wherever its values are.
+func heldBytes(f *manifest.FileMeta) float64 {
+	n := f.SizeBytes
+	for _, use := range f.Blobs {
+		n += use.StoredBytes
+	}
+	return float64(n)
 }
 
 func (g *gain) share() float64 { return g.back / max(g.lyingThere, 1) }
@@ -53,7 +63,9 @@ func gains(v *manifest.Version, l Limits) []gain {
 	var all []gain
 	var tree, back float64
 	for level, files := range v.Levels {
-		tree += float64(v.LevelBytes(level))
+		for _, f := range files {
+			tree += heldBytes(f)
+		}
 		most := 1
 		if level == 0 {
 			most = max(len(files), 1)
@@ -74,9 +86,10 @@ func gains(v *manifest.Version, l Limits) []gain {
 
 // gainOf estimates what there is to gain from some tables of a level.
 func gainOf(v *manifest.Version, level int, files []*manifest.FileMeta) gain {
-	var own, deletes, covered, entries, rangeDeletes float64
+	var own, rewritten, deletes, covered, entries, rangeDeletes float64
 	for _, f := range files {
-		own += float64(f.SizeBytes)
+		own += heldBytes(f)
+		rewritten += float64(f.SizeBytes)
 		deletes += float64(f.Deletes)
 		rangeDeletes += float64(f.RangeDeletes)
 		entries += float64(f.Count + f.RangeDeletes)
@@ -86,7 +99,8 @@ func gainOf(v *manifest.Version, level int, files []*manifest.FileMeta) gain {
 	lo, hi := (&Job{Inputs: [2][]*manifest.FileMeta{files, nil}}).Span()
 	for below := level + 1; below <= bottomLevel; below++ {
 		for _, f := range v.Overlapping(below, lo, hi) {
-			beneath += float64(f.SizeBytes)
+			beneath += heldBytes(f)
+			rewritten += float64(f.SizeBytes)
 			records += float64(f.Count)
 		}
 	}
@@ -96,7 +110,7 @@ func gainOf(v *manifest.Version, level int, files []*manifest.FileMeta) gain {
 	}
 	ended := beneath * min(deletes/max(records, 1), 1)
 	return gain{
-		level: level, file: files[0], lyingThere: lying,
+		level: level, file: files[0], lyingThere: lying, rewritten: rewritten,
 		back: min(ended+covered, beneath) + own*(deletes+rangeDeletes)/max(entries, 1),
 	}
 }
@@ -124,7 +138,7 @@ func reclaimDebt(v *manifest.Version, l Limits) (debt float64) {
 		tree += float64(v.LevelBytes(level))
 	}
 	for _, g := range gains(v, l) {
-		debt += g.lyingThere
+		debt += g.rewritten
 	}
 	return min(debt, tree)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"sort"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -27,6 +28,8 @@ type claims struct {
 	mu      ranked.Mutex[ranked.Claims]
 	claimed map[base.FileNum]bool
 	damaged map[base.FileNum]error // and how
+	// damagedBlobs are the blob tables whose values no job writes anew.
+	damagedBlobs map[base.FileNum]bool
 }
 
 // takeJob calls pick with the current version, under the lock, and claims the
@@ -160,6 +163,30 @@ func (c *claims) quarantine(n base.FileNum, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.damaged[n] = err
+}
+
+// leaveBlob notes that a blob table is damaged: its values stay where they are. It reports
+// whether that is new.
+func (c *claims) leaveBlob(n base.FileNum) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.damagedBlobs[n] {
+		return false
+	}
+	damaged := maps.Clone(c.damagedBlobs) // others look at this one
+	if damaged == nil {
+		damaged = map[base.FileNum]bool{}
+	}
+	damaged[n] = true
+	c.damagedBlobs = damaged
+	return true
+}
+
+// leftBlobs are the damaged blob tables; nobody writes into what it returns.
+func (c *claims) leftBlobs() map[base.FileNum]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.damagedBlobs
 }
 
 // forget takes files off that the tree no longer has.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -112,7 +113,9 @@ func (c *compactor) next() (*compact.Job, *manualCompaction) {
 			l.Done = func(f *manifest.FileMeta) bool { return m.wrote[f.Num] }
 			job := compact.PickRange(v, l, m.lo, m.hi)
 			if job == nil && m.lo == nil && m.hi == nil {
-				job = c.pickBlobs(v, l)
+				if job = c.pickBlobs(v, l); job != nil && m.wrote[job.Inputs[0][0].Num] {
+					job = nil
+				}
 			}
 			settled = job == nil
 			return job
@@ -163,10 +166,15 @@ func (c *compactor) takeInTurn() *compact.Job {
 
 // pickBlobs is compact.PickBlobs where there is space to write values anew.
 func (c *compactor) pickBlobs(v *manifest.Version, l compact.Limits) *compact.Job {
-	if c.reserve.Full() {
+	job := compact.PickBlobs(v, l)
+	if job == nil || c.reserve.Full() {
 		return nil
 	}
-	return compact.PickBlobs(v, l)
+	left, _ := compact.LeftBlobs(v, l.DamagedBlobs)
+	if c.reserve.SpareFor(int64(job.Bytes()+job.LeftBytes(left))) != nil {
+		return nil
+	}
+	return job
 }
 
 // take claims the inputs of the job that pick finds, if there is one and nobody
@@ -189,7 +197,7 @@ func (c *compactor) limits(damaged func(*manifest.FileMeta) bool) compact.Limits
 		l0Files = 1 // deletes bring space when they meet what they delete
 	}
 	return compact.Limits{
-		L0Files: l0Files, BaseBytes: c.baseBytes, Damaged: damaged, SharedSeq: base.SeqNumMax,
+		L0Files: l0Files, BaseBytes: c.baseBytes, Damaged: damaged, DamagedBlobs: c.claims.damagedBlobs, SharedSeq: base.SeqNumMax,
 		Quiet: true,
 	}
 }
@@ -273,19 +281,26 @@ func (c *compactor) finish(manual *manualCompaction, job *compact.Job, err error
 	c.changed.Notify()
 }
 
-// quarantine notes the input that a job found damaged, or those with values in a blob table
-// that is, so that no job reads it again; it reports whether err names one. Damage in what the job wrote is none
-// of the inputs' fault: the job is to be tried again, after a while.
+// quarantine notes the input that a job found damaged, so that no job reads it again, or the
+// blob table, whose values stay where they are from then on; it reports whether err names one.
+// Where a job cannot do without such a value, its input is noted. Damage in what the job wrote is
+// none of the inputs' fault: the job is to be tried again, after a while.
 func (c *compactor) quarantine(job *compact.Job, err error) bool {
 	var damage *base.CorruptionError
 	if !errors.As(err, &damage) {
 		return false
 	}
 	num, ok := store.ParseTableName(damage.File)
+	if !ok {
+		return false
+	}
 	found := false
 	for _, f := range slices.Concat(job.Inputs[:]...) {
-		hasValues := slices.ContainsFunc(f.Blobs, func(use manifest.BlobUse) bool { return use.Num == num })
-		if ok && (f.Num == num || hasValues) {
+		isUsed := slices.ContainsFunc(f.Blobs, func(use manifest.BlobUse) bool { return use.Num == num })
+		if isUsed && c.claims.leaveBlob(num) {
+			return true
+		}
+		if f.Num == num || isUsed && bytes.Compare(f.Lo, damage.Lo) <= 0 && bytes.Compare(damage.Lo, f.Hi) < 0 {
 			c.claims.quarantine(f.Num, err)
 			found = true
 		}
@@ -394,9 +409,12 @@ func (c *compactor) output(job *compact.Job, v *manifest.Version) store.Output {
 		Inline:    c.reserve.Full(), Pace: c.pace,
 	}
 	if !out.Inline {
-		out.LeftBlobs, _ = compact.LeftBlobs(v)
+		out.LeftBlobs, _ = compact.LeftBlobs(v, c.claims.leftBlobs())
 	}
 	out.Spare = c.reserve.SpareFor(int64(job.Bytes() + job.LeftBytes(out.LeftBlobs)))
+	if out.Spare != nil && out.LeftBlobs != nil {
+		out.LeftBlobs, out.Spare = nil, c.reserve.SpareFor(int64(job.Bytes()))
+	}
 	return out
 }
 

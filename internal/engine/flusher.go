@@ -95,6 +95,7 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	edit := f.editFor(imms, outputs, dead)
 	s.Tree.NoteCovered(outputs, 0, edit.RemoveFiles)
 	if err := f.syncArchived(edit.LastSeq); err != nil {
+		f.store.RemoveOutputs(outputs)
 		f.claims.release(edit.RemoveFiles)
 		return err
 	}

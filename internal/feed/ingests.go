@@ -41,8 +41,15 @@ func (a *Archive) keepTables(c *manifest.IngestCommit) ingestCommit {
 	kept := ingestCommit{
 		first: c.First, last: c.Last, since: time.Unix(0, int64(c.At)), tables: a.cfg.Store.Keep(c.Tables),
 	}
+	blobs := map[base.FileNum]bool{}
 	for _, meta := range c.Tables {
 		kept.sizeBytes += int64(meta.SizeBytes)
+		for _, use := range meta.Blobs {
+			if !blobs[use.Num] {
+				blobs[use.Num] = true
+				kept.sizeBytes += int64(use.Table.SizeBytes)
+			}
+		}
 	}
 	return kept
 }

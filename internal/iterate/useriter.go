@@ -432,13 +432,13 @@ func (v *UserIter) inspect(rec *base.Record) (alive bool) {
 	switch rec.Trailer.Kind() {
 	case base.KindSet:
 		return true
-	case base.KindSetExpiring:
-		stored, err := base.Decode(rec.Trailer, rec.Value)
+	case base.KindSetExpiring, base.KindBlob: // the latter for who wants keys alone
+		stored, err := base.Check(rec.Trailer, rec.Value)
 		if err != nil {
 			v.err = err
 			return false
 		}
-		if stored.Expiry > v.at {
+		if stored.Expiry > v.at || stored.Expiry == 0 {
 			return true
 		}
 		if v.expired != nil {

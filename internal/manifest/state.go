@@ -69,7 +69,9 @@ func (s *State) apply(e *Edit) (*State, error) {
 	if err := next.applyIngests(e); err != nil {
 		return nil, err
 	}
-	next.keepBlobs(blobs)
+	if len(e.AddFiles)+len(e.RemoveFiles)+len(e.AddIngests)+len(e.ForgetIngests) > 0 {
+		next.keepBlobs(blobs)
+	}
 	return &next, nil
 }
 

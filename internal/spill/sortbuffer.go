@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -39,8 +40,8 @@ const (
 	entryBytes = 16
 	// recordHeadBytes are the kind of a record and the lengths of its key and its value.
 	recordHeadBytes = 9
-	// sortBufferMaxBytes is what offsets can reach.
-	sortBufferMaxBytes = 1<<32 - 1
+	// sortBufferMaxBytes is what offsets can reach, and an int on all machines.
+	sortBufferMaxBytes = math.MaxInt32
 )
 
 // sortBufferBytes is what a buffer for one record takes at least.

@@ -89,7 +89,7 @@ func (s *Store) blobConfig(
 	codec := func(key []byte) compress.Codec { return s.cfg.Keyspaces.Codec(key)(blobLevel, false) }
 	return &compact.Blobs{
 		Apart:     apartRule(s.cfg.Keyspaces, out.Inline),
-		FileBytes: s.cfg.BlobFileBytes,
+		FileBytes: max(s.cfg.BlobFileBytes, out.GrowToBytes), // a feed opens all of a commit
 		Split:     func(prev, next []byte) bool { return differs(prev, next) && codec(prev) != codec(next) },
 		NewWriter: func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
 			return newTable(sstable.WriterOptions{Compression: codec(firstKey)}) // without a filter: who looks there knows that it is
@@ -139,36 +139,70 @@ type blobLoader struct {
 }
 
 func (l *blobLoader) load(key []byte, ref base.BlobRef) ([]byte, error) {
-	_, value, err := l.walks.load(key, ref, func(num base.FileNum) (*sstable.Reader, error) {
+	return l.walks.load(key, ref, func(num base.FileNum) (*sstable.Reader, error) {
 		b, err := l.store.heldBlob(num)
 		if err != nil {
 			return nil, err
 		}
 		return b.Reader()
-	}, sstable.IterOptions{NoFill: true})
-	return value, err
+	}, sstable.IterOptions{NoFill: true, BulkBytes: blobBulkBytes})
 }
 
 func (l *blobLoader) close() { l.walks.close() }
 
-// blobWalks has an iterator over each blob table that was asked for. Who asks in the order of
-// keys finds the next value where the last one was.
-type blobWalks map[base.FileNum]*sstable.Iter
+// blobWalks has iterators over the blob tables that were asked for last. Who asks in the order
+// of keys often finds the next value where the last one was. Each holds a block, so they are few,
+// and one that holds a large one stays no longer than it is the last.
+type blobWalks struct {
+	open  map[base.FileNum]*sstable.Iter
+	large base.FileNum // whose iterator holds a large value; 0: none does
+}
 
-// load returns the record that a reference is to, valid until the next call.
-func (w *blobWalks) load(key []byte, ref base.BlobRef, open func(base.FileNum) (*sstable.Reader, error), o sstable.IterOptions) (
-	base.Trailer, []byte, error) {
-	it := (*w)[ref.File]
-	if it == nil {
-		r, err := open(ref.File)
-		if err != nil {
-			return 0, nil, err
+const (
+	// blobBulkBytes is what a walk past the cache reads at once: the next value may be
+	// elsewhere.
+	blobBulkBytes      = 64 << 10
+	blobWalksMax       = 8
+	blobWalkLargeBytes = 64 << 10
+)
+
+// over returns an iterator over a blob table for a value of some size.
+func (w *blobWalks) over(ref base.BlobRef, open func(base.FileNum) (*sstable.Reader, error), o sstable.IterOptions) (*sstable.Iter, error) {
+	if w.large != 0 && w.large != ref.File {
+		w.close()
+	}
+	if ref.StoredBytes >= blobWalkLargeBytes {
+		w.large = ref.File
+	}
+	if it := w.open[ref.File]; it != nil {
+		return it, nil
+	}
+	if len(w.open) >= blobWalksMax {
+		for num, it := range w.open { // any
+			_ = it.Close() // as in close
+			delete(w.open, num)
+			break
 		}
-		if *w == nil {
-			*w = blobWalks{}
-		}
-		it = r.NewIter(o)
-		(*w)[ref.File] = it
+	}
+	r, err := open(ref.File)
+	if err != nil {
+		return nil, err
+	}
+	if w.open == nil {
+		w.open = map[base.FileNum]*sstable.Iter{}
+	}
+	it := r.NewIter(o)
+	w.open[ref.File] = it
+	return it, nil
+}
+
+// load returns the stored value that a reference is to, valid until the next call.
+func (w *blobWalks) load(
+	key []byte, ref base.BlobRef, open func(base.FileNum) (*sstable.Reader, error), o sstable.IterOptions,
+) ([]byte, error) {
+	it, err := w.over(ref, open, o)
+	if err != nil {
+		return nil, err
 	}
 	rec := it.SeekGE(key)
 	for rec != nil && rec.Trailer.Seq() > ref.Seq && bytes.Equal(rec.Key, key) {
@@ -176,21 +210,22 @@ func (w *blobWalks) load(key []byte, ref base.BlobRef, open func(base.FileNum) (
 	}
 	if rec == nil {
 		if err := it.Err(); err != nil {
-			return 0, nil, err
+			return nil, err
 		}
-		return 0, nil, noValue(key, ref)
+		return nil, noValue(key, ref)
 	}
 	if !bytes.Equal(rec.Key, key) || rec.Trailer != base.MakeTrailer(ref.Seq, ref.Kind()) {
-		return 0, nil, noValue(key, ref)
+		return nil, noValue(key, ref)
 	}
-	return rec.Trailer, rec.Value, nil
+	return rec.Value, nil
 }
 
 func (w *blobWalks) close() {
-	for _, it := range *w {
+	for _, it := range w.open {
 		_ = it.Close() // reads alone: nothing is lost
 	}
-	*w = nil
+	clear(w.open)
+	w.large = 0
 }
 
 func noValue(key []byte, ref base.BlobRef) error {
@@ -292,14 +327,14 @@ func (it *blobIter) show(rec *base.Record) *base.Record {
 }
 
 func (it *blobIter) load() error {
-	_, it.rec.Value, it.err = it.walks.load(it.rec.Key, it.ref, it.open, it.whole())
+	it.rec.Value, it.err = it.walks.load(it.rec.Key, it.ref, it.open, it.whole())
 	return it.err
 }
 
 // whole are the options of the iterators over blob tables: what they are asked for is needed.
 func (it *blobIter) whole() sstable.IterOptions {
 	o := it.o
-	o.Late = false
+	o.Late, o.BulkBytes = false, blobBulkBytes
 	return o
 }
 
@@ -317,10 +352,24 @@ func (it *blobIter) Unloaded() bool { return it.late || it.inner.Unloaded() }
 
 func (it *blobIter) First() *base.Record            { return it.show(it.inner.First()) }
 func (it *blobIter) Last() *base.Record             { return it.show(it.inner.Last()) }
-func (it *blobIter) Next() *base.Record             { return it.show(it.inner.Next()) }
-func (it *blobIter) Prev() *base.Record             { return it.show(it.inner.Prev()) }
 func (it *blobIter) SeekGE(key []byte) *base.Record { return it.show(it.inner.SeekGE(key)) }
 func (it *blobIter) SeekLT(key []byte) *base.Record { return it.show(it.inner.SeekLT(key)) }
+
+// Next implements base.Iterator. After an error there is no next record.
+func (it *blobIter) Next() *base.Record {
+	if it.err != nil {
+		return nil
+	}
+	return it.show(it.inner.Next())
+}
+
+// Prev implements base.Iterator, as Next does.
+func (it *blobIter) Prev() *base.Record {
+	if it.err != nil {
+		return nil
+	}
+	return it.show(it.inner.Prev())
+}
 
 // Err implements base.Iterator.
 func (it *blobIter) Err() error {

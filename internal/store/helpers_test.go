@@ -48,7 +48,10 @@ type room struct {
 // compressed is the keyspace whose tables are compressed.
 const compressed = 7
 
-func newRoom(t testing.TB) *room {
+func newRoom(t testing.TB) *room { return newRoomWith(t, 0) }
+
+// newRoomWith returns a room where values of blobBytes are kept apart from their keys.
+func newRoomWith(t testing.TB, blobBytes int) *room {
 	t.Helper()
 	r := &room{t: t, fs: faultfs.New(memfs.New())}
 	must(t, r.fs.MkdirAll("db"))
@@ -64,12 +67,12 @@ func newRoom(t testing.TB) *room {
 	}
 	keyspaces := keyspace.NewRegistry(keyspace.Config{
 		Codec:    always(compress.None),
-		CodecFor: func(uint8) keyspace.CodecPolicy { return always(compress.Fast) },
+		CodecFor: func(uint8) keyspace.CodecPolicy { return always(compress.Fast) }, BlobBytes: blobBytes,
 	})
 	must(t, keyspaces.Apply(keyspace.Act{ID: compressed, Keyspace: &manifest.Keyspace{ID: compressed, Name: "compressed", Compression: 1}}))
 	r.Store = New(Config{
 		FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 8), DBID: base.DBID{1}, Cache: cache, Epochs: &r.epochs, BlockBytes: 256, FilterBits: 10,
-		Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil))),
+		BlobFileBytes: 1 << 20, Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil))),
 	})
 	r.SkipFileNums(1)
 	return r

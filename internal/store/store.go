@@ -167,7 +167,7 @@ func (s *Store) opened(n base.FileNum, err error) {
 	before := s.unreadable[n]
 	if err == nil {
 		delete(s.unreadable, n)
-	} else if s.live[n] != nil {
+	} else if s.live[n] != nil || s.blobs[n] != nil {
 		s.unreadable[n] = err
 	}
 	s.mu.Unlock()
@@ -233,6 +233,9 @@ func (s *Store) Dispose(tables []*Table) {
 		}
 		s.mu.Lock()
 		unused := s.blobs.release(t)
+		for _, blob := range unused {
+			delete(s.unreadable, blob.Meta.Num)
+		}
 		s.mu.Unlock()
 		s.Dispose(unused)
 	}
