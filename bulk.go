@@ -124,6 +124,9 @@ func (l *BulkLoader) AddTable(ctx context.Context, path string) error {
 
 // addStored adds a record of a table, which expires at an instant if it does not say.
 func (l *BulkLoader) addStored(kind base.Kind, key, value []byte, expiry base.Instant) error {
+	if err := l.space.check(key); err != nil {
+		return err
+	}
 	user := value
 	if kind == base.KindSetExpiring {
 		stored, err := base.Decode(base.MakeTrailer(0, kind), value)

@@ -78,7 +78,8 @@ func (w *TableWriter) put(key, value []byte, expiry base.Instant) error {
 }
 
 // Finish makes the table durable under its name, and ends the writer. A table has one record at
-// least. After an error there is no new file at its path. ErrConcurrentUse says that several
+// least. After an error there is no new file at its path, but where its name alone could not be
+// made durable. ErrConcurrentUse says that several
 // goroutines have used the writer at a time, so that records may be missing.
 func (w *TableWriter) Finish() error {
 	if w == nil || w.inner == nil {
@@ -101,8 +102,9 @@ func (w *TableWriter) Close() error {
 	if w == nil || w.inner == nil {
 		return ErrHandleClosed
 	}
-	if err := w.inUse.Begin(); err != nil {
-		return err
+	if !w.inUse.TryEnter() {
+		w.inUse.WhenFree(func() { _ = w.inner.Close() })
+		return ErrConcurrentUse
 	}
 	defer w.inUse.Leave()
 	return w.inner.Close()

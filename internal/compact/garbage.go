@@ -54,7 +54,7 @@ func SumBlobs(v *manifest.Version) (sum BlobTables) {
 
 // LeftBlobs returns the blob tables of a version that are to be left, and whether that is worth
 // a job of its own. Of those that are damaged, which may be nil, the values stay where they are.
-func LeftBlobs(v *manifest.Version, damaged map[base.FileNum]bool) (left map[base.FileNum]bool, due bool) {
+func LeftBlobs(v *manifest.Version, damaged map[base.FileNum]error) (left map[base.FileNum]bool, due bool) {
 	lives := blobLives(v)
 	var raw, live float64
 	for table, bytes := range lives {
@@ -67,7 +67,7 @@ func LeftBlobs(v *manifest.Version, damaged map[base.FileNum]bool) (left map[bas
 		share = leftShare
 	}
 	for table, bytes := range lives {
-		if float64(bytes) < share*float64(table.RawBytes) && !damaged[table.Num] {
+		if float64(bytes) < share*float64(table.RawBytes) && damaged[table.Num] == nil {
 			if left == nil {
 				left = map[base.FileNum]bool{}
 			}

@@ -29,7 +29,7 @@ type Limits struct {
 	// they are, and so does what must not pass them.
 	Damaged func(f *manifest.FileMeta) bool
 	// DamagedBlobs are the blob tables whose values no job writes anew.
-	DamagedBlobs map[base.FileNum]bool
+	DamagedBlobs map[base.FileNum]error
 	// Quiet says that nothing was flushed for a while: it is not worth waiting until
 	// more deletes can be brought down at once.
 	Quiet bool

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"maps"
+	"slices"
 	"sort"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -29,7 +30,7 @@ type claims struct {
 	claimed map[base.FileNum]bool
 	damaged map[base.FileNum]error // and how
 	// damagedBlobs are the blob tables whose values no job writes anew.
-	damagedBlobs map[base.FileNum]bool
+	damagedBlobs map[base.FileNum]error
 }
 
 // takeJob calls pick with the current version, under the lock, and claims the
@@ -167,23 +168,23 @@ func (c *claims) quarantine(n base.FileNum, err error) {
 
 // leaveBlob notes that a blob table is damaged: its values stay where they are. It reports
 // whether that is new.
-func (c *claims) leaveBlob(n base.FileNum) bool {
+func (c *claims) leaveBlob(n base.FileNum, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.damagedBlobs[n] {
+	if c.damagedBlobs[n] != nil {
 		return false
 	}
 	damaged := maps.Clone(c.damagedBlobs) // others look at this one
 	if damaged == nil {
-		damaged = map[base.FileNum]bool{}
+		damaged = map[base.FileNum]error{}
 	}
-	damaged[n] = true
+	damaged[n] = err
 	c.damagedBlobs = damaged
 	return true
 }
 
 // leftBlobs are the damaged blob tables; nobody writes into what it returns.
-func (c *claims) leftBlobs() map[base.FileNum]bool {
+func (c *claims) leftBlobs() map[base.FileNum]error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.damagedBlobs
@@ -205,7 +206,7 @@ func (c *claims) isDamaged(f *manifest.FileMeta) bool { return c.damaged[f.Num] 
 func (c *claims) damagedFiles() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.damaged)
+	return len(c.damaged) + len(c.damagedBlobs)
 }
 
 // damageIn returns what is wrong with the damaged files in [lo, hi), which no
@@ -219,6 +220,11 @@ func (c *claims) damageIn(lo, hi []byte) error {
 		for _, f := range v.Overlapping(level, lo, hi) {
 			if err := c.damaged[f.Num]; err != nil {
 				found = append(found, err)
+			}
+			for _, use := range f.Blobs {
+				if err := c.damagedBlobs[use.Num]; err != nil && !slices.Contains(found, err) {
+					found = append(found, err)
+				}
 			}
 		}
 	}

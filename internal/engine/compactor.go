@@ -108,12 +108,12 @@ func (c *compactor) next() (*compact.Job, *manualCompaction) {
 			c.manual.complete(m, nil) // its caller has gone
 			continue
 		}
-		settled := false
+		settled, pickBlobs := false, c.pickBlobs()
 		job := c.take(func(v *manifest.Version, l compact.Limits) *compact.Job {
 			l.Done = func(f *manifest.FileMeta) bool { return m.wrote[f.Num] }
 			job := compact.PickRange(v, l, m.lo, m.hi)
 			if job == nil && m.lo == nil && m.hi == nil {
-				if job = c.pickBlobs(v, l); job != nil && m.wrote[job.Inputs[0][0].Num] {
+				if job = pickBlobs(v, l); job != nil && m.wrote[job.Inputs[0][0].Num] {
 					job = nil
 				}
 			}
@@ -161,20 +161,23 @@ func (c *compactor) takeInTurn() *compact.Job {
 			return job
 		}
 	}
-	return c.take(c.pickBlobs)
+	return c.take(c.pickBlobs())
 }
 
-// pickBlobs is compact.PickBlobs where there is space to write values anew.
-func (c *compactor) pickBlobs(v *manifest.Version, l compact.Limits) *compact.Job {
-	job := compact.PickBlobs(v, l)
-	if job == nil || c.reserve.Full() {
-		return nil
+// pickBlobs returns compact.PickBlobs where there is space now to write values anew.
+func (c *compactor) pickBlobs() func(v *manifest.Version, l compact.Limits) *compact.Job {
+	free := c.reserve.FreeBytes() // not under the lock of the claims
+	return func(v *manifest.Version, l compact.Limits) *compact.Job {
+		job := compact.PickBlobs(v, l)
+		if job == nil || c.reserve.Full() {
+			return nil
+		}
+		left, _ := compact.LeftBlobs(v, l.DamagedBlobs)
+		if int64(2*(job.Bytes()+job.LeftBytes(left))) > free {
+			return nil
+		}
+		return job
 	}
-	left, _ := compact.LeftBlobs(v, l.DamagedBlobs)
-	if c.reserve.SpareFor(int64(job.Bytes()+job.LeftBytes(left))) != nil {
-		return nil
-	}
-	return job
 }
 
 // take claims the inputs of the job that pick finds, if there is one and nobody
@@ -294,18 +297,27 @@ func (c *compactor) quarantine(job *compact.Job, err error) bool {
 	if !ok {
 		return false
 	}
+	var users []*manifest.FileMeta // of a blob table
 	found := false
 	for _, f := range slices.Concat(job.Inputs[:]...) {
 		isUsed := slices.ContainsFunc(f.Blobs, func(use manifest.BlobUse) bool { return use.Num == num })
-		if isUsed && c.claims.leaveBlob(num) {
+		if isUsed && c.claims.leaveBlob(num, err) {
 			return true
+		}
+		if isUsed {
+			users = append(users, f)
 		}
 		if f.Num == num || isUsed && bytes.Compare(f.Lo, damage.Lo) <= 0 && bytes.Compare(damage.Lo, f.Hi) < 0 {
 			c.claims.quarantine(f.Num, err)
 			found = true
 		}
 	}
-	return found
+	if !found {
+		for _, f := range users {
+			c.claims.quarantine(f.Num, err)
+		}
+	}
+	return found || len(users) > 0
 }
 
 // runJob does a job, for a request if one is given, and installs its result.

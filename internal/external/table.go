@@ -130,8 +130,8 @@ func Open(fs vfs.FS, path string) (*Table, error) {
 // Verify reads the whole file and checks all that can be checked.
 func (t *Table) Verify(ctx context.Context) error {
 	found, err := t.reader.Verify(ctx)
-	if err == nil && found.RangeDeletes > 0 {
-		return fmt.Errorf("table %s: range delete: %w", t.path, errForeign)
+	if err == nil && (found.RangeDeletes > 0 || found.Deletes > 0 || found.LargestSeq > 0) {
+		return fmt.Errorf("table %s: %w", t.path, errForeign)
 	}
 	return err
 }
@@ -147,7 +147,7 @@ func (t *Table) Each(ctx context.Context, fn func(kind base.Kind, key, value []b
 			return context.Cause(ctx)
 		}
 		kind := rec.Trailer.Kind()
-		if rec.Key[0] != prefix || rec.Trailer.Seq() != 0 || kind != base.KindSet && kind != base.KindSetExpiring {
+		if len(rec.Key) == 0 || rec.Key[0] != prefix || rec.Trailer.Seq() != 0 || kind != base.KindSet && kind != base.KindSetExpiring {
 			return fmt.Errorf("table %s: key %q: %w", t.path, rec.Key, errForeign)
 		}
 		if err := fn(kind, rec.Key[1:], rec.Value); err != nil {

@@ -88,6 +88,18 @@ func TestForeignTables(t *testing.T) {
 	}
 }
 
+// The empty key of a user is a key.
+func TestEmptyKey(t *testing.T) {
+	fs := memfs.New()
+	w, err := Create(fs, "table")
+	must(t, err)
+	must(t, w.Add(base.KindSet, nil, nil))
+	must(t, w.Finish())
+	if text, err := each(fs, "table"); err != nil || text != fmt.Sprintf("%d = ", base.KindSet) {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // FuzzTable reads any bytes as a table.
 func FuzzTable(f *testing.F) {
 	fs := memfs.New()

@@ -56,7 +56,11 @@ func (v *UserIter) mergeFrom(rec *base.Record) bool {
 			if v.late && !v.load(rec) {
 				break
 			}
-			under, _ := base.Decode(rec.Trailer, rec.Value) // sound, or it were not alive
+			under, err := base.Decode(rec.Trailer, rec.Value)
+			if err != nil {
+				v.err = err // it is not here, because keys alone were asked for
+				break
+			}
 			v.merger.base = append(v.merger.base, under.Value...)
 		}
 		break

@@ -134,6 +134,9 @@ func (r *Reserve) TableBytes(limitBytes int64) int64 {
 	return min(limitBytes, max(r.HeldBytes()-fixedBytes, r.leastCover()))
 }
 
+// FreeBytes is the space that is free on the disk.
+func (r *Reserve) FreeBytes() int64 { return r.file.freeBytes() }
+
 // SpareFor returns what a compaction of sizeBytes has to ask before each table: nothing
 // where it takes no more than half of the free space.
 func (r *Reserve) SpareFor(sizeBytes int64) func() error {

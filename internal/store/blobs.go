@@ -139,13 +139,20 @@ type blobLoader struct {
 }
 
 func (l *blobLoader) load(key []byte, ref base.BlobRef) ([]byte, error) {
-	return l.walks.load(key, ref, func(num base.FileNum) (*sstable.Reader, error) {
+	value, err := l.walks.load(key, ref, func(num base.FileNum) (*sstable.Reader, error) {
 		b, err := l.store.heldBlob(num)
 		if err != nil {
 			return nil, err
 		}
 		return b.Reader()
 	}, sstable.IterOptions{NoFill: true, BulkBytes: blobBulkBytes})
+	var damage *base.CorruptionError
+	if errors.As(err, &damage) { // what cannot be read is of this key, wherever the file is damaged
+		at := *damage
+		at.Lo, at.Hi = bytes.Clone(key), append(bytes.Clone(key), 0)
+		err = &at
+	}
+	return value, err
 }
 
 func (l *blobLoader) close() { l.walks.close() }

@@ -15,7 +15,8 @@ import (
 type Pace struct {
 	clock          clock.Clock
 	bytesPerSecond int64
-	due            atomic.Int64 // when what was written is paid for, Unix nanoseconds
+	start          time.Time    // so that nobody minds when the wall clock is set
+	due            atomic.Int64 // when what was written is paid for, nanoseconds from then on
 }
 
 // NewPace returns a Pace; nil, which is no bound, for 0 bytes.
@@ -23,14 +24,14 @@ func NewPace(c clock.Clock, bytesPerSecond int64) *Pace {
 	if bytesPerSecond == 0 {
 		return nil
 	}
-	return &Pace{clock: c, bytesPerSecond: bytesPerSecond}
+	return &Pace{clock: c, bytesPerSecond: bytesPerSecond, start: c.Now()}
 }
 
 // await returns when so many bytes may be written, or false when ctx ends before.
 func (p *Pace) await(ctx context.Context, sizeBytes int) bool {
 	costNS := int64(float64(sizeBytes) / float64(p.bytesPerSecond) * float64(time.Second))
 	for {
-		now, due := p.clock.Now().UnixNano(), p.due.Load()
+		now, due := int64(p.clock.Now().Sub(p.start)), p.due.Load()
 		from := max(due, now)
 		if !p.due.CompareAndSwap(due, from+costNS) {
 			continue
