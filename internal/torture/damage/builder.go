@@ -272,7 +272,7 @@ func (b *builder) settle() {
 	b.try(func() error {
 		for {
 			m := b.db.Metrics()
-			live := 0
+			live := m.Blobs.Files
 			for _, level := range m.Levels {
 				live += level.Files
 			}
