@@ -134,7 +134,7 @@ func (w *walk) SeekGE(key []byte) *base.Record {
 	return w.Next()
 }
 
-func (w *walk) SeekLT([]byte) *base.Record { panic("not needed") }
-func (w *walk) Last() *base.Record         { panic("not needed") }
-func (w *walk) Prev() *base.Record         { panic("not needed") }
+func (w *walk) SeekLT([]byte) *base.Record { return nil } // not asked for
+func (w *walk) Last() *base.Record         { return nil } // not asked for
+func (w *walk) Prev() *base.Record         { return nil } // not asked for
 func (w *walk) Close() error               { return nil }
