@@ -3,6 +3,7 @@ package lightning
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -100,6 +101,11 @@ func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 	return db.space.getFunc(key, fn)
 }
 
+// GetReader returns a reader of the value of key as it is now, or ErrNotFound. It must be closed.
+// A value that PutReader has written, or one of its size that was put and has gone to a table, is
+// read piece by piece.
+func (db *DB) GetReader(key []byte) (*ValueReader, error) { return db.space.reader(nil, key) }
+
 // Has reports whether key has a value.
 func (db *DB) Has(key []byte) (bool, error) { return db.space.has(key) }
 
@@ -130,6 +136,24 @@ func (db *DB) Put(key, value []byte) error { return db.space.put(key, value, db.
 // Forever the key does not expire.
 func (db *DB) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	return db.space.putFor(key, value, ttl, db.space.durability)
+}
+
+// PutReader sets the value of key to all that r yields, which may be up to MaxValueBytes, and
+// returns how much that was. One of megabytes is not in memory as a whole: from 1,024 times
+// TreeOptions.BlobBytes on, 4 MiB by default, it goes to its file as it is read, and the value is
+// on stable storage, whatever Options.Durability says, when PutReader returns. Such a commit
+// has what is in memory flushed, so it is nothing for many short values; those are put as Put does it.
+// Where values are not kept apart, or have a merge operator, the value is read into memory.
+//
+// Nothing of the value can be seen until all of it was read and written. An error of r, or the end
+// of ctx, leaves what was there before. Close waits until a call of r.Read has returned.
+func (db *DB) PutReader(ctx context.Context, key []byte, r io.Reader) (int64, error) {
+	return db.space.putReader(ctx, key, r)
+}
+
+// PutReaderWithTTL is PutReader with a time to live, as for PutWithTTL. It begins with the call.
+func (db *DB) PutReaderWithTTL(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error) {
+	return db.space.putReaderFor(ctx, key, r, ttl)
 }
 
 // Delete removes key. Deleting a key that does not exist is no error.

@@ -71,7 +71,7 @@ var (
 	// ErrKeyTooLarge says that a key has more than MaxKeyBytes.
 	ErrKeyTooLarge = errors.New("key is too large")
 	// ErrValueTooLarge says that a value has more than MaxValueBytes.
-	ErrValueTooLarge = errors.New("value is too large")
+	ErrValueTooLarge = base.ErrValueTooLarge
 	// ErrBatchTooLarge says that a batch would pass MaxBatchBytes.
 	ErrBatchTooLarge = batch.ErrTooLarge
 	// ErrInvalidRange says that a range ends before it begins.
@@ -142,6 +142,7 @@ var errRowsKept = fmt.Errorf("%w: rows of a Scan that has ended", ErrHandleClose
 // What of a call is nil.
 var (
 	errNilFunction = fmt.Errorf("%w: a function is needed", ErrNilArgument)
+	errNilReader   = fmt.Errorf("%w: a reader is needed", ErrNilArgument)
 	errNilContext  = fmt.Errorf("%w: a context is needed", ErrNilArgument)
 	errNilKeyspace = fmt.Errorf("%w: a keyspace is needed", ErrNilArgument)
 )

@@ -3,6 +3,7 @@ package lightning
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 	"strconv"
@@ -141,6 +142,9 @@ func (k *Keyspace) GetFunc(key []byte, fn func(value []byte) error) error {
 	return k.space.getFunc(key, fn)
 }
 
+// GetReader is DB.GetReader in this keyspace.
+func (k *Keyspace) GetReader(key []byte) (*ValueReader, error) { return k.space.reader(nil, key) }
+
 // Has is DB.Has in this keyspace.
 func (k *Keyspace) Has(key []byte) (bool, error) { return k.space.has(key) }
 
@@ -159,6 +163,16 @@ func (k *Keyspace) Put(key, value []byte) error { return k.space.put(key, value,
 // PutWithTTL is DB.PutWithTTL in this keyspace.
 func (k *Keyspace) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	return k.space.putFor(key, value, ttl, k.space.durability)
+}
+
+// PutReader is DB.PutReader in this keyspace.
+func (k *Keyspace) PutReader(ctx context.Context, key []byte, r io.Reader) (int64, error) {
+	return k.space.putReader(ctx, key, r)
+}
+
+// PutReaderWithTTL is DB.PutReaderWithTTL in this keyspace.
+func (k *Keyspace) PutReaderWithTTL(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error) {
+	return k.space.putReaderFor(ctx, key, r, ttl)
 }
 
 // Merge applies an operand to key with the keyspace's merge operator, without

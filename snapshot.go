@@ -64,6 +64,14 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	return s.inner.GetFunc(s.space.key(stack[:0], key), s.space.lender.Func("GetFunc", fn))
 }
 
+// GetReader is DB.GetReader as of the snapshot, which must stay open as long as the reader is used.
+func (s *Snapshot) GetReader(key []byte) (*ValueReader, error) {
+	if s.inner == nil {
+		return nil, ErrClosed
+	}
+	return s.space.reader(s.inner, key)
+}
+
 // Has is DB.Has as of the snapshot.
 func (s *Snapshot) Has(key []byte) (bool, error) {
 	return found(s.GetFunc(key, func([]byte) error { return nil }))

@@ -13,6 +13,8 @@ var (
 	ErrLocked    = errors.New("database is in use by another opener")
 	ErrReadOnly  = errors.New("database is read-only")
 	ErrCorrupted = errors.New("corruption")
+
+	ErrValueTooLarge = errors.New("value is too large")
 	// ErrInUse is returned by operations on an iterator, snapshot or batch
 	// that was closed or committed before.
 	ErrInvalidHandle = errors.New("handle is closed")

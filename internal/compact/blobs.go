@@ -20,6 +20,9 @@ import (
 type Blobs struct {
 	// Apart reports whether a stored value of so many bytes is kept apart.
 	Apart func(key []byte, storedBytes int) bool
+	// PieceBytes returns the length of the pieces in which a value that is kept apart is written;
+	// 0: it is one.
+	PieceBytes func(key []byte, storedBytes int) int
 	// FileBytes is the size at which a blob table ends.
 	FileBytes int64
 	// Split reports whether a blob table must end between two keys.
@@ -29,9 +32,11 @@ type Blobs struct {
 	// Left are the blob tables whose values are written anew; nil: none.
 	Left map[base.FileNum]bool
 	// Find returns the description of a blob table that inputs use, and Load the stored value
-	// of a record, valid until the next call.
-	Find func(num base.FileNum) (*manifest.FileMeta, error)
-	Load func(key []byte, ref base.BlobRef) (stored []byte, err error)
+	// of a record, valid until the next call. Pieces calls fn with the pieces of one after each
+	// other, each of which is valid during the call.
+	Find   func(num base.FileNum) (*manifest.FileMeta, error)
+	Load   func(key []byte, ref base.BlobRef) (stored []byte, err error)
+	Pieces func(key []byte, ref base.BlobRef, fn func(piece []byte) error) error
 }
 
 // blobRun is what a run has to do with blob tables.
@@ -41,6 +46,7 @@ type blobRun struct {
 	uses      map[base.FileNum]*manifest.BlobUse // of the output file
 	usedBytes uint64                             // of its values there
 	last      []byte                             // key of the table that is written
+	lastSeq   base.SeqNum                        // of its last record
 	ref       []byte                             // scratch
 }
 
@@ -59,6 +65,9 @@ func (r *runner) stored(key []byte, trailer base.Trailer, value []byte) (base.Tr
 		}
 		if !b.Left[ref.File] {
 			return trailer, value, r.reuse(ref)
+		}
+		if ref.PieceBytes > 0 {
+			return r.putPieces(key, trailer, ref, func(fn func(piece []byte) error) error { return b.Pieces(key, ref, fn) })
 		}
 		if value, err = b.Load(key, ref); err != nil {
 			return 0, nil, err
@@ -83,27 +92,83 @@ func (r *runner) stored(key []byte, trailer base.Trailer, value []byte) (base.Tr
 
 // putApart writes a value to a blob table.
 func (r *runner) putApart(key []byte, trailer base.Trailer, value []byte, expiry base.Instant) (base.Trailer, []byte, error) {
+	ref := base.BlobRef{Seq: trailer.Seq(), StoredBytes: uint64(len(value)), Expiry: expiry}
+	if n := r.cfg.Blobs.PieceBytes(key, len(value)); n > 0 && n < len(value) {
+		ref.PieceBytes = uint64(n)
+		return r.putPieces(key, trailer, ref, func(fn func(piece []byte) error) error {
+			for piece := range slices.Chunk(value, n) {
+				if err := fn(piece); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := r.beginBlob(key, ref.Seq); err != nil {
+		return 0, nil, err
+	}
+	if err := r.addBlob(key, trailer, value); err != nil {
+		return 0, nil, err
+	}
+	return r.refer(trailer.Seq(), ref)
+}
+
+// putPieces writes a value, of which a reference says all but where it will be, to a blob table
+// piece by piece.
+func (r *runner) putPieces(
+	key []byte, trailer base.Trailer, ref base.BlobRef, each func(fn func(piece []byte) error) error,
+) (base.Trailer, []byte, error) {
+	ref.Seq = base.FirstPieceSeq
+	if err := r.beginBlob(key, ref.Seq); err != nil {
+		return 0, nil, err
+	}
+	seq := ref.Seq
+	err := each(func(piece []byte) error {
+		seq--
+		return r.addBlob(key, base.MakeTrailer(seq+1, base.KindSet), piece)
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return r.refer(trailer.Seq(), ref)
+}
+
+// beginBlob makes sure that there is a blob table whose next record can be that of key and seq.
+func (r *runner) beginBlob(key []byte, seq base.SeqNum) error {
 	b := &r.blobs
-	if b.writer != nil && (b.writer.EstimatedBytes() >= r.cfg.Blobs.FileBytes || r.cfg.Blobs.Split(b.last, key)) {
-		if err := r.closeBlobs(); err != nil {
-			return 0, nil, err
+	if b.writer != nil {
+		full := b.writer.EstimatedBytes() >= r.cfg.Blobs.FileBytes || r.cfg.Blobs.Split(b.last, key)
+		// Pieces have numbers of their own, which need not go down from one version to the next.
+		if full || seq >= b.lastSeq && string(key) == string(b.last) {
+			if err := r.closeBlobs(); err != nil {
+				return err
+			}
 		}
 	}
 	if b.writer == nil {
 		num, w, err := r.cfg.Blobs.NewWriter(key)
 		if err != nil {
-			return 0, nil, err
+			return err
 		}
 		b.writer, b.meta = w, &manifest.FileMeta{Num: num}
 	}
 	b.last = append(b.last[:0], key...)
-	if err := b.writer.Add(key, trailer, value); err != nil {
-		return 0, nil, err
-	}
-	ref := base.BlobRef{File: b.meta.Num, Seq: trailer.Seq(), StoredBytes: uint64(len(value)), Expiry: expiry}
+	return nil
+}
+
+// addBlob writes a record to the blob table.
+func (r *runner) addBlob(key []byte, trailer base.Trailer, stored []byte) error {
+	r.blobs.lastSeq = trailer.Seq()
+	return r.blobs.writer.Add(key, trailer, stored)
+}
+
+// refer returns the record that has its value, which a reference describes, in the blob table.
+func (r *runner) refer(seq base.SeqNum, ref base.BlobRef) (base.Trailer, []byte, error) {
+	b := &r.blobs
+	ref.File = b.meta.Num
 	b.use(b.meta, ref)
 	b.ref = base.AppendBlobRef(b.ref[:0], ref)
-	return base.MakeTrailer(trailer.Seq(), base.KindBlob), b.ref, nil
+	return base.MakeTrailer(seq, base.KindBlob), b.ref, nil
 }
 
 // reuse notes that the output file has a value where it was.
@@ -167,8 +232,7 @@ func (r *runner) closeBlobs() error {
 	if err != nil {
 		return fmt.Errorf("finish blob table %s: %w", b.meta.Num, err)
 	}
-	describe(b.meta, &props)
-	b.meta.RawBytes = props.RawValueBytes // as uses count them
+	DescribeBlobs(b.meta, &props)
 	r.stats.BytesOut += props.SizeBytes
 	meta := b.meta
 	b.writer, b.meta = nil, nil
@@ -176,6 +240,12 @@ func (r *runner) closeBlobs() error {
 		return nil
 	}
 	return r.cfg.Finished(meta)
+}
+
+// DescribeBlobs fills in what the properties of a blob table say.
+func DescribeBlobs(m *manifest.FileMeta, p *sstable.Properties) {
+	describe(m, p)
+	m.RawBytes = p.RawValueBytes // as uses count them
 }
 
 // inline returns a record with its value, which is valid until the next one is loaded.

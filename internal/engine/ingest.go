@@ -32,8 +32,10 @@ import (
 // such a commit: for those who read changes the same edit names the tables once more,
 // if the log is kept for them; see feed/ingests.go.
 
-// Ingest is a transaction, or a bulk load, that is committed past the log.
+// Ingest is a transaction, a bulk load, or one large value, that is committed past the log.
 type Ingest struct {
+	// Value, if not nil, is all that is committed.
+	Value *Value
 	// Records have sequence numbers from zero on, and are not under Deletes, which may be nil.
 	Records txn.Records
 	Deletes *rangedel.List
@@ -63,6 +65,18 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	}
 	defer db.spills.End()
 	start := db.opts.Clock.Now()
+	if in.Value != nil {
+		if err := in.Value.write(db); err != nil {
+			return db.spills.StoppedBy(err)
+		}
+		in.Records = in.Value
+	}
+	inDoubt := false
+	defer func() {
+		if in.Value != nil && !inDoubt {
+			db.store.ReleaseBlob(in.Value.table)
+		}
+	}()
 	outputs, err := in.write(db)
 	if err != nil || len(outputs) == 0 {
 		return db.spills.StoppedBy(err)
@@ -73,7 +87,6 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	}
 	// Most of what is in memory goes while others go on.
 	err = db.Flush(db.stopped)
-	inDoubt := false
 	if err == nil {
 		err = db.commits.Alone(db.stopped, func() error {
 			if err := db.admitIngest(in, reads); err != nil {

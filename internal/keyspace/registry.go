@@ -288,6 +288,30 @@ func (r *Registry) BlobBytes(key []byte) int {
 	return r.cfg.BlobBytes
 }
 
+const (
+	// pieceBlobs is how many times longer a piece of a large value is than the shortest values
+	// that are kept apart, and piecedBlobs how many times longer a value is from which on it is in
+	// pieces. By default these are 256 KiB and 4 MiB.
+	pieceBlobs  = 64
+	piecedBlobs = 1024
+	// pieceKeys is how many times longer than its key a piece is at least: the index of a blob
+	// table has the key once for each.
+	pieceKeys = 16
+	// PiecesMin is less than all values that are in pieces.
+	PiecesMin = 1024
+)
+
+// PieceBytes returns the length of the pieces of large values of the keyspace of a key that is
+// kept apart, and from which length on values are in pieces; 0 where none are.
+func (r *Registry) PieceBytes(key []byte) (pieceBytes, fromBytes int) {
+	blob := r.BlobBytes(key)
+	pieceBytes = max(pieceBlobs*blob, pieceKeys*len(key))
+	if blob == 0 || pieceBytes > base.MaxValueBytes/2 {
+		return 0, 0
+	}
+	return pieceBytes, max(piecedBlobs*blob, 2*pieceBytes)
+}
+
 // SameCodec reports whether every keyspace has the same codec at two places in
 // the tree. With first not nil, only that of the keyspace of this key counts.
 func (r *Registry) SameCodec(first []byte, level int, bottom bool, otherLevel int, otherBottom bool) bool {

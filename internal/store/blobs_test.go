@@ -64,7 +64,7 @@ func TestTableOfManyBlobs(t *testing.T) {
 		if rec.Trailer.Kind() != base.KindSet || string(rec.Value) != value(n) || string(rec.Key) != fmt.Sprintf("\x00%04d", n) {
 			t.Fatalf("record %d is %q %v %.20q", n, rec.Key, rec.Trailer, rec.Value)
 		}
-		if open := len(it.(*blobIter).walks.open); open > blobWalksMax {
+		if open := len(it.(*blobIter).walks.iters); open > blobWalksMax {
 			t.Fatalf("%d blob tables at hand", open)
 		}
 	}

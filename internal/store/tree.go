@@ -87,6 +87,8 @@ type Lookup struct {
 	// Covering is the newest range tombstone over the key, of those that Seq sees and
 	// that are no older than what was found.
 	Covering base.SeqNum
+	// Part, which may be nil, says that of a value in pieces only one is wanted.
+	Part *Part
 	// Way, which may be nil, is from an Approach of the same tree for the same key, as of
 	// Seq and in the same guard. The first Get goes on from there.
 	Way *Way

@@ -64,7 +64,7 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 		})
 	}
 	if !out.Temporary {
-		loader := &blobLoader{store: s}
+		loader := newBlobLoader(ctx, s)
 		defer loader.close()
 		cfg.Blobs = s.blobConfig(out, loader, newTable)
 	}
@@ -86,10 +86,18 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	if err = finishing.wait(); err != nil {
 		return nil, stats, err
 	}
-	if err = s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
-		return nil, stats, fmt.Errorf("sync directory: %w", err)
+	if err = s.syncDir(); err != nil {
+		return nil, stats, err
 	}
 	return outputs, stats, nil
+}
+
+// syncDir makes the names of new tables durable.
+func (s *Store) syncDir() error {
+	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
 }
 
 // begin makes the file of a table.

@@ -70,9 +70,16 @@ func (s *State) Get(key []byte, hash uint64, seq base.SeqNum, at base.Instant) (
 // get is Get of what l says.
 func (s *State) get(l *store.Lookup, at base.Instant) (value []byte, expiry base.Instant, err error) {
 	tr, value, found, err := s.newestVersion(l, l.Seq)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, 0, err
+	}
+	return s.shown(l, tr, value, found, at)
+}
+
+// shown returns what the newest version of a key, if there is one, shows.
+func (s *State) shown(l *store.Lookup, tr base.Trailer, value []byte, found bool, at base.Instant) (
+	_ []byte, expiry base.Instant, err error) {
+	switch {
 	case !found || hidden(tr, l.Covering):
 		return nil, 0, base.ErrNotFound
 	case tr.Kind() == base.KindSet:
@@ -109,12 +116,20 @@ func (s *State) unexpired(tr base.Trailer, stored []byte, at base.Instant) ([]by
 	if err != nil {
 		return nil, 0, err
 	}
-	if decoded.Expiry <= at {
-		s.timeline.Observe(decoded.Expiry)
-		s.timeline.SaveLater()
+	if s.hasExpired(decoded.Expiry, at) {
 		return nil, 0, base.ErrNotFound
 	}
 	return decoded.Value, decoded.Expiry, nil
+}
+
+// hasExpired reports whether the time of a record had come at a time, and notes it if it had.
+func (s *State) hasExpired(expiry, at base.Instant) bool {
+	if expiry > at {
+		return false
+	}
+	s.timeline.Observe(expiry)
+	s.timeline.SaveLater()
+	return true
 }
 
 // fold returns what the operand, the newest version of a key, and the older ones

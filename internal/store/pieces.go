@@ -1,0 +1,190 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/sstable"
+)
+
+// This file is about values so large that they lie in their blob table in pieces: they can be
+// written, moved and read without being in memory as a whole. Who wants a whole one, as a get does,
+// has the pieces joined in memory outside of Go's heap.
+
+// Part is what somebody wants of a value: what lies from an offset on, as far as a piece goes.
+type Part struct {
+	// Offset is of a byte of the value, as the user has it. It may be behind the end.
+	Offset int64
+	// InPieces says that what was found is a part; else it is the whole stored value.
+	InPieces  bool
+	SizeBytes int64 // of the whole value
+	Expiry    base.Instant
+}
+
+// load returns what lies from p.Offset on in the piece where that is, nothing behind the end. The
+// caller is as for Table.value.
+func (p *Part) load(r *sstable.Reader, l *Lookup, ref base.BlobRef) ([]byte, error) {
+	p.InPieces, p.SizeBytes, p.Expiry = true, int64(ref.StoredBytes)-ref.HeadBytes(), ref.Expiry
+	if p.Offset >= p.SizeBytes {
+		return nil, nil
+	}
+	at := uint64(p.Offset + ref.HeadBytes())
+	piece, err := blobRecord(r, l, ref.Piece(int(at/ref.PieceBytes)))
+	if err != nil {
+		return nil, err
+	}
+	return piece[at%ref.PieceBytes:], nil
+}
+
+// joinPieces returns the stored value of a reference to pieces, which is valid until the end of
+// the epoch guard that the caller is in.
+func (s *Store) joinPieces(r *sstable.Reader, l *Lookup, ref base.BlobRef) ([]byte, error) {
+	whole := s.newLarge(int(ref.StoredBytes))
+	defer whole.retire()
+	at := whole.bytes
+	for i := range ref.Pieces() {
+		piece, err := blobRecord(r, l, ref.Piece(i))
+		if err != nil {
+			return nil, err
+		}
+		at = at[copy(at, piece):]
+	}
+	return whole.bytes, nil
+}
+
+// large is memory for one large value: outside of Go's heap, where there is some.
+type large struct {
+	bytes []byte
+	block offheap.Block
+	store *Store
+}
+
+func (s *Store) newLarge(sizeBytes int) large {
+	if s.cfg.Memory != nil && s.cfg.Cache != nil {
+		if b, err := offheap.NewBlock(s.cfg.Memory, offheap.OwnerLarge, sizeBytes); err == nil {
+			s.cfg.Cache.MakeWay() // before the block is used, and takes any memory
+			return large{bytes: b.Bytes()[:sizeBytes], block: b, store: s}
+		}
+	}
+	return large{bytes: make([]byte, sizeBytes)}
+}
+
+// free gives the memory back; the zero large has none.
+func (l *large) free() {
+	l.block.Free()
+	*l = large{}
+}
+
+// retire is free for a caller inside an epoch guard, until whose end the memory stays.
+func (l *large) retire() {
+	if l.block.Bytes() != nil {
+		l.store.cfg.Cache.Retire(l.block, l.store.cfg.Later)
+	}
+}
+
+// Value is a value that comes in pieces.
+type Value struct {
+	Key        []byte
+	Head       []byte // what is stored before it
+	Expiry     base.Instant
+	Begin      []byte // of the value
+	Rest       io.Reader
+	PieceBytes int
+	// Spare is Output.Spare.
+	Spare func() error
+}
+
+// WriteValue writes a value to a blob table of its own, makes that durable, and reads it back. The
+// table is held until ReleaseBlob; no table refers to it yet. On an error there is none.
+func (s *Store) WriteValue(ctx context.Context, v *Value) (*Table, base.BlobRef, error) {
+	if v.Spare != nil {
+		if err := v.Spare(); err != nil {
+			return nil, base.BlobRef{}, err
+		}
+	}
+	finishing := finishing{store: s, ctx: ctx}
+	meta := &manifest.FileMeta{Num: s.NewFileNum()}
+	ref, err := s.writeValue(v, meta, &finishing)
+	if err == nil {
+		err = finishing.begin(meta)
+	}
+	if endErr := finishing.end(); err == nil {
+		err = endErr
+	}
+	if err == nil {
+		err = s.syncDir()
+	}
+	if err != nil {
+		s.removeOutput(meta.Num)
+		return nil, ref, err
+	}
+	return s.holdBlob(meta), ref, nil
+}
+
+// writeValue writes the file of a blob table with a value.
+func (s *Store) writeValue(v *Value, meta *manifest.FileMeta, finishing *finishing) (base.BlobRef, error) {
+	w, err := s.begin(sstable.WriterOptions{FileNum: meta.Num, Compression: s.blobCodec(v.Key)}, Output{}, finishing)
+	if err != nil {
+		return base.BlobRef{}, err
+	}
+	stored, err := v.writePieces(finishing.ctx, w)
+	if err != nil {
+		return base.BlobRef{}, errors.Join(err, w.Abort())
+	}
+	props, err := w.Finish(nil, nil)
+	if err != nil {
+		return base.BlobRef{}, fmt.Errorf("finish blob table %s: %w", meta.Num, err)
+	}
+	compact.DescribeBlobs(meta, &props)
+	return base.BlobRef{
+		File: meta.Num, Seq: base.FirstPieceSeq, StoredBytes: stored, Expiry: v.Expiry, PieceBytes: uint64(v.PieceBytes),
+	}, nil
+}
+
+// writePieces writes the value to a table, and returns the length of what is stored.
+func (v *Value) writePieces(ctx context.Context, w *sstable.Writer) (stored uint64, err error) {
+	input := io.MultiReader(bytes.NewReader(v.Head), bytes.NewReader(v.Begin), v.Rest)
+	piece := make([]byte, v.PieceBytes)
+	for seq := base.FirstPieceSeq; ; seq-- {
+		n, err := io.ReadFull(input, piece)
+		end := err == io.EOF || err == io.ErrUnexpectedEOF
+		switch stored += uint64(n); {
+		case err != nil && !end:
+			return 0, fmt.Errorf("read the value: %w", err)
+		case stored > uint64(base.MaxValueBytes+len(v.Head)):
+			return 0, fmt.Errorf("%w: the limit is %d bytes", base.ErrValueTooLarge, base.MaxValueBytes)
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		case n == 0:
+			return stored, nil
+		}
+		if err := w.Add(v.Key, base.MakeTrailer(seq, base.KindSet), piece[:n]); err != nil || end {
+			return stored, err
+		}
+	}
+}
+
+// holdBlob returns a new blob table, which the caller holds until ReleaseBlob.
+func (s *Store) holdBlob(meta *manifest.FileMeta) *Table {
+	b := &Table{Meta: meta, store: s}
+	b.refs.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blobs[meta.Num] = b
+	return b
+}
+
+// ReleaseBlob gives a blob table back that WriteValue has returned.
+func (s *Store) ReleaseBlob(b *Table) {
+	s.mu.Lock()
+	unused := s.blobs.giveBack(b, nil)
+	s.mu.Unlock()
+	s.Dispose(unused)
+}
