@@ -133,6 +133,11 @@ func (w *world) get(from script.Reader, op *script.Op, j *judge) error {
 		return fmt.Errorf("GetFunc: %v; Get: %v", otherErr, err)
 	}
 
+	streamed, otherErr := script.ReadStream(from, key)
+	if !same(otherErr) || streamed != string(value) {
+		return fmt.Errorf("the reader yields %.60q, %v; Get said %.60q, %v", streamed, otherErr, value, err)
+	}
+
 	has, otherErr := from.Has(key)
 	if has != (err == nil) || otherErr != nil && !same(otherErr) {
 		return fmt.Errorf("Has says %v, %v; Get: %v", has, otherErr, err)

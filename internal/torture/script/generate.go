@@ -145,6 +145,9 @@ func (g *generator) write() Op {
 		switch g.rng.IntN(16) {
 		case 0:
 			o.Value.Length = g.rng.IntN(9000)
+			if g.values%3 == 0 { // not drawn either: long enough for pieces
+				o.Value.Length *= 8
+			}
 		case 1:
 			o.Value.Length = 100 + g.rng.IntN(400)
 		}

@@ -1,9 +1,13 @@
 package script
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"testing/iotest"
 	"time"
 
 	"github.com/lightningdb/lightning"
@@ -132,9 +136,17 @@ func (o *Op) Write(to Writer) error {
 	defer Scribble(key, upper, value)
 	switch o.Kind {
 	case Put:
+		if s, ok := streams(to, value); ok {
+			_, err := s.PutReader(context.Background(), key, iotest.HalfReader(bytes.NewReader(value)))
+			return err
+		}
 		return to.Put(key, value)
 	case PutLong:
-		return to.PutWithTTL(key, value, 1000*time.Hour)
+		if s, ok := streams(to, value); ok {
+			_, err := s.PutReaderWithTTL(context.Background(), key, bytes.NewReader(value), longTTL)
+			return err
+		}
+		return to.PutWithTTL(key, value, longTTL)
 	case PutGone:
 		return to.PutWithTTL(key, value, time.Nanosecond)
 	case Merge:
@@ -149,6 +161,23 @@ func (o *Op) Write(to Writer) error {
 		return to.DeleteRange(key, upper)
 	}
 	return fmt.Errorf("%v is no write of a %T", o.Kind, to)
+}
+
+// longTTL is longer than all tests.
+const longTTL = 1000 * time.Hour
+
+// streamFromBytes is from where on every other value is put as a stream, where that can be.
+const streamFromBytes = 4 << 10
+
+// streamer is what the database and a keyspace have, and batches and transactions have not.
+type streamer interface {
+	PutReader(ctx context.Context, key []byte, r io.Reader) (int64, error)
+	PutReaderWithTTL(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error)
+}
+
+func streams(to Writer, value []byte) (streamer, bool) {
+	s, ok := to.(streamer)
+	return s, ok && len(value) >= streamFromBytes && len(value)%2 == 0
 }
 
 // Scribble makes bytes differ from what they were.

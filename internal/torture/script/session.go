@@ -2,7 +2,9 @@ package script
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 
 	"github.com/lightningdb/lightning"
@@ -289,10 +291,21 @@ type Reader interface {
 	Get(key []byte) ([]byte, error)
 	AppendGet(dst, key []byte) ([]byte, error)
 	GetFunc(key []byte, fn func(value []byte) error) error
+	GetReader(key []byte) (*lightning.ValueReader, error)
 	Has(key []byte) (bool, error)
 	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
 	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
 	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
+}
+
+// ReadStream returns a value as its reader yields it.
+func ReadStream(from Reader, key []byte) (string, error) {
+	r, err := from.GetReader(key)
+	if err != nil {
+		return "", err
+	}
+	value, err := io.ReadAll(r)
+	return string(value), errors.Join(err, r.Close())
 }
 
 func readSpace(r Reader) (rows model.Store, err error) {
@@ -313,6 +326,12 @@ func readSpace(r Reader) (rows model.Store, err error) {
 		}
 		if string(v) != row.Value {
 			return rows, fmt.Errorf("get %q is %.40q, the scan showed %.40q", row.Key, v, row.Value)
+		}
+		if len(v) < streamFromBytes {
+			continue
+		}
+		if streamed, err := ReadStream(r, []byte(row.Key)); err != nil || streamed != row.Value {
+			return rows, fmt.Errorf("the reader of %q yields %.40q, %v; the scan showed %.40q", row.Key, streamed, err, row.Value)
 		}
 	}
 	return model.NewStore(all), nil
