@@ -26,8 +26,9 @@ type store interface {
 	Get(key []byte) ([]byte, error)
 	Has(key []byte) (bool, error)
 	ExpiresAt(key []byte) (time.Time, error)
-	Put(key, value []byte) error
-	PutWithTTL(key, value []byte, ttl time.Duration) error
+	GetReader(key []byte) (*lightning.ValueReader, error)
+	PutReader(ctx context.Context, key []byte, r io.Reader) (int64, error)
+	PutReaderWithTTL(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error)
 	Delete(key []byte) error
 	DeleteRange(lo, hi []byte) error
 	Iterator(lightning.IterOptions) (*lightning.Iterator, error)

@@ -24,13 +24,14 @@ func newGetCommand() *cobra.Command {
 				return err
 			}
 			return readStore(args[0], keys.keyspace, func(_ *lightning.DB, target store) error {
-				value, err := target.Get(key)
+				value, err := target.GetReader(key)
 				if errors.Is(err, lightning.ErrNotFound) {
 					return errNoKey(keys.show(key))
 				}
 				if err != nil {
 					return err
 				}
+				defer value.Close() // only read from
 				expiresAt, err := target.ExpiresAt(key)
 				if err != nil && !errors.Is(err, lightning.ErrNotFound) { // just expired
 					return err

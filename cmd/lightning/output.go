@@ -80,11 +80,24 @@ type column struct {
 
 // value prints the value of a key. A raw one goes out alone, without a newline, so
 // that it can be piped on unharmed.
-func (p *printer) value(value []byte, expiresAt time.Time) error {
+func (p *printer) value(value io.Reader, expiresAt time.Time) error {
 	if p.format == formatRaw && !p.onTerminal && !p.expiry {
-		return p.print(value)
+		_, err := io.Copy(p, value)
+		return err
 	}
-	return p.row(expiresAt, column{"value", value})
+	whole, err := io.ReadAll(value)
+	if err != nil {
+		return err
+	}
+	return p.row(expiresAt, column{"value", whole})
+}
+
+// Write prints a part of a raw value.
+func (p *printer) Write(part []byte) (int, error) {
+	if err := p.print(part); err != nil {
+		return 0, err
+	}
+	return len(part), nil
 }
 
 // row prints the columns of a record on a line.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestTerminalOutputIsHarmless(t *testing.T) {
 	if err := p.row(time.Time{}, column{"key", []byte("k\x1b[2J")}, column{"value", []byte("é\xff\u202e\tb")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.value([]byte("no newline"), time.Time{}); err != nil {
+	if err := p.value(strings.NewReader("no newline"), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.flush(); err != nil {

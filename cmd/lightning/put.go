@@ -1,8 +1,10 @@
 package main
 
 import (
-	"context"
+	"bufio"
+	"errors"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +21,8 @@ func newPutCommand() *cobra.Command {
 		Use:   "put DIR KEY [VALUE | - | --file FILE]",
 		Short: "Set the value of a key",
 		Long: `Put sets the value of a key. The value is an argument, or with - the whole of
-standard input, or with --file the whole of a file. With --ttl the key expires
+standard input, or with --file the whole of a file; values of megabytes are not read
+into memory. With --ttl the key expires
 after that time. A directory that does not exist or is empty becomes a new
 database. Before a key or value that begins with a dash write --, after all flags.`,
 		Example: `  lightning put my.db greeting 'hello, world'
@@ -33,8 +36,12 @@ database. Before a key or value that begins with a dash write --, after all flag
 			if err != nil {
 				return err
 			}
-			value, err := putValue(cmd, args[2:], file)
+			value, close, err := putValue(cmd, args[2:], file)
 			if err != nil {
+				return err
+			}
+			defer close()
+			if _, err := value.Peek(1); err != nil && err != io.EOF { // before there is a database
 				return err
 			}
 			expires := cmd.Flags().Changed("ttl")
@@ -44,10 +51,16 @@ database. Before a key or value that begins with a dash write --, after all flag
 			opts := lightning.Options{Durability: durability.value}
 			return createStore(cmd.Context(), cmd.OutOrStdout(), args[0], keys.keyspace, opts,
 				func(_ *lightning.DB, target store) error {
+					var err error
 					if expires {
-						return target.PutWithTTL(key, value, ttl)
+						_, err = target.PutReaderWithTTL(cmd.Context(), key, value, ttl)
+					} else {
+						_, err = target.PutReader(cmd.Context(), key, value)
 					}
-					return target.Put(key, value)
+					if errors.Is(err, errInterrupted) {
+						return errInterrupted
+					}
+					return err
 				})
 		},
 	}
@@ -58,30 +71,25 @@ database. Before a key or value that begins with a dash write --, after all flag
 	return cmd
 }
 
-// readFile reads the whole of a file, which may be a pipe, until ctx ends.
-func readFile(ctx context.Context, name string) ([]byte, error) {
-	file, err := openInput(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() // only read from
-	return io.ReadAll(&interruptibleReader{ctx: ctx, input: file})
-}
-
-// putValue finds the value to put: rest is what follows the key.
-func putValue(cmd *cobra.Command, rest []string, file string) ([]byte, error) {
+// putValue finds the value to put: rest is what follows the key. close is called when it was read.
+func putValue(cmd *cobra.Command, rest []string, file string) (value *bufio.Reader, close func(), err error) {
 	fromFile := cmd.Flags().Changed("file")
+	nothing := func() {}
 	switch {
 	case fromFile && len(rest) > 0:
-		return nil, usagef("give either VALUE or --file, not both")
+		return nil, nil, usagef("give either VALUE or --file, not both")
 	case fromFile && file == "":
-		return nil, usagef("--file is empty")
+		return nil, nil, usagef("--file is empty")
 	case fromFile:
-		return readFile(cmd.Context(), file)
+		input, err := openInput(cmd.Context(), file)
+		if err != nil {
+			return nil, nil, err
+		}
+		return bufio.NewReader(&interruptibleReader{ctx: cmd.Context(), input: input}), func() { _ = input.Close() }, nil // only read from
 	case len(rest) == 0:
-		return nil, usagef("missing argument VALUE (or - for standard input, or --file)")
+		return nil, nil, usagef("missing argument VALUE (or - for standard input, or --file)")
 	case rest[0] == "-":
-		return io.ReadAll(cmd.InOrStdin())
+		return bufio.NewReader(cmd.InOrStdin()), nothing, nil
 	}
-	return []byte(rest[0]), nil
+	return bufio.NewReader(strings.NewReader(rest[0])), nothing, nil
 }

@@ -153,10 +153,9 @@ func (v *Value) writePieces(ctx context.Context, w *sstable.Writer) (stored uint
 	input := io.MultiReader(bytes.NewReader(v.Head), bytes.NewReader(v.Begin), v.Rest)
 	piece := make([]byte, v.PieceBytes)
 	for seq := base.FirstPieceSeq; ; seq-- {
-		n, err := io.ReadFull(input, piece)
-		end := err == io.EOF || err == io.ErrUnexpectedEOF
+		n, end, err := fill(piece, input)
 		switch stored += uint64(n); {
-		case err != nil && !end:
+		case err != nil:
 			return 0, fmt.Errorf("read the value: %w", err)
 		case stored > uint64(base.MaxValueBytes+len(v.Head)):
 			return 0, fmt.Errorf("%w: the limit is %d bytes", base.ErrValueTooLarge, base.MaxValueBytes)
@@ -169,6 +168,22 @@ func (v *Value) writePieces(ctx context.Context, w *sstable.Writer) (stored uint
 			return stored, err
 		}
 	}
+}
+
+// fill reads until p is full, or to the end. io.ReadFull would take a reader that says
+// io.ErrUnexpectedEOF, as that of a connection which was cut, for one that has ended.
+func fill(p []byte, r io.Reader) (n int, end bool, err error) {
+	for n < len(p) {
+		read, err := r.Read(p[n:])
+		n += read
+		if err == io.EOF {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
 }
 
 // holdBlob returns a new blob table, which the caller holds until ReleaseBlob.
