@@ -104,7 +104,7 @@ func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 // GetReader returns a reader of the value of key as it is now, or ErrNotFound. It must be closed.
 // A value that PutReader has written, or one of its size that was put and has gone to a table, is
 // read piece by piece.
-func (db *DB) GetReader(key []byte) (*ValueReader, error) { return db.space.reader(nil, key) }
+func (db *DB) GetReader(key []byte) (*ValueReader, error) { return newValueReader(&db.space, nil, key) }
 
 // Has reports whether key has a value.
 func (db *DB) Has(key []byte) (bool, error) { return db.space.has(key) }

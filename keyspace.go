@@ -143,7 +143,9 @@ func (k *Keyspace) GetFunc(key []byte, fn func(value []byte) error) error {
 }
 
 // GetReader is DB.GetReader in this keyspace.
-func (k *Keyspace) GetReader(key []byte) (*ValueReader, error) { return k.space.reader(nil, key) }
+func (k *Keyspace) GetReader(key []byte) (*ValueReader, error) {
+	return newValueReader(&k.space, nil, key)
+}
 
 // Has is DB.Has in this keyspace.
 func (k *Keyspace) Has(key []byte) (bool, error) { return k.space.has(key) }

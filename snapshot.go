@@ -69,7 +69,7 @@ func (s *Snapshot) GetReader(key []byte) (*ValueReader, error) {
 	if s.inner == nil {
 		return nil, ErrClosed
 	}
-	return s.space.reader(s.inner, key)
+	return newValueReader(&s.space, s.inner, key)
 }
 
 // Has is DB.Has as of the snapshot.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"sync"
@@ -428,6 +429,33 @@ func (s *space) putFor(key, value []byte, ttl time.Duration, d commit.Durability
 		return err
 	}
 	return s.set(key, value, expiry, d)
+}
+
+// putReader sets a value to what r yields.
+func (s *space) putReader(ctx context.Context, key []byte, r io.Reader) (int64, error) {
+	if err := s.check(key); err != nil {
+		return 0, err
+	}
+	expiry, err := s.defaultExpiry()
+	if err != nil {
+		return 0, err
+	}
+	return putStream(ctx, s, key, r, expiry)
+}
+
+// putReaderFor is putReader with a time to live.
+func (s *space) putReaderFor(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error) {
+	if err := s.check(key); err != nil {
+		return 0, err
+	}
+	if err := s.checkTTL(ttl); err != nil {
+		return 0, err
+	}
+	expiry, err := s.expiry(ttl)
+	if err != nil {
+		return 0, err
+	}
+	return putStream(ctx, s, key, r, expiry)
 }
 
 func (s *space) expiresAt(key []byte) (time.Time, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/engine"
@@ -18,36 +17,9 @@ import (
 // This file has values that are written and read as streams, so that one of a gigabyte needs no
 // more memory than its pieces.
 
-// putReader sets a value to what r yields.
-func (s *space) putReader(ctx context.Context, key []byte, r io.Reader) (int64, error) {
-	if err := s.check(key); err != nil {
-		return 0, err
-	}
-	expiry, err := s.defaultExpiry()
-	if err != nil {
-		return 0, err
-	}
-	return s.putStream(ctx, key, r, expiry)
-}
-
-// putReaderFor is putReader with a time to live.
-func (s *space) putReaderFor(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error) {
-	if err := s.check(key); err != nil {
-		return 0, err
-	}
-	if err := s.checkTTL(ttl); err != nil {
-		return 0, err
-	}
-	expiry, err := s.expiry(ttl)
-	if err != nil {
-		return 0, err
-	}
-	return s.putStream(ctx, key, r, expiry)
-}
-
 // putStream sets a value, of a key that was checked, to what r yields. One that is not long
 // enough for pieces is put as any.
-func (s *space) putStream(ctx context.Context, key []byte, r io.Reader, expiry base.Instant) (int64, error) {
+func putStream(ctx context.Context, s *space, key []byte, r io.Reader, expiry base.Instant) (int64, error) {
 	switch {
 	case ctx == nil:
 		return 0, errNilContext
@@ -120,8 +92,8 @@ var (
 	_ io.WriterTo       = (*ValueReader)(nil)
 )
 
-// reader returns a reader of a value of a snapshot, or of one of its own.
-func (s *space) reader(snap *view.Snapshot, key []byte) (*ValueReader, error) {
+// newValueReader returns a reader of a value of a snapshot, or of one of its own.
+func newValueReader(s *space, snap *view.Snapshot, key []byte) (*ValueReader, error) {
 	if err := s.check(key); err != nil {
 		return nil, err
 	}

@@ -270,6 +270,31 @@ type readFunc func(p []byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
+// What has expired, or was deleted with others, has no reader.
+func TestStreamIsGone(t *testing.T) {
+	db := open(t, withPieces(memfs.New()))
+	put := func(key string, ttl time.Duration) {
+		t.Helper()
+		_, err := db.PutReaderWithTTL(t.Context(), []byte(key), io.LimitReader(zeros{}, 20_000), ttl)
+		must(t, err)
+	}
+	put("expired", time.Nanosecond)
+	put("gone", lightning.Forever)
+	put("there", lightning.Forever)
+	must(t, db.DeleteRange([]byte("g"), []byte("h")))
+	for range 2 {
+		for _, key := range []string{"expired", "gone"} {
+			if value, found := streamed(t, db.GetReader, key); found {
+				t.Errorf("%s is there, with %d bytes", key, len(value))
+			}
+		}
+		if value, _ := streamed(t, db.GetReader, "there"); len(value) != 20_000 {
+			t.Errorf("the other one has %d bytes", len(value))
+		}
+		must(t, db.Flush(t.Context()))
+	}
+}
+
 // What streamed values leave behind is garbage as that of others.
 func TestGarbageOfStreams(t *testing.T) {
 	fs := memfs.New()
@@ -281,7 +306,24 @@ func TestGarbageOfStreams(t *testing.T) {
 	}
 	must(t, db.Compact(t.Context(), nil, nil))
 	live := 20 * 50_000
-	if m := db.Metrics().Blobs; m.LiveBytes != uint64(live) || m.SizeBytes > uint64(live)*14/10 {
+	metrics := db.Metrics()
+	files := metrics.Blobs.Files
+	for _, level := range metrics.Levels {
+		files += level.Files
+	}
+	must(t, db.Close())
+	names, err := fs.List("db")
+	must(t, err)
+	tables := 0
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sst") {
+			tables++
+		}
+	}
+	if tables != files {
+		t.Errorf("%d tables on the disk, the database has %d", tables, files)
+	}
+	if m := metrics.Blobs; m.LiveBytes != uint64(live) || m.SizeBytes > uint64(live)*14/10 {
 		t.Errorf("%+v for %d bytes of values", m, live)
 	}
 }

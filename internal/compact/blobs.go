@@ -107,7 +107,7 @@ func (r *runner) putApart(key []byte, trailer base.Trailer, value []byte, expiry
 	if err := r.beginBlob(key, ref.Seq); err != nil {
 		return 0, nil, err
 	}
-	if err := r.addBlob(key, trailer, value); err != nil {
+	if err := r.blobs.add(key, trailer, value); err != nil {
 		return 0, nil, err
 	}
 	return r.refer(trailer.Seq(), ref)
@@ -125,7 +125,7 @@ func (r *runner) putPieces(
 	seq := ref.Seq
 	err := each(func(piece []byte) error {
 		seq--
-		return r.addBlob(key, base.MakeTrailer(seq+1, base.KindSet), piece)
+		return r.blobs.add(key, base.MakeTrailer(seq+1, base.KindSet), piece)
 	})
 	if err != nil {
 		return 0, nil, err
@@ -156,10 +156,10 @@ func (r *runner) beginBlob(key []byte, seq base.SeqNum) error {
 	return nil
 }
 
-// addBlob writes a record to the blob table.
-func (r *runner) addBlob(key []byte, trailer base.Trailer, stored []byte) error {
-	r.blobs.lastSeq = trailer.Seq()
-	return r.blobs.writer.Add(key, trailer, stored)
+// add writes a record to the blob table.
+func (b *blobRun) add(key []byte, trailer base.Trailer, stored []byte) error {
+	b.lastSeq = trailer.Seq()
+	return b.writer.Add(key, trailer, stored)
 }
 
 // refer returns the record that has its value, which a reference describes, in the blob table.

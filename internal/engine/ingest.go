@@ -74,7 +74,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	inDoubt := false
 	defer func() {
 		if in.Value != nil && !inDoubt {
-			db.store.ReleaseBlob(in.Value.table)
+			in.Value.table.Release()
 		}
 	}()
 	outputs, err := in.write(db)

@@ -23,7 +23,7 @@ func (v *Value) write(db *DB) error {
 	defer cancel(nil)
 	defer context.AfterFunc(db.stopped, func() { cancel(base.ErrClosed) })()
 	v.Spare = db.writer.HasSpace
-	table, ref, err := db.store.WriteValue(ctx, &v.Value)
+	table, ref, err := v.Value.Write(ctx, db.store)
 	if err != nil {
 		return err
 	}

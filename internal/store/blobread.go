@@ -32,7 +32,7 @@ func (t *Table) value(l *Lookup, tr base.Trailer, stored []byte) (base.Trailer, 
 	case l.Part != nil:
 		value, err = l.Part.load(r, l, ref)
 	default:
-		value, err = t.store.joinPieces(r, l, ref)
+		value, err = joinPieces(t.store, r, l, ref)
 	}
 	if err != nil {
 		return 0, nil, false, err
@@ -334,7 +334,7 @@ func (w *blobWalks) load(key []byte, ref base.BlobRef) ([]byte, error) {
 		return rec.Value, nil
 	}
 	w.whole.free()
-	w.whole = w.store.newLarge(int(ref.StoredBytes))
+	w.whole = newLarge(w.store, int(ref.StoredBytes))
 	at := w.whole.bytes
 	err := w.pieces(key, ref, func(piece []byte) error {
 		at = at[copy(at, piece):]

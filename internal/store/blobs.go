@@ -95,9 +95,11 @@ func (s *Store) blobConfig(
 		Apart:      apartRule(s.cfg.Keyspaces, out.Inline),
 		PieceBytes: pieceRule(s.cfg.Keyspaces),
 		FileBytes:  max(s.cfg.BlobFileBytes, out.GrowToBytes), // a feed opens all of a commit
-		Split:      func(prev, next []byte) bool { return differs(prev, next) && s.blobCodec(prev) != s.blobCodec(next) },
+		Split: func(prev, next []byte) bool {
+			return differs(prev, next) && blobCodec(s.cfg.Keyspaces, prev) != blobCodec(s.cfg.Keyspaces, next)
+		},
 		NewWriter: func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
-			return newTable(sstable.WriterOptions{Compression: s.blobCodec(firstKey)}) // without a filter: who looks there knows that it is
+			return newTable(sstable.WriterOptions{Compression: blobCodec(s.cfg.Keyspaces, firstKey)}) // without a filter: who looks there knows that it is
 		},
 		Left: out.LeftBlobs,
 		Find: func(num base.FileNum) (*manifest.FileMeta, error) {
@@ -113,8 +115,8 @@ func (s *Store) blobConfig(
 }
 
 // blobCodec returns the codec of the blob tables for a key.
-func (s *Store) blobCodec(key []byte) compress.Codec {
-	return s.cfg.Keyspaces.Codec(key)(blobLevel, false)
+func blobCodec(keyspaces *keyspace.Registry, key []byte) compress.Codec {
+	return keyspaces.Codec(key)(blobLevel, false)
 }
 
 // apartRule returns the rule for which values are kept apart, none if they are to be inline: those

@@ -62,6 +62,14 @@ func (f *finishing) end() error {
 	return err
 }
 
+// syncDir makes the names of all tables durable.
+func (f *finishing) syncDir() error {
+	if err := f.store.cfg.FS.SyncDir(f.store.cfg.Dir); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}
+
 // finishedLater is a file that is synced and closed by a finishing.
 type finishedLater struct {
 	vfs.File

@@ -45,8 +45,8 @@ func (p *Part) load(r *sstable.Reader, l *Lookup, ref base.BlobRef) ([]byte, err
 
 // joinPieces returns the stored value of a reference to pieces, which is valid until the end of
 // the epoch guard that the caller is in.
-func (s *Store) joinPieces(r *sstable.Reader, l *Lookup, ref base.BlobRef) ([]byte, error) {
-	whole := s.newLarge(int(ref.StoredBytes))
+func joinPieces(s *Store, r *sstable.Reader, l *Lookup, ref base.BlobRef) ([]byte, error) {
+	whole := newLarge(s, int(ref.StoredBytes))
 	defer whole.retire()
 	at := whole.bytes
 	for i := range ref.Pieces() {
@@ -66,7 +66,7 @@ type large struct {
 	store *Store
 }
 
-func (s *Store) newLarge(sizeBytes int) large {
+func newLarge(s *Store, sizeBytes int) large {
 	if s.cfg.Memory != nil && s.cfg.Cache != nil {
 		if b, err := offheap.NewBlock(s.cfg.Memory, offheap.OwnerLarge, sizeBytes); err == nil {
 			s.cfg.Cache.MakeWay() // before the block is used, and takes any memory
@@ -101,9 +101,9 @@ type Value struct {
 	Spare func() error
 }
 
-// WriteValue writes a value to a blob table of its own, makes that durable, and reads it back. The
-// table is held until ReleaseBlob; no table refers to it yet. On an error there is none.
-func (s *Store) WriteValue(ctx context.Context, v *Value) (*Table, base.BlobRef, error) {
+// Write writes the value to a blob table of its own, makes that durable, and reads it back. The
+// table is held until its Release; no table refers to it yet. On an error there is none.
+func (v *Value) Write(ctx context.Context, s *Store) (*Table, base.BlobRef, error) {
 	if v.Spare != nil {
 		if err := v.Spare(); err != nil {
 			return nil, base.BlobRef{}, err
@@ -111,7 +111,7 @@ func (s *Store) WriteValue(ctx context.Context, v *Value) (*Table, base.BlobRef,
 	}
 	finishing := finishing{store: s, ctx: ctx}
 	meta := &manifest.FileMeta{Num: s.NewFileNum()}
-	ref, err := s.writeValue(v, meta, &finishing)
+	ref, err := v.writeFile(meta, &finishing)
 	if err == nil {
 		err = finishing.begin(meta)
 	}
@@ -119,18 +119,19 @@ func (s *Store) WriteValue(ctx context.Context, v *Value) (*Table, base.BlobRef,
 		err = endErr
 	}
 	if err == nil {
-		err = s.syncDir()
+		err = finishing.syncDir()
 	}
 	if err != nil {
 		s.removeOutput(meta.Num)
 		return nil, ref, err
 	}
-	return s.holdBlob(meta), ref, nil
+	return newBlob(s, meta), ref, nil
 }
 
-// writeValue writes the file of a blob table with a value.
-func (s *Store) writeValue(v *Value, meta *manifest.FileMeta, finishing *finishing) (base.BlobRef, error) {
-	w, err := s.begin(sstable.WriterOptions{FileNum: meta.Num, Compression: s.blobCodec(v.Key)}, Output{}, finishing)
+// writeFile writes the file of a blob table with the value.
+func (v *Value) writeFile(meta *manifest.FileMeta, finishing *finishing) (base.BlobRef, error) {
+	s := finishing.store
+	w, err := s.begin(sstable.WriterOptions{FileNum: meta.Num, Compression: blobCodec(s.cfg.Keyspaces, v.Key)}, Output{}, finishing)
 	if err != nil {
 		return base.BlobRef{}, err
 	}
@@ -186,8 +187,8 @@ func fill(p []byte, r io.Reader) (n int, end bool, err error) {
 	return n, false, nil
 }
 
-// holdBlob returns a new blob table, which the caller holds until ReleaseBlob.
-func (s *Store) holdBlob(meta *manifest.FileMeta) *Table {
+// newBlob returns a new blob table, which the caller holds until Release.
+func newBlob(s *Store, meta *manifest.FileMeta) *Table {
 	b := &Table{Meta: meta, store: s}
 	b.refs.Add(1)
 	s.mu.Lock()
@@ -196,10 +197,10 @@ func (s *Store) holdBlob(meta *manifest.FileMeta) *Table {
 	return b
 }
 
-// ReleaseBlob gives a blob table back that WriteValue has returned.
-func (s *Store) ReleaseBlob(b *Table) {
-	s.mu.Lock()
-	unused := s.blobs.giveBack(b, nil)
-	s.mu.Unlock()
-	s.Dispose(unused)
+// Release gives a blob table back that Value.Write has returned.
+func (b *Table) Release() {
+	b.store.mu.Lock()
+	unused := b.store.blobs.giveBack(b, nil)
+	b.store.mu.Unlock()
+	b.store.Dispose(unused)
 }

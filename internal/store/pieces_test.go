@@ -152,22 +152,22 @@ func TestFailedValueLeavesNothing(t *testing.T) {
 	}
 	long := strings.Repeat("v", 300_000)
 	count := newRoom(t)
-	table, ref, err := count.WriteValue(t.Context(), value(strings.NewReader(long)))
+	table, ref, err := value(strings.NewReader(long)).Write(t.Context(), count.Store)
 	must(t, err)
 	if ref.StoredBytes != uint64(len("headbegin"+long)) || table.Meta.RawBytes != ref.StoredBytes {
 		t.Errorf("%+v is of %d bytes", ref, table.Meta.RawBytes)
 	}
 	count.expectFiles(table.Meta)
-	count.ReleaseBlob(table)
+	table.Release()
 	count.expectFiles()
 	ops, failures := count.fs.Ops(), 0
 	for n := range ops - 1 { // the first one made the directory
 		r := newRoom(t)
 		fault := r.fs.Add(faultfs.Rule{Err: errInjected, Nth: n + 1, Sticky: true, Kinds: vfs.OpAll &^ vfs.OpRemove})
-		table, _, err := r.WriteValue(t.Context(), value(strings.NewReader(long)))
+		table, _, err := value(strings.NewReader(long)).Write(t.Context(), r.Store)
 		fault.Disarm()
 		if err == nil {
-			r.ReleaseBlob(table)
+			table.Release()
 		} else if failures++; !errors.Is(err, errInjected) {
 			t.Error(err)
 		}
@@ -177,13 +177,13 @@ func TestFailedValueLeavesNothing(t *testing.T) {
 		t.Errorf("only %d failures", failures)
 	}
 	r := newRoom(t)
-	_, _, err = r.WriteValue(t.Context(), value(io.MultiReader(strings.NewReader(long), errReader{})))
+	_, _, err = value(io.MultiReader(strings.NewReader(long), errReader{})).Write(t.Context(), r.Store)
 	if !errors.Is(err, errInjected) {
 		t.Errorf("the reader failed: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err = r.WriteValue(ctx, value(bytes.NewReader(nil))); !errors.Is(err, context.Canceled) {
+	if _, _, err = value(bytes.NewReader(nil)).Write(ctx, r.Store); !errors.Is(err, context.Canceled) {
 		t.Errorf("the context ended: %v", err)
 	}
 	r.expectFiles()

@@ -86,18 +86,10 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	if err = finishing.wait(); err != nil {
 		return nil, stats, err
 	}
-	if err = s.syncDir(); err != nil {
+	if err = finishing.syncDir(); err != nil {
 		return nil, stats, err
 	}
 	return outputs, stats, nil
-}
-
-// syncDir makes the names of new tables durable.
-func (s *Store) syncDir() error {
-	if err := s.cfg.FS.SyncDir(s.cfg.Dir); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return nil
 }
 
 // begin makes the file of a table.

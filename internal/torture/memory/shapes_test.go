@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math/rand/v2"
 	"sync"
@@ -70,8 +71,15 @@ var shapes = []*shape{
 	}, {
 		name: "one larger value", run: largeValue, besides: copies, defaultOnly: true,
 		small: sizes{Rows: 1, ValueBytes: 100 * mib}, large: sizes{Rows: 1, ValueBytes: 1024 * mib},
+	}, {
+		name: "one streamed value", run: streamedValue, besides: partsAtHand,
+		small: sizes{Rows: 1, ValueBytes: 100 * mib}, large: sizes{Rows: 1, ValueBytes: 1024 * mib},
 	},
 }
+
+// partsAtHand is what a streamed value takes of memory, however long it is: what is read before
+// it is known to be long, and a few pieces.
+func partsAtHand(sizes) int64 { return 8 * mib }
 
 // copies is what one value may take: that of the user and two of the database. One of the
 // two is what was read a moment ago, and is about to be given back.
@@ -287,6 +295,34 @@ func scanAtOnce(u *use) error {
 	}
 	group.Wait()
 	return errors.Join(errs...)
+}
+
+// streamedValue puts a value and reads it, as streams, has its table written anew, and reads it again.
+func streamedValue(u *use) error {
+	key, ctx := []byte("key"), context.Background()
+	rng := rand.NewChaCha8([32]byte{1})
+	put := func() error {
+		_, err := u.PutReader(ctx, key, io.LimitReader(rng, int64(u.sizes.ValueBytes)))
+		return err
+	}
+	look := func() error {
+		r, err := u.GetReader(key)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if n, err := io.Copy(io.Discard, r); err != nil || n != int64(u.sizes.ValueBytes) {
+			return fmt.Errorf("%d bytes of the value: %w", n, err)
+		}
+		return nil
+	}
+	compact := func() error { return u.Compact(ctx, nil, nil) }
+	for _, step := range []func() error{put, look, compact, look, put, compact, look} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // largeValue puts one value, and has it flushed, read and compacted.

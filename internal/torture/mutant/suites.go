@@ -64,6 +64,8 @@ var suitesByName = map[string]Suite{
 	"fullDisks":     tests(".", "FullDisk|Reserve"),
 	"bulkLoads":     tests(".", "BulkLoad", "-short"),
 	"blobs":         tests(".", "Blob"),
+	"pieces":        tests("./internal/store", "Piece|FailedValue"),
+	"streams":       tests(".", "Stream|ValueReader", "-short"),
 	"tableWriters":  tests(".", "TableWriter"),
 	"externals":     tests("./internal/external", ""),
 	"sorters":       tests("./internal/spill", "Sort"),
