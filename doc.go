@@ -60,6 +60,11 @@
 // checked against checksums first, and taken from the log where it differs. It can be
 // read until then. Options.Debug.CheckSlices finds who does it.
 //
+// # What happens
+//
+// Options.Logger gets what happens as lines, Options.EventListener as calls; DB.Metrics
+// has the figures.
+//
 // # Errors
 //
 // Errors are compared with errors.Is and errors.As. The library never exits

@@ -16,7 +16,7 @@ func newLender(o *Options) *loan.Lender {
 	if !o.Debug.CheckSlices {
 		return nil
 	}
-	return loan.NewLender(event.NewSink(o.Logger).SliceWritten)
+	return loan.NewLender(event.NewSink(o.Logger, nil).SliceWritten)
 }
 
 // lentRows are rows whose key and value are lent until the next move. What is found

@@ -24,6 +24,7 @@ type Metrics struct {
 	Handles      HandleMetrics
 	Files        FileMetrics
 	Reads        ReadMetrics
+	Events       EventMetrics
 	Health       HealthMetrics
 
 	// Vectors are the instructions of the processor that searches in blocks use, such as
@@ -84,6 +85,12 @@ type ReadMetrics struct {
 	// ByIOUring reads were done by it, ByPread by goroutines: because it is not used, or
 	// could not do them.
 	ByIOUring, ByPread uint64
+}
+
+// EventMetrics describes the calls of Options.EventListener.
+type EventMetrics struct {
+	Dropped uint64 // events that it was not told of, because too many waited for it
+	Panics  uint64 // calls that have panicked
 }
 
 // LogMetrics describes the write-ahead log.
@@ -218,6 +225,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 			OldestSeq:    uint64(e.Archive.OldestSeq),
 			Feeds:        e.Archive.Feeds,
 		},
+		Events:  EventMetrics{Dropped: e.EventsDropped, Panics: e.EventPanics},
 		Flushes: WorkMetrics{Count: e.Flushes, WrittenBytes: e.FlushBytes, Time: e.FlushTime},
 		Compactions: CompactionMetrics{
 			WorkMetrics:    WorkMetrics{e.Compactions, e.CompactionWritten, e.CompactionTime},

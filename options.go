@@ -100,6 +100,9 @@ type Options struct {
 	// Logger gets the engine's events: flushes and compactions at Info, what
 	// it recovers from at Warn, what it cannot do at Error. Default: silent.
 	Logger *slog.Logger
+	// EventListener is told what happens, for programs that act on it; the same is in the log.
+	// It is copied. Default: nobody is told.
+	EventListener *EventListener
 	// MergeOperators are those that keyspaces may have besides the built-in
 	// ones. A database whose keyspaces need one that is not here does not open.
 	MergeOperators []MergeOperator
@@ -315,6 +318,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		FS:            o.FS,
 		Clock:         clock.System,
 		Logger:        o.Logger,
+		Listener:      o.EventListener,
 		MemoryBudget:  o.MemoryBudget,
 		HotCacheBytes: o.hotCacheBytes(),
 		MemtableBytes: o.Tree.MemtableBytes,

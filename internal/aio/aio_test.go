@@ -17,7 +17,7 @@ import (
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
-func silent() *event.Sink { return event.NewSink(slog.New(slog.DiscardHandler)) }
+func silent() *event.Sink { return event.NewSink(slog.New(slog.DiscardHandler), nil) }
 
 // newReader returns a reader that has rings, or skips the test where there are none.
 func newReader(t testing.TB) *Reader {
@@ -236,7 +236,7 @@ func TestGoroutinesReadSideBySide(t *testing.T) {
 // Who has no rings says why, once, unless he was told to have none.
 func TestRefusalIsTold(t *testing.T) {
 	var log strings.Builder
-	sink := event.NewSink(slog.New(slog.NewTextHandler(&log, nil)))
+	sink := event.NewSink(slog.New(slog.NewTextHandler(&log, nil)), nil)
 	r := NewReader(true, sink)
 	defer r.Close()
 	if log.Len() > 0 {

@@ -323,6 +323,22 @@ func (c *compactor) quarantine(job *compact.Job, err error) bool {
 // runJob does a job, for a request if one is given, and installs its result.
 func (c *compactor) runJob(ctx context.Context, job *compact.Job, manual *manualCompaction) error {
 	start := c.clock.Now()
+	info := event.CompactionInfo{From: job.Level, To: job.OutputLevel, Move: job.Move, InputBytes: job.Bytes()}
+	c.events.CompactionBegan(info)
+	outputs, err := c.install(ctx, job, manual)
+	info.Took, info.Tables, info.Err = c.clock.Now().Sub(start), len(outputs), err
+	if err == nil {
+		if job.TTL {
+			c.purge.rest(c.clock.Now().Add(ttlRestShare * info.Took))
+		}
+		c.counters.compacted(job, outputs, info.Took)
+	}
+	c.events.CompactionEnded(info)
+	return err
+}
+
+// install does a job and installs its result, which it returns.
+func (c *compactor) install(ctx context.Context, job *compact.Job, manual *manualCompaction) ([]*manifest.FileMeta, error) {
 	edit := &manifest.Edit{}
 	for i, files := range job.Inputs {
 		for _, f := range files {
@@ -334,7 +350,7 @@ func (c *compactor) runJob(ctx context.Context, job *compact.Job, manual *manual
 	if !job.Move {
 		var err error
 		if outputs, err = c.mergeFiles(ctx, job); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, meta := range outputs {
@@ -361,18 +377,9 @@ func (c *compactor) runJob(ctx context.Context, job *compact.Job, manual *manual
 		c.store.RemoveOutputs(outputs)
 	}
 	if err != nil {
-		return err // else the outputs stay: see versions.edit
+		return nil, err // else the outputs stay: see versions.edit
 	}
-	took := c.clock.Now().Sub(start)
-	if job.TTL {
-		c.purge.rest(c.clock.Now().Add(ttlRestShare * took))
-	}
-	c.counters.compacted(job, outputs, took)
-	c.events.Compacted(event.Compaction{
-		From: job.Level, To: job.OutputLevel, Move: job.Move,
-		InputBytes: job.Bytes(), Files: len(outputs), Took: took,
-	})
-	return nil
+	return outputs, nil
 }
 
 // mergeFiles writes the merge of a job's inputs.

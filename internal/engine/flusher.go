@@ -77,17 +77,28 @@ func (f *flusher) run(ctx context.Context) {
 // flush writes the immutable memtables that exist now to level 0 and installs the
 // result. So many write at once, where there is enough to write.
 func (f *flusher) flush(ctx context.Context, writers int) error {
-	start := f.clock.Now()
 	s := f.reads.Pin()
 	defer f.reads.Release(s)
-	imms := s.Immutables
-	if len(imms) == 0 {
+	if len(s.Immutables) == 0 {
 		return nil
 	}
+	start := f.clock.Now()
+	info := event.FlushInfo{Memtables: len(s.Immutables)}
+	f.events.FlushBegan(info)
+	info.Tables, info.Err = f.flushState(ctx, s, writers, start)
+	info.Took = f.clock.Now().Sub(start)
+	f.events.FlushEnded(info)
+	return info.Err
+}
+
+// flushState flushes the immutable memtables of a state, and returns how many tables they have
+// become.
+func (f *flusher) flushState(ctx context.Context, s *view.State, writers int, start time.Time) (tables int, err error) {
+	imms := s.Immutables
 	dead := f.deadRangesIn(s)
 	outputs, restored, err := f.writeIntact(ctx, imms, dead, bordersOf(imms, writers))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if restored {
 		dead = nil
@@ -97,7 +108,7 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 	if err := f.syncArchived(edit.LastSeq); err != nil {
 		f.store.RemoveOutputs(outputs)
 		f.claims.release(edit.RemoveFiles)
-		return err
+		return 0, err
 	}
 	var took time.Duration
 	err = f.versions.edit(edit, func(v *manifest.Version) {
@@ -128,11 +139,10 @@ func (f *flusher) flush(ctx context.Context, writers int) error {
 		f.claims.release(edit.RemoveFiles)
 	}
 	if err != nil {
-		return err // else the outputs stay: see versions.edit
+		return 0, err // else the outputs stay: see versions.edit
 	}
 	f.writer.Flushed(int64(rawBytes(outputs)), took)
-	f.events.Flushed(len(imms), len(outputs), took)
-	return nil
+	return len(outputs), nil
 }
 
 // editFor returns the edit that puts outputs in the place of the oldest immutables

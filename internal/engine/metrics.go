@@ -125,6 +125,7 @@ type Metrics struct {
 	ReserveErr                        error
 	MemoryByOwner                     map[string]int64
 	Archive                           feed.Metrics
+	EventsDropped, EventPanics        uint64
 }
 
 // LevelMetrics describes one level of the tree.
@@ -210,6 +211,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.QuarantinedFiles = db.claims.damagedFiles()
 	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()
+	m.EventsDropped, m.EventPanics = db.events.Told()
 	m.ReserveBytes, m.ReserveErr = db.reserve.HeldBytes(), db.reserve.Err()
 	m.BackgroundErr = cmp.Or(db.compactor.outcome.Err(), db.segments.Err(), db.flusher.outcome.Err())
 }

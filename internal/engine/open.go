@@ -50,7 +50,7 @@ type opener struct {
 
 func (db *opener) open() (err error) {
 	db.stopped, db.stop = context.WithCancel(context.Background())
-	db.events = event.NewSink(db.opts.Logger)
+	db.events = event.NewSink(db.opts.Logger, db.opts.Listener)
 	db.health.Config = health.Config{
 		Events: db.events, ReadOnly: db.opts.ReadOnly, Closed: db.reads.Closed, Failed: db.wakeAll,
 	}
@@ -173,7 +173,7 @@ func (db *opener) wire(state *manifest.State) {
 	})
 	db.writer = writer.New(writer.Config{
 		Reads: &db.reads, Keyspaces: db.keyspaces, Hot: db.hot, Memory: &db.memory, Timeline: db.timeline,
-		Segments: db.segments, Health: &db.health, Reserve: db.reserve, Changed: &db.changed, Clock: o.Clock, Stopped: db.stopped,
+		Segments: db.segments, Health: &db.health, Reserve: db.reserve, Changed: &db.changed, Events: db.events, Clock: o.Clock, Stopped: db.stopped,
 		MemtableBytes: o.MemtableBytes, AsyncDelay: o.AsyncDelay, L0Files: o.L0Files,
 		FlushErr: db.flusher.outcome.Err, Published: db.archive.Wake,
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/vfs"
@@ -16,6 +17,8 @@ type Options struct {
 	FS     vfs.FS
 	Clock  clock.Clock
 	Logger *slog.Logger
+	// Listener is told what happens; nil: nobody is.
+	Listener *event.Listener
 
 	MemoryBudget  int64
 	HotCacheBytes int64 // part of the budget; 0: no hot-record cache

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/store"
@@ -36,6 +37,8 @@ type recovery struct {
 	*DB
 	state *manifest.State
 	names []string // of the files in the directory, when it was opened
+	seen  event.OpenInfo
+	told  int64 // of seen.LogBytes
 }
 
 func (r *recovery) run() error {
@@ -58,10 +61,14 @@ func (r *recovery) run() error {
 	if err := r.syncOld(logs); err != nil {
 		return err
 	}
+	r.seen.LogBytesMax = r.sizeOf(logs)
 	result, err := wal.Replay(
 		r.walConfig(), live, wal.Position(r.state.LogStart), r.state.LastSeq, r.replayGroup)
 	if err != nil {
 		return err
+	}
+	if r.seen.Done = true; r.seen.LogBytes > 0 {
+		r.events.OpenProgress(r.seen)
 	}
 	if err := r.writer.SealReplayed(); err != nil {
 		return err
@@ -284,6 +291,10 @@ func (r *recovery) checkStrayLogs() error {
 // replayGroup takes up one group of the log, writing tables when there is no more
 // room.
 func (r *recovery) replayGroup(first base.SeqNum, payload []byte) error {
+	if r.seen.LogBytes += int64(len(payload)); r.seen.LogBytes >= r.told+progressBytes {
+		r.told = r.seen.LogBytes
+		r.events.OpenProgress(r.seen)
+	}
 	if first <= r.reads.FlushedSeq() {
 		last, err := lastOf(first, payload)
 		if err != nil || last <= r.reads.FlushedSeq() {
@@ -291,6 +302,24 @@ func (r *recovery) replayGroup(first base.SeqNum, payload []byte) error {
 		}
 	}
 	return r.writer.Replay(first, payload, r.flushReplayed)
+}
+
+// progressBytes is how much of the log is replayed between one word about it and the next.
+const progressBytes = 8 << 20
+
+// sizeOf returns how large log segments are. What is wrong with one is found by who reads it.
+func (r *recovery) sizeOf(logs []base.FileNum) (n int64) {
+	for _, num := range logs {
+		f, err := r.opts.FS.Open(filepath.Join(r.dir, wal.FileName(num)))
+		if err != nil {
+			continue
+		}
+		if size, err := f.Size(); err == nil {
+			n += size
+		}
+		_ = f.Close() // nothing was done to it
+	}
+	return n
 }
 
 // lastOf returns the sequence number of the last record of a group.

@@ -1,36 +1,106 @@
 // Package event is where the database says what happens to it. Every room that
 // has something to tell does it here, with the facts as they are; what becomes of
-// them is decided in this place alone. Today they go to a log/slog handler.
+// them is decided in this place alone: they go to a log/slog handler, and to a Listener.
 package event
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 )
 
 // Sink takes events. It is safe for concurrent use. Its methods may be called
-// with locks held, so a handler must not call the database.
-type Sink struct{ log *slog.Logger }
+// with locks held, so a handler must not call the database. A Listener may.
+type Sink struct {
+	log     *slog.Logger
+	teller  *teller // nil: there is no listener
+	damages damages
+}
 
-// NewSink returns a sink that writes to a logger.
-func NewSink(log *slog.Logger) *Sink { return &Sink{log} }
+// NewSink returns a sink that writes to a logger, and tells a listener if it is not nil.
+func NewSink(log *slog.Logger, listener *Listener) *Sink {
+	s := &Sink{log: log}
+	if listener != nil {
+		told := *listener
+		s.teller = &teller{listener: &told, panicked: func(what any, stack []byte) {
+			log.Error("event listener panicked", "value", what, "stack", string(stack))
+		}}
+	}
+	return s
+}
+
+// Told returns how many events a listener was not told of, being too slow, and how many of its
+// calls have panicked.
+func (s *Sink) Told() (dropped, panics uint64) {
+	if s.teller == nil {
+		return 0, 0
+	}
+	s.teller.mu.Lock()
+	defer s.teller.mu.Unlock()
+	return s.teller.dropped, s.teller.panics
+}
+
+// tellCorruption tells the listener of damage, if err is such and it was not told before.
+func tellCorruption(s *Sink, file string, err error) {
+	var damage *base.CorruptionError
+	if s.teller != nil && errors.As(err, &damage) && s.damages.isNew(damage) {
+		tell(s.teller, func(l *Listener) func(CorruptionInfo) { return l.Corruption }, CorruptionInfo{File: file, Err: damage})
+	}
+}
+
+// Damaged says that somebody has met a damaged place of a file. He has the error as well.
+func (s *Sink) Damaged(err *base.CorruptionError) { tellCorruption(s, err.File, err) }
+
+// OpenProgress says how much of the log an Open has read.
+func (s *Sink) OpenProgress(info OpenInfo) {
+	tell(s.teller, func(l *Listener) func(OpenInfo) { return l.OpenProgress }, info)
+}
+
+// StallBegan says that commits are made to wait.
+func (s *Sink) StallBegan(info StallInfo) {
+	s.log.Warn("commits wait for background work", "reason", info.Reason)
+	tell(s.teller, func(l *Listener) func(StallInfo) { return l.StallBegin }, info)
+}
+
+// StallEnded says that commits do not wait any more.
+func (s *Sink) StallEnded(info StallInfo) {
+	s.log.Info("commits go on", "reason", info.Reason, "took", info.Took, "waited", info.Waited)
+	tell(s.teller, func(l *Listener) func(StallInfo) { return l.StallEnd }, info)
+}
+
+// LogRotated says that the log goes on in another file.
+func (s *Sink) LogRotated(file string) {
+	tell(s.teller, func(l *Listener) func(LogInfo) { return l.LogRotated }, LogInfo{File: file})
+}
+
+// TableCreated says that there is a table more.
+func (s *Sink) TableCreated(info TableInfo) {
+	tell(s.teller, func(l *Listener) func(TableInfo) { return l.TableCreated }, info)
+}
+
+// TableDeleted says that the file of a table is gone.
+func (s *Sink) TableDeleted(info TableInfo) {
+	tell(s.teller, func(l *Listener) func(TableInfo) { return l.TableDeleted }, info)
+}
 
 // WritesRefused says that the database refuses writes from now on, because one to
 // cause (log, manifest, directory) has failed.
 func (s *Sink) WritesRefused(cause string, err error) {
 	s.log.Error("database refuses writes", "cause", cause, "err", err)
+	tell(s.teller, func(l *Listener) func(FailureInfo) { return l.WritesRefused }, FailureInfo{What: cause, Err: err})
 }
 
 // BackgroundFailed says that a background job has failed; it will be tried again.
 // A job that was cancelled has not failed.
 func (s *Sink) BackgroundFailed(job string, err error) {
-	if !errors.Is(err, context.Canceled) {
-		s.log.Error("background work failed", "job", job, "err", err)
+	if errors.Is(err, context.Canceled) {
+		return
 	}
+	s.log.Error("background work failed", "job", job, "err", err)
+	tell(s.teller, func(l *Listener) func(FailureInfo) { return l.BackgroundError }, FailureInfo{What: job, Err: err})
+	tellCorruption(s, job, err)
 }
 
 // SliceWritten says that a user has written into memory that was lent to him.
@@ -43,24 +113,31 @@ func (s *Sink) MemoryOverwritten(err error) {
 	s.log.Error("memory of the database was overwritten; see Options.Debug.CheckSlices", "err", err)
 }
 
-// Flushed says that memtables went to files of level 0.
-func (s *Sink) Flushed(memtables, files int, took time.Duration) {
-	s.log.Info("flushed", "memtables", memtables, "files", files, "took", took)
+// FlushBegan says that memtables are on their way to tables of level 0.
+func (s *Sink) FlushBegan(info FlushInfo) {
+	tell(s.teller, func(l *Listener) func(FlushInfo) { return l.FlushBegin }, info)
 }
 
-// Compaction describes a compaction that is done.
-type Compaction struct {
-	From, To   int  // levels
-	Move       bool // files changed level and were not read
-	InputBytes uint64
-	Files      int // of the output
-	Took       time.Duration
+// FlushEnded says how that has ended. What has failed is told by BackgroundFailed as well.
+func (s *Sink) FlushEnded(info FlushInfo) {
+	if info.Err == nil {
+		s.log.Info("flushed", "memtables", info.Memtables, "tables", info.Tables, "took", info.Took)
+	}
+	tell(s.teller, func(l *Listener) func(FlushInfo) { return l.FlushEnd }, info)
 }
 
-// Compacted says that a compaction is done.
-func (s *Sink) Compacted(c Compaction) {
-	s.log.Info("compacted", "from", c.From, "to", c.To, "move", c.Move,
-		"bytes", c.InputBytes, "files", c.Files, "took", c.Took)
+// CompactionBegan says that a compaction has begun.
+func (s *Sink) CompactionBegan(info CompactionInfo) {
+	tell(s.teller, func(l *Listener) func(CompactionInfo) { return l.CompactionBegin }, info)
+}
+
+// CompactionEnded says how it has ended. What has failed is told by BackgroundFailed as well.
+func (s *Sink) CompactionEnded(info CompactionInfo) {
+	if info.Err == nil {
+		s.log.Info("compacted", "from", info.From, "to", info.To, "move", info.Move,
+			"bytes", info.InputBytes, "tables", info.Tables, "took", info.Took)
+	}
+	tell(s.teller, func(l *Listener) func(CompactionInfo) { return l.CompactionEnd }, info)
 }
 
 // Ingested says that a transaction was committed past the log.
@@ -80,6 +157,7 @@ func (s *Sink) OrphanRemoved(file string) { s.log.Info("removed orphan", "file",
 // whenever somebody needs the table.
 func (s *Sink) TableUnreadable(file string, err error) {
 	s.log.Error("a table cannot be opened", "file", file, "err", err)
+	tellCorruption(s, file, err)
 }
 
 // CleanupFailed says that a file could not be closed or deleted. The next open
@@ -113,6 +191,7 @@ func (s *Sink) ArchiveFailed(file string, err error) {
 // ArchiveDamaged says that an archived log segment cannot be read as a whole.
 func (s *Sink) ArchiveDamaged(file string, err error) {
 	s.log.Error("an archived log segment is damaged", "file", file, "err", err)
+	tellCorruption(s, file, err)
 }
 
 // ArchiveGivenUp says that archived log segments, and large transactions, went for a
@@ -126,11 +205,13 @@ func (s *Sink) ArchiveGivenUp(segments, transactions int, oldest base.SeqNum) {
 // in use: until ReserveTaken, writes that add data are refused.
 func (s *Sink) ReserveGivenUp(sizeBytes int64, err error) {
 	s.log.Warn("the disk is full: the reserve is given up, only deletes are accepted", "bytes", sizeBytes, "err", err)
+	tell(s.teller, func(l *Listener) func(DiskInfo) { return l.DiskFull }, DiskInfo{ReserveBytes: sizeBytes, Err: err})
 }
 
 // ReserveTaken says that the reserve has its space again, and all writes go on.
 func (s *Sink) ReserveTaken(sizeBytes int64) {
 	s.log.Info("the reserve for a full disk is there again", "bytes", sizeBytes)
+	tell(s.teller, func(l *Listener) func(DiskInfo) { return l.DiskFree }, DiskInfo{ReserveBytes: sizeBytes})
 }
 
 // ReserveMissing says that no space, or not enough, can be held in reserve. It is

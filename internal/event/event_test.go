@@ -22,13 +22,16 @@ func TestWhatIsLogged(t *testing.T) {
 			}
 			return a
 		},
-	})))
+	})), nil)
 	err := errors.New("reason")
 	s.WritesRefused("log", err)
 	s.BackgroundFailed("flush", err)
 	s.BackgroundFailed("flush", fmt.Errorf("flush: %w", context.Canceled)) // has not failed
-	s.Flushed(2, 3, time.Second)
-	s.Compacted(Compaction{From: 1, To: 2, Move: true, InputBytes: 1000, Files: 4, Took: time.Millisecond})
+	s.FlushEnded(FlushInfo{Memtables: 2, Tables: 3, Took: time.Second})
+	s.CompactionEnded(CompactionInfo{From: 1, To: 2, Move: true, InputBytes: 1000, Tables: 4, Took: time.Millisecond})
+	s.CompactionEnded(CompactionInfo{Err: err}) // which was told already
+	s.StallBegan(StallInfo{Reason: "level 0"})
+	s.StallEnded(StallInfo{Reason: "level 0", Took: time.Second, Waited: time.Millisecond})
 	s.Ingested(5, 2000)
 	s.TornLog("000001.wal", 512)
 	s.OrphanRemoved("000002.sst")
@@ -41,8 +44,10 @@ func TestWhatIsLogged(t *testing.T) {
 	want := `
 level=ERROR msg="database refuses writes" cause=log err=reason
 level=ERROR msg="background work failed" job=flush err=reason
-level=INFO msg=flushed memtables=2 files=3 took=1s
-level=INFO msg=compacted from=1 to=2 move=true bytes=1000 files=4 took=1ms
+level=INFO msg=flushed memtables=2 tables=3 took=1s
+level=INFO msg=compacted from=1 to=2 move=true bytes=1000 tables=4 took=1ms
+level=WARN msg="commits wait for background work" reason="level 0"
+level=INFO msg="commits go on" reason="level 0" took=1s waited=1ms
 level=INFO msg="committed past the log" files=5 bytes=2000
 level=WARN msg="dropped the torn end of the log" file=000001.wal bytes=512
 level=INFO msg="removed orphan" file=000002.sst

@@ -51,7 +51,7 @@ func newRoom(t testing.TB, keep Retention) *room {
 	must(t, r.fs.MkdirAll("db"))
 	r.Archive = NewArchive(Config{
 		WAL: wal.Config{FS: r.fs, Dir: "db"}, Retention: keep, Clock: clock.System, Janitor: r.janitor,
-		Events:     event.NewSink(slog.New(slog.NewTextHandler(&r.told, nil))),
+		Events:     event.NewSink(slog.New(slog.NewTextHandler(&r.told, nil)), nil),
 		VisibleSeq: func() base.SeqNum { return r.last },
 	})
 	segment, err := wal.Prepare(r.cfg.WAL, r.num, 1<<10)

@@ -89,7 +89,7 @@ func TestBatchesOverManyFiles(t *testing.T) {
 	}
 	for _, limit := range []int{1, 4, 2 * n} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			io := aio.NewReader(false, event.NewSink(slog.New(slog.DiscardHandler)))
+			io := aio.NewReader(false, event.NewSink(slog.New(slog.DiscardHandler), nil))
 			defer io.Close()
 			p := New(vfs.OS, limit)
 			files := make([]*File, n)

@@ -28,7 +28,7 @@ type patient struct {
 func newPatient() *patient {
 	p := &patient{}
 	p.Config = Config{
-		Events: event.NewSink(slog.New(slog.NewTextHandler(&p.log, nil))),
+		Events: event.NewSink(slog.New(slog.NewTextHandler(&p.log, nil)), nil),
 		Closed: p.closed.Load, Failed: func() { p.failed.Add(1) },
 	}
 	return p

@@ -52,7 +52,7 @@ func (r *room) reopen(readOnly bool) {
 		must(r.t, r.Close())
 	}
 	r.Reserve = New(Config{
-		FS: r.fs, Dir: "db", Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil))),
+		FS: r.fs, Dir: "db", Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil)), nil),
 		Changed: new(signal.Changes), Needs: func() Needs {
 			n := r.needs
 			n.TableBytes = max(n.TableBytes, 32*mib)

@@ -78,7 +78,7 @@ func newRoom(t testing.TB, keep feed.Retention) *room {
 	mem := memfs.New()
 	r := &room{t: t, mem: mem, fs: faultfs.New(mem), janitor: janitor.New()}
 	must(t, errors.Join(r.fs.MkdirAll("db"), r.fs.SyncDir("")))
-	events := event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil)))
+	events := event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil)), nil)
 	r.health.Config = health.Config{
 		Events: events, Closed: func() bool { return false }, Failed: r.changed.Notify,
 	}

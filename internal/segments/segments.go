@@ -291,6 +291,7 @@ func (s *Segments) Rotate(lastSeq base.SeqNum) (base.FileNum, wal.Position, erro
 	s.mu.Unlock()
 	s.enter(prepared.Num, before)
 	s.cfg.Archive.Begin(prepared.Num, before, lastSeq+1)
+	s.cfg.Events.LogRotated(wal.FileName(prepared.Num))
 	return prepared.Num, before, nil
 }
 

@@ -38,7 +38,7 @@ func newSpills(t testing.TB, fs *memfs.FS) *Spills {
 		Keyspaces: keyspace.NewRegistry(keyspace.Config{
 			Codec: func(int, bool) compress.Codec { return compress.None },
 		}),
-		Events: event.NewSink(slog.New(slog.DiscardHandler)),
+		Events: event.NewSink(slog.New(slog.DiscardHandler), nil),
 	})
 	tables.SkipFileNums(1)
 	free := func() error { return nil }

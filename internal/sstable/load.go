@@ -31,13 +31,10 @@ func (r *Reader) newLarge(sizeBytes int64) (offheap.Block, bool) {
 
 // newBuffer is newLarge for one who reads the table in large pieces.
 func (r *Reader) newBuffer(sizeBytes int64) (offheap.Block, bool) {
-	switch {
-	case sizeBytes >= largeBytes:
-		return r.newBlock(offheap.OwnerLarge, sizeBytes)
-	case sizeBytes >= buffers.MinBytes:
+	if buffers.MinBytes <= sizeBytes && sizeBytes < largeBytes {
 		return r.newBlock(offheap.OwnerBuffers, sizeBytes)
 	}
-	return offheap.Block{}, false
+	return r.newLarge(sizeBytes)
 }
 
 // newBlock returns memory that counts as owner's, or nothing if it has to be Go's.

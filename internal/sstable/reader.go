@@ -48,6 +48,8 @@ type ReaderOptions struct {
 	// something when the caller need not wait for it. Nil: such values are garbage.
 	Memory *offheap.Accountant
 	Later  func(task func())
+	// Damaged, which may be nil, is told of each damaged place that is met.
+	Damaged func(err *base.CorruptionError)
 }
 
 // Reader reads one table. It keeps properties and top index in Go memory, the latter
@@ -241,14 +243,17 @@ func (r *Reader) corrupt(offset, length int64, kind string, err error) error {
 // read stays as it is, everything else is corruption that affects [lo, hi), which are
 // copied: errors go to users.
 func (r *Reader) blame(err error, kind blockKind, ref blockRef, lo, hi []byte) error {
-	var failed *readError
-	if errors.As(err, &failed) {
+	if _, failed := errors.AsType[*readError](err); failed {
 		return err
 	}
-	return &base.CorruptionError{
+	damage := &base.CorruptionError{
 		File: r.name, Offset: ref.offset, Length: int64(ref.diskBytes), Kind: kind.String(),
 		Lo: bytes.Clone(lo), Hi: bytes.Clone(hi), Err: err,
 	}
+	if r.o.Damaged != nil {
+		r.o.Damaged(damage)
+	}
+	return damage
 }
 
 func (r *Reader) blockCount() int { return int(r.footer.blockCount) }

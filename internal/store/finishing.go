@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -15,7 +16,8 @@ import (
 type finishing struct {
 	store *Store
 	ctx   context.Context
-	file  vfs.File   // of the table that was written last, and not begun
+	file  vfs.File // of the table that was written last, and not begun
+	begun []*manifest.FileMeta
 	done  chan error // of the table that is under way; nil: there is none
 }
 
@@ -25,6 +27,7 @@ func (f *finishing) begin(meta *manifest.FileMeta) error {
 	if err := f.wait(); err != nil || f.file == nil {
 		return err
 	}
+	f.begun = append(f.begun, meta)
 	file, done := f.file, make(chan error, 1)
 	f.file, f.done = nil, done
 	go func() { done <- f.finish(file, meta) }()
@@ -68,6 +71,18 @@ func (f *finishing) syncDir() error {
 		return fmt.Errorf("sync directory: %w", err)
 	}
 	return nil
+}
+
+// announce tells of all tables, which are durable now.
+func (f *finishing) announce() {
+	for _, meta := range f.begun {
+		f.store.cfg.Events.TableCreated(info(meta))
+	}
+}
+
+// info describes a table for those who listen.
+func info(meta *manifest.FileMeta) event.TableInfo {
+	return event.TableInfo{File: TableName(meta.Num), SizeBytes: meta.SizeBytes, Records: meta.Count}
 }
 
 // finishedLater is a file that is synced and closed by a finishing.

@@ -72,7 +72,7 @@ func newRoomWith(t testing.TB, blobBytes int) *room {
 	must(t, keyspaces.Apply(keyspace.Act{ID: compressed, Keyspace: &manifest.Keyspace{ID: compressed, Name: "compressed", Compression: 1}}))
 	r.Store = New(Config{
 		FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 8), DBID: base.DBID{1}, Cache: cache, Epochs: &r.epochs, BlockBytes: 256, FilterBits: 10,
-		BlobFileBytes: 1 << 20, Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil))),
+		BlobFileBytes: 1 << 20, Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.NewTextHandler(&r.log, nil)), nil),
 	})
 	r.SkipFileNums(1)
 	return r

@@ -125,6 +125,7 @@ func (v *Value) Write(ctx context.Context, s *Store) (*Table, base.BlobRef, erro
 		s.removeOutput(meta.Num)
 		return nil, ref, err
 	}
+	finishing.announce()
 	return newBlob(s, meta), ref, nil
 }
 

@@ -131,18 +131,20 @@ func TestPieceIsMissing(t *testing.T) {
 		g.Exit()
 		r.Dispose([]*Table{table})
 	}()
-	ref.StoredBytes += ref.PieceBytes
-	l := Lookup{Key: []byte("\x00k"), Hash: base.Hash([]byte("\x00k")), Seq: 1}
-	var damage *base.CorruptionError
-	_, _, _, err = table.value(&l, base.MakeTrailer(1, base.KindBlob), base.AppendBlobRef(nil, ref))
-	if !errors.As(err, &damage) || string(damage.Lo) != "\x00k" {
-		t.Errorf("a get: %v", err)
-	}
 	walks := blobWalks{store: r.Store, open: table.openBlob}
-	if _, err := walks.load([]byte("\x00k"), ref); !errors.As(err, &damage) {
-		t.Errorf("a walk: %v", err)
+	defer walks.close()
+	for _, wrong := range []uint64{ref.StoredBytes + ref.PieceBytes, ref.StoredBytes - 1} { // one more, and a shorter one
+		ref.StoredBytes = wrong
+		l := Lookup{Key: []byte("\x00k"), Hash: base.Hash([]byte("\x00k")), Seq: 1}
+		var damage *base.CorruptionError
+		_, _, _, err = table.value(&l, base.MakeTrailer(1, base.KindBlob), base.AppendBlobRef(nil, ref))
+		if !errors.As(err, &damage) || string(damage.Lo) != "\x00k" {
+			t.Errorf("a get: %v", err)
+		}
+		if _, err := walks.load([]byte("\x00k"), ref); !errors.As(err, &damage) {
+			t.Errorf("a walk: %v", err)
+		}
 	}
-	walks.close()
 }
 
 // Where any operation of writing a value fails, or its reader does, no file is left.

@@ -229,6 +229,8 @@ func (s *Store) Dispose(tables []*Table) {
 		if t.obsolete.Load() {
 			if err := s.Remove(TableName(t.Meta.Num)); err != nil {
 				s.cfg.Events.CleanupFailed(TableName(t.Meta.Num), err)
+			} else {
+				s.cfg.Events.TableDeleted(info(t.Meta))
 			}
 		}
 		s.mu.Lock()

@@ -106,6 +106,7 @@ func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, c
 		Epochs:    s.cfg.Epochs,
 		Memory:    s.cfg.Memory,
 		Later:     s.cfg.Later,
+		Damaged:   s.cfg.Events.Damaged,
 	})
 }
 

@@ -89,6 +89,7 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 	if err = finishing.syncDir(); err != nil {
 		return nil, stats, err
 	}
+	finishing.announce()
 	return outputs, stats, nil
 }
 

@@ -103,7 +103,7 @@ func newRoom(t testing.TB, hotBytes int64) *room {
 	must(t, keyspaces.Apply(keyspace.Act{ID: 1, Keyspace: &manifest.Keyspace{ID: 1, Name: "merging", Merge: merge.Append}}))
 	r.store = store.New(store.Config{
 		FS: r.fs, Dir: "db", Files: filepool.New(r.fs, 100), Cache: cache, Epochs: &r.Epochs, BlockBytes: 256, FilterBits: 10,
-		Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.DiscardHandler)),
+		Keyspaces: keyspaces, Events: event.NewSink(slog.New(slog.DiscardHandler), nil),
 	})
 	r.store.SkipFileNums(1)
 	r.timeline = timeline.New(&r.clock, nil)

@@ -93,7 +93,7 @@ func newRoom(t testing.TB) *room {
 	t.Helper()
 	r := &room{t: t, fs: faultfs.New(memfs.New())}
 	must(t, r.fs.MkdirAll("db"))
-	events := event.NewSink(slog.New(slog.DiscardHandler))
+	events := event.NewSink(slog.New(slog.DiscardHandler), nil)
 	cleaner := janitor.New()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
@@ -131,7 +131,7 @@ func newRoom(t testing.TB) *room {
 	})
 	r.Writer = New(Config{
 		Reads: &r.reads, Keyspaces: keyspaces, Hot: r.hot, Memory: &r.memory, Timeline: r.timeline, Segments: r.segments,
-		Health: &r.health, Reserve: r.reserve, Changed: &r.changed, Clock: clock.System, Stopped: ctx,
+		Health: &r.health, Reserve: r.reserve, Changed: &r.changed, Events: events, Clock: clock.System, Stopped: ctx,
 		MemtableBytes: memtableBytes, AsyncDelay: time.Millisecond, L0Files: 4,
 		FlushErr:  func() error { r.mu.Lock(); defer r.mu.Unlock(); return r.flushErr },
 		Published: func() { r.mu.Lock(); defer r.mu.Unlock(); r.published++ },

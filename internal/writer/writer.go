@@ -12,6 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/commit"
+	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/keyspace"
@@ -50,6 +51,7 @@ type Config struct {
 	Health    *health.Health
 	Reserve   *reserve.Reserve
 	Changed   *signal.Changes
+	Events    *event.Sink
 	Clock     clock.Clock
 	Stopped   context.Context // ends when the database closes
 
@@ -69,6 +71,7 @@ type Writer struct {
 	applier
 	cfg     Config
 	pace    pacer
+	stall   stall
 	stallNS atomic.Int64
 
 	replayed *view.Sorter // what recovery has found, and is in no part yet; nil: nothing
@@ -240,7 +243,11 @@ func (w *Writer) isLarge(records int, sizeBytes int64) bool {
 // pause makes a group wait for what it owes that adds bytes to the log.
 func (w *Writer) pause(sizeBytes int64) {
 	owed := w.pace.owed(sizeBytes, w.reads.State().Mem)
+	if owed == 0 && w.stall.reason != "" && w.pace.idle() {
+		w.endStall()
+	}
 	if owed > 0 {
+		w.beginStall(w.pace.reason())
 		signal.Sleep(w.cfg.Stopped, w.cfg.Clock, owed)
 		w.stallNS.Add(int64(owed))
 	}
@@ -282,8 +289,12 @@ func (w *Writer) waitForFlushes(f wait) error {
 			err = fmt.Errorf("writes wait for a flush that fails: %w", flushErr)
 		case noLog && logErr != nil:
 			err = fmt.Errorf("writes wait for a log segment: %w", logErr)
-		default:
-			return !full && !noLog
+		case full:
+			w.beginStall(stallMemtables)
+			return false
+		case noLog:
+			w.beginStall(stallLog)
+			return false
 		}
 		return true
 	})

@@ -1,0 +1,20 @@
+package lightning
+
+import "github.com/lightningdb/lightning/internal/event"
+
+// What an EventListener is told.
+type (
+	// EventListener has functions that are told what happens to a database; those that are nil are
+	// not. See its fields.
+	EventListener = event.Listener
+
+	OpenInfo       = event.OpenInfo
+	FlushInfo      = event.FlushInfo
+	CompactionInfo = event.CompactionInfo
+	StallInfo      = event.StallInfo
+	LogInfo        = event.LogInfo
+	TableInfo      = event.TableInfo
+	CorruptionInfo = event.CorruptionInfo
+	DiskInfo       = event.DiskInfo
+	FailureInfo    = event.FailureInfo
+)
