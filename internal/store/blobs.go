@@ -86,7 +86,8 @@ func (s *Store) heldBlob(num base.FileNum) (*Table, error) {
 func (s *Store) blobConfig(
 	out Output, loader *blobLoader, newTable func(o sstable.WriterOptions) (base.FileNum, *sstable.Writer, error),
 ) *compact.Blobs {
-	codec := func(key []byte) compress.Codec { return s.cfg.Keyspaces.Codec(key)(blobLevel, false) }
+	// They are written once, when a flush waits for it, and settle where they are written.
+	codec := func(key []byte) compress.Codec { return s.cfg.Keyspaces.Codec(key)(blobLevel, true).Codec }
 	return &compact.Blobs{
 		Apart:     apartRule(s.cfg.Keyspaces, out.Inline),
 		FileBytes: max(s.cfg.BlobFileBytes, out.GrowToBytes), // a feed opens all of a commit
