@@ -47,20 +47,21 @@ func (d Durability) String() string {
 }
 
 // Compression chooses how data blocks are stored. Blocks that do not shrink by
-// an eighth are stored as they are under every setting. A change applies to
-// files written from then on.
+// an eighth are stored as they are under every setting, and where several in a row do not,
+// only some are tried. A change applies to files written from then on.
 type Compression uint8
 
 const (
-	// CompressionDefault is CompressionFast for a database; for a keyspace it is the
-	// setting of its database.
+	// CompressionDefault is the setting of its database for a keyspace. For a database it
+	// is CompressionFast, but on the bottom level Zstandard takes the place of S2 where
+	// blocks have at most two thirds of the size with it.
 	CompressionDefault Compression = iota
 	// CompressionNone stores blocks as they are.
 	CompressionNone
 	// CompressionFast compresses with S2 below level 0, which lives too shortly for it.
 	CompressionFast
 	// CompressionSmall compresses with Zstandard on the bottom level, where most data
-	// is, and with S2 above.
+	// is, and values that are kept apart from their keys, and with S2 above.
 	CompressionSmall
 )
 
@@ -87,7 +88,7 @@ type Options struct {
 	// Durability is what a commit waits for where the call does not say.
 	// Default DurabilitySync.
 	Durability Durability
-	// Compression of data blocks. Default CompressionFast.
+	// Compression of data blocks. Default CompressionDefault.
 	Compression Compression
 	// ReadOnly opens an existing database without changing anything in its
 	// directory. Writes fail with ErrReadOnly.
@@ -148,7 +149,7 @@ type TreeOptions struct {
 	// Default an eighth of the memory budget, at most 64 MiB; at least 64 KiB.
 	MemtableBytes int
 	// BlockBytes is the size of data blocks before compression, 256 B to
-	// 1 MiB. Default 8 KiB.
+	// 1 MiB. Default 8 KiB, and 16 KiB where CompressionSmall uses Zstandard.
 	BlockBytes int
 	// FilterBitsPerKey is the size of the Bloom filters, 4 to 32 bits for each
 	// key; negative means none. Default 12, about 0.4 % false positives.
@@ -216,10 +217,8 @@ func (o *Options) withDefaults() (Options, error) {
 		c = *o
 	}
 	setDefault(&c.MemoryBudget, defaultMemoryBudget)
-	setDefault(&c.Compression, CompressionFast)
 	setDefault(&c.Log.AsyncDelay, 5*time.Millisecond)
 	setDefault(&c.Tree.MemtableBytes, int(min(max(c.MemoryBudget/8, minMemtableBytes), maxMemtableBytes)))
-	setDefault(&c.Tree.BlockBytes, 8<<10)
 	setDefault(&c.Tree.FilterBitsPerKey, 12)
 	setDefault(&c.Tree.FileBytes, int64(max(c.Tree.MemtableBytes, 2<<20)))
 	setDefault(&c.Tree.BlobBytes, 4<<10)
@@ -268,7 +267,7 @@ func (o *Options) validate() error {
 		{t.MemtableBytes >= minMemtableBytes && int64(t.MemtableBytes) <= o.MemoryBudget/2,
 			"Tree.MemtableBytes", t.MemtableBytes, "64 KiB to half of the memory budget"},
 		{t.MemtableBytes <= 1<<30, "Tree.MemtableBytes", t.MemtableBytes, "at most 1 GiB"},
-		{t.BlockBytes >= 256 && t.BlockBytes <= 1<<20, "Tree.BlockBytes", t.BlockBytes,
+		{t.BlockBytes == 0 || t.BlockBytes >= 256 && t.BlockBytes <= 1<<20, "Tree.BlockBytes", t.BlockBytes,
 			"256 B to 1 MiB"},
 		{t.FilterBitsPerKey < 0 || t.FilterBitsPerKey >= 4 && t.FilterBitsPerKey <= 32,
 			"Tree.FilterBitsPerKey", t.FilterBitsPerKey, "4 to 32, or negative"},
@@ -356,13 +355,13 @@ func (d Durability) engine() commit.Durability {
 
 // codecPolicy says how a setting applies to the levels.
 func codecPolicy(c Compression) keyspace.CodecPolicy {
-	return func(level int, bottom bool) compress.Codec {
+	return func(level int, bottom bool) compress.Policy {
 		switch {
 		case c == CompressionNone || level == 0:
-			return compress.None
+			return compress.Policy{}
 		case c == CompressionSmall && bottom:
-			return compress.Small
+			return compress.Policy{Codec: compress.Small}
 		}
-		return compress.Fast
+		return compress.Policy{Codec: compress.Fast, OrSmall: c == CompressionDefault && bottom}
 	}
 }

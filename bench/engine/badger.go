@@ -8,6 +8,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/ristretto/v2/z"
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 func init() {
@@ -20,6 +23,7 @@ func init() {
 			"read through a memory map, and the system's page cache serves, unbounded",
 		Go:           true,
 		Transactions: true,
+		Compresses:   true,
 		Open:         openBadger,
 	})
 }
@@ -54,6 +58,11 @@ func openBadger(c Config) (DB, error) {
 		// Nobody reads the counters.
 		WithMetricsEnabled(false).
 		WithLogger(nil)
+	if c.Small {
+		// The default codec is Snappy. With one, the cache holds what is decompressed, so
+		// that it has what the memtables leave.
+		opts = opts.WithCompression(options.ZSTD).WithBlockCacheSize(c.MemoryBytes / 2)
+	}
 	db, err := badger.Open(opts)
 	if err != nil {
 		return nil, err
@@ -68,6 +77,66 @@ func (b badgerDB) Session() (Session, error) { return badgerSession(b), nil }
 func (b badgerDB) Settle(context.Context) error { return b.db.Flatten(runtime.GOMAXPROCS(0)) }
 
 func (b badgerDB) Close() error { return b.db.Close() }
+
+// BulkLoad is a StreamWriter, which is for sorted records and an empty database alone, or else a
+// WriteBatch.
+func (b badgerDB) BulkLoad(how Bulk) (Load, error) {
+	if how == workload.BulkUnsorted {
+		return badgerBatch{b.db, b.db.NewWriteBatch()}, nil
+	}
+	w := b.db.NewStreamWriter()
+	return badgerStream{b.db, w}, w.Prepare()
+}
+
+type badgerBatch struct {
+	db *badger.DB
+	*badger.WriteBatch
+}
+
+// Add copies, because a WriteBatch uses the slices until it is flushed.
+func (l badgerBatch) Add(records []Record) error {
+	for _, r := range records {
+		if err := l.Set(bytes.Clone(r.Key), bytes.Clone(r.Value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l badgerBatch) Commit() error {
+	if err := l.Flush(); err != nil {
+		return err
+	}
+	return l.db.Sync()
+}
+
+func (l badgerBatch) Close() error {
+	l.Cancel()
+	return nil
+}
+
+type badgerStream struct {
+	db *badger.DB
+	w  *badger.StreamWriter
+}
+
+func (l badgerStream) Add(records []Record) (err error) {
+	buf := z.NewBuffer(1<<20, "load")
+	defer func() { err = errors.Join(err, buf.Release()) }()
+	for _, r := range records {
+		badger.KVToBuffer(&pb.KV{Key: r.Key, Value: r.Value, Version: 1, StreamId: 1}, buf)
+	}
+	return l.w.Write(buf)
+}
+
+func (l badgerStream) Commit() error {
+	if err := l.w.Flush(); err != nil {
+		return err
+	}
+	return l.db.Sync()
+}
+
+func (l badgerStream) Close() error { return nil }
 
 type badgerSession struct{ db *badger.DB }
 

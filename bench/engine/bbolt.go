@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"github.com/lightningdb/lightning/internal/workload"
 	"go.etcd.io/bbolt"
 )
 
@@ -22,9 +23,9 @@ func init() {
 	})
 }
 
-// bboltBucket holds all records. Its FillPercent stays at the default of 50 %:
-// more is advised only to who appends keys in order, and the workloads write in
-// random order.
+// bboltBucket holds all records. Its FillPercent stays at the default of 50 %, but for
+// bulk loads: more is advised only to who appends keys in order, and the other workloads
+// write in random order.
 var bboltBucket = []byte("b")
 
 // bboltDB counts its sessions: puts of several goroutines that wait for the
@@ -92,16 +93,31 @@ func (s bboltSession) Put(key, value []byte) error {
 }
 
 func (s bboltSession) PutBatch(records []Record) error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.db.Update(func(tx *bbolt.Tx) error { return putAll(tx.Bucket(bboltBucket), records) })
+}
+
+// BulkLoad is commits that fill the pages: "useful ... if you know that your write workloads are
+// mostly append-only".
+func (b bboltDB) BulkLoad(how Bulk) (Load, error) {
+	if how != workload.BulkSorted {
+		return nil, nil
+	}
+	return bboltLoad{b.db}, nil
+}
+
+type bboltLoad struct{ db *bbolt.DB }
+
+func (l bboltLoad) Add(records []Record) error {
+	return l.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bboltBucket)
-		for _, r := range records {
-			if err := b.Put(r.Key, r.Value); err != nil {
-				return err
-			}
-		}
-		return nil
+		b.FillPercent = 1
+		return putAll(b, records)
 	})
 }
+
+func (l bboltLoad) Commit() error { return l.db.Sync() }
+
+func (l bboltLoad) Close() error { return nil }
 
 func (s bboltSession) Delete(key []byte) error {
 	return s.change(func(tx *bbolt.Tx) error { return tx.Bucket(bboltBucket).Delete(key) })

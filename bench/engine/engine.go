@@ -8,7 +8,8 @@
 // The memory asked for covers its caches and write buffers together, as far as
 // the engine lets them be bounded; where the operating system's page cache
 // serves instead (bbolt, LMDB), nothing is bounded, and the description says so.
-// No compression, where it can be switched off: the records do not compress.
+// No compression, where it can be switched off, but where Config asks for it: the
+// other records do not compress.
 // What an engine does in the background while nobody waits is not prevented.
 //
 // # Thread-safety
@@ -46,6 +47,9 @@ type Config struct {
 	// Transactions says that there will be some that read and write; without
 	// them an engine need not look for conflicts.
 	Transactions bool
+	// Small says that the records compress, and that their size is what counts: with
+	// Zstandard where the engine has it, else with what it has.
+	Small bool
 }
 
 // DB is an open database.
@@ -64,6 +68,10 @@ type (
 	Session = workload.Session
 	// Transactor is a Session whose engine has transactions that read and write.
 	Transactor = workload.Transactor
+	// Load is a bulk load.
+	Load = workload.Load
+	// Bulk is a sort of bulk loads.
+	Bulk = workload.Bulk
 	// Tx is a transaction, for the time of the function it is passed to.
 	Tx = workload.Tx
 )
@@ -86,6 +94,10 @@ type Engine struct {
 	// RangeDeletes says that it deletes a range in one step; where it does not, its
 	// sessions delete one key after the other.
 	RangeDeletes bool
+	// Tables says that it takes in tables that were written apart from it.
+	Tables bool
+	// Compresses says that it can do that.
+	Compresses bool
 	// Cache says that it is no database: it only puts, gets and deletes.
 	Cache bool
 	Open  func(Config) (DB, error)

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/workload"
 	"go.uber.org/goleak"
 )
 
@@ -26,6 +28,9 @@ func TestEngines(t *testing.T) {
 		{"sizes", checkSizes},
 		{"sessions", checkSessions},
 		{"reopen", checkReopen},
+		{"bulkSorted", checkBulk(workload.BulkSorted)},
+		{"bulkUnsorted", checkBulk(workload.BulkUnsorted)},
+		{"bulkTables", checkBulk(workload.BulkTables)},
 	}
 	for _, name := range Names() {
 		e, err := Lookup(name)
@@ -369,6 +374,50 @@ func checkReopen(t *testing.T, o *opened) {
 	o.close()
 	o.open()
 	o.wantScan("", 9, "a=4", "b=2", "c=3")
+}
+
+// checkBulk loads a database at once, which then has the records, also when it is opened again.
+// Engines without tables of their own are not asked for them.
+func checkBulk(how Bulk) func(*testing.T, *opened) {
+	return func(t *testing.T, o *opened) {
+		loader, ok := o.db.(workload.Loader)
+		if !ok || how == workload.BulkTables && !o.engine.Tables {
+			return
+		}
+		load, err := loader.BulkLoad(how)
+		o.must(err)
+		if load == nil {
+			return
+		}
+		var records []Record
+		var rows []string
+		for i := range 5000 {
+			key := fmt.Sprintf("%05d", i)
+			value := bytes.Repeat([]byte(key), 1+i%9)
+			records = append(records, Record{Key: []byte(key), Value: value})
+			rows = append(rows, fmt.Sprintf("%s=%s", key, value))
+		}
+		if how == workload.BulkUnsorted {
+			slices.Reverse(records)
+		}
+		for part := range slices.Chunk(records, 1999) {
+			o.must(load.Add(part))
+		}
+		o.must(load.Commit())
+		o.must(load.Close())
+		for range 2 {
+			o.wantGet("00000", []byte("00000"))
+			o.wantGet("04999", bytes.Repeat([]byte("04999"), 1+4999%9))
+			o.wantAbsent("05000")
+			o.wantScan("04990", 20, rows[4990:]...)
+			o.must(o.db.Settle(t.Context()))
+			o.close()
+			o.open()
+		}
+		if left, err := filepath.Glob(o.config.Dir + ".*"); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
 }
 
 func TestNames(t *testing.T) {

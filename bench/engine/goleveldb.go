@@ -16,9 +16,10 @@ func init() {
 		Package: "github.com/syndtr/goleveldb",
 		Tuning: "as go-ethereum: large write buffers, Bloom filters, no compactions because " +
 			"of seeks; no compression",
-		Memory: "all of it: two write buffers and the block cache, which holds indexes too",
-		Go:     true,
-		Open:   openGoLevelDB,
+		Memory:     "all of it: two write buffers and the block cache, which holds indexes too",
+		Go:         true,
+		Compresses: true,
+		Open:       openGoLevelDB,
 	})
 }
 
@@ -34,6 +35,11 @@ func openGoLevelDB(c Config) (DB, error) {
 	// take no more than a quarter of the memory.
 	writeBufferBytes := min(64<<20, max(c.MemoryBytes/8, 1<<20))
 	cacheBytes := max(c.MemoryBytes-2*writeBufferBytes, 1<<20)
+	// The records do not compress; for all engines it is off. There is nothing but Snappy.
+	codec := opt.NoCompression
+	if c.Small {
+		codec = opt.SnappyCompression
+	}
 	db, err := leveldb.OpenFile(c.Dir, &opt.Options{
 		WriteBuffer:        int(writeBufferBytes),
 		BlockCacheCapacity: int(cacheBytes),
@@ -44,8 +50,7 @@ func openGoLevelDB(c Config) (DB, error) {
 		OpenFilesCacheCapacity: 8192,
 		// "This might generate many small compaction which may not preferable."
 		DisableSeeksCompaction: true,
-		// The records do not compress; for all engines it is off.
-		Compression: opt.NoCompression,
+		Compression:            codec,
 	})
 	if err != nil {
 		return nil, err

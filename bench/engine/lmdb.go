@@ -62,8 +62,9 @@ static int lightning_lmdb_open(
 	return mdb_txn_commit(txn);
 }
 
-// lightning_lmdb_write stores n records, laid out as appendFlat does it.
-static int lightning_lmdb_write(MDB_env *env, MDB_dbi dbi, const char *flat, size_t n) {
+// lightning_lmdb_write stores n records, laid out as appendFlat does it. flags are those of
+// mdb_put.
+static int lightning_lmdb_write(MDB_env *env, MDB_dbi dbi, const char *flat, size_t n, unsigned flags) {
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(env, NULL, 0, &txn);
 	if (rc)
@@ -76,7 +77,7 @@ static int lightning_lmdb_write(MDB_env *env, MDB_dbi dbi, const char *flat, siz
 		flat += sizes[0];
 		MDB_val value = {sizes[1], (void *)flat};
 		flat += sizes[1];
-		rc = mdb_put(txn, dbi, &key, &value, 0);
+		rc = mdb_put(txn, dbi, &key, &value, flags);
 		if (rc) {
 			mdb_txn_abort(txn);
 			return rc;
@@ -209,6 +210,8 @@ import (
 	"slices"
 	"sync"
 	"unsafe"
+
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 func init() {
@@ -309,13 +312,32 @@ func (s *lmdbSession) Put(key, value []byte) error {
 	return s.PutBatch([]Record{{Key: key, Value: value}})
 }
 
-func (s *lmdbSession) PutBatch(records []Record) error {
+func (s *lmdbSession) PutBatch(records []Record) error { return s.write(records, 0) }
+
+func (s *lmdbSession) write(records []Record, flags C.uint) error {
 	s.flat = appendFlat(s.flat[:0], records)
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	rc := C.lightning_lmdb_write(s.env, s.dbi, chars(s.flat), C.size_t(len(records)))
+	rc := C.lightning_lmdb_write(s.env, s.dbi, chars(s.flat), C.size_t(len(records)), flags)
 	return lmdbError("put", rc)
 }
+
+// BulkLoad appends at the end of the tree: "fast bulk loading of keys that are already known to
+// be in the correct sort order".
+func (db *lmdbDB) BulkLoad(how Bulk) (Load, error) {
+	if how != workload.BulkSorted {
+		return nil, nil
+	}
+	return &lmdbLoad{lmdbSession{lmdbDB: db}}, nil
+}
+
+type lmdbLoad struct{ s lmdbSession }
+
+func (l *lmdbLoad) Add(records []Record) error { return l.s.write(records, C.MDB_APPEND) }
+
+func (l *lmdbLoad) Commit() error { return lmdbError("sync", C.mdb_env_sync(l.s.env, 1)) }
+
+func (l *lmdbLoad) Close() error { return nil }
 
 func (s *lmdbSession) Delete(key []byte) error {
 	s.writing.Lock()

@@ -6,6 +6,8 @@ package engine
 #cgo LDFLAGS: -lrocksdb
 #cgo noescape lightning_rocksdb_write
 #cgo nocallback lightning_rocksdb_write
+#cgo noescape lightning_rocksdb_table_put
+#cgo nocallback lightning_rocksdb_table_put
 #cgo noescape lightning_rocksdb_delete
 #cgo nocallback lightning_rocksdb_delete
 #cgo noescape lightning_rocksdb_delete_range
@@ -85,6 +87,28 @@ static char *lightning_rocksdb_write(session *s, const char *flat, size_t n) {
 	}
 	char *err = NULL;
 	rocksdb_write(s->db, s->write, s->batch, &err);
+	return err;
+}
+
+// lightning_rocksdb_table_put appends n records, laid out as appendFlat does it, to a table.
+static char *lightning_rocksdb_table_put(rocksdb_sstfilewriter_t *w, const char *flat, size_t n) {
+	char *err = NULL;
+	for (; n > 0 && !err; n--) {
+		uint32_t sizes[2];
+		memcpy(sizes, flat, sizeof sizes);
+		const char *key = flat + sizeof sizes, *value = key + sizes[0];
+		rocksdb_sstfilewriter_put(w, key, sizes[0], value, sizes[1], &err);
+		flat = value + sizes[1];
+	}
+	return err;
+}
+
+static char *lightning_rocksdb_ingest(rocksdb_t *db, const char *path) {
+	rocksdb_ingestexternalfileoptions_t *o = rocksdb_ingestexternalfileoptions_create();
+	rocksdb_ingestexternalfileoptions_set_move_files(o, 1); // linked, not copied
+	char *err = NULL;
+	rocksdb_ingest_external_file(db, &path, 1, o, &err);
+	rocksdb_ingestexternalfileoptions_destroy(o);
 	return err;
 }
 
@@ -173,9 +197,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"unsafe"
+
+	"github.com/lightningdb/lightning/internal/workload"
 )
 
 func init() {
@@ -188,6 +216,8 @@ func init() {
 		Memory: "all of it: four write buffers and the block cache, which holds filters and " +
 			"indexes too",
 		RangeDeletes: true,
+		Tables:       true,
+		Compresses:   true,
 		Open:         openRocksDB,
 	})
 }
@@ -211,6 +241,8 @@ const rocksWriteBuffers = 4
 
 type rocksDB struct {
 	db   *C.rocksdb_t
+	opts *C.rocksdb_options_t // also for tables that are written apart
+	dir  string
 	sync C.int
 }
 
@@ -219,15 +251,19 @@ func openRocksDB(c Config) (DB, error) {
 	// a quarter of the memory; the cache has the rest.
 	bufferBytes := min(64<<20, max(c.MemoryBytes/(4*rocksWriteBuffers), 1<<20))
 	opts := C.rocksdb_options_create()
-	defer C.rocksdb_options_destroy(opts)
 	C.rocksdb_options_set_create_if_missing(opts, 1)
 	// Flushes and compactions may use all cores.
 	C.rocksdb_options_increase_parallelism(opts, C.int(max(runtime.GOMAXPROCS(0), 2)))
 	C.rocksdb_options_set_write_buffer_size(opts, C.size_t(bufferBytes))
 	// Writers go on while up to three are being flushed.
 	C.rocksdb_options_set_max_write_buffer_number(opts, rocksWriteBuffers)
-	// The records do not compress; for all engines it is off.
-	C.rocksdb_options_set_compression(opts, C.rocksdb_no_compression)
+	// The records do not compress; for all engines it is off. Where they do, zstd is what the
+	// guide has for the last levels, here on all.
+	codec := C.rocksdb_no_compression
+	if c.Small {
+		codec = C.rocksdb_zstd_compression
+	}
+	C.rocksdb_options_set_compression(opts, C.int(codec))
 	// The guide's "good starting point": less space is wasted in upper levels,
 	// and writes reach the device steadily instead of all at once.
 	C.rocksdb_options_set_level_compaction_dynamic_level_bytes(opts, 1)
@@ -237,8 +273,9 @@ func openRocksDB(c Config) (DB, error) {
 	dir := C.CString(c.Dir)
 	defer C.free(unsafe.Pointer(dir))
 	var message *C.char
-	r := &rocksDB{db: C.rocksdb_open(opts, dir, &message)}
+	r := &rocksDB{db: C.rocksdb_open(opts, dir, &message), opts: opts, dir: c.Dir}
 	if err := rocksError("open "+c.Dir, message); err != nil {
+		C.rocksdb_options_destroy(opts)
 		return nil, err
 	}
 	if c.Durability == Sync {
@@ -283,7 +320,89 @@ func (r *rocksDB) Settle(context.Context) error {
 
 func (r *rocksDB) Close() error {
 	C.rocksdb_close(r.db)
+	C.rocksdb_options_destroy(r.opts)
 	return nil
+}
+
+// BulkLoad writes tables for IngestExternalFile, which links them into the database. For what is
+// not sorted there is nothing but options of the whole database.
+func (r *rocksDB) BulkLoad(how Bulk) (Load, error) {
+	if how == workload.BulkUnsorted {
+		return nil, nil
+	}
+	dir := r.dir + ".tables"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	env := C.rocksdb_envoptions_create()
+	return &rocksTables{db: r, dir: dir, env: env, w: C.rocksdb_sstfilewriter_create(env, r.opts)}, nil
+}
+
+// rocksTables writes one table after the other, each as large as files of the last levels are by
+// default.
+type rocksTables struct {
+	db    *rocksDB
+	dir   string
+	env   *C.rocksdb_envoptions_t
+	w     *C.rocksdb_sstfilewriter_t
+	paths []string
+	bytes int64 // of the records in the open table; 0: there is none
+	flat  []byte
+}
+
+const rocksTableBytes = 64 << 20
+
+func (t *rocksTables) Add(records []Record) error {
+	if t.bytes == 0 {
+		path := filepath.Join(t.dir, fmt.Sprintf("%06d.sst", len(t.paths)))
+		t.paths = append(t.paths, path)
+		name := C.CString(path)
+		defer C.free(unsafe.Pointer(name))
+		var message *C.char
+		C.rocksdb_sstfilewriter_open(t.w, name, &message)
+		if err := rocksError("open a table", message); err != nil {
+			return err
+		}
+	}
+	t.flat = appendFlat(t.flat[:0], records)
+	t.bytes += int64(len(t.flat))
+	message := C.lightning_rocksdb_table_put(t.w, chars(t.flat), C.size_t(len(records)))
+	if err := rocksError("put into a table", message); err != nil || t.bytes < rocksTableBytes {
+		return err
+	}
+	return t.end()
+}
+
+// end finishes the table, which syncs it.
+func (t *rocksTables) end() error {
+	if t.bytes == 0 {
+		return nil
+	}
+	t.bytes = 0
+	var message *C.char
+	C.rocksdb_sstfilewriter_finish(t.w, &message)
+	return rocksError("finish a table", message)
+}
+
+func (t *rocksTables) Commit() error {
+	if err := t.end(); err != nil {
+		return err
+	}
+	for _, path := range t.paths {
+		name := C.CString(path)
+		message := C.lightning_rocksdb_ingest(t.db.db, name)
+		C.free(unsafe.Pointer(name))
+		if err := rocksError("ingest", message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *rocksTables) Close() error {
+	C.rocksdb_sstfilewriter_destroy(t.w)
+	C.rocksdb_envoptions_destroy(t.env)
+	return os.RemoveAll(t.dir)
 }
 
 type rocksSession struct {

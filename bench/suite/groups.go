@@ -19,6 +19,9 @@ type Workload struct {
 	loads      bool // fills the database itself
 	// deletesRanges says that a row is another one for an engine that cannot.
 	deletesRanges bool
+	// compresses says the same for one that cannot do that. The row is the last of its phase,
+	// and ends with a closed database.
+	compresses bool
 }
 
 // work is what a row of internal/workload does.
@@ -47,6 +50,10 @@ type Group struct {
 	order  workload.Order
 	// Transactions says that only engines with transactions take part.
 	Transactions bool
+	// Tables says that only engines take part that take in tables written apart.
+	Tables bool
+	// Small says that the database is to be small: see engine.Config.
+	Small bool
 	// Caches says that caches take part too.
 	Caches bool
 	// Once says that repeats do not repeat it: it is long, and tells its own
@@ -66,6 +73,9 @@ func Groups() []Group {
 		}, rows(workload.Rows())...)...)},
 		loadGroup("batches", workload.Scattered, "load-batches", "put all records in random order, 1000 to a batch, until settled"),
 		loadGroup("sequential", workload.Ascending, "load-sequential", "put all records in key order, 1000 to a batch, until settled"),
+		bulkGroup("bulk-sorted", "load all records in key order, with what there is for it, until readable and synced", workload.BulkSorted),
+		bulkGroup("bulk-unsorted", "the same in random order", workload.BulkUnsorted),
+		bulkGroup("bulk-tables", "load tables that are written apart, in key order, until readable and synced", workload.BulkTables),
 		{Name: "synced", adjust: synced, Phases: prepared(
 			on("sync-put-1", "synced puts by 1 goroutine", workload.PutsBy(1)),
 			on("sync-put-16", "synced puts by 16 goroutines", workload.PutsBy(16)),
@@ -79,7 +89,14 @@ func Groups() []Group {
 	}{{"1KiB", 1 << 10}, {"16KiB", 16 << 10}, {"1MiB", 1 << 20}} {
 		groups = append(groups, valuesGroup(size.name, size.bytes))
 	}
-	groups = append(groups, cachesGroup())
+	groups = append(groups, cachesGroup(), Group{
+		Name: "documents", Small: true,
+		Phases: prepared(Workload{
+			Name: "documents", What: "put JSON documents in key order, 1000 to a batch, until settled, compressed for size; the disk once it is closed",
+			run:   func(r *Runner, ctx context.Context) (workload.Outcome, error) { return r.work.Documents(ctx) },
+			loads: true, compresses: true,
+		}),
+	})
 	groups = append(groups, deleteGroups()...)
 	return append(groups, coldGroup(), openGroup(), Group{
 		Name: "sustained", Once: true, Phases: prepared(
@@ -122,7 +139,7 @@ func cachesGroup() Group {
 
 // TakesPart reports whether an engine has what the group needs.
 func (g *Group) TakesPart(e engine.Engine) bool {
-	return (e.Transactions || !g.Transactions) && (!e.Cache || g.Caches)
+	return (e.Transactions || !g.Transactions) && (e.Tables || !g.Tables) && (!e.Cache || g.Caches)
 }
 
 // deleteGroups have a database of their own for each row, because none can follow on
@@ -144,6 +161,17 @@ func loadGroup(group string, o workload.Order, name, what string) Group {
 	return Group{Name: group, order: o, Phases: []Phase{{
 		Workloads: []Workload{load(name, what, workload.BatchRecords)},
 	}}}
+}
+
+// bulkGroup loads an empty database. Engines that have only commits for it sync them.
+func bulkGroup(name, what string, how workload.Bulk) Group {
+	w := on(name, what, workload.BulkLoadBy(how))
+	w.loads = true
+	return Group{
+		Name: name, order: workload.Order(how != workload.BulkUnsorted), Tables: how == workload.BulkTables,
+		adjust: func(c *Config) { c.Durability = engine.Sync },
+		Phases: []Phase{{Workloads: []Workload{w}}},
+	}
 }
 
 // synced makes every commit wait for the device, on a small database.
@@ -211,7 +239,7 @@ func (r *Runner) openAndGet(context.Context) (workload.Outcome, error) {
 	o := workload.Outcome{Unit: "opens", Operations: 1, Goroutines: 1}
 	err := r.around(func() error {
 		start := time.Now()
-		if err := r.open(false); err != nil {
+		if err := r.open(false, false); err != nil {
 			return err
 		}
 		err := r.work.GetFirst()
@@ -299,7 +327,7 @@ func (r *Runner) RunPhase(
 		r.work.Adopt()
 	}
 	if !p.closed {
-		if err := r.open(g.Transactions); err != nil {
+		if err := r.open(g.Transactions, g.Small); err != nil {
 			return err
 		}
 	}

@@ -78,13 +78,14 @@ func New(e engine.Engine, dir string, config Config, report func(string)) *Runne
 }
 
 // open opens the database.
-func (r *Runner) open(transactions bool) error {
+func (r *Runner) open(transactions, small bool) error {
 	db, err := r.engine.Open(engine.Config{
 		Dir:          r.dir,
 		Durability:   r.config.Durability,
 		MemoryBytes:  r.config.MemoryBytes,
 		DataBytes:    2 * r.config.Records * r.config.RecordBytes(), // inserts and overwrites, too
 		Transactions: transactions,
+		Small:        small,
 	})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", r.engine.Name, err)
@@ -147,6 +148,15 @@ func (r *Runner) row(ctx context.Context, w *Workload) (result.Row, error) {
 	}
 	if w.deletesRanges && !r.engine.RangeDeletes {
 		row.Notes = append(row.Notes, "it has no range delete: a loop of deletes, in one commit where it can")
+	}
+	if w.compresses {
+		if !r.engine.Compresses {
+			row.Notes = append(row.Notes, "it does not compress")
+		}
+		// What counts is the size at rest: logs may be as large as the rest together.
+		if err := r.Close(); err != nil {
+			return row, err
+		}
 	}
 	if o.LiveBytes > 0 {
 		row.DiskBytes, err = measure.DiskBytes(r.dir)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/cmd/lightning/internal/console"
 	"github.com/lightningdb/lightning/internal/workload"
 )
@@ -60,15 +59,11 @@ func (t *benchTable) begin() error {
 	if t.flags.batch > 1 {
 		puts = fmt.Sprintf("batches of %d", t.flags.batch)
 	}
-	compression := t.flags.compression.value
-	if compression == lightning.CompressionDefault {
-		compression = lightning.CompressionFast // that is what the default means
-	}
 	err := t.print(
 		fmt.Sprintf("%s of %d B + %d B (%s), %s", console.CountOf(c.Records, "record"), workload.KeyBytes, c.ValueBytes,
 			console.Bytes(c.Records*c.RecordBytes()), console.CountOf(int64(c.Goroutines), "goroutine")),
 		fmt.Sprintf("%s, %s, compression %s, memory budget %s",
-			puts, t.flags.durability, compression, console.Bytes(int64(t.flags.memory))),
+			puts, t.flags.durability, t.flags.compression.value, console.Bytes(int64(t.flags.memory))),
 		"")
 	if head := t.columns.Head(t.width); err == nil && head != "" {
 		_, err = fmt.Fprintln(t.out, t.style.Bold(head))

@@ -60,3 +60,30 @@ func IsHigh(bound, key []byte) bool {
 	}
 	return n >= BoundBytes-1 && n < len(key)-1 && bytes.HasPrefix(key, bound[:n]) && key[n]+1 == bound[n] && bound[n] > 0
 }
+
+// AppendSeparator appends a short key s with a <= s < b, or a itself if there
+// is none that is shorter. Requires a < b.
+func AppendSeparator(dst, a, b []byte) []byte {
+	shared := 0
+	for shared < len(a) && a[shared] == b[shared] {
+		shared++
+	}
+	if shared == len(a) {
+		return append(dst, a...) // a is a prefix of b
+	}
+	// Here a[shared] < b[shared]. Raising a's byte by one is short enough
+	// unless that reaches b; then a later byte of a is raised.
+	if a[shared]+1 < b[shared] {
+		dst = append(dst, a[:shared+1]...)
+		dst[len(dst)-1]++
+		return dst
+	}
+	for i := shared + 1; i < len(a); i++ {
+		if a[i] != math.MaxUint8 {
+			dst = append(dst, a[:i+1]...)
+			dst[len(dst)-1]++
+			return dst
+		}
+	}
+	return append(dst, a...)
+}

@@ -95,3 +95,50 @@ func TestForeignBounds(t *testing.T) {
 		})
 	}
 }
+
+func TestSeparator(t *testing.T) {
+	for _, c := range []struct{ a, b, want string }{
+		{"a", "c", "b"},
+		{"abc", "abz", "abd"},
+		{"abc", "abd", "abc"},
+		{"abcd", "abd", "abce"},
+		{"abc\xff\xffz", "abd", "abc\xff\xff{"},
+		{"abc\xff\xff", "abd", "abc\xff\xff"},
+		{"a", "ab", "a"},
+		{"a", "b", "a"},
+		{"abcdef", "b", "ac"},
+		{"\xfe", "\xff", "\xfe"},
+		{"\xfeaaaa", "\xff", "\xfeb"},
+	} {
+		if got := base.AppendSeparator([]byte("+"), []byte(c.a), []byte(c.b)); string(got) != "+"+c.want {
+			t.Errorf("%q..%q: %q, want %q", c.a, c.b, got[1:], c.want)
+		}
+	}
+}
+
+// shortKey makes keys that have much in common.
+func shortKey(rng *rand.Rand) []byte {
+	b := make([]byte, 1+rng.IntN(6))
+	for i := range b {
+		b[i] = "\x00\x01ab\xfe\xff"[rng.IntN(6)]
+	}
+	return b
+}
+
+func TestSeparatorIsBetween(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 100_000 {
+		a, b := shortKey(rng), shortKey(rng)
+		if bytes.Compare(a, b) >= 0 {
+			continue
+		}
+		s := base.AppendSeparator(nil, a, b)
+		if bytes.Compare(s, a) < 0 || bytes.Compare(s, b) >= 0 || len(s) > len(a) {
+			t.Fatalf("%x..%x: %x", a, b, s)
+		}
+		if shared := base.CommonPrefix(a, b); !bytes.Equal(a[:shared], b[:shared]) ||
+			shared < len(a) && shared < len(b) && a[shared] == b[shared] {
+			t.Fatalf("%x and %x share %d", a, b, shared)
+		}
+	}
+}

@@ -127,17 +127,22 @@ func (b *Builder) Finish() []byte {
 		b.prefixLen, b.minKeyLen, b.maxKeyLen = 0, 0, 0
 		b.minTrailer, b.maxTrailer = 0, 0
 	}
-	recordBytes := len(b.bytes)
-	for i := range b.pending {
-		recordBytes -= min(int(b.pending[i].keyLen), b.prefixLen+headBytes)
-	}
-	l := b.plan(recordBytes)
+	l := b.plan(b.recordBytes())
 	out := slices.Grow(b.out[:0], l.end)[:l.end]
 	b.out = out
 	clear(out[:l.heads]) // the paddings in there are zeroes
 	b.putHeader(out, &l)
 	b.encode(out, &l)
 	return out
+}
+
+// recordBytes is what rests of keys and values take.
+func (b *Builder) recordBytes() int {
+	n := len(b.bytes)
+	for i := range b.pending {
+		n -= min(int(b.pending[i].keyLen), b.prefixLen+headBytes)
+	}
+	return n
 }
 
 // putHeader writes the header and the common prefix.

@@ -74,15 +74,16 @@ var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 		zstd.WithDecodeAllCapLimit(true))
 })
 
-// Append appends src to dst, compressed by c if that saves at least 12 %, and
-// says which codec it used: c or None. An unknown codec stores None.
-func Append(dst []byte, c Codec, src []byte) (out []byte, used Codec) {
+// Append appends src to dst, compressed by c, if that takes at least 12 % less than rawBytes:
+// the length of src, or of what src is another form of. Otherwise, and for None and an unknown
+// codec, it returns dst as it is, perhaps with more room.
+func Append(dst []byte, c Codec, src []byte, rawBytes int) (out []byte, done bool) {
 	start := len(dst)
 	switch c {
 	case Fast:
 		bound := s2.MaxEncodedLen(len(src))
 		if bound < 0 {
-			break
+			return dst, false
 		}
 		dst = slices.Grow(dst, bound)
 		encoded := s2.Encode(dst[start:start+bound:start+bound], src)
@@ -90,15 +91,17 @@ func Append(dst []byte, c Codec, src []byte) (out []byte, used Codec) {
 	case Small:
 		encoder, err := zstdEncoder()
 		if err != nil {
-			break
+			return dst, false
 		}
 		dst = slices.Grow(dst, encoder.MaxEncodedSize(len(src)))
 		out = encoder.EncodeAll(src, dst)
+	default:
+		return dst, false
 	}
-	if out != nil && len(out)-start <= len(src)-(len(src)*minSavedPercent+99)/100 {
-		return out, c
+	if len(out)-start > rawBytes-(rawBytes*minSavedPercent+99)/100 {
+		return dst, false
 	}
-	return append(dst[:start], src...), None
+	return out, true
 }
 
 // Decompress fills dst, whose length is the recorded length of the raw bytes,

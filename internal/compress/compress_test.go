@@ -31,6 +31,15 @@ func random(rng *rand.Rand, size int) []byte {
 	return b
 }
 
+// store is Append, or else the bytes as they are.
+func store(dst []byte, c Codec, src []byte) ([]byte, Codec) {
+	out, done := Append(dst, c, src, len(src))
+	if !done {
+		return append(out, src...), None
+	}
+	return out, c
+}
+
 func TestRoundTrip(t *testing.T) {
 	const seed = 11
 	rng := rand.New(rand.NewPCG(seed, seed))
@@ -38,7 +47,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, size := range []int{0, 1, 2, 15, 100, 4 << 10, 8 << 10, 64<<10 + 3, 3 << 20} {
 		for _, src := range [][]byte{compressible(rng, size), random(rng, size), make([]byte, size)} {
 			for _, c := range codecs {
-				out, used := Append(bytes.Clone(prefix), c, src)
+				out, used := store(bytes.Clone(prefix), c, src)
 				if !bytes.HasPrefix(out, prefix) {
 					t.Fatalf("%v, %d bytes: what was in dst is gone", c, size)
 				}
@@ -68,14 +77,14 @@ func TestRoundTrip(t *testing.T) {
 func TestAppendKeepsOnlyWhatPays(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []Codec{Fast, Small} {
-		if _, used := Append(nil, c, random(rng, 8<<10)); used != None {
+		if _, used := store(nil, c, random(rng, 8<<10)); used != None {
 			t.Errorf("%v kept for random bytes", c)
 		}
-		if out, used := Append(nil, c, make([]byte, 8<<10)); used != c || len(out) > 200 {
+		if out, used := store(nil, c, make([]byte, 8<<10)); used != c || len(out) > 200 {
 			t.Errorf("zeroes: used %v, %d bytes; want %v", used, len(out), c)
 		}
 	}
-	if out, used := Append(nil, Codec(9), []byte("abc")); used != None || string(out) != "abc" {
+	if out, used := store(nil, Codec(9), []byte("abc")); used != None || string(out) != "abc" {
 		t.Errorf("unknown codec: %q, %v", out, used)
 	}
 }
@@ -83,7 +92,7 @@ func TestAppendKeepsOnlyWhatPays(t *testing.T) {
 func TestDecompressRefusesWrongLength(t *testing.T) {
 	src := bytes.Repeat([]byte("abcdefgh"), 1000)
 	for _, c := range codecs {
-		out, used := Append(nil, c, src)
+		out, used := store(nil, c, src)
 		if used != c {
 			t.Fatalf("used %v, want %v", used, c)
 		}
@@ -142,7 +151,7 @@ func TestCodecText(t *testing.T) {
 
 func FuzzDecompress(f *testing.F) {
 	for _, c := range codecs {
-		out, used := Append(nil, c, bytes.Repeat([]byte("fuzz seed "), 50))
+		out, used := store(nil, c, bytes.Repeat([]byte("fuzz seed "), 50))
 		f.Add(byte(used), uint16(500), out)
 	}
 	f.Fuzz(func(t *testing.T, codec byte, size uint16, src []byte) {
@@ -155,7 +164,7 @@ func FuzzDecompress(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, used := Append(nil, Codec(codec), dst)
+		out, used := store(nil, Codec(codec), dst)
 		again := make([]byte, size)
 		if err := Decompress(again, used, out); err != nil || !bytes.Equal(again, dst) {
 			t.Fatalf("round trip: %v", err)
@@ -174,7 +183,7 @@ func BenchmarkAppend8KiB(b *testing.B) {
 				b.SetBytes(int64(len(src)))
 				b.ReportAllocs()
 				for b.Loop() {
-					out, _ = Append(out[:0], c, src)
+					out, _ = store(out[:0], c, src)
 				}
 				b.ReportMetric(float64(len(out))/float64(len(src)), "ratio")
 			})
@@ -187,7 +196,7 @@ func BenchmarkDecompress8KiB(b *testing.B) {
 	dst := make([]byte, len(src))
 	for _, c := range codecs {
 		b.Run(c.String(), func(b *testing.B) {
-			out, used := Append(nil, c, src)
+			out, used := store(nil, c, src)
 			b.SetBytes(int64(len(src)))
 			b.ReportAllocs()
 			for b.Loop() {

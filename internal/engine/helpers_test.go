@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 
 // testOptions make every structure fill soon.
 func testOptions(fs vfs.FS) Options {
-	none := func(int, bool) compress.Codec { return compress.None }
+	none := func(int, bool) compress.Policy { return compress.Policy{} }
 	return Options{
 		FS: fs, Clock: clock.System, Logger: slog.New(slog.DiscardHandler),
 		MemoryBudget: 4 << 20, MemtableBytes: 64 << 10, BlockBytes: 512, FilterBits: 12,

@@ -13,9 +13,9 @@ import (
 	"github.com/lightningdb/lightning/internal/ranked"
 )
 
-// CodecPolicy chooses the codec of a table by its level; bottom says whether it
-// is the bottom one.
-type CodecPolicy func(level int, bottom bool) compress.Codec
+// CodecPolicy says what the blocks of a table may be stored by, for its level; bottom says
+// whether it is the bottom one.
+type CodecPolicy func(level int, bottom bool) compress.Policy
 
 // Config says what keyspaces may ask for.
 type Config struct {
@@ -313,12 +313,13 @@ func (r *Registry) PieceBytes(key []byte) (pieceBytes, fromBytes int) {
 }
 
 // SameCodec reports whether every keyspace has the same codec at two places in
-// the tree. With first not nil, only that of the keyspace of this key counts.
+// the tree; what may take its place does not count, for it is no reason to write a table
+// anew. With first not nil, only that of the keyspace of this key counts.
 func (r *Registry) SameCodec(first []byte, level int, bottom bool, otherLevel int, otherBottom bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	same := func(codec CodecPolicy) bool {
-		return codec(level, bottom) == codec(otherLevel, otherBottom)
+		return codec(level, bottom).Codec == codec(otherLevel, otherBottom).Codec
 	}
 	if first != nil {
 		id, _ := SplitPrefix(first)

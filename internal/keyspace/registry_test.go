@@ -154,13 +154,13 @@ func TestOperators(t *testing.T) {
 // A keyspace's own codec counts, or else the policy; whether two places agree
 // depends on all of them, or on the one that a table is of.
 func TestCodecs(t *testing.T) {
-	byLevel := func(level int, _ bool) compress.Codec {
+	byLevel := func(level int, bottom bool) compress.Policy {
 		if level == 0 {
-			return compress.None
+			return compress.Policy{}
 		}
-		return compress.Small
+		return compress.Policy{Codec: compress.Small, OrSmall: bottom}
 	}
-	same := func(int, bool) compress.Codec { return compress.Small }
+	same := func(int, bool) compress.Policy { return compress.Policy{Codec: compress.Small} }
 	r := NewRegistry(Config{Codec: same, CodecFor: func(uint8) CodecPolicy { return byLevel }})
 	if !r.SameCodec(nil, 0, false, 1, false) {
 		t.Error("with one policy, the levels differ")
@@ -172,7 +172,7 @@ func TestCodecs(t *testing.T) {
 	if !r.SameCodec([]byte("\x00k"), 0, false, 1, false) || !r.SameCodec(nil, 1, false, 2, true) {
 		t.Error("the setting of another keyspace counts")
 	}
-	if r.Codec([]byte("\x01k"))(0, false) != compress.None || r.Codec([]byte("\x02k"))(0, false) != compress.Small {
+	if r.Codec([]byte("\x01k"))(0, false).Codec != compress.None || r.Codec([]byte("\x02k"))(0, false).Codec != compress.Small {
 		t.Error("the codecs are mixed up")
 	}
 }
@@ -181,7 +181,7 @@ func TestCodecs(t *testing.T) {
 // returns how long that took.
 func useMany(t testing.TB, n int) time.Duration {
 	start := time.Now()
-	r := NewRegistry(Config{Codec: func(int, bool) compress.Codec { return compress.None }})
+	r := NewRegistry(Config{Codec: func(int, bool) compress.Policy { return compress.Policy{} }})
 	var acts []Act
 	for i := range uint64(n) {
 		acts = append(acts, Act{ID: i + 1, Keyspace: &manifest.Keyspace{ID: i + 1, Name: fmt.Sprint(i)}})

@@ -31,7 +31,7 @@ const inMemory = 1 << 20
 // openEngine opens an engine whose structures fill soon.
 func openEngine(t testing.TB, fs vfs.FS) *engine.DB {
 	t.Helper()
-	none := func(int, bool) compress.Codec { return compress.None }
+	none := func(int, bool) compress.Policy { return compress.Policy{} }
 	operators, err := merge.NewRegistry([]merge.Operator{marking()})
 	must(t, err)
 	db, err := engine.Open("db", engine.Options{

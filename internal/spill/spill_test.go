@@ -36,7 +36,7 @@ func newSpills(t testing.TB, fs *memfs.FS) *Spills {
 	tables := store.New(store.Config{
 		FS: fs, Dir: "db", Files: filepool.New(fs, 8), Cache: cache, Epochs: epochs, BlockBytes: 512, FilterBits: 12,
 		Keyspaces: keyspace.NewRegistry(keyspace.Config{
-			Codec: func(int, bool) compress.Codec { return compress.None },
+			Codec: func(int, bool) compress.Policy { return compress.Policy{} },
 		}),
 		Events: event.NewSink(slog.New(slog.DiscardHandler), nil),
 	})

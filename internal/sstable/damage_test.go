@@ -103,7 +103,7 @@ func (m model) readAll(t *testing.T, doing string, r *Reader, dels []rangedel.Fr
 // TestEveryFlippedByte damages every byte of a file in turn. Reads give the
 // right answer or corruption, and Verify finds each of them.
 func TestEveryFlippedByte(t *testing.T) {
-	for _, codec := range []compress.Codec{compress.None, compress.Fast} {
+	for _, codec := range []compress.Codec{compress.None, compress.Fast, compress.Small} {
 		f, m, dels := smallTable(t, codec)
 		cache := newTestCache(t, 1<<20)
 		whole := f.data

@@ -25,7 +25,7 @@ func wantDisk(t *testing.T, doing string, err error) {
 // TestReadFaults fails each read of a run in turn. The call that needed it
 // returns the error, and a later call succeeds.
 func TestReadFaults(t *testing.T) {
-	for _, codec := range []compress.Codec{compress.None, compress.Fast} {
+	for _, codec := range []compress.Codec{compress.None, compress.Fast, compress.Small} {
 		f, m, dels := smallTable(t, codec)
 		for _, capacityBytes := range []int64{0, 1 << 20} {
 			for failing := 0; ; failing++ {

@@ -52,6 +52,9 @@ const (
 	alignBytes = 8
 
 	defaultBlockBytes = 8 << 10
+	// smallBlockBytes is the default of tables that are to be small: a strong codec finds
+	// more to save in more at once.
+	smallBlockBytes = 16 << 10
 	// indexBlockBytes is the size of index partitions.
 	indexBlockBytes = 8 << 10
 
@@ -87,30 +90,22 @@ const (
 	kindDeleteIndex blockKind = 9
 )
 
+var kindNames = [...]string{
+	kindData: "data block", kindIndex: "index block", kindFilter: "filter block", kindRangeDelete: "range-delete block",
+	kindDeleteIndex: "range-delete index", kindProperties: "properties block", kindTopIndex: "top index block",
+	kindHeader: "table header", kindFooter: "table footer",
+}
+
 // String names the kind as a CorruptionError shows it.
 func (k blockKind) String() string {
-	switch k {
-	case kindData:
-		return "data block"
-	case kindIndex:
-		return "index block"
-	case kindFilter:
-		return "filter block"
-	case kindRangeDelete:
-		return "range-delete block"
-	case kindProperties:
-		return "properties block"
-	case kindTopIndex:
-		return "top index block"
-	case kindFooter:
-		return "table footer"
-	case kindHeader:
-		return "table header"
-	case kindDeleteIndex:
-		return "range-delete index"
+	if k >= kindData && int(k) < len(kindNames) {
+		return kindNames[k]
 	}
 	return fmt.Sprintf("block kind %d", uint8(k))
 }
+
+// codecPacked is how the trailer of a data block says that it is what block.AppendPacked made.
+const codecPacked compress.Codec = 3
 
 var (
 	errTruncated  = errors.New("file ends early")
@@ -219,7 +214,7 @@ func (l layout) checkTrailer(trailer []byte, sum uint32, kind blockKind, ref blo
 	switch {
 	case blockKind(trailer[5]) != kind:
 		return 0, errKind
-	case !codec.Valid():
+	case !codec.Valid() && (codec != codecPacked || kind != kindData):
 		return 0, errCodec
 	case binary.LittleEndian.Uint32(trailer[1:]) != ref.rawBytes:
 		return 0, errRawLength

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
@@ -26,33 +25,6 @@ import (
 
 // settledTrailer is that of separators which do not share their key.
 var settledTrailer = base.MakeTrailer(0, base.KindSet)
-
-// appendSeparator appends a short key s with a <= s < b, or a itself if there
-// is none that is shorter. Requires a < b.
-func appendSeparator(dst, a, b []byte) []byte {
-	shared := 0
-	for shared < len(a) && a[shared] == b[shared] {
-		shared++
-	}
-	if shared == len(a) {
-		return append(dst, a...) // a is a prefix of b
-	}
-	// Here a[shared] < b[shared]. Raising a's byte by one is short enough
-	// unless that reaches b; then a later byte of a is raised.
-	if a[shared]+1 < b[shared] {
-		dst = append(dst, a[:shared+1]...)
-		dst[len(dst)-1]++
-		return dst
-	}
-	for i := shared + 1; i < len(a); i++ {
-		if a[i] != math.MaxUint8 {
-			dst = append(dst, a[:i+1]...)
-			dst[len(dst)-1]++
-			return dst
-		}
-	}
-	return append(dst, a...)
-}
 
 // partition is a finished index partition that waits to be written.
 type partition struct {
@@ -91,7 +63,7 @@ func (b *indexBuilder) add(ref blockRef, lastKey []byte, lastTrailer base.Traile
 	if next == nil || b.trailer != settledTrailer {
 		b.separator = append(b.separator[:0], lastKey...)
 	} else {
-		b.separator = appendSeparator(b.separator[:0], lastKey, next)
+		b.separator = base.AppendSeparator(b.separator[:0], lastKey, next)
 	}
 	common := base.CommonPrefix(b.previous, b.separator)
 	full := b.current.Len() > 0 && !b.room.Take(&b.current, common, len(b.separator), len(b.value))

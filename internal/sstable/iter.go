@@ -487,7 +487,7 @@ func (r *Reader) unpack(kind blockKind, ref blockRef, stored []byte, raw *[]byte
 		*raw = buffers.Take(int(ref.rawBytes))
 	}
 	*raw = (*raw)[:ref.rawBytes]
-	return *raw, compress.Decompress(*raw, codec, stored[:ref.diskBytes])
+	return *raw, decompress(*raw, codec, stored[:ref.diskBytes])
 }
 
 // openPartition makes p the current index partition.

@@ -44,7 +44,7 @@ func (it *loading) Prev() *base.Record             { return it.load(it.Iter.Prev
 func TestLateValues(t *testing.T) {
 	m := largeModel()
 	m = append(m, expiringLarge("h", 9))
-	for _, codec := range []compress.Codec{compress.None, compress.Fast} {
+	for _, codec := range []compress.Codec{compress.None, compress.Fast, compress.Small} {
 		for _, noFill := range []bool{false, true} {
 			t.Run(fmt.Sprint(codec, noFill), func(t *testing.T) {
 				f, _ := build(t, WriterOptions{Compression: codec}, m, nil)

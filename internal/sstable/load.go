@@ -164,7 +164,15 @@ func (r *Reader) fetchCompressed(kind blockKind, ref blockRef, stored []byte) (f
 		return frame{}, err
 	}
 	f := r.allocate(ref.rawBytes)
-	return f, compress.Decompress(f.payload(), codec, stored[:ref.diskBytes])
+	return f, decompress(f.payload(), codec, stored[:ref.diskBytes])
+}
+
+// decompress makes the raw block in dst of a payload that has a codec.
+func decompress(dst []byte, codec compress.Codec, payload []byte) error {
+	if codec == codecPacked {
+		return block.Unpack(dst, payload)
+	}
+	return compress.Decompress(dst, codec, payload)
 }
 
 func (r *Reader) takeScratch(n int) *[]byte {

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { os.Exit(leak.Run(m)) }
 func TestConcurrent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	m := randomModel(rng, 3000)
-	for _, codec := range []compress.Codec{compress.None, compress.Fast} {
+	for _, codec := range []compress.Codec{compress.None, compress.Fast, compress.Small} {
 		f, p := build(t, WriterOptions{BlockSizeBytes: 1024, FilterBitsPerKey: 10, Compression: codec}, m, nil)
 		cache := newTestCache(t, 64<<10)
 		r, err := OpenReader(f, cache.options())

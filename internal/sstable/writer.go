@@ -34,10 +34,13 @@ type WriterOptions struct {
 	DBID    base.DBID
 	FileNum base.FileNum
 	// BlockSizeBytes is what data blocks hold at most, before compression and
-	// with their trailer, unless a single record takes more. Default 8192.
+	// with their trailer, unless a single record takes more. Default 8192, and 16384
+	// where Compression is compress.Small.
 	BlockSizeBytes int
-	// Compression is tried on every data and index block.
+	// Compression is tried on index blocks, and on data blocks as long as they give
+	// something back. OrSmall says that compress.Small may take its place in those.
 	Compression compress.Codec
+	OrSmall     bool
 	// FilterBitsPerKey is the space of the filter; 0 means none.
 	FilterBitsPerKey int
 	// Temporary says that nobody needs the table after a crash: Finish does not
@@ -67,8 +70,9 @@ type Writer struct {
 	written int64  // bytes of the file before buffer
 
 	data        block.Builder
-	room        block.Room // in data
-	single      blockRef   // a block of one record that is not in the index yet
+	chooser     compress.Chooser // for data
+	room        block.Room       // in data
+	single      blockRef         // a block of one record that is not in the index yet
 	index       indexBuilder
 	filter      filter.Builder
 	tally       tally
@@ -85,8 +89,11 @@ type Writer struct {
 func NewWriter(f vfs.File, o WriterOptions) *Writer {
 	if o.BlockSizeBytes <= 0 {
 		o.BlockSizeBytes = defaultBlockBytes
+		if o.Compression == compress.Small {
+			o.BlockSizeBytes = smallBlockBytes
+		}
 	}
-	w := &Writer{file: f, o: o}
+	w := &Writer{file: f, o: o, chooser: compress.NewChooser(compress.Policy{Codec: o.Compression, OrSmall: o.OrSmall})}
 	if w.buffer = buffers.Growing(); w.buffer == nil {
 		w.buffer = make([]byte, 0, firstBufferBytes)
 	}
@@ -208,13 +215,30 @@ func (w *Writer) EstimatedBytes() int64 {
 // endBlock stores the current data block; next is the key that follows it, nil
 // at the end.
 func (w *Writer) endBlock(next []byte) error {
-	ref, err := w.store(kindData, w.o.Compression, w.data.Finish())
+	ref, err := w.storeData()
 	if err != nil {
 		return err
 	}
+	w.chooser.Saw(int(ref.rawBytes), int(ref.diskBytes))
 	w.data.Reset()
 	w.index.add(ref, w.lastKey, w.lastTrailer, next)
 	return nil
+}
+
+// storeData stores the current data block by the codec that promises most: Small gets its packed
+// form, but of one record, where nothing can be left out.
+func (w *Writer) storeData() (ref blockRef, err error) {
+	codec, start := w.chooser.Next(), len(w.buffer)
+	if codec == compress.Small && w.data.Len() > 1 {
+		ref.offset = w.offset()
+		out, rawBytes, done := w.data.AppendPacked(w.buffer)
+		w.buffer, ref.rawBytes = out, uint32(rawBytes)
+		if done {
+			return w.seal(kindData, codecPacked, ref, start)
+		}
+		codec = compress.None // nothing was given back
+	}
+	return w.store(kindData, codec, w.data.Finish())
 }
 
 // store appends a block to the file and says where it is.
@@ -233,10 +257,17 @@ func (w *Writer) store(kind blockKind, codec compress.Codec, payload []byte) (bl
 		}
 	}
 	start := len(w.buffer)
-	var used compress.Codec
-	w.buffer, used = compress.Append(w.buffer, codec, payload)
+	var done bool
+	if w.buffer, done = compress.Append(w.buffer, codec, payload, len(payload)); !done {
+		codec, w.buffer = compress.None, append(w.buffer, payload...)
+	}
+	return w.seal(kind, codec, ref, start)
+}
+
+// seal ends a block whose payload is in the buffer from start on.
+func (w *Writer) seal(kind blockKind, codec compress.Codec, ref blockRef, start int) (blockRef, error) {
 	ref.diskBytes = uint32(len(w.buffer) - start)
-	w.buffer = newest.appendTrailer(w.buffer, w.o.FileNum, kind, used, ref, w.buffer[start:])
+	w.buffer = newest.appendTrailer(w.buffer, w.o.FileNum, kind, codec, ref, w.buffer[start:])
 	if len(w.buffer) >= writeBytes {
 		return ref, w.flush()
 	}

@@ -1,11 +1,16 @@
 package sstable
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
 
@@ -193,4 +198,61 @@ func TestTemporaryTable(t *testing.T) {
 		t.Errorf("%d syncs, %d closes", f.syncs, f.closes)
 	}
 	m.checkScan(t, open(t, f, 0).NewIter(IterOptions{}))
+}
+
+// Blocks that give nothing back are soon stored without a try, and a change of the data within
+// a table is noticed.
+func TestWriterLearns(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 9))
+	noise := make([]byte, 200)
+	text := bytes.Repeat([]byte("text that a codec makes smaller. "), 6)
+	const half = 5000
+	for _, o := range []WriterOptions{
+		{Compression: compress.Fast}, {Compression: compress.Small}, {Compression: compress.Fast, OrSmall: true},
+	} {
+		file := &memFile{}
+		o.DBID, o.FileNum = testID, testFile
+		w := NewWriter(file, o)
+		noiseEnd := int64(0)
+		for i := range 2 * half {
+			value := text
+			if i < half {
+				for j := range noise {
+					noise[j] = byte(rng.Uint32())
+				}
+				value = noise
+			}
+			if i == half {
+				noiseEnd = w.offset()
+				c, tries := w.chooser, 0 // a copy
+				for range 32 {
+					if c.Next() != compress.None {
+						tries++
+					}
+				}
+				if tries > 2 {
+					t.Errorf("%v: would compress %d of 32 blocks after %d bytes that do not compress", o, tries, noiseEnd)
+				}
+			}
+			if err := w.Add(fmt.Appendf(nil, "\x01%08d", i), base.MakeTrailer(1, base.KindSet), value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Finish(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		missed := 0
+		r := open(t, file, 0)
+		for _, b := range allBlocks(t, r) {
+			if b.kind == kindData && b.ref.offset >= noiseEnd && !b.ref.compressed() {
+				missed++
+			}
+		}
+		if missed > 17 { // one of both sorts, and those up to the next try
+			t.Errorf("%v: %d blocks of text are not compressed", o, missed)
+		}
+		if _, err := r.Verify(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
 }

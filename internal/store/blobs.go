@@ -114,9 +114,10 @@ func (s *Store) blobConfig(
 	}
 }
 
-// blobCodec returns the codec of the blob tables for a key.
+// blobCodec returns the codec of the blob tables for a key. They are written once, when a flush waits
+// for it, and settle where they are written.
 func blobCodec(keyspaces *keyspace.Registry, key []byte) compress.Codec {
-	return keyspaces.Codec(key)(blobLevel, false)
+	return keyspaces.Codec(key)(blobLevel, true).Codec
 }
 
 // apartRule returns the rule for which values are kept apart, none if they are to be inline: those

@@ -63,7 +63,7 @@ func newRoomWith(t testing.TB, blobBytes int) *room {
 		}
 	})
 	always := func(codec compress.Codec) keyspace.CodecPolicy {
-		return func(int, bool) compress.Codec { return codec }
+		return func(int, bool) compress.Policy { return compress.Policy{Codec: codec} }
 	}
 	keyspaces := keyspace.NewRegistry(keyspace.Config{
 		Codec:    always(compress.None),

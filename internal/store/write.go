@@ -57,8 +57,10 @@ func (s *Store) Write(ctx context.Context, it compact.Source, out Output, cfg co
 		return o.FileNum, w, err
 	}
 	cfg.NewWriter = func(firstKey []byte) (base.FileNum, *sstable.Writer, error) {
+		policy := s.cfg.Keyspaces.Codec(firstKey)(out.Level, out.Bottom)
 		return newTable(sstable.WriterOptions{
-			Compression:      s.cfg.Keyspaces.Codec(firstKey)(out.Level, out.Bottom),
+			Compression:      policy.Codec,
+			OrSmall:          policy.OrSmall,
 			FilterBitsPerKey: s.cfg.FilterBits,
 			Temporary:        out.Temporary,
 		})

@@ -97,7 +97,7 @@ func newRoom(t testing.TB, hotBytes int64) *room {
 	operators, err := merge.NewRegistry(nil)
 	must(t, err)
 	keyspaces := keyspace.NewRegistry(keyspace.Config{
-		Codec:     func(int, bool) compress.Codec { return compress.None },
+		Codec:     func(int, bool) compress.Policy { return compress.Policy{} },
 		Operators: operators,
 	})
 	must(t, keyspaces.Apply(keyspace.Act{ID: 1, Keyspace: &manifest.Keyspace{ID: 1, Name: "merging", Merge: merge.Append}}))

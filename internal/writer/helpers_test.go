@@ -101,7 +101,7 @@ func newRoom(t testing.TB) *room {
 	operators, err := merge.NewRegistry(nil)
 	must(t, err)
 	keyspaces := keyspace.NewRegistry(keyspace.Config{
-		Codec: func(int, bool) compress.Codec { return compress.None }, Operators: operators,
+		Codec: func(int, bool) compress.Policy { return compress.Policy{} }, Operators: operators,
 	})
 	for id, operator := range []string{1: merge.Append, 2: merge.Max, 3: merge.JSONPatch} {
 		if id > 0 {
