@@ -69,10 +69,13 @@ func (p *pacer) nsPerByte(fill float64) float64 {
 	return delay
 }
 
+// slows reports whether there is a delay.
+func (p *pacer) slows() bool { return p.backlogNS.Load() != 0 || p.full.Load() }
+
 // owed returns how long the commit leader must wait before a group that adds
 // bytes to the log and to a memtable; 0 where that is too short to sleep.
 func (p *pacer) owed(bytes int64, mem *view.Flushable) time.Duration {
-	if p.backlogNS.Load() == 0 && !p.full.Load() {
+	if !p.slows() {
 		p.owedNS = 0
 		return 0
 	}
