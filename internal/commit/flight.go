@@ -59,6 +59,9 @@ func (f *flight) empty() {
 type flights struct {
 	env   *Env
 	count atomic.Int32 // how many there are; only the leader makes it more
+	// busy says whether some of them are on the way to the disk or the memtable, so that who
+	// comes now goes with the next ones. Written under mu.
+	busy atomic.Bool
 
 	mu       ranked.Mutex[ranked.Flights]
 	list     []*flight
@@ -66,6 +69,7 @@ type flights struct {
 	landing  bool
 	launched int64         // how many ever were
 	landed   chan struct{} // is closed at the end of the next landing; nil: nobody waits for that
+	boarders int           // who waits for that to commit then
 
 	lands    ranked.Token[ranked.Landing]
 	failure  error
@@ -134,10 +138,30 @@ func (fs *flights) newest() int64 {
 	return fs.launched
 }
 
-// drain has the leader wait until nothing is in flight.
-func (fs *flights) drain() {
-	if fs.count.Load() > 0 {
-		_ = fs.await(context.Background(), fs.newest())
+// drain has the leader wait until nothing is in flight, unless ctx, which may be nil, ends.
+func (fs *flights) drain(ctx context.Context) error {
+	if fs.count.Load() == 0 {
+		return nil
+	}
+	return fs.await(ctx, fs.newest())
+}
+
+// awaitLanding has a commit wait for the end of the landing that is under way, if there is
+// one. It goes with the next one then, as if it had not waited.
+func (fs *flights) awaitLanding(ctx context.Context) error {
+	fs.mu.Lock()
+	if !fs.busy.Load() {
+		fs.mu.Unlock()
+		return nil
+	}
+	fs.boarders++
+	landed := fs.end()
+	fs.mu.Unlock()
+	select {
+	case <-landed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -168,6 +192,11 @@ func (fs *flights) nextLanding(number int64) <-chan struct{} {
 	if fs.launched-int64(len(fs.list)) >= number {
 		return nil
 	}
+	return fs.end()
+}
+
+// end returns what is closed at the end of the next landing. The caller holds fs.mu.
+func (fs *flights) end() <-chan struct{} {
 	if fs.landed == nil {
 		fs.landed = make(chan struct{})
 	}
@@ -186,7 +215,7 @@ func (fs *flights) land(own *Request) {
 	}
 	err := fs.failure
 	fs.lands.Leave()
-	next := fs.end(f, err)
+	next := fs.remove(f, err)
 	wake(f.batch, own)
 	if next != nil {
 		next.signal(requestLands)
@@ -225,6 +254,7 @@ func (fs *flights) awaitReturns() {
 func (fs *flights) take(into []*flight) []*flight {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	fs.busy.Store(true)
 	return append(into[:0], fs.list...)
 }
 
@@ -240,9 +270,9 @@ func (fs *flights) perform(g *Group) error {
 	return fs.env.Apply(g)
 }
 
-// end takes what has landed out of the list, with the error that all of it gets. It
+// remove takes what has landed out of the list, with the error that all of it gets. It
 // returns who lands next.
-func (fs *flights) end(f *flight, err error) (next *Request) {
+func (fs *flights) remove(f *flight, err error) (next *Request) {
 	commits := 0
 	for _, other := range f.batch {
 		commits += len(other.live)
@@ -258,8 +288,9 @@ func (fs *flights) end(f *flight, err error) (next *Request) {
 	left := copy(fs.list, fs.list[len(f.batch):])
 	clear(fs.list[left:])
 	fs.list = fs.list[:left]
-	fs.expected = fs.aboard
+	fs.expected, fs.boarders = fs.aboard+fs.boarders, 0
 	fs.aboard -= commits
+	fs.busy.Store(false)
 	fs.count.Store(int32(left))
 	if fs.landed != nil {
 		close(fs.landed)

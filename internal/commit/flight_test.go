@@ -67,7 +67,7 @@ func TestLandingIsTheSumOfItsFlights(t *testing.T) {
 		release := f.holdAt("sync")
 		commits := []*committer{f.commit(Sync, "a", "b")}
 		for _, b := range []*batch.Batch{expiring, merging} {
-			commits = append(commits, start(func() error { return f.Commit(t.Context(), b, Sync, nil) }))
+			commits = append(commits, start(func() error { return f.Commit(context.Background(), b, Sync, nil) }))
 		}
 		release()
 		for _, c := range commits {
@@ -279,19 +279,13 @@ func TestValidationAgainstFlights(t *testing.T) {
 		commit := func(ctx context.Context, key string, reads ...string) *committer {
 			return start(func() error { return f.Commit(ctx, batchOf(t, key), Sync, readsOf(reads...)) })
 		}
-		c := commit(t.Context(), "c", "a")
-		d := commit(t.Context(), "d", "x", "b")
-		e := commit(t.Context(), "e", "c", "x") // the one that is refused has written nothing
-		ctx, cancel := context.WithCancel(t.Context())
-		g := commit(ctx, "g", "b")
-		if c.returned() || d.returned() || g.returned() {
+		c := commit(context.Background(), "c", "a")
+		d := commit(context.Background(), "d", "x", "b")
+		e := commit(context.Background(), "e", "c", "x") // the one that is refused has written nothing
+		if c.returned() || d.returned() {
 			t.Error("a conflict was reported before what is in conflict is visible")
 		}
-		cancel()
 		var conflict *txn.ConflictError
-		if <-g.done; !errors.As(g.err, &conflict) {
-			t.Errorf("got %v", g.err)
-		}
 		release2 := f.holdAt("sync")
 		release()
 		f.expect(a, nil)
@@ -354,22 +348,35 @@ func TestDeletesFlyWithoutSpace(t *testing.T) {
 	})
 }
 
-// Whose commit is in the log goes on to the end, whatever becomes of its context.
-func TestContextDoesNotEndAFlight(t *testing.T) {
+// Who may give up does so while the disk keeps others, and is not in the log; what has come
+// there goes on to the end. Who asks to be alone gives up until he is.
+func TestContextEndsBesideASync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		release := f.holdAt("sync")
-		a := f.commit(Sync, "a")
-		b := start(func() error { return f.Commit(ctx, batchOf(t, "b"), Sync, nil) })
-		cancel()
-		synctest.Wait()
-		if b.returned() {
-			t.Error("given up in flight")
-		}
+		leading, stopLeader := context.WithCancel(t.Context())
+		waiting, stopWaiting := context.WithCancelCause(t.Context())
+		release, release2 := f.holdAt("sync"), f.holdAt("flush")
+		a := start(func() error { return f.Commit(leading, batchOf(t, "a"), Sync, nil) })
+		b := start(func() error { return f.Commit(waiting, batchOf(t, "b"), Sync, nil) })
+		c := start(func() error { return f.Commit(t.Context(), batchOf(t, "c"), Buffered, nil) })
+		alone := start(func() error { return f.Alone(waiting, func() error { t.Error("run"); return nil }) })
+		f.expectSteps("room a", "append a", "sync")
+		stopLeader()
+		stopWaiting(errFake)
+		f.expect(b, errFake)
+		f.expect(alone, errFake)
+		d := f.commit(Buffered, "d")
 		release()
 		f.expect(a, nil)
-		f.expect(b, nil)
+		synctest.Wait() // c comes too late for this landing, which d has to itself
+		again, stopAgain := context.WithCancelCause(t.Context())
+		alone = start(func() error { return f.Alone(again, func() error { t.Error("run"); return nil }) })
+		stopAgain(errFake)
+		f.expect(alone, errFake)
+		release2()
+		f.expect(c, nil)
+		f.expect(d, nil)
+		f.expect(f.commit(Async, "e"), nil)
 		f.expectIdle()
 	})
 }

@@ -141,8 +141,8 @@ func (p *Pipeline) newRequest() *Request {
 
 // Commit writes a batch atomically, if what was read still holds; reads may be
 // nil. The batch can be read and reset afterwards. If ctx, which may be nil, ends
-// while the commit waits in line, nothing is written; once its turn has come it goes
-// on to the end.
+// while the commit waits in line, or for the landing of others that was under way when it
+// came, nothing is written; once it is in the log it goes on to the end.
 func (p *Pipeline) Commit(ctx context.Context, b *batch.Batch, d Durability, reads *view.ReadSet) error {
 	r := p.newRequest()
 	r.Batch, r.Durability, r.Reads, r.ctx = b, d, reads, ctx
@@ -213,6 +213,12 @@ func (p *Pipeline) CommitAsLeader(b *batch.Batch, d Durability) error {
 
 // submit brings a request through the pipeline.
 func (p *Pipeline) submit(r *Request) error {
+	if r.ctx != nil && r.exclusive == nil && p.flights.busy.Load() && r.ctx.Done() != nil {
+		// Once it is in the log it could not be given up any more.
+		if err := p.flights.awaitLanding(r.ctx); err != nil {
+			return err
+		}
+	}
 	r.err = nil
 	if p.turn.CompareAndSwap(turnFree, turnTaken) {
 		p.group = append(p.group[:0], r)
@@ -385,8 +391,9 @@ func (p *Pipeline) fly(r *Request) {
 // runGroup commits a group and sets the error of each member, or says that it flies.
 func (p *Pipeline) runGroup(group []*Request) (flies bool) {
 	if fn := group[0].exclusive; fn != nil {
-		p.flights.drain()
-		group[0].err = fn()
+		if group[0].err = p.flights.drain(group[0].ctx); group[0].err == nil {
+			group[0].err = fn()
+		}
 		return false
 	}
 	// A batch that writes to a dropped keyspace would leave keys that nobody
@@ -465,7 +472,7 @@ func (p *Pipeline) commitGroup(members []*Request, mayFly bool) (flies bool, err
 	}
 	joins := p.flights.count.Load() > 0 && p.env.Join(g)
 	if !joins {
-		p.flights.drain()
+		_ = p.flights.drain(nil)
 		if err := p.env.MakeRoom(g); err != nil {
 			return false, err
 		}
