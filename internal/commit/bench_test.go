@@ -3,8 +3,12 @@ package commit
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/invariant"
 )
 
@@ -14,7 +18,10 @@ func never() bool { return false }
 // emptyEnv does nothing for a group: what is measured is the queue.
 func emptyEnv() Env {
 	nothing := func(*Group) error { return nil }
-	return Env{Admit: admitAll, MakeRoom: nothing, WriteLog: nothing, Apply: nothing, Behind: never}
+	return Env{
+		Clock: clock.System, Admit: admitAll, Join: func(*Group) bool { return true }, MakeRoom: nothing, WriteLog: nothing,
+		Append: nothing, Harden: func(Durability) error { return nil }, Apply: nothing, Behind: never,
+	}
 }
 
 func TestSingleWriteDoesNotAllocate(t *testing.T) {
@@ -73,4 +80,46 @@ func BenchmarkContended(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkSynced has committers that wait for a sync which takes some time, as a disk
+// does. The best there can be is that each sync serves all of them.
+func BenchmarkSynced(b *testing.B) {
+	for _, took := range []time.Duration{0, 100 * time.Microsecond, time.Millisecond} {
+		for _, committers := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("sync=%v/committers=%d", took, committers), func(b *testing.B) { synced(b, took, committers) })
+		}
+	}
+}
+
+func synced(b *testing.B, took time.Duration, committers int) {
+	var p Pipeline
+	env := emptyEnv()
+	syncs := 0
+	env.Harden = func(Durability) error {
+		syncs++
+		if took > 0 {
+			<-time.After(took) // or later; the processor is others' meanwhile
+		}
+		return nil
+	}
+	p.Init(env)
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range committers {
+		wg.Go(func() {
+			key, value := []byte("key"), make([]byte, 100)
+			for left.Add(-1) >= 0 {
+				if err := p.Set(nil, nil, key, value, Sync); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/float64(syncs), "commits/sync")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 }

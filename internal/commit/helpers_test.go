@@ -8,12 +8,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/leak"
 
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -65,6 +68,8 @@ type fake struct {
 	admit  error                    // what a commit that adds data is told
 	fail   map[string]error         // by step
 	wait   map[string]chan struct{} // by step: it goes on when that is closed
+	alone  bool                     // whether no group may join those in flight
+	large  bool                     // whether groups are large
 	behind func() bool
 }
 
@@ -73,6 +78,7 @@ func admitAll(*batch.Batch) error { return nil }
 func newFake(t testing.TB) *fake {
 	f := &fake{t: t, fail: map[string]error{}, wait: map[string]chan struct{}{}, behind: never}
 	f.Init(Env{
+		Clock:  clock.System,
 		Behind: func() bool { return f.behind() },
 		Admit: func(b *batch.Batch) error {
 			if b.Adds() {
@@ -90,21 +96,38 @@ func newFake(t testing.TB) *fake {
 			}
 			return f.step(step+"]", "validate "+name(r))
 		},
-		MakeRoom: func(g *Group) error {
-			noted := *g
-			noted.Payloads = nil
-			for _, p := range g.Payloads {
-				noted.Payloads = append(noted.Payloads, []byte(strings.Join(keysOf(p), "+")))
+		Join: func(g *Group) bool {
+			if f.alone {
+				return false
 			}
-			f.mu.Lock()
-			f.groups = append(f.groups, noted)
-			f.mu.Unlock()
+			f.note(g)
+			return f.step(describe("join", g), "join") == nil
+		},
+		MakeRoom: func(g *Group) error {
+			f.note(g)
+			g.Large = f.large
 			return f.step(describe("room", g), "room")
 		},
 		WriteLog: func(g *Group) error { return f.step(describe("log", g), "log") },
-		Apply:    func(g *Group) error { return f.step(describe("apply", g), "apply") },
+		Append:   func(g *Group) error { return f.step(describe("append", g), "append") },
+		Harden: func(d Durability) error {
+			return f.step([]string{Async: "wait", Buffered: "flush", Sync: "sync"}[d], "harden")
+		},
+		Apply: func(g *Group) error { return f.step(describe("apply", g), "apply") },
 	})
 	return f
+}
+
+// note keeps a group as it is now.
+func (f *fake) note(g *Group) {
+	noted := *g
+	noted.Payloads = nil
+	for _, p := range g.Payloads {
+		noted.Payloads = append(noted.Payloads, []byte(strings.Join(keysOf(p), "+")))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.groups = append(f.groups, noted)
 }
 
 func name(r *Request) string { return strings.Join(keysOf(r.Batch.Bytes()), "+") }
@@ -217,6 +240,14 @@ func (f *fake) expectIdle() {
 	if f.turn.Load() != turnFree || len(f.queue) > 0 {
 		f.t.Errorf("the turn is %d, %d wait", f.turn.Load(), len(f.queue))
 	}
+	if f.flights.count.Load() != 0 || f.flights.landing || f.flights.aboard != 0 || f.flights.landed != nil {
+		f.t.Errorf("%d groups with %d commits are in flight", f.flights.count.Load(), f.flights.aboard)
+	}
+	for _, flight := range f.flights.list[:cap(f.flights.list)] {
+		if flight != nil {
+			f.t.Error("a flight is still in the list")
+		}
+	}
 	for what, held := range map[string][]*Request{"queue": f.queue, "group": f.group, "live": f.live} {
 		for _, r := range held[:cap(held)] {
 			if r != nil {
@@ -245,3 +276,11 @@ func (f *fake) expectSpans(want ...string) {
 		f.t.Errorf("groups have the numbers %q, want %q", got, want)
 	}
 }
+
+// ticking is a clock that goes on by a second with each look.
+type ticking struct {
+	clock.Clock
+	ticks atomic.Int64
+}
+
+func (c *ticking) Now() time.Time { return time.Unix(c.ticks.Add(1), 0) }

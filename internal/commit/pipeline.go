@@ -13,66 +13,21 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
-	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 )
 
-// Durability says what a commit waits for.
-type Durability uint8
-
-// The levels, weakest first, so that a group of commits takes the largest.
-const (
-	Async    Durability = iota // nothing but its turn
-	Buffered                   // the operating system has it
-	Sync                       // it is on stable storage
-)
-
-// Env is what a Pipeline has done for a group, in this order. The leader alone
-// calls it, so no two calls overlap. Where a step fails for lack of space, it is done
-// again for those of the group that add nothing.
-type Env struct {
-	// Memory accounts for large single writes; nil: they are on Go's heap.
-	Memory *offheap.Accountant
-	// Admit says whether a request may be committed now.
-	Admit func(b *batch.Batch) error
-	// Validate says whether a request that has read something may be committed
-	// behind those ahead of it in its group.
-	Validate func(r *Request, ahead []*Request) error
-	// MakeRoom waits until there is room for a group.
-	MakeRoom func(g *Group) error
-	// WriteLog writes a group to the log and makes it as durable as it asks.
-	WriteLog func(g *Group) error
-	// Apply makes a group visible to readers.
-	Apply func(g *Group) error
-	// Behind says whether work that commits cause waits for a processor. It is asked
-	// when the turn has been passed on, by who has led.
-	Behind func() bool
-}
-
-// Group is what is committed together.
-type Group struct {
-	First, Last base.SeqNum
-	Payloads    [][]byte // encoded batches
-	// Sole is the batch of a group of one.
-	Sole      *batch.Batch
-	Records   int
-	SizeBytes int64
-	// MemtableBytes bounds what the records take in a memtable.
-	MemtableBytes int64
-	Durability    Durability // what the strictest member asks
-	Merges        bool       // whether a record is a merge operand
-	Expires       bool       // whether a record expires
-	Adds          bool       // whether a record is more than a delete
-}
-
 // Pipeline is the combining queue of commits. At any time at most one
-// goroutine, the leader, writes the log and the memtable. A committer that
-// finds no leader becomes it and runs the whole path inline; others queue, and
-// the leader takes all that wait as one group when it starts, so that one
-// write and one sync serve many. When a group is done, leadership passes to
-// the head of the queue before the group's members are woken.
+// goroutine, the leader, has the turn: the end of the log, and the memtable while
+// nothing is in flight. A committer that finds no leader becomes it and runs the whole
+// path inline; others queue, and the leader takes all that wait as one group when it
+// starts. When a group is done, leadership passes to the head of the queue before the
+// group's members are woken.
+//
+// A group that asks for a sync does not keep the turn for it: it flies (see flights), and
+// the next ones are validated and appended while the disk works. So does what comes
+// behind one that flies, since groups become visible in the order of their numbers.
 //
 // Where nobody waits, one atomic word says whether there is a leader, and no lock is
 // taken. While the turn is free the queue is empty; who queues says before that that the
@@ -100,6 +55,8 @@ type Pipeline struct {
 	live    []*Request // the members of group that are written
 	write   Group
 	lastSeq base.SeqNum // the newest sequence number given out
+
+	flights flights
 }
 
 // Request is one commit on its way, or a function that wants to be alone on
@@ -114,9 +71,11 @@ type Request struct {
 	exclusive func() error
 	ctx       context.Context // ends its waiting in line; nil: nothing does
 	err       error
+	after     int64 // the flight that changes what was read, by its number; 0: none
 	state     atomic.Uint32
 	wake      chan struct{}
 	own       batch.Batch // for single writes, so that they need no batch object
+	flight    flight      // of the group that the committer leads
 }
 
 // The states of the turn.
@@ -131,6 +90,7 @@ const (
 	requestWaiting uint32 = iota
 	requestParked         // the committer sleeps on wake
 	requestLeads          // leadership was passed to the committer
+	requestLands          // the committer, who has led, lands what is in flight
 	requestDone
 )
 
@@ -152,7 +112,10 @@ const (
 var ErrSeqNumsUsedUp = errors.New("sequence numbers are used up")
 
 // Init makes the pipeline ready. It is used in place and must not be copied.
-func (p *Pipeline) Init(env Env) { p.env, p.pool = env, new(sync.Pool) }
+func (p *Pipeline) Init(env Env) {
+	p.env, p.pool = env, new(sync.Pool)
+	p.flights.env = &p.env
+}
 
 // LastSeq returns the newest sequence number given out. Only the leader may ask,
 // and recovery, before anybody commits.
@@ -178,18 +141,22 @@ func (p *Pipeline) newRequest() *Request {
 
 // Commit writes a batch atomically, if what was read still holds; reads may be
 // nil. The batch can be read and reset afterwards. If ctx, which may be nil, ends
-// while the commit waits in line, nothing is written; once its turn has come it goes
-// on to the end.
+// while the commit waits in line, or for the landing of others that was under way when it
+// came, nothing is written; once it is in the log it goes on to the end.
 func (p *Pipeline) Commit(ctx context.Context, b *batch.Batch, d Durability, reads *view.ReadSet) error {
 	r := p.newRequest()
 	r.Batch, r.Durability, r.Reads, r.ctx = b, d, reads, ctx
 	err := p.submit(r)
-	r.Batch, r.Reads, r.ctx = nil, nil, nil
+	if r.after > 0 {
+		// Who begins again sees what stood in his way, and does not meet it once more.
+		_ = p.flights.await(ctx, r.after)
+	}
+	r.Batch, r.Reads, r.ctx, r.after = nil, nil, nil, 0
 	p.pool.Put(r)
 	return err
 }
 
-// Alone runs fn while no commit is in progress, as the leader. Of ctx the same is
+// Alone runs fn while no commit is in progress or in flight, as the leader. Of ctx the same is
 // true as for Commit.
 func (p *Pipeline) Alone(ctx context.Context, fn func() error) error {
 	r := p.newRequest()
@@ -200,9 +167,17 @@ func (p *Pipeline) Alone(ctx context.Context, fn func() error) error {
 	return err
 }
 
-// AwaitGroup waits until the group of commits that is under way now, if there is one, is
+// AwaitGroup waits until the groups of commits that are under way or in flight now are
 // done. Unlike Alone it holds nobody up.
 func (p *Pipeline) AwaitGroup(ctx context.Context) error {
+	if err := p.awaitTurn(ctx); err != nil {
+		return err
+	}
+	return p.flights.await(ctx, p.flights.newest())
+}
+
+// awaitTurn waits until the leader of now, if there is one, has passed the turn on.
+func (p *Pipeline) awaitTurn(ctx context.Context) error {
 	if p.turn.Load() == turnFree {
 		return nil
 	}
@@ -232,11 +207,18 @@ func (p *Pipeline) CommitAsLeader(b *batch.Batch, d Durability) error {
 		return err
 	}
 	r := Request{Batch: b, Durability: d}
-	return p.commitGroup([]*Request{&r})
+	_, err := p.commitGroup([]*Request{&r}, false)
+	return err
 }
 
 // submit brings a request through the pipeline.
 func (p *Pipeline) submit(r *Request) error {
+	if r.ctx != nil && r.exclusive == nil && p.flights.busy.Load() && r.ctx.Done() != nil {
+		// Once it is in the log it could not be given up any more.
+		if err := p.flights.awaitLanding(r.ctx); err != nil {
+			return err
+		}
+	}
 	r.err = nil
 	if p.turn.CompareAndSwap(turnFree, turnTaken) {
 		p.group = append(p.group[:0], r)
@@ -244,9 +226,13 @@ func (p *Pipeline) submit(r *Request) error {
 		return r.err
 	}
 	p.leads.Enter()
-	p.runGroup(p.group)
+	flies := p.runGroup(p.group)
 	p.leads.Leave()
-	p.finish()
+	if flies {
+		p.fly(r)
+	} else {
+		p.finish()
+	}
 	if p.env.Behind() {
 		runtime.Gosched()
 	}
@@ -261,7 +247,7 @@ func (p *Pipeline) lead(r *Request) bool {
 	if p.turn.Swap(turnWanted) != turnFree {
 		p.queue = append(p.queue, r)
 		p.mu.Unlock()
-		if p.await(r) == requestDone {
+		if p.await(r, spinLoads) == requestDone {
 			return false
 		}
 		p.mu.Lock()
@@ -274,10 +260,10 @@ func (p *Pipeline) lead(r *Request) bool {
 	return true
 }
 
-// await waits until the request is done or its committer must lead.
-func (p *Pipeline) await(r *Request) uint32 {
-	spins := spinLoads
-	if r.exclusive != nil || r.Durability == Sync || runtime.GOMAXPROCS(0) == 1 {
+// await waits until the request is done or its committer must lead or land. Before it
+// sleeps it looks some times.
+func (p *Pipeline) await(r *Request, spins int) uint32 {
+	if r.exclusive != nil || runtime.GOMAXPROCS(0) == 1 {
 		spins = 0
 	}
 	for range spins {
@@ -390,11 +376,25 @@ func (p *Pipeline) next() *Request {
 	return next
 }
 
-// runGroup commits a group and sets the error of each member.
-func (p *Pipeline) runGroup(group []*Request) {
+// fly has the leader pass the turn on, while its group flies, and lands that if it is
+// its turn to. It returns when the group has landed.
+func (p *Pipeline) fly(r *Request) {
+	lands := p.flights.launch(p.group)
+	forget(p.group)
+	p.group = p.group[:1]
+	p.finish()
+	if lands || p.await(r, 0) == requestLands {
+		p.flights.land(r)
+	}
+}
+
+// runGroup commits a group and sets the error of each member, or says that it flies.
+func (p *Pipeline) runGroup(group []*Request) (flies bool) {
 	if fn := group[0].exclusive; fn != nil {
-		group[0].err = fn()
-		return
+		if group[0].err = p.flights.drain(group[0].ctx); group[0].err == nil {
+			group[0].err = fn()
+		}
+		return false
 	}
 	// A batch that writes to a dropped keyspace would leave keys that nobody
 	// can reach; drops are alone in the pipeline, so this look is exact.
@@ -404,7 +404,7 @@ func (p *Pipeline) runGroup(group []*Request) {
 			r.err = r.Batch.CheckKeyspaces()
 		}
 		if r.err == nil && r.Reads != nil {
-			r.err = p.env.Validate(r, live)
+			r.err = p.flights.validate(r, live)
 		}
 		if r.err == nil {
 			live = append(live, r)
@@ -413,13 +413,13 @@ func (p *Pipeline) runGroup(group []*Request) {
 	p.live = live
 	defer forget(live)
 	if len(live) == 0 {
-		return
+		return false
 	}
-	err := p.commitGroup(live)
+	flies, err := p.commitGroup(live, true)
 	if err != nil && errors.Is(err, vfs.ErrNoSpace) {
 		all := len(live)
 		if live = setAside(live, err); 0 < len(live) && len(live) < all {
-			err = p.commitGroup(live)
+			flies, err = p.commitGroup(live, true)
 		}
 	}
 	if err != nil {
@@ -427,6 +427,10 @@ func (p *Pipeline) runGroup(group []*Request) {
 			r.err = err
 		}
 	}
+	if flies {
+		group[0].flight.board(&p.write, group, live)
+	}
+	return flies
 }
 
 // forget lets go of what a group had. Most groups are of one, and a call to clear that costs
@@ -451,36 +455,38 @@ func setAside(group []*Request, err error) []*Request {
 	})
 }
 
-// commitGroup writes the log, makes it as durable as the strictest member
-// asks, applies the batches to the memtable and publishes them, in this order:
-// nobody can read a synced write that a crash could take back.
-func (p *Pipeline) commitGroup(members []*Request) error {
+// commitGroup brings some requests of a group into the log, makes that as durable as the
+// strictest member asks, applies the batches to the memtable and publishes them, in this
+// order: nobody can read a synced write that a crash could take back. Where the group may
+// fly, and does, all but the first step are left to its landing.
+func (p *Pipeline) commitGroup(members []*Request, mayFly bool) (flies bool, err error) {
 	g := &p.write
-	*g = Group{Payloads: g.Payloads[:0]}
-	if len(members) == 1 {
-		g.Sole = members[0].Batch
-	}
-	for _, r := range members {
-		g.Payloads = append(g.Payloads, r.Batch.Bytes())
-		g.Records += r.Batch.Len()
-		g.SizeBytes += int64(r.Batch.SizeBytes())
-		g.MemtableBytes += r.Batch.MemtableBytes()
-		g.Durability = max(g.Durability, r.Durability)
-		g.Merges = g.Merges || r.Batch.Merges()
-		g.Expires = g.Expires || r.Batch.Expires()
-		g.Adds = g.Adds || r.Batch.Adds()
-	}
-	defer forget(g.Payloads)
-	g.First, g.Last = p.lastSeq+1, p.lastSeq+base.SeqNum(g.Records)
+	g.fill(members, p.lastSeq)
+	defer func() {
+		if !flies {
+			forget(g.Payloads)
+		}
+	}()
 	if g.Last > base.SeqNumMax {
-		return ErrSeqNumsUsedUp
+		return false, ErrSeqNumsUsedUp
 	}
-	if err := p.env.MakeRoom(g); err != nil {
-		return err
+	joins := p.flights.count.Load() > 0 && p.env.Join(g)
+	if !joins {
+		_ = p.flights.drain(nil)
+		if err := p.env.MakeRoom(g); err != nil {
+			return false, err
+		}
+	}
+	if joins || mayFly && g.Durability == Sync && !g.Large {
+		if err := p.env.Append(g); err != nil {
+			return false, err
+		}
+		p.lastSeq = g.Last
+		return true, nil
 	}
 	if err := p.env.WriteLog(g); err != nil {
-		return err
+		return false, err
 	}
 	p.lastSeq = g.Last
-	return p.env.Apply(g)
+	return false, p.env.Apply(g)
 }

@@ -39,7 +39,7 @@ func TestGroupsFormInQueueOrder(t *testing.T) {
 		f := newFake(t)
 		release := f.holdAt("log a")
 		a := f.commit(Async, "a")
-		b := f.commit(Sync, "b")
+		b := f.commit(Buffered, "b")
 		c := f.commit(Async, "c", "d")
 		e := f.commit(Async, "e")
 		f.expectWaiting(3)
@@ -130,7 +130,7 @@ func TestErrorsReachTheGroup(t *testing.T) {
 			f := newFake(t)
 			release, release2 := f.holdAt("log a"), f.holdAt("room b c")
 			a := f.commit(Async, "a")
-			b := f.commit(Sync, "b")
+			b := f.commit(Buffered, "b")
 			other := f.commit(Async, "c")
 			f.fail[c.step] = errFake
 			release()
@@ -366,11 +366,11 @@ func TestSingleWrites(t *testing.T) {
 		write func() error
 		fill  func(b *batch.Batch) error
 	}{
-		"set":    {func() error { return f.Set(space, prefix, key, value, Sync) }, func(b *batch.Batch) error { return b.Set(prefix, key, value) }},
-		"expire": {func() error { return f.SetExpiring(space, prefix, key, value, 7, Sync) }, func(b *batch.Batch) error { return b.SetExpiring(prefix, key, value, 7) }},
-		"merge":  {func() error { return f.Merge(space, prefix, key, value, Sync) }, func(b *batch.Batch) error { return b.Merge(prefix, key, value) }},
-		"delete": {func() error { return f.Delete(space, prefix, key, Sync) }, func(b *batch.Batch) error { return b.Delete(prefix, key) }},
-		"range":  {func() error { return f.DeleteRange(space, key, value, Sync) }, func(b *batch.Batch) error { return b.DeleteRange(key, value) }},
+		"set":    {func() error { return f.Set(space, prefix, key, value, Buffered) }, func(b *batch.Batch) error { return b.Set(prefix, key, value) }},
+		"expire": {func() error { return f.SetExpiring(space, prefix, key, value, 7, Buffered) }, func(b *batch.Batch) error { return b.SetExpiring(prefix, key, value, 7) }},
+		"merge":  {func() error { return f.Merge(space, prefix, key, value, Buffered) }, func(b *batch.Batch) error { return b.Merge(prefix, key, value) }},
+		"delete": {func() error { return f.Delete(space, prefix, key, Buffered) }, func(b *batch.Batch) error { return b.Delete(prefix, key) }},
+		"range":  {func() error { return f.DeleteRange(space, key, value, Buffered) }, func(b *batch.Batch) error { return b.DeleteRange(key, value) }},
 	} {
 		var want batch.Batch
 		must(t, c.fill(&want))
@@ -384,7 +384,7 @@ func TestSingleWrites(t *testing.T) {
 		if string(got) != string(want.Bytes()) {
 			t.Errorf("%s: wrote %q, want %q", name, got, want.Bytes())
 		}
-		if group.Durability != Sync || group.Records != 1 || group.Expires != want.Expires() || group.Merges != want.Merges() {
+		if group.Durability != Buffered || group.Records != 1 || group.Expires != want.Expires() || group.Merges != want.Merges() {
 			t.Errorf("%s: the group is %+v", name, group)
 		}
 	}
@@ -435,10 +435,10 @@ func TestContextEndsWaitingInLine(t *testing.T) {
 		release := f.holdAt("log a")
 		leading, stopLeader := context.WithCancelCause(t.Context())
 		waiting, stopWaiting := context.WithCancelCause(t.Context())
-		a := start(func() error { return f.Commit(leading, batchOf(t, "a"), Sync, nil) })
-		b := start(func() error { return f.Commit(waiting, batchOf(t, "b"), Sync, nil) })
+		a := start(func() error { return f.Commit(leading, batchOf(t, "a"), Buffered, nil) })
+		b := start(func() error { return f.Commit(waiting, batchOf(t, "b"), Buffered, nil) })
 		alone := start(func() error { return f.Alone(waiting, func() error { t.Error("run"); return nil }) })
-		c := start(func() error { return f.Commit(t.Context(), batchOf(t, "c"), Sync, nil) })
+		c := start(func() error { return f.Commit(t.Context(), batchOf(t, "c"), Buffered, nil) })
 		synctest.Wait()
 		stopLeader(errors.New("too late"))
 		stopWaiting(errFake)

@@ -7,30 +7,41 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
 // stressed is an Env that keeps the log, and looks whether the pipeline keeps its
-// promises: one step at a time, in order, and numbers without gaps or overlap.
+// promises: one step of the leader at a time and one landing, in order, numbers without
+// gaps or overlap, and nothing visible that is less durable than it asks.
 type stressed struct {
 	Pipeline
 	t testing.TB
 
-	inside  atomic.Bool // whether a step is under way
+	inside  atomic.Bool // whether a step of the leader is under way
 	step    string      // the last one of the group
-	log     []string    // what was applied, in order
+	landing atomic.Bool // whether a step of a landing is under way
+	flying  atomic.Int64
+	log     []string // what was applied, in order
 	applied atomic.Int64
 	largest int // how many went together at most
+	joined  int // how many groups joined others
 	last    base.SeqNum
+	// appended and hardened are how far the log was appended, and synced; visible what was
+	// applied.
+	appended, hardened atomic.Uint64
+	visible            base.SeqNum
 	// failed are the writes of groups that were to fail: who has put in one that
 	// asks for it fails all that go with it.
-	failed map[string]bool
+	failed sync.Map
 	// version counts the commits to what those with Reads read.
 	version atomic.Uint64
 }
@@ -40,35 +51,52 @@ const (
 	plainWrite = "."
 	failsRoom  = "r"
 	failsLog   = "l"
-	failsApply = "a"
+	failsApply = "a" // where the group was not in flight: after such a failure nothing goes on
 	writesRead = "c" // what those with Reads read
 )
 
 var errConflict = errors.New("fake conflict")
 
 func newStressed(t testing.TB) *stressed {
-	s := &stressed{t: t, failed: map[string]bool{}}
-	s.Init(Env{Admit: admitAll, Validate: s.validate, MakeRoom: s.makeRoom, WriteLog: s.writeLog, Apply: s.apply, Behind: never})
+	s := &stressed{t: t}
+	s.Init(Env{
+		Clock: clock.System, Admit: admitAll, Validate: s.validate, Join: s.join, MakeRoom: s.makeRoom, WriteLog: s.writeLog,
+		Append: s.append, Harden: s.harden, Apply: s.apply, Behind: never,
+	})
 	return s
 }
+
+// between are the steps with which a group may end.
+var between = []string{"", "validate", "apply", "append", "failed", "alone"}
 
 func (s *stressed) enter(step string, from ...string) (leave func()) {
 	if s.inside.Swap(true) {
 		s.t.Errorf("%s while another step is under way", step)
 	}
-	ok := len(from) == 0
-	for _, f := range from {
-		ok = ok || s.step == f
-	}
-	if !ok {
+	if len(from) > 0 && !slices.Contains(from, s.step) {
 		s.t.Errorf("%s after %q", step, s.step)
 	}
 	s.step = step
 	return func() { s.inside.Store(false) }
 }
 
+// grounded is enter for a step during which nothing may be in flight.
+func (s *stressed) grounded(step string, from ...string) (leave func()) {
+	if n := s.flying.Load(); n != 0 || s.landing.Load() {
+		s.t.Errorf("%s with %d commits in flight", step, n)
+	}
+	return s.enter(step, from...)
+}
+
+func (s *stressed) land(step string) (leave func()) {
+	if s.landing.Swap(true) {
+		s.t.Errorf("%s while another landing is under way", step)
+	}
+	return func() { s.landing.Store(false) }
+}
+
 func (s *stressed) validate(r *Request, ahead []*Request) error {
-	defer s.enter("validate", "", "validate", "apply", "failed", "alone")()
+	defer s.enter("validate", between...)()
 	version := base.SeqNum(s.version.Load())
 	for _, other := range ahead {
 		if keysOf(other.Batch.Bytes())[0][:1] == writesRead {
@@ -94,37 +122,88 @@ func (s *stressed) fails(g *Group, kind string) error {
 	}
 	for _, p := range g.Payloads {
 		for _, key := range keysOf(p) {
-			s.failed[key] = true
+			s.failed.Store(key, true)
 		}
 	}
 	s.step = "failed"
 	return errFake
 }
 
+func (s *stressed) join(g *Group) bool {
+	defer s.enter("join", between...)()
+	return g.First%7 != 0
+}
+
 func (s *stressed) makeRoom(g *Group) error {
-	defer s.enter("room", "", "validate", "apply", "failed", "alone")()
+	defer s.grounded("room", append([]string{"join"}, between...)...)()
+	g.Large = g.First%5 == 0
 	return s.fails(g, failsRoom)
 }
 
 func (s *stressed) writeLog(g *Group) error {
-	defer s.enter("log", "room")()
+	defer s.grounded("log", "room")()
 	if err := s.fails(g, failsLog); err != nil {
 		return err
 	}
+	s.number(g)
+	if g.Durability == Sync {
+		s.hardened.Store(s.appended.Load())
+	}
+	runtime.Gosched() // so that others come meanwhile
+	return nil
+}
+
+func (s *stressed) append(g *Group) error {
+	joins := s.step == "join"
+	defer s.enter("append", "room", "join")()
+	if joins {
+		s.joined++
+	}
+	if err := s.fails(g, failsLog); err != nil {
+		return err
+	}
+	s.number(g)
+	s.flying.Add(int64(g.Records))
+	return nil
+}
+
+// number looks at the numbers of a group.
+func (s *stressed) number(g *Group) {
 	if g.First != s.last+1 || g.Last != s.last+base.SeqNum(g.Records) {
 		s.t.Errorf("a group of %d has the numbers %s after %d", g.Records, span(*g), s.last)
 	}
 	s.last = g.Last
 	s.largest = max(s.largest, len(g.Payloads))
-	runtime.Gosched() // so that others come meanwhile
+	s.appended.Store(uint64(g.Last))
+}
+
+func (s *stressed) harden(d Durability) error {
+	defer s.land("harden")()
+	target := s.appended.Load()
+	for range 3 {
+		runtime.Gosched() // so that others come meanwhile
+	}
+	if d == Sync {
+		s.hardened.Store(target)
+	}
 	return nil
 }
 
 func (s *stressed) apply(g *Group) error {
-	defer s.enter("apply", "log")()
-	if err := s.fails(g, failsApply); err != nil {
-		return err
+	if g.Flown {
+		defer s.land("apply")()
+		defer s.flying.Add(-int64(g.Records))
+	} else {
+		defer s.grounded("apply", "log")()
+		if err := s.fails(g, failsApply); err != nil {
+			s.visible = g.Last
+			return err
+		}
 	}
+	if g.First != s.visible+1 || g.Durability == Sync && base.SeqNum(s.hardened.Load()) < g.Last {
+		s.t.Errorf("a group has the numbers %s after %d, and %d is durable", span(*g), s.visible, s.hardened.Load())
+	}
+	s.visible = g.Last
 	for _, p := range g.Payloads {
 		keys := keysOf(p)
 		s.log = append(s.log, keys...)
@@ -163,11 +242,11 @@ func TestStressIsATotalOrder(t *testing.T) {
 				id := fmt.Sprintf("%d-%d", c, i)
 				switch rng.IntN(20) {
 				case 0:
-					if err := s.Alone(context.Background(), func() error { s.enter("alone", "", "validate", "apply", "failed", "alone")(); return errFake }); err != errFake {
+					if err := s.Alone(context.Background(), func() error { s.grounded("alone", between...)(); return errFake }); err != errFake {
 						t.Errorf("alone: %v", err)
 					}
 				case 1, 2:
-					if s.countUp(id) {
+					if s.countUp(id, Durability(rng.IntN(3))) {
 						counted.Add(1)
 					}
 				default:
@@ -181,11 +260,14 @@ func TestStressIsATotalOrder(t *testing.T) {
 	if counted.Load() != s.version.Load() || counted.Load() == 0 {
 		t.Errorf("%d conditional commits returned nil, and %d were applied", counted.Load(), s.version.Load())
 	}
-	if s.turn.Load() != turnFree || len(s.queue) > 0 {
+	if s.turn.Load() != turnFree || len(s.queue) > 0 || s.flights.count.Load() != 0 || s.flights.landing {
 		t.Error("the pipeline is busy")
 	}
-	if s.largest < 3 {
-		t.Errorf("never more than %d commits went together: nothing was tested", s.largest)
+	if s.visible != s.last {
+		t.Errorf("%d is in the log, and %d visible", s.last, s.visible)
+	}
+	if s.largest < 3 || s.joined == 0 {
+		t.Errorf("never more than %d commits went together, %d groups joined others: nothing was tested", s.largest, s.joined)
 	}
 }
 
@@ -216,10 +298,13 @@ func (s *stressed) writeSome(rng *rand.Rand, id string) written {
 }
 
 // countUp commits on the condition that nobody else did since it looked.
-func (s *stressed) countUp(id string) bool {
-	reads := &view.ReadSet{Since: base.SeqNum(s.version.Load())}
-	err := s.Commit(context.Background(), batchOf(s.t, writesRead+id), Async, reads)
-	if err != nil && err != errConflict && err != errFake {
+func (s *stressed) countUp(id string, d Durability) bool {
+	reads := &view.ReadSet{Since: base.SeqNum(s.version.Load()), Reads: new(txn.Reads)}
+	reads.Reads.AddSpan([]byte(writesRead), []byte(writesRead+"\xff"))
+	reads.Reads.Freeze()
+	err := s.Commit(context.Background(), batchOf(s.t, writesRead+id), d, reads)
+	var conflict *txn.ConflictError
+	if err != nil && err != errConflict && err != errFake && !errors.As(err, &conflict) {
 		s.t.Errorf("conditional commit: %v", err)
 	}
 	return err == nil
@@ -238,7 +323,7 @@ func (s *stressed) check(done [][]written) {
 		last := int64(-1)
 		for _, w := range commits {
 			first, applied := place[w.keys[0]]
-			failed := s.failed[w.keys[0]]
+			_, failed := s.failed.Load(w.keys[0])
 			if applied != (w.err == nil) || failed != (w.err == errFake) {
 				s.t.Errorf("%q returned %v; applied: %v, failed: %v", w.keys, w.err, applied, failed)
 				continue
@@ -265,25 +350,22 @@ func (s *stressed) check(done [][]written) {
 func TestBatchIsTheCallersAgain(t *testing.T) {
 	var p Pipeline
 	var sum atomic.Uint64
-	p.Init(Env{
-		Admit:    admitAll,
-		Behind:   never,
-		Validate: func(*Request, []*Request) error { return nil },
-		MakeRoom: func(*Group) error { return nil },
-		WriteLog: func(g *Group) error {
-			for _, payload := range g.Payloads {
-				r := batch.NewReader(payload)
-				for {
-					if ok, err := r.Next(); err != nil || !ok {
-						break
-					}
-					sum.Add(binary.LittleEndian.Uint64(r.Value))
+	read := func(g *Group) error {
+		for _, payload := range g.Payloads {
+			r := batch.NewReader(payload)
+			for {
+				if ok, err := r.Next(); err != nil || !ok {
+					break
 				}
+				sum.Add(binary.LittleEndian.Uint64(r.Value))
 			}
-			return nil
-		},
-		Apply: func(*Group) error { return nil },
-	})
+		}
+		return nil
+	}
+	env := emptyEnv()
+	env.WriteLog, env.Apply = read, read
+	env.Append = func(g *Group) error { read(g); return nil }
+	p.Init(env)
 	const committers, each = 8, 200
 	var wg sync.WaitGroup
 	for range committers {
@@ -301,7 +383,7 @@ func TestBatchIsTheCallersAgain(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if want := uint64(committers * each * (each - 1) / 2); sum.Load() != want {
+	if want := uint64(committers * each * (each - 1)); sum.Load() != want { // each is read twice
 		t.Errorf("the log has a sum of %d, want %d", sum.Load(), want)
 	}
 }

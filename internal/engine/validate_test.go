@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -64,6 +67,55 @@ func TestValidationLooksAtItsGroup(t *testing.T) {
 			must(t, db.Close())
 		}
 	}
+}
+
+// While a commit waits for its sync, a transaction that has read what it writes is refused,
+// once that is visible; one that has read something else is in the log behind it.
+func TestValidationLooksAtFlights(t *testing.T) {
+	files := faultfs.New(memfs.New())
+	db := openTest(t, testOptions(files))
+	defer db.Close()
+	must(t, db.Commits().Set(nil, nil, []byte("\x00k"), []byte("1"), commit.Async))
+	snap, err := db.Reads().Snapshot()
+	must(t, err)
+	defer snap.Close()
+	reached, released := make(chan struct{}), make(chan struct{})
+	files.Add(faultfs.Rule{Kinds: vfs.OpSyncData, Name: "*.wal", Before: func(vfs.Op) { close(reached); <-released }})
+
+	first := make(chan error, 1)
+	go func() { first <- db.Commits().Set(nil, nil, []byte("\x00k"), []byte("2"), commit.Sync) }()
+	<-reached
+	tx := func(writes, reads string) <-chan error {
+		var b batch.Batch
+		must(t, b.Set(nil, []byte(writes), nil))
+		set := &view.ReadSet{Since: snap.Seq(), Reads: new(txn.Reads)}
+		set.Reads.AddPoint([]byte(reads))
+		set.Reads.Freeze()
+		done := make(chan error, 1)
+		go func() { done <- db.CommitTx(nil, &b, commit.Sync, set) }()
+		return done
+	}
+	before := db.segments.Log().Appended()
+	beside := tx("\x00b", "\x00a")
+	for db.segments.Log().Appended() == before {
+		runtime.Gosched()
+	}
+	across := tx("\x00x", "\x00k")
+	flushed := make(chan error, 1)
+	go func() { flushed <- db.Flush(t.Context()) }()
+	if value, err := db.Reads().AppendGet(nil, []byte("\x00k")); string(value) != "1" || err != nil {
+		t.Errorf("%q, %v is read before the sync", value, err)
+	}
+	close(released)
+	must(t, <-first)
+	must(t, <-beside)
+	if err := <-across; !errors.Is(err, txn.ErrConflict) {
+		t.Errorf("got %v", err)
+	}
+	if value, err := db.Reads().AppendGet(nil, []byte("\x00k")); string(value) != "2" || err != nil {
+		t.Errorf("%q, %v is read after the conflict", value, err)
+	}
+	must(t, <-flushed)
 }
 
 // What the check of a transaction that read ten keys costs the leader: the keys

@@ -36,6 +36,7 @@ func Order() []Lock {
 	return []Lock{
 		{Statistics{}, "statistics of a table", "who adds up and stores the statistics of package table", true, false},
 		{Leader{}, "leadership of the pipeline", "the write path: the log's end and the memtable; no mutex, but handed on", true, false},
+		{Landing{}, "landing of groups", "the memtable while groups are in flight; no mutex, but handed on", true, false},
 		{Reserve{}, "reserve", "the file that holds space for a full disk", true, false},
 		{ManifestEdit{}, "manifest edits", "one edit at a time, from the file number to the new read state", true, false},
 		{ManifestLog{}, "manifest log", "the manifest's file and where it stands", true, false},
@@ -45,6 +46,7 @@ func Order() []Lock {
 		{Iterator{}, "iterator", "what an iterator holds, while it is opened anew, parked or closed", true, true},
 		{TableOpen{}, "opening of a table", "who opens the file of a table", true, true},
 		{Queue{}, "queue of the pipeline", "who waits in line, and for the end of a group", false, false},
+		{Flights{}, "groups in flight", "which groups are in flight, and who lands them", false, false},
 		{Joins{}, "joins", "operands being applied against snapshots being made", false, true},
 		{Claims{}, "claims of compactions", "which tables a job has to itself, and which are damaged", false, false},
 		{State{}, "state", "a change of the read state and of the newest visible number as one step", false, false},
@@ -77,6 +79,7 @@ func (rank) isRank() {}
 type (
 	Statistics    struct{ rank }
 	Leader        struct{ rank }
+	Landing       struct{ rank }
 	Reserve       struct{ rank }
 	ManifestEdit  struct{ rank }
 	ManifestLog   struct{ rank }
@@ -86,6 +89,7 @@ type (
 	Iterator      struct{ rank }
 	TableOpen     struct{ rank }
 	Queue         struct{ rank }
+	Flights       struct{ rank }
 	Joins         struct{ rank }
 	Claims        struct{ rank }
 	State         struct{ rank }

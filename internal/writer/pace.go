@@ -59,9 +59,6 @@ func (p *pacer) flushed(bytes int64, took time.Duration) {
 	p.flushNS.Store(math.Float64bits(now))
 }
 
-// idle reports whether nobody is made to wait.
-func (p *pacer) idle() bool { return p.backlogNS.Load() == 0 && !p.full.Load() }
-
 // reason says what those who wait wait for.
 func (p *pacer) reason() string {
 	if p.full.Load() {
@@ -80,10 +77,13 @@ func (p *pacer) nsPerByte(fill float64) float64 {
 	return delay
 }
 
+// slows reports whether there is a delay.
+func (p *pacer) slows() bool { return p.backlogNS.Load() != 0 || p.full.Load() }
+
 // owed returns how long the commit leader must wait before a group that adds
 // bytes to the log and to a memtable; 0 where that is too short to sleep.
 func (p *pacer) owed(bytes int64, mem *view.Flushable) time.Duration {
-	if p.idle() {
+	if !p.slows() {
 		p.owedNS = 0
 		return 0
 	}

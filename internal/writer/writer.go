@@ -67,6 +67,9 @@ type Config struct {
 // Writer does for a group of commits what the pipeline asks: it makes room, writes
 // the log and applies the group. Its methods are the leader's alone, but for
 // Installed, Flushed, StallTime and HasSpace; recovery uses it before there are commits.
+// While groups are in flight, harden and applyGroup, and all that the applier has, are of
+// the one who lands them. The leader does not look at the memtable then, and counts what
+// the groups may take there.
 type Writer struct {
 	applier
 	cfg     Config
@@ -78,6 +81,9 @@ type Writer struct {
 	// waitingBytes is what waits for its flush, as tables, or was when there was
 	// last a look at it: not less than now.
 	waitingBytes int64
+	// leftBytes is what the memtable has left for further groups, as is known without a look
+	// at it; heldBytes what all in memory takes as tables at most.
+	leftBytes, heldBytes int64
 }
 
 // New returns a Writer.
@@ -91,8 +97,8 @@ func New(cfg Config) *Writer {
 // Env is what the pipeline calls.
 func (w *Writer) Env() commit.Env {
 	return commit.Env{
-		Memory: w.cfg.Memory, Admit: w.admit, Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
-		Behind: w.reads.Dead.Behind,
+		Memory: w.cfg.Memory, Clock: w.cfg.Clock, Admit: w.admit, Validate: w.validate, Join: w.join, MakeRoom: w.makeRoom,
+		WriteLog: w.writeLog, Append: w.append, Harden: w.harden, Apply: w.applyGroup, Behind: w.reads.Dead.Behind,
 	}
 }
 
@@ -136,6 +142,22 @@ func (w *Writer) validate(r *commit.Request, ahead []*commit.Request) error {
 	return w.reads.Validate(r.Reads)
 }
 
+// join takes the room for a group behind those in flight, if it is there and nobody has to
+// wait for anything. Where commits are slowed down, they are so one group after the other.
+func (w *Writer) join(g *commit.Group) bool {
+	heldBytes := w.heldBytes + view.TableBytes(g.Records, g.SizeBytes)
+	if g.MemtableBytes > w.leftBytes || heldBytes > w.cfg.Reserve.CoveredBytes() ||
+		w.isLarge(g.Records, g.SizeBytes) || w.pace.slows() || w.cfg.Health.Writable() != nil {
+		return false
+	}
+	if g.Expires {
+		w.cfg.Timeline.Use()
+	}
+	w.leftBytes -= g.MemtableBytes
+	w.heldBytes = heldBytes
+	return true
+}
+
 // makeRoom slows the group down where background work falls behind, and begins a
 // new memtable when the group does not fit in the one that is there. A large
 // group goes into no memtable, but what came before it must be older in the
@@ -154,14 +176,27 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 			return err
 		}
 	}
+	g.Large = w.isLarge(g.Records, g.SizeBytes)
+	if err := w.makeRoomInMemory(g); err != nil {
+		return err
+	}
+	if g.Durability < commit.Sync {
+		return nil // it does not fly, so what comes next looks for itself
+	}
+	mem := w.reads.State().Mem.Table
+	w.leftBytes = int64(mem.AvailableBytes()) - g.MemtableBytes
+	w.heldBytes = w.waitingBytes + int64(mem.UsedBytes()) + view.TableBytes(g.Records, g.SizeBytes)
+	return nil
+}
+
+func (w *Writer) makeRoomInMemory(g *commit.Group) error {
 	mem := w.reads.State().Mem
-	large := w.isLarge(g.Records, g.SizeBytes)
 	switch {
-	case !large && mem.Empty():
+	case !g.Large && mem.Empty():
 		return nil // see isLarge
-	case !large && int64(mem.Table.AvailableBytes()) >= g.MemtableBytes:
+	case !g.Large && int64(mem.Table.AvailableBytes()) >= g.MemtableBytes:
 		return nil
-	case large:
+	case g.Large:
 		if err := w.waitForFlushes(wait{parts: maxImmutables, behind: view.TableBytes(g.Records, g.SizeBytes) + mem.TableBytes()}); err != nil {
 			return err
 		}
@@ -243,7 +278,7 @@ func (w *Writer) isLarge(records int, sizeBytes int64) bool {
 // pause makes a group wait for what it owes that adds bytes to the log.
 func (w *Writer) pause(sizeBytes int64) {
 	owed := w.pace.owed(sizeBytes, w.reads.State().Mem)
-	if owed == 0 && w.stall.reason != "" && w.pace.idle() {
+	if owed == 0 && w.stall.reason != "" && !w.pace.slows() {
 		w.endStall()
 	}
 	if owed > 0 {
@@ -354,23 +389,12 @@ func (w *Writer) SealInPlace(lastSeq base.SeqNum) error {
 
 // writeLog appends a group and brings it where its durability asks.
 func (w *Writer) writeLog(g *commit.Group) error {
-	if !w.isLarge(g.Records, g.SizeBytes) {
+	if !g.Large {
 		w.expect(g)
 	}
-	err := w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
-	if !g.Adds && errors.Is(err, vfs.ErrNoSpace) && w.cfg.Health.Err() == nil {
-		w.cfg.Reserve.Spend(err)
-		err = w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
-	}
+	err := w.append(g)
 	if err == nil {
-		switch g.Durability {
-		case commit.Sync:
-			err = w.cfg.Segments.Sync()
-		case commit.Buffered:
-			err = w.cfg.Segments.Flush()
-		default:
-			w.cfg.Segments.FlushLater(w.cfg.AsyncDelay)
-		}
+		err = w.harden(g.Durability)
 	}
 	if err != nil {
 		w.upcoming.end() // or the next group would find what is left of this one
@@ -378,13 +402,40 @@ func (w *Writer) writeLog(g *commit.Group) error {
 	return err
 }
 
+// append appends a group to the log.
+func (w *Writer) append(g *commit.Group) error {
+	err := w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
+	if !g.Adds && errors.Is(err, vfs.ErrNoSpace) && w.cfg.Health.Err() == nil {
+		w.cfg.Reserve.Spend(err)
+		err = w.cfg.Segments.Append(g.First, g.Last, g.Payloads)
+	}
+	if err == nil && g.Durability == commit.Async {
+		w.cfg.Segments.FlushLater(w.cfg.AsyncDelay)
+	}
+	return err
+}
+
+// harden brings what was appended where a durability asks. FlushLater has seen to Async.
+func (w *Writer) harden(d commit.Durability) error {
+	switch d {
+	case commit.Sync:
+		return w.cfg.Segments.Sync()
+	case commit.Buffered:
+		return w.cfg.Segments.Flush()
+	}
+	return nil
+}
+
 // applyGroup makes a group visible.
 func (w *Writer) applyGroup(g *commit.Group) error {
 	var err error
-	if w.isLarge(g.Records, g.SizeBytes) {
+	if g.Large {
 		err = w.applyLarge(g)
 		w.waitingBytes += view.TableBytes(g.Records, g.SizeBytes)
 	} else {
+		if g.Flown {
+			w.expect(g)
+		}
 		mem := w.reads.State().Mem
 		had := mem.HasDeletes()
 		err = w.apply(g.First, g.Last, g.Merges)
