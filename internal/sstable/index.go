@@ -5,127 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/buffers"
 )
 
-// This file is the two-level index. An entry stands for one block below it:
-// its key, the separator, is >= every key of that block and, unless a key's
-// versions go on in the next block, smaller than the next block's first key.
-//
-// The versions of one key may span blocks, and then separators are equal to
-// that key and to each other. So an entry also has a trailer, and entries are
-// in internal order: where the separator goes on in the next block, or did
-// begin in the one before, the trailer is that of the block's last record; it
-// is settledTrailer everywhere else. The first entry that is not before
-// (key, seq) in internal order thus names the one block that can hold the
-// newest version of key at or below seq.
-
-// settledTrailer is that of separators which do not share their key.
-var settledTrailer = base.MakeTrailer(0, base.KindSet)
-
-// appendSeparator appends a short key s with a <= s < b, or a itself if there
-// is none that is shorter. Requires a < b.
-func appendSeparator(dst, a, b []byte) []byte {
-	shared := 0
-	for shared < len(a) && a[shared] == b[shared] {
-		shared++
-	}
-	if shared == len(a) {
-		return append(dst, a...) // a is a prefix of b
-	}
-	// Here a[shared] < b[shared]. Raising a's byte by one is short enough
-	// unless that reaches b; then a later byte of a is raised.
-	if a[shared]+1 < b[shared] {
-		dst = append(dst, a[:shared+1]...)
-		dst[len(dst)-1]++
-		return dst
-	}
-	for i := shared + 1; i < len(a); i++ {
-		if a[i] != math.MaxUint8 {
-			dst = append(dst, a[:i+1]...)
-			dst[len(dst)-1]++
-			return dst
-		}
-	}
-	return append(dst, a...)
-}
-
-// partition is a finished index partition that waits to be written.
-type partition struct {
-	payload    []byte
-	separator  []byte // of its last entry
-	trailer    base.Trailer
-	firstBlock uint32 // ordinal of the data block of its first entry
-}
-
-// indexBuilder collects the entries of data blocks and cuts them into
-// partitions.
-type indexBuilder struct {
-	current    block.Builder
-	room       block.Room
-	firstBlock uint32
-	blockCount uint32 // entries added so far
-	finished   []partition
-	sizeBytes  int64 // of the finished ones
-
-	separator, previous []byte // of the last entry and of the one before it
-	trailer             base.Trailer
-	value               []byte // scratch
-}
-
-// add notes a data block: where it is and its last record. next is the first
-// key of the block that follows, nil at the end of the table.
-func (b *indexBuilder) add(ref blockRef, lastKey []byte, lastTrailer base.Trailer, next []byte) {
-	shared := b.blockCount > 0 && bytes.Equal(b.separator, lastKey) // with the block before
-	previousTrailer := b.trailer
-	b.previous, b.separator = b.separator, b.previous
-	b.trailer = settledTrailer
-	if shared || next != nil && bytes.Equal(lastKey, next) {
-		b.trailer = lastTrailer
-	}
-	b.value = ref.appendTo(b.value[:0])
-	if next == nil || b.trailer != settledTrailer {
-		b.separator = append(b.separator[:0], lastKey...)
-	} else {
-		b.separator = appendSeparator(b.separator[:0], lastKey, next)
-	}
-	common := base.CommonPrefix(b.previous, b.separator)
-	full := b.current.Len() > 0 && !b.room.Take(&b.current, common, len(b.separator), len(b.value))
-	if full && b.current.Len() >= minPartitionEntries {
-		b.cut(b.previous, previousTrailer)
-	}
-	if b.current.Len() == 0 {
-		b.room.Begin(indexBlockBytes-newest.trailerBytes, len(b.separator), len(b.value))
-		b.firstBlock = b.blockCount
-	}
-	b.current.Add(b.separator, b.trailer, b.value, 0)
-	b.blockCount++
-}
-
-// cut ends the current partition, whose last entry is given.
-func (b *indexBuilder) cut(lastKey []byte, lastTrailer base.Trailer) {
-	p := partition{
-		payload:    bytes.Clone(b.current.Finish()),
-		separator:  bytes.Clone(lastKey),
-		trailer:    lastTrailer,
-		firstBlock: b.firstBlock,
-	}
-	b.finished = append(b.finished, p)
-	b.sizeBytes += int64(len(p.payload) + newest.trailerBytes)
-	b.current.Reset()
-}
-
-// finish returns all partitions.
-func (b *indexBuilder) finish() []partition {
-	if b.current.Len() > 0 {
-		b.cut(b.separator, b.trailer)
-	}
-	return b.finished
-}
+// This file is the two-level index. What its entries are, and how they are cut into partitions,
+// is in block/index.go; the top index has the last entry of each partition.
 
 // appendTopValue appends the value of a top index entry.
 func appendTopValue(dst []byte, ref blockRef, firstBlock uint32) []byte {

@@ -69,7 +69,7 @@ type Writer struct {
 	data        block.Builder
 	room        block.Room // in data
 	single      blockRef   // a block of one record that is not in the index yet
-	index       indexBuilder
+	index       block.IndexBuilder
 	filter      filter.Builder
 	tally       tally
 	lastKey     []byte
@@ -86,7 +86,9 @@ func NewWriter(f vfs.File, o WriterOptions) *Writer {
 	if o.BlockSizeBytes <= 0 {
 		o.BlockSizeBytes = defaultBlockBytes
 	}
-	w := &Writer{file: f, o: o}
+	w := &Writer{file: f, o: o, index: block.IndexBuilder{
+		LimitBytes: indexBlockBytes, LeastEntries: minPartitionEntries, TrailerBytes: newest.trailerBytes,
+	}}
 	if w.buffer = buffers.Growing(); w.buffer == nil {
 		w.buffer = make([]byte, 0, firstBufferBytes)
 	}
@@ -195,12 +197,9 @@ func (w *Writer) AddRangeDelete(f rangedel.Fragment) error {
 // EstimatedBytes returns about how long the file would be if it were finished
 // now.
 func (w *Writer) EstimatedBytes() int64 {
-	n := w.offset() + w.index.sizeBytes + w.deletes.sizeBytes() + footerBytes
+	n := w.offset() + w.index.SizeBytes() + w.deletes.sizeBytes() + footerBytes
 	if w.data.Len() > 0 {
 		n += int64(w.room.Taken())
-	}
-	if w.index.current.Len() > 0 {
-		n += int64(w.index.room.Taken())
 	}
 	return n + int64(w.filter.Len())*int64(w.o.FilterBitsPerKey)/8
 }
@@ -213,8 +212,14 @@ func (w *Writer) endBlock(next []byte) error {
 		return err
 	}
 	w.data.Reset()
-	w.index.add(ref, w.lastKey, w.lastTrailer, next)
+	w.addEntry(ref, next)
 	return nil
+}
+
+// addEntry puts the block that the last record is in into the index; next is as in endBlock.
+func (w *Writer) addEntry(ref blockRef, next []byte) {
+	w.value = ref.appendTo(w.value[:0])
+	w.index.Add(w.value, w.lastKey, w.lastTrailer, next)
 }
 
 // store appends a block to the file and says where it is.
@@ -278,7 +283,7 @@ func (w *Writer) storeSingle(value []byte) error {
 // endBlock.
 func (w *Writer) endSingle(next []byte) {
 	if w.single != (blockRef{}) {
-		w.index.add(w.single, w.lastKey, w.lastTrailer, next)
+		w.addEntry(w.single, next)
 		w.single = blockRef{}
 	}
 }
@@ -333,7 +338,7 @@ func (w *Writer) finish(floor, ceiling []byte) error {
 	w.endSingle(nil)
 	w.setSpan(floor, ceiling)
 	p.DataBytes = uint64(w.offset() - headerBytes)
-	f := footer{blockCount: w.index.blockCount}
+	f := footer{blockCount: uint32(w.index.Len())}
 	top, err := w.storePartitions(&f)
 	if err != nil {
 		return err
@@ -388,17 +393,17 @@ func (w *Writer) setSpan(floor, ceiling []byte) {
 func (w *Writer) storePartitions(f *footer) ([]byte, error) {
 	begin := w.offset()
 	var top block.Builder
-	for _, part := range w.index.finish() {
-		ref, err := w.store(kindIndex, w.o.Compression, part.payload)
+	for _, part := range w.index.Finish() {
+		ref, err := w.store(kindIndex, w.o.Compression, part.Payload)
 		if err != nil {
 			return nil, err
 		}
-		w.value = appendTopValue(w.value[:0], ref, part.firstBlock)
-		top.Add(part.separator, part.trailer, w.value, 0)
+		w.value = appendTopValue(w.value[:0], ref, part.FirstBlock)
+		top.Add(part.Separator, part.Trailer, w.value, 0)
 	}
 	p := &w.tally.Properties
 	p.IndexBytes = uint64(w.offset() - begin)
-	p.BlockCount = uint64(w.index.blockCount)
+	p.BlockCount = uint64(w.index.Len())
 	f.partitionCount = uint32(top.Len())
 	if top.Len() == 0 {
 		return nil, nil
