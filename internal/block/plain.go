@@ -111,3 +111,20 @@ func (it *Iter) Pass(n int, forward bool, cut int, yield func(key, value []byte)
 	}
 	return true
 }
+
+// AllPlain reports whether all records are plain, and each of another key than the one before. It
+// takes no notice of a bound.
+func (v View) AllPlain(p *Plain) bool {
+	for slot := range v.Len() {
+		if !p.has(v.Trailer(slot)) {
+			return false
+		}
+		if v.trailerWidth() == 0 {
+			break // one trailer for all, which so are of different keys
+		}
+		if slot > 0 && v.compareNeighbours(slot-1) == 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -68,7 +68,7 @@ type Writer struct {
 
 	data        block.Builder
 	room        block.Room // in data
-	single      blockRef   // a block of one record that is not in the index yet
+	single      blockRef   // a block that is stored and not in the index yet
 	index       block.IndexBuilder
 	filter      filter.Builder
 	tally       tally
@@ -78,7 +78,8 @@ type Writer struct {
 
 	deletes deleteBlocks
 
-	value []byte // scratch
+	value []byte     // scratch
+	walk  block.Iter // over a block of another table
 }
 
 // NewWriter begins a table in the empty file f, which it takes over.
@@ -120,13 +121,7 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 	}
 	w.endSingle(key)
 	if isNew {
-		w.lastHash = base.Hash(key)
-		if w.o.FilterBitsPerKey > 0 {
-			w.filter.Add(w.lastHash)
-		}
-		if w.tally.Count == 0 {
-			w.tally.Lo = bytes.Clone(key)
-		}
+		w.addKey(key)
 		w.lastKey = append(w.lastKey[:0], key...)
 	}
 	w.lastTrailer = tr
@@ -139,6 +134,17 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 	}
 	w.data.Add(key, tr, value, w.lastHash)
 	return nil
+}
+
+// addKey notes a key that is not that of the record before.
+func (w *Writer) addKey(key []byte) {
+	w.lastHash = base.Hash(key)
+	if w.o.FilterBitsPerKey > 0 {
+		w.filter.Add(w.lastHash)
+	}
+	if w.tally.Count == 0 {
+		w.tally.Lo = bytes.Clone(key)
+	}
 }
 
 // isDirect reports whether a value is written where it lies.
@@ -279,7 +285,7 @@ func (w *Writer) storeSingle(value []byte) error {
 	return nil
 }
 
-// endSingle puts a block of one record into the index, if there is one; next is as in
+// endSingle puts a block that is stored into the index, if it is not there; next is as in
 // endBlock.
 func (w *Writer) endSingle(next []byte) {
 	if w.single != (blockRef{}) {

@@ -1,0 +1,99 @@
+package sstable
+
+import (
+	"bytes"
+
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/block"
+	"github.com/lightningdb/lightning/internal/compress"
+)
+
+// This file brings data blocks from one table to another as they are: they are verified and
+// decompressed, because a table knows the sum and the hash of each of its records, but not made
+// and compressed anew. Only the checksum is another one, as it is bound to file and offset.
+
+// Packed is a compressed data block of a table. It is valid as long as the iterator that it comes
+// from stands there.
+type Packed struct {
+	Records block.View
+	Last    []byte // the key of the last one
+
+	stored []byte // the payload, as it is in the file
+	codec  compress.Codec
+	// follow is how many blocks behind it end before the same key.
+	follow int
+}
+
+// followMax is how many blocks are looked at behind one that is to be taken over.
+const followMax = 4
+
+// Packed returns the block whose first record is the current one, if it is compressed and all of
+// it comes before a key; nil is no bound. For NoFill iterators.
+func (it *Iter) Packed(before []byte) (p Packed, ok bool) {
+	if !it.AtPacked() {
+		return p, false
+	}
+	entry := it.block - it.r.parts[it.part].firstBlock
+	ref := dataRef(&it.index, entry)
+	stored := it.window.find(it.r.layout, ref)
+	it.edgesOf = -1
+	it.last = it.view.AppendKey(it.last[:0], it.view.Len()-1)
+	if stored == nil || before != nil && bytes.Compare(it.last, before) >= 0 {
+		return p, false
+	}
+	p = Packed{Records: it.view, Last: it.last, stored: stored[:ref.diskBytes], codec: compress.Codec(stored[ref.diskBytes])}
+	for end := min(it.index.Len(), entry+1+followMax); entry+1+p.follow < end; p.follow++ {
+		it.first = it.index.AppendKey(it.first[:0], entry+1+p.follow)
+		if before != nil && bytes.Compare(it.first, before) >= 0 {
+			break
+		}
+	}
+	return p, true
+}
+
+// AtPacked reports whether the current record is the first one of a compressed block.
+func (it *Iter) AtPacked() bool {
+	return it.at == inBlock && it.packed && it.data.AtFirst()
+}
+
+// PassBlock goes to the first record of the next block.
+func (it *Iter) PassBlock() *base.Record { return it.nextBlock() }
+
+// Takes reports whether AddPacked is worth it. A block that is far from full stays no block of
+// its own, and a block that is being made ends before it is full only where some follow.
+func (w *Writer) Takes(p *Packed) bool {
+	rawBytes, full := p.Records.SizeBytes(), w.o.BlockSizeBytes
+	return p.codec == w.o.Compression && rawBytes >= full/2 && rawBytes <= full+full/8 &&
+		(w.data.Len() == 0 || p.follow == followMax)
+}
+
+// AddPacked appends the records of a block, all of different keys, behind all records added before.
+func (w *Writer) AddPacked(p *Packed) error {
+	if w.err != nil {
+		return w.err
+	}
+	w.walk.Init(p.Records)
+	defer w.walk.Close() // never fails, and lets go of the memory of another one
+	rec := w.walk.First()
+	if bytes.Compare(w.lastKey, rec.Key) >= 0 {
+		return w.fail("add block", errOrder)
+	}
+	if w.data.Len() > 0 {
+		if err := w.endBlock(rec.Key); err != nil {
+			return err
+		}
+	}
+	w.endSingle(rec.Key)
+	for ; rec != nil; rec = w.walk.Next() {
+		w.addKey(rec.Key)
+		w.tally.addRecord(rec.Key, w.lastHash, rec.Trailer, rec.Value)
+	}
+	w.lastKey, w.lastTrailer = append(w.lastKey[:0], p.Last...), p.Records.Trailer(p.Records.Len()-1)
+	w.single = blockRef{offset: w.offset(), diskBytes: uint32(len(p.stored)), rawBytes: uint32(p.Records.SizeBytes())}
+	w.buffer = append(w.buffer, p.stored...)
+	w.buffer = newest.appendTrailer(w.buffer, w.o.FileNum, kindData, p.codec, w.single, p.stored)
+	if len(w.buffer) >= writeBytes {
+		return w.flush()
+	}
+	return nil
+}
