@@ -209,33 +209,6 @@ func (m *Merging) Prev() *base.Record {
 	return m.settle(m.slots[m.top].iter.Prev())
 }
 
-// Top returns the number of the source that has the current record, -1 if there is none. The walk
-// has gone forward.
-func (m *Merging) Top() int {
-	if m.single() {
-		return 0
-	}
-	return m.top
-}
-
-// Others returns the first key that the other sources have behind the current record, or with it;
-// nil if they have none. The walk has gone forward.
-func (m *Merging) Others() []byte {
-	if m.single() || len(m.heap) == 0 {
-		return nil
-	}
-	return m.slots[m.heap[0].index].rec.Key
-}
-
-// Moved goes on where the source that has the current record has been moved forward, past records
-// that all come before those of the others. It stands at rec now, nil at its end.
-func (m *Merging) Moved(rec *base.Record) *base.Record {
-	if m.single() {
-		return rec
-	}
-	return m.settle(rec)
-}
-
 // skips reports whether SkipForward would move a source.
 func (m *Merging) skips(hi []byte, below base.SeqNum) bool {
 	for i := range m.slots {

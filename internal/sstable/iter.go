@@ -23,7 +23,7 @@ type IterOptions struct {
 	// in memory. With NoFill nothing is verified before Load, which has to be called for
 	// every record; without it only values of sets are left out that are not in the cache.
 	Late bool
-	// Fresh, if given, is set when a NoFill iterator comes to a block for Packed.
+	// Fresh, if given, is set when a NoFill iterator comes to a block for PackedAt.
 	Fresh *bool
 }
 

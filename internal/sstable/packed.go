@@ -27,10 +27,10 @@ type Packed struct {
 // followMax is how many blocks are looked at behind one that is to be taken over.
 const followMax = 4
 
-// Packed returns the block whose first record is the current one, if it is compressed and all of
-// it comes before a key; nil is no bound. For NoFill iterators.
-func (it *Iter) Packed(before []byte) (p Packed, ok bool) {
-	if !it.AtPacked() {
+// PackedAt returns the block whose first record is the current one of a NoFill iterator, if it is
+// compressed and all of it comes before a key; nil is no bound.
+func PackedAt(it *Iter, before []byte) (p Packed, ok bool) {
+	if !AtPacked(it) {
 		return p, false
 	}
 	entry := it.block - it.r.parts[it.part].firstBlock
@@ -52,7 +52,7 @@ func (it *Iter) Packed(before []byte) (p Packed, ok bool) {
 }
 
 // AtPacked reports whether the current record is the first one of a compressed block.
-func (it *Iter) AtPacked() bool {
+func AtPacked(it *Iter) bool {
 	return it.at == inBlock && it.packed && it.data.AtFirst()
 }
 

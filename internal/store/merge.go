@@ -47,17 +47,17 @@ func (m *Merge) Fresh() *bool { return &m.fresh }
 
 // Packed implements compact.PackedSource.
 func (m *Merge) Packed() (p sstable.Packed, ok bool) {
-	top := m.Top()
+	top, others := iterate.Lead(m.Merging)
 	if top < 0 {
 		return p, false
 	}
 	if it := m.open(top); it != nil {
-		p, ok = it.Packed(m.Others())
+		p, ok = sstable.PackedAt(it, others)
 	}
 	m.fresh = ok
 	for i := range m.levels {
 		if it := m.open(i); i != top && !m.fresh && it != nil {
-			m.fresh = it.AtPacked() // its turn will come
+			m.fresh = sstable.AtPacked(it) // its turn will come
 		}
 	}
 	return p, ok
@@ -71,8 +71,8 @@ func (m *Merge) open(source int) *sstable.Iter {
 
 // PassBlock implements compact.PackedSource.
 func (m *Merge) PassBlock() *base.Record {
-	top := m.Top()
-	return m.loaded(m.Moved(m.levels[top].Moved(m.open(top).PassBlock())))
+	top, _ := iterate.Lead(m.Merging)
+	return m.loaded(iterate.Moved(m.Merging, m.levels[top].Moved(m.open(top).PassBlock())))
 }
 
 // loaded returns a record with its value.

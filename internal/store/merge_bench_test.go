@@ -10,17 +10,19 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/filepool"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/vfs"
 )
 
-// merged are the rows of two levels, of 16 and 100 bytes in a keyspace; every fifth is in the
+// merged are the rows of two levels, of 16 and 100 bytes; every fifth is in the
 // upper one. In runs there are as many neighbours of a level in a row, as where keys begin
 // with a tenant and go on with a time; 1 is no order at all.
-func merged(keyspace byte, rows, run int) (levels [2][]base.Record) {
+func merged(rows, run int) (levels [2][]base.Record) {
 	rng := rand.New(rand.NewPCG(1, uint64(run)))
 	numbers := make([]uint64, rows)
 	for i := range numbers {
@@ -33,7 +35,6 @@ func merged(keyspace byte, rows, run int) (levels [2][]base.Record) {
 			level = 0
 		}
 		key := make([]byte, 17)
-		key[0] = keyspace
 		binary.BigEndian.PutUint64(key[1:], n)
 		binary.LittleEndian.PutUint64(key[9:], rng.Uint64())
 		value := make([]byte, 100)
@@ -51,18 +52,19 @@ func merged(keyspace byte, rows, run int) (levels [2][]base.Record) {
 // files are in TMPDIR.
 func BenchmarkMerge(b *testing.B) {
 	const rows = 400_000
-	for keyspace, codec := range map[byte]string{0: "none", compressed: "fast"} {
-		for _, run := range []int{1, 20, 500, 5000} {
-			b.Run(fmt.Sprintf("%s/runs=%d", codec, run), func(b *testing.B) { benchmarkMerge(b, merged(keyspace, rows, run)) })
+	for _, codec := range []compress.Codec{compress.None, compress.Fast, compress.Small} {
+		for _, run := range []int{1, 20, 100, 500, 5000} {
+			b.Run(fmt.Sprintf("%s/runs=%d", codec, run), func(b *testing.B) { benchmarkMerge(b, codec, merged(rows, run)) })
 		}
 	}
 }
 
-func benchmarkMerge(b *testing.B, levels [2][]base.Record) {
+func benchmarkMerge(b *testing.B, codec compress.Codec, levels [2][]base.Record) {
 	r := newRoom(b)
 	cfg := r.cfg
 	cfg.FS, cfg.Dir, cfg.BlockBytes = vfs.OS, b.TempDir(), 8<<10
 	cfg.Files = filepool.New(cfg.FS, 100)
+	cfg.Keyspaces = keyspace.NewRegistry(keyspace.Config{Codec: func(int, bool) compress.Codec { return codec }})
 	cfg.Memory, cfg.Later, cfg.MergeBytes = new(offheap.Accountant), func(task func()) { task() }, 16<<20
 	r.Store = New(cfg)
 	r.SkipFileNums(1)
@@ -80,9 +82,12 @@ func benchmarkMerge(b *testing.B, levels [2][]base.Record) {
 		return merged, rangedel.Within(deletes, lo, hi), err
 	}
 	b.SetBytes(int64(117 * (len(levels[0]) + len(levels[1]))))
+	taken := uint64(0)
 	for b.Loop() {
-		outputs, _, err := r.WriteParts(context.Background(), nil, open, out, compact.Config{Bottom: true})
+		outputs, stats, err := r.WriteParts(context.Background(), nil, open, out, compact.Config{Bottom: true})
 		must(b, err)
+		taken = stats.BlocksTaken
 		r.RemoveOutputs(outputs)
 	}
+	b.ReportMetric(float64(taken), "blocks-taken")
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/compact"
+	"github.com/lightningdb/lightning/internal/compress"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
 )
@@ -145,9 +147,8 @@ func TestPackedBlocks(t *testing.T) {
 // A block that is damaged is not taken over: the merge ends, and names it.
 func TestDamagedPackedBlock(t *testing.T) {
 	j := coarse{cfg: compact.Config{Bottom: true}}
-	for n := range 300 {
-		key := fmt.Sprintf("\x07key%04d", n)
-		j.levels[n/100%2] = append(j.levels[n/100%2], rec(key, 0, strings.Repeat("value ", 5)))
+	for n, r := range fineRecords(compressed) {
+		j.levels[n/50%2] = append(j.levels[n/50%2], r)
 	}
 	for _, damaged := range []bool{false, true} {
 		r := newRoom(t)
@@ -165,7 +166,7 @@ func TestDamagedPackedBlock(t *testing.T) {
 		_, stats, err := j.merge(r, files, func(m *Merge) Records { return m })
 		var damage *base.CorruptionError
 		switch {
-		case !damaged && (err != nil || stats.BlocksTaken < 10):
+		case !damaged && (err != nil || stats.BlocksTaken < 72):
 			t.Errorf("%d blocks were taken over, %v", stats.BlocksTaken, err)
 		case damaged && (!errors.As(err, &damage) || damage.File != name || damage.Kind != "data block"):
 			t.Errorf("the merge of a damaged block: %v", err)
@@ -173,6 +174,38 @@ func TestDamagedPackedBlock(t *testing.T) {
 			t.Errorf("%d files are left, %d were there", len(r.files()), before)
 		}
 	}
+}
+
+// A block is not taken over into a table of another codec.
+func TestPackedBlocksOfOtherCodec(t *testing.T) {
+	for _, codec := range []compress.Codec{compress.None, compress.Fast, compress.Small} {
+		r := newRoom(t)
+		cfg := r.cfg
+		cfg.Keyspaces = keyspace.NewRegistry(keyspace.Config{Codec: func(level int, _ bool) compress.Codec {
+			if level == 2 {
+				return codec
+			}
+			return compress.Fast
+		}})
+		r.Store = New(cfg)
+		r.SkipFileNums(1)
+		input, err := r.write(Output{Level: 1}, fineRecords(0))
+		must(t, err)
+		j := coarse{cfg: compact.Config{Bottom: true}}
+		_, stats, err := j.merge(r, [2][]*manifest.FileMeta{input, nil}, func(m *Merge) Records { return m })
+		must(t, err)
+		if taken := stats.BlocksTaken > 0; taken != (codec == compress.Fast) {
+			t.Errorf("%d blocks went into a table with codec %s", stats.BlocksTaken, codec)
+		}
+	}
+}
+
+// fineRecords are some in a keyspace, which can be compressed.
+func fineRecords(keyspace byte) (records []base.Record) {
+	for n := range 300 {
+		records = append(records, rec(fmt.Sprintf("%ckey%04d", keyspace, n), 0, strings.Repeat("value ", 5)))
+	}
+	return records
 }
 
 // flip changes a bit of a file.
