@@ -135,3 +135,20 @@ func TestTakes(t *testing.T) {
 	}
 	_ = w.Abort()
 }
+
+// A block whose sequence numbers are raised when they are read would show others elsewhere.
+func TestRaisedIsNotPacked(t *testing.T) {
+	o := WriterOptions{Compression: compress.Fast}
+	f, _ := build(t, o, []entry{set("a", 1, string(make([]byte, 1000)))}, nil)
+	for _, seqBase := range []base.SeqNum{0, 5} {
+		r := openRaised(t, f, 0, seqBase)
+		fresh := false
+		it := r.NewIter(IterOptions{NoFill: true, Fresh: &fresh})
+		it.First()
+		if _, ok := PackedAt(it, nil); ok != (seqBase == 0) || fresh != ok {
+			t.Errorf("base %d: %v, fresh %v", seqBase, ok, fresh)
+		}
+		it.Close()
+		r.Close()
+	}
+}
