@@ -112,9 +112,9 @@ func (it *Iter) Pass(n int, forward bool, cut int, yield func(key, value []byte)
 	return true
 }
 
-// AllPlain reports whether all records are plain, and each of another key than the one before. It
+// AllPlain reports whether all records of a block are plain, and each of another key than the one before. It
 // takes no notice of a bound.
-func (v View) AllPlain(p *Plain) bool {
+func AllPlain(v View, p *Plain) bool {
 	for slot := range v.Len() {
 		if !p.has(v.Trailer(slot)) {
 			return false
@@ -127,4 +127,12 @@ func (v View) AllPlain(p *Plain) bool {
 		}
 	}
 	return true
+}
+
+// LongestValue returns the length of the longest value of a block.
+func LongestValue(v View) (longest int) {
+	for slot := range v.Len() {
+		longest = max(longest, len(v.Value(slot)))
+	}
+	return longest
 }

@@ -109,17 +109,6 @@ func (v View) baseLen() int {
 	return int(binary.LittleEndian.Uint32((*[4]byte)(unsafe.Add(v.base, baseLengthAt))[:]))
 }
 
-// SizeBytes returns the length of the block.
-func (v View) SizeBytes() int { return int(v.records() + v.offset(v.slotWord(v.Len()))) }
-
-// LongestValue returns the length of the longest value.
-func (v View) LongestValue() (longest int) {
-	for slot := range v.Len() {
-		longest = max(longest, len(v.Value(slot)))
-	}
-	return longest
-}
-
 // checkSlot is free in a release build.
 func (v View) checkSlot(slot int) {
 	if invariant.Enabled && uint(slot) >= uint(v.Len()) {

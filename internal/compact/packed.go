@@ -76,8 +76,8 @@ func (r *runner) unchanged(p *sstable.Packed) bool {
 	if at := r.deletes.at; at != nil && bytes.Compare(at.Lo, p.Last) <= 0 {
 		return false
 	}
-	if !p.Records.AllPlain(&plain) || r.cfg.SplitBefore(r.key, p.Last, math.MaxInt64) {
+	if !block.AllPlain(p.Records, &plain) || r.cfg.SplitBefore(r.key, p.Last, math.MaxInt64) {
 		return false
 	}
-	return r.cfg.Blobs == nil || !r.cfg.Blobs.Apart(r.key, p.Records.LongestValue())
+	return r.cfg.Blobs == nil || !r.cfg.Blobs.Apart(r.key, block.LongestValue(p.Records))
 }

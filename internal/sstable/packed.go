@@ -18,8 +18,9 @@ type Packed struct {
 	Records block.View
 	Last    []byte // the key of the last one
 
-	stored []byte // the payload, as it is in the file
-	codec  compress.Codec
+	stored   []byte // the payload, as it is in the file
+	rawBytes uint32 // before compression
+	codec    compress.Codec
 	// follow is how many blocks behind it end before the same key.
 	follow int
 }
@@ -41,20 +42,17 @@ func PackedAt(it *Iter, before []byte) (p Packed, ok bool) {
 	if stored == nil || before != nil && bytes.Compare(it.last, before) >= 0 {
 		return p, false
 	}
-	p = Packed{Records: it.view, Last: it.last, stored: stored[:ref.diskBytes], codec: compress.Codec(stored[ref.diskBytes])}
-	for end := min(it.index.Len(), entry+1+followMax); entry+1+p.follow < end; p.follow++ {
-		it.first = it.index.AppendKey(it.first[:0], entry+1+p.follow)
-		if before != nil && bytes.Compare(it.first, before) >= 0 {
-			break
-		}
+	p = Packed{Records: it.view, Last: it.last, stored: stored[:ref.diskBytes], rawBytes: ref.rawBytes, codec: compress.Codec(stored[ref.diskBytes])}
+	end := it.index.Len()
+	if before != nil {
+		end = it.index.SeekGE(before)
 	}
+	p.follow = max(0, min(end-entry-1, followMax))
 	return p, true
 }
 
 // AtPacked reports whether the current record is the first one of a compressed block.
-func AtPacked(it *Iter) bool {
-	return it.at == inBlock && it.packed && it.data.AtFirst()
-}
+func AtPacked(it *Iter) bool { return it.packed && it.data.AtFirst() }
 
 // PassBlock goes to the first record of the next block.
 func (it *Iter) PassBlock() *base.Record { return it.nextBlock() }
@@ -62,7 +60,7 @@ func (it *Iter) PassBlock() *base.Record { return it.nextBlock() }
 // Takes reports whether AddPacked is worth it. A block that is far from full stays no block of
 // its own, and a block that is being made ends before it is full only where some follow.
 func (w *Writer) Takes(p *Packed) bool {
-	rawBytes, full := p.Records.SizeBytes(), w.o.BlockSizeBytes
+	rawBytes, full := int(p.rawBytes), w.o.BlockSizeBytes
 	return p.codec == w.o.Compression && rawBytes >= full/2 && rawBytes <= full+full/8 &&
 		(w.data.Len() == 0 || p.follow == followMax)
 }
@@ -89,7 +87,7 @@ func (w *Writer) AddPacked(p *Packed) error {
 		w.tally.addRecord(rec.Key, w.lastHash, rec.Trailer, rec.Value)
 	}
 	w.lastKey, w.lastTrailer = append(w.lastKey[:0], p.Last...), p.Records.Trailer(p.Records.Len()-1)
-	w.single = blockRef{offset: w.offset(), diskBytes: uint32(len(p.stored)), rawBytes: uint32(p.Records.SizeBytes())}
+	w.single = blockRef{offset: w.offset(), diskBytes: uint32(len(p.stored)), rawBytes: p.rawBytes}
 	w.buffer = append(w.buffer, p.stored...)
 	w.buffer = newest.appendTrailer(w.buffer, w.o.FileNum, kindData, p.codec, w.single, p.stored)
 	if len(w.buffer) >= writeBytes {
