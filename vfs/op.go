@@ -29,6 +29,7 @@ const (
 	OpSyncData
 	OpPreallocate
 	OpClose
+	OpWriteback
 	opEnd
 )
 
@@ -54,7 +55,7 @@ func (k OpKind) String() string {
 	return [...]string{
 		"create", "open", "open-read-write", "rename", "link", "remove", "mkdir-all", "list", "stat",
 		"sync-dir", "lock", "free-bytes", "read", "write", "truncate", "sync", "sync-data",
-		"preallocate", "close",
+		"preallocate", "close", "writeback",
 	}[bits.TrailingZeros32(uint32(k))]
 }
 
@@ -64,15 +65,15 @@ type Op struct {
 	Kind    OpKind // one kind
 	Name    string // as given by the caller; for files the name they were opened by
 	NewName string // the target of a rename, the second name of a link
-	Offset  int64  // of a read or write
-	Length  int64  // bytes of a read or write; the size asked for in truncate and preallocate
+	Offset  int64  // of a read, write or writeback
+	Length  int64  // bytes of these; the size asked for in truncate and preallocate
 }
 
 func (op Op) String() string {
 	switch op.Kind {
 	case OpRename, OpLink:
 		return fmt.Sprintf("#%d %s %s %s", op.N, op.Kind, op.Name, op.NewName)
-	case OpRead, OpWrite:
+	case OpRead, OpWrite, OpWriteback:
 		return fmt.Sprintf("#%d %s %s [%d,%d)", op.N, op.Kind, op.Name, op.Offset,
 			op.Offset+op.Length)
 	case OpTruncate, OpPreallocate:

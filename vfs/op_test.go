@@ -16,7 +16,7 @@ func TestOpKinds(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	if len(seen) != 19 || !seen["close"] {
+	if len(seen) != 20 || !seen["close"] {
 		t.Errorf("there are %d kinds", len(seen))
 	}
 	if vfs.OpMutations.Has(vfs.OpRead) || !vfs.OpMutations.Has(vfs.OpAnySync|vfs.OpWrite) {
@@ -32,6 +32,7 @@ func TestOpString(t *testing.T) {
 		"#1 rename a b":          {N: 1, Kind: vfs.OpRename, Name: "a", NewName: "b"},
 		"#2 write a [10,15)":     {N: 2, Kind: vfs.OpWrite, Name: "a", Offset: 10, Length: 5},
 		"#3 preallocate a 4096":  {N: 3, Kind: vfs.OpPreallocate, Name: "a", Length: 4096},
+		"#5 writeback a [0,5)":   {N: 5, Kind: vfs.OpWriteback, Name: "a", Length: 5},
 		"#4 sync-dir some/where": {N: 4, Kind: vfs.OpSyncDir, Name: "some/where"},
 	} {
 		if got := op.String(); got != want {

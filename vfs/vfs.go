@@ -71,6 +71,17 @@ type DescriptorFile interface {
 	WithDescriptor(read func(fd int)) bool
 }
 
+// WritebackFile is a file of which a part can be sent to the disk before a sync, which then
+// has less to wait for, and so have the syncs of other files beside it. A file that stands
+// before another one may pass this on.
+type WritebackFile interface {
+	// StartWriteback begins to send to the disk what was written of bytes [offset,
+	// offset+length), and does not wait until it is there: it makes nothing durable. It may
+	// wait while the disk has enough to do. An error is that of a write that did not
+	// reach the disk; a file system that knows no such thing does nothing.
+	StartWriteback(offset, length int64) error
+}
+
 // File is an open file, addressed by offset only.
 type File interface {
 	ReadFile

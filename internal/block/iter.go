@@ -67,6 +67,9 @@ func (it *Iter) reserve(suffixLen int) {
 	it.buf = it.buf[:cap(it.buf)]
 }
 
+// AtFirst reports whether the current record is the first one.
+func (it *Iter) AtFirst() bool { return it.slot == 0 && it.n > 0 }
+
 // First lands on the first record.
 func (it *Iter) First() *base.Record { return it.land(0) }
 

@@ -111,3 +111,28 @@ func (it *Iter) Pass(n int, forward bool, cut int, yield func(key, value []byte)
 	}
 	return true
 }
+
+// AllPlain reports whether all records of a block are plain, and each of another key than the one before. It
+// takes no notice of a bound.
+func AllPlain(v View, p *Plain) bool {
+	for slot := range v.Len() {
+		if !p.has(v.Trailer(slot)) {
+			return false
+		}
+		if v.trailerWidth() == 0 {
+			break // one trailer for all, which so are of different keys
+		}
+		if slot > 0 && v.compareNeighbours(slot-1) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// LongestValue returns the length of the longest value of a block.
+func LongestValue(v View) (longest int) {
+	for slot := range v.Len() {
+		longest = max(longest, len(v.Value(slot)))
+	}
+	return longest
+}

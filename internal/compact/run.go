@@ -56,6 +56,7 @@ type Stats struct {
 	RecordsIn, RecordsOut uint64
 	RecordsExpired        uint64 // dropped, or made deletes
 	BytesOut              uint64
+	BlocksTaken           uint64 // that went to the output as they were
 }
 
 // Add adds what another run did.
@@ -64,6 +65,7 @@ func (s *Stats) Add(o Stats) {
 	s.RecordsOut += o.RecordsOut
 	s.RecordsExpired += o.RecordsExpired
 	s.BytesOut += o.BytesOut
+	s.BlocksTaken += o.BlocksTaken
 }
 
 // yieldRecords is how many records pass between two looks at the context and
@@ -127,6 +129,7 @@ type runner struct {
 }
 
 func (r *runner) run(ctx context.Context, it Source) error {
+	source, fresh := blockSource(it)
 	rec := it.First()
 	for rec != nil {
 		if err := r.count(ctx); err != nil {
@@ -141,6 +144,16 @@ func (r *runner) run(ctx context.Context, it Source) error {
 		if isNew {
 			if err := r.startKey(rec.Key); err != nil {
 				return err
+			}
+		}
+		if isNew && *fresh {
+			done, err := r.takeOver(ctx, source)
+			if err != nil {
+				return err
+			}
+			if done {
+				rec = source.PassBlock()
+				continue
 			}
 		}
 		r.stripe = stripe

@@ -120,6 +120,18 @@ func (l *Level) Prev() *base.Record {
 	return l.lastFrom(l.count - 1)
 }
 
+// Iter returns what is open, nil if nothing is. Who moves it forward says so with Moved.
+func (l *Level) Iter() base.Iterator { return l.iter }
+
+// Moved goes on where the iterator of the open file was moved forward. It stands at rec now, nil
+// at its end.
+func (l *Level) Moved(rec *base.Record) *base.Record {
+	if rec == nil {
+		return l.nextFile()
+	}
+	return rec
+}
+
 // Err implements base.Iterator.
 func (l *Level) Err() error { return l.err }
 

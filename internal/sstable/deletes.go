@@ -72,7 +72,7 @@ func (w *Writer) storeDeletes() ([]byte, error) {
 			return nil, err
 		}
 		w.value = ref.appendTo(w.value[:0])
-		index.Add(b.lo, settledTrailer, w.value, 0)
+		index.Add(b.lo, block.SettledTrailer, w.value, 0)
 	}
 	p := &w.tally.Properties
 	p.DeleteBytes, p.DeleteBlocks = uint64(w.offset()-begin), uint64(len(d.finished))

@@ -138,8 +138,8 @@ func TestCoveringReadsOneBlock(t *testing.T) {
 // every question has an answer that goes together with the others.
 func FuzzDeleteBlock(f *testing.F) {
 	var index block.Builder
-	index.Add([]byte("b"), settledTrailer, nil, 0)
-	index.Add([]byte("m"), settledTrailer, nil, 0)
+	index.Add([]byte("b"), block.SettledTrailer, nil, 0)
+	index.Add([]byte("m"), block.SettledTrailer, nil, 0)
 	entries := block.Trusted(slices.Clone(index.Finish()))
 	var good block.Builder
 	for _, d := range []rangedel.Fragment{
@@ -184,8 +184,8 @@ func TestMalformedDeletesAreRefused(t *testing.T) {
 		return slices.Clone(b.Finish())
 	}
 	var index, data block.Builder
-	index.Add([]byte("b"), settledTrailer, nil, 0)
-	index.Add([]byte("m"), settledTrailer, nil, 0)
+	index.Add([]byte("b"), block.SettledTrailer, nil, 0)
+	index.Add([]byte("m"), block.SettledTrailer, nil, 0)
 	entries := block.Trusted(slices.Clone(index.Finish()))
 	data.Add([]byte("b"), base.MakeTrailer(7, base.KindSet), fragment("b", "c", 7).AppendValue(nil), 0)
 	for name, c := range map[string]struct {
@@ -218,7 +218,7 @@ func TestMalformedDeletesAreRefused(t *testing.T) {
 		var b block.Builder
 		for i := range whole.Len() {
 			if key, ref, ok := edit(i, whole.AppendKey(nil, i), dataRef(&whole, i)); ok {
-				b.Add(key, settledTrailer, ref.appendTo(nil), 0)
+				b.Add(key, block.SettledTrailer, ref.appendTo(nil), 0)
 			}
 		}
 		v := block.Trusted(slices.Clone(b.Finish()))

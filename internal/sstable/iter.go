@@ -23,6 +23,8 @@ type IterOptions struct {
 	// in memory. With NoFill nothing is verified before Load, which has to be called for
 	// every record; without it only values of sets are left out that are not in the cache.
 	Late bool
+	// Fresh, if given, is set when a NoFill iterator comes to a block for WholeAt.
+	Fresh *bool
 }
 
 // standing says where an Iter is.
@@ -44,6 +46,8 @@ type Iter struct {
 	noFill bool
 	bulk   int64 // bytes of the reads of a NoFill iterator
 	late   bool
+	fresh  *bool
+	whole  bool // the current block may go to another table as it is
 	at     standing
 	err    error
 
@@ -76,7 +80,7 @@ func (r *Reader) NewIter(o IterOptions) *Iter {
 		it = new(Iter)
 	}
 	it.r = r
-	it.noFill, it.bulk, it.late = o.NoFill, o.BulkBytes, o.Late
+	it.noFill, it.bulk, it.late, it.fresh = o.NoFill, o.BulkBytes, o.Late, o.Fresh
 	if it.bulk == 0 {
 		it.bulk = bulkReadBytes
 	}
@@ -102,7 +106,7 @@ func (it *Iter) Close() error {
 		it.raw = nil
 	}
 	pool := it.r.iters
-	it.r = nil // an iterator at rest does not keep a closed reader alive
+	it.r, it.fresh = nil, nil // an iterator at rest does not keep a closed reader alive
 	pool.Put(it)
 	return nil
 }
@@ -263,7 +267,7 @@ func (it *Iter) seekBlock(key []byte) (found, ok bool) {
 
 // dropBlock releases the data block and stands elsewhere.
 func (it *Iter) dropBlock(at standing) {
-	it.at, it.unloaded = at, false
+	it.at, it.unloaded, it.whole = at, false, false
 	it.edgesOf = -1
 	it.data.Init(block.View{})
 	it.dataPin.release()
@@ -389,6 +393,9 @@ func (it *Iter) loadPrivate(b int) (err error) {
 			return err
 		}
 		return it.loadWhole(ref, 0)
+	}
+	if it.fresh != nil && ref.compressed() && it.r.o.SeqBase == 0 && it.r.layout == newest {
+		*it.fresh, it.whole = true, true
 	}
 	return it.loadWhole(ref, it.bulk)
 }

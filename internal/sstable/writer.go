@@ -72,8 +72,8 @@ type Writer struct {
 	data        block.Builder
 	chooser     compress.Chooser // for data
 	room        block.Room       // in data
-	single      blockRef         // a block of one record that is not in the index yet
-	index       indexBuilder
+	single      blockRef         // a block that is stored and not in the index yet
+	index       block.IndexBuilder
 	filter      filter.Builder
 	tally       tally
 	lastKey     []byte
@@ -82,7 +82,8 @@ type Writer struct {
 
 	deletes deleteBlocks
 
-	value []byte // scratch
+	value []byte     // scratch
+	walk  block.Iter // over a block of another table
 }
 
 // NewWriter begins a table in the empty file f, which it takes over.
@@ -93,7 +94,12 @@ func NewWriter(f vfs.File, o WriterOptions) *Writer {
 			o.BlockSizeBytes = smallBlockBytes
 		}
 	}
-	w := &Writer{file: f, o: o, chooser: compress.NewChooser(compress.Policy{Codec: o.Compression, OrSmall: o.OrSmall})}
+	w := &Writer{
+		file: f, o: o, chooser: compress.NewChooser(compress.Policy{Codec: o.Compression, OrSmall: o.OrSmall}),
+		index: block.IndexBuilder{
+			LimitBytes: indexBlockBytes, LeastEntries: minPartitionEntries, TrailerBytes: newest.trailerBytes,
+		},
+	}
 	if w.buffer = buffers.Growing(); w.buffer == nil {
 		w.buffer = make([]byte, 0, firstBufferBytes)
 	}
@@ -125,13 +131,7 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 	}
 	w.endSingle(key)
 	if isNew {
-		w.lastHash = base.Hash(key)
-		if w.o.FilterBitsPerKey > 0 {
-			w.filter.Add(w.lastHash)
-		}
-		if w.tally.Count == 0 {
-			w.tally.Lo = bytes.Clone(key)
-		}
+		w.addKey(key)
 		w.lastKey = append(w.lastKey[:0], key...)
 	}
 	w.lastTrailer = tr
@@ -144,6 +144,17 @@ func (w *Writer) Add(key []byte, tr base.Trailer, value []byte) error {
 	}
 	w.data.Add(key, tr, value, w.lastHash)
 	return nil
+}
+
+// addKey notes a key that is not that of the record before.
+func (w *Writer) addKey(key []byte) {
+	w.lastHash = base.Hash(key)
+	if w.o.FilterBitsPerKey > 0 {
+		w.filter.Add(w.lastHash)
+	}
+	if w.tally.Count == 0 {
+		w.tally.Lo = bytes.Clone(key)
+	}
 }
 
 // isDirect reports whether a value is written where it lies.
@@ -202,12 +213,9 @@ func (w *Writer) AddRangeDelete(f rangedel.Fragment) error {
 // EstimatedBytes returns about how long the file would be if it were finished
 // now.
 func (w *Writer) EstimatedBytes() int64 {
-	n := w.offset() + w.index.sizeBytes + w.deletes.sizeBytes() + footerBytes
+	n := w.offset() + w.index.SizeBytes() + w.deletes.sizeBytes() + footerBytes
 	if w.data.Len() > 0 {
 		n += int64(w.room.Taken())
-	}
-	if w.index.current.Len() > 0 {
-		n += int64(w.index.room.Taken())
 	}
 	return n + int64(w.filter.Len())*int64(w.o.FilterBitsPerKey)/8
 }
@@ -221,8 +229,14 @@ func (w *Writer) endBlock(next []byte) error {
 	}
 	w.chooser.Saw(int(ref.rawBytes), int(ref.diskBytes))
 	w.data.Reset()
-	w.index.add(ref, w.lastKey, w.lastTrailer, next)
+	w.addEntry(ref, next)
 	return nil
+}
+
+// addEntry puts the block that the last record is in into the index; next is as in endBlock.
+func (w *Writer) addEntry(ref blockRef, next []byte) {
+	w.value = ref.appendTo(w.value[:0])
+	w.index.Add(w.value, w.lastKey, w.lastTrailer, next)
 }
 
 // storeData stores the current data block by the codec that promises most: Small gets its packed
@@ -305,11 +319,11 @@ func (w *Writer) storeSingle(value []byte) error {
 	return nil
 }
 
-// endSingle puts a block of one record into the index, if there is one; next is as in
+// endSingle puts a block that is stored into the index, if it is not there; next is as in
 // endBlock.
 func (w *Writer) endSingle(next []byte) {
 	if w.single != (blockRef{}) {
-		w.index.add(w.single, w.lastKey, w.lastTrailer, next)
+		w.addEntry(w.single, next)
 		w.single = blockRef{}
 	}
 }
@@ -364,7 +378,7 @@ func (w *Writer) finish(floor, ceiling []byte) error {
 	w.endSingle(nil)
 	w.setSpan(floor, ceiling)
 	p.DataBytes = uint64(w.offset() - headerBytes)
-	f := footer{blockCount: w.index.blockCount}
+	f := footer{blockCount: uint32(w.index.Len())}
 	top, err := w.storePartitions(&f)
 	if err != nil {
 		return err
@@ -419,17 +433,17 @@ func (w *Writer) setSpan(floor, ceiling []byte) {
 func (w *Writer) storePartitions(f *footer) ([]byte, error) {
 	begin := w.offset()
 	var top block.Builder
-	for _, part := range w.index.finish() {
-		ref, err := w.store(kindIndex, w.o.Compression, part.payload)
+	for _, part := range w.index.Finish() {
+		ref, err := w.store(kindIndex, w.o.Compression, part.Payload)
 		if err != nil {
 			return nil, err
 		}
-		w.value = appendTopValue(w.value[:0], ref, part.firstBlock)
-		top.Add(part.separator, part.trailer, w.value, 0)
+		w.value = appendTopValue(w.value[:0], ref, part.FirstBlock)
+		top.Add(part.Separator, part.Trailer, w.value, 0)
 	}
 	p := &w.tally.Properties
 	p.IndexBytes = uint64(w.offset() - begin)
-	p.BlockCount = uint64(w.index.blockCount)
+	p.BlockCount = uint64(w.index.Len())
 	f.partitionCount = uint32(top.Len())
 	if top.Len() == 0 {
 		return nil, nil

@@ -17,7 +17,9 @@ import (
 // a time.
 type Merge struct {
 	*iterate.Merging
-	err error
+	levels []*iterate.Level // its sources
+	fresh  bool
+	err    error
 }
 
 // First implements compact.Source.
@@ -38,6 +40,39 @@ func (m *Merge) Next() *base.Record {
 func (m *Merge) SeekGE(key []byte) *base.Record {
 	m.err = nil
 	return m.loaded(m.Merging.SeekGE(key))
+}
+
+// Fresh implements compact.BlockSource.
+func (m *Merge) Fresh() *bool { return &m.fresh }
+
+// Whole implements compact.BlockSource.
+func (m *Merge) Whole() (p sstable.Whole, ok bool) {
+	top, others := iterate.Lead(m.Merging)
+	if top < 0 {
+		return p, false
+	}
+	if it := m.open(top); it != nil {
+		p, ok = sstable.WholeAt(it, others)
+	}
+	m.fresh = ok
+	for i := range m.levels {
+		if it := m.open(i); i != top && !m.fresh && it != nil {
+			m.fresh = sstable.AtWhole(it) // its turn will come
+		}
+	}
+	return p, ok
+}
+
+// open returns the iterator over the open table of a source, if there is one.
+func (m *Merge) open(source int) *sstable.Iter {
+	it, _ := m.levels[source].Iter().(*sstable.Iter)
+	return it
+}
+
+// PassBlock implements compact.BlockSource.
+func (m *Merge) PassBlock() *base.Record {
+	top, _ := iterate.Lead(m.Merging)
+	return m.loaded(iterate.Moved(m.Merging, m.levels[top].Moved(m.open(top).PassBlock())))
 }
 
 // loaded returns a record with its value.
@@ -76,7 +111,8 @@ func (s *Store) bulkBytes(sources int) int64 {
 func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta, merges int) (*Merge, rangedel.Iterator, error) {
 	var sources []iterate.Source
 	var deletes []rangedel.Iterator
-	read := sstable.IterOptions{NoFill: true, Late: true, BulkBytes: t.store.bulkBytes(merges * (len(files[0]) + 1))}
+	m := &Merge{}
+	read := sstable.IterOptions{NoFill: true, Late: true, Fresh: &m.fresh, BulkBytes: t.store.bulkBytes(merges * (len(files[0]) + 1))}
 	for i, level := range [2]int{upper, lower} {
 		tables := t.Find(level, files[i])
 		for _, tab := range tables {
@@ -94,9 +130,11 @@ func (t *Tree) MergeInputs(upper, lower int, files [2][]*manifest.FileMeta, merg
 		for _, run := range runsOf(level, tables) {
 			it := iterate.NewLevel(&Run{Tables: run, Read: read, Apart: true})
 			sources = append(sources, iterate.Source{Iter: it, MaxSeq: base.SeqNumMax})
+			m.levels = append(m.levels, it)
 		}
 	}
-	return &Merge{Merging: iterate.NewMerging(sources)}, rangedel.Union(deletes...), nil
+	m.Merging = iterate.NewMerging(sources)
+	return m, rangedel.Union(deletes...), nil
 }
 
 // runsOf returns the tables of a level in parts that overlap nowhere, each in key order: in

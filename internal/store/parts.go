@@ -9,6 +9,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/rangedel"
+	"github.com/lightningdb/lightning/internal/sstable"
 )
 
 // This file has several writers write one merge, each a span of the keys: where there are
@@ -65,6 +66,7 @@ func (s *Store) WriteParts(ctx context.Context, borders [][]byte, open Opener, o
 // belongs to its writer.
 type part struct {
 	Records
+	merge   *Merge // which Records are, or nil
 	lo, hi  []byte
 	outputs []*manifest.FileMeta
 	stats   compact.Stats
@@ -74,6 +76,7 @@ func (p *part) write(ctx context.Context, s *Store, open Opener, out Output, cfg
 	if p.Records, cfg.RangeDeletes, err = open(p.lo, p.hi); err != nil {
 		return err
 	}
+	p.merge, _ = p.Records.(*Merge)
 	defer p.Close() // reads alone: nothing is lost
 	if p.lo != nil {
 		cfg.Lo = p.lo
@@ -102,3 +105,20 @@ func (p *part) within(rec *base.Record) *base.Record {
 	}
 	return rec
 }
+
+// Fresh implements compact.BlockSource.
+func (p *part) Fresh() *bool {
+	if p.merge == nil {
+		return new(bool)
+	}
+	return p.merge.Fresh()
+}
+
+// Whole implements compact.BlockSource.
+func (p *part) Whole() (block sstable.Whole, ok bool) {
+	block, ok = p.merge.Whole()
+	return block, ok && (p.hi == nil || bytes.Compare(block.Last, p.hi) < 0)
+}
+
+// PassBlock implements compact.BlockSource.
+func (p *part) PassBlock() *base.Record { return p.within(p.merge.PassBlock()) }

@@ -103,6 +103,9 @@ func (s *Store) begin(o sstable.WriterOptions, out Output, finishing *finishing)
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
+	if !out.Temporary {
+		f = sendEarly(f)
+	}
 	if out.Pace != nil {
 		f = &pacedFile{File: f, ctx: finishing.ctx, pace: out.Pace}
 	}

@@ -158,6 +158,7 @@ func TestEveryKind(t *testing.T) {
 			{vfs.OpPreallocate, func() error { return f.Preallocate(30) },
 				func() bool { return len(text(t, under, "f")) == 30 }},
 			{vfs.OpSyncDir, func() error { return fsys.SyncDir("/") }, nil},
+			{vfs.OpWriteback, func() error { return f.(vfs.WritebackFile).StartWriteback(0, 5) }, nil},
 		} {
 			rule := fsys.Add(faultfs.Rule{Kinds: c.kind, Err: syscall.EIO, Done: done})
 			wantEIO(t, c.do())

@@ -63,6 +63,18 @@ func (h *file) SyncData() error {
 	return h.fs.run(h.op(vfs.OpSyncData, 0), h.under.SyncData, h.failSync)
 }
 
+// StartWriteback is vfs.WritebackFile.StartWriteback. It comes to nothing where the file below
+// has none.
+func (h *file) StartWriteback(offset, length int64) error {
+	op := vfs.Op{Kind: vfs.OpWriteback, Name: h.name, Offset: offset, Length: length}
+	return h.fs.run(op, func() error {
+		if under, ok := h.under.(vfs.WritebackFile); ok {
+			return under.StartWriteback(offset, length)
+		}
+		return nil
+	}, nil)
+}
+
 // failSync tells the file below, if it wants to know, that a sync failed.
 func (h *file) failSync() {
 	if failer, ok := h.under.(interface{ FailSync() }); ok {

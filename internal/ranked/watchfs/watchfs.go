@@ -128,6 +128,15 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	return f.under.WriteAt(p, off)
 }
 
+// StartWriteback is vfs.WritebackFile.StartWriteback.
+func (f *file) StartWriteback(offset, length int64) error {
+	f.before(vfs.OpWriteback, f.name)
+	if under, ok := f.under.(vfs.WritebackFile); ok {
+		return under.StartWriteback(offset, length)
+	}
+	return nil
+}
+
 func (f *file) Close() error {
 	f.before(vfs.OpClose, f.name)
 	return f.under.Close()

@@ -69,6 +69,8 @@ var suitesByName = map[string]Suite{
 	"tableWriters":  tests(".", "TableWriter"),
 	"externals":     tests("./internal/external", ""),
 	"sorters":       tests("./internal/spill", "Sort"),
+	"wholeBlocks":   tests("./internal/store", "Whole"),
+	"writebacks":    tests("./internal/store", "Writeback|TablesAreSent"),
 	"parts":         tests("./internal/store", "Part|Pace"),
 	"manifestBlobs": tests("./internal/manifest", "Blobs"),
 	"dataModel":     tests(".", "DataModel|Expire|Expiry|Operator|PutUntil|Purge|TTL", "-short"),
