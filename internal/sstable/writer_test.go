@@ -257,7 +257,7 @@ func TestWriterLearns(t *testing.T) {
 	}
 }
 
-// Blocks for a strong codec are larger, unless somebody says how large they are.
+// Blocks for a strong codec are larger, unless somebody says how large they are, and packed.
 func TestBlocksOfSmallTables(t *testing.T) {
 	for _, c := range []struct {
 		o    WriterOptions
@@ -277,6 +277,10 @@ func TestBlocksOfSmallTables(t *testing.T) {
 		for _, b := range allBlocks(t, open(t, file, 0)) {
 			if b.kind == kindData {
 				largest = max(largest, b.ref.rawBytes)
+				codec := compress.Codec(file.data[b.ref.offset+int64(b.ref.diskBytes)])
+				if c.o.Compression == compress.Small && codec != codecPacked {
+					t.Fatalf("%+v: a block has codec %d", c.o, codec)
+				}
 			}
 		}
 		if largest > c.most || largest < c.most*9/10 {
