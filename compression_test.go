@@ -64,7 +64,7 @@ func textOf(rng *rand.Rand) []byte {
 // or nearly, where that takes far less than CompressionFast, and values apart from their keys are
 // compressed as their keys are.
 func TestCompressionByWhatBlocksGiveBack(t *testing.T) {
-	sizes := map[lightning.Compression]uint64{}
+	sizes, apart := map[lightning.Compression]uint64{}, map[lightning.Compression]uint64{}
 	for _, compression := range []lightning.Compression{lightning.CompressionDefault, lightning.CompressionFast, lightning.CompressionSmall} {
 		rng := rand.New(rand.NewPCG(1, 2))
 		db, err := lightning.Open("db", &lightning.Options{FS: memfs.New(), MemoryBudget: 4 << 20, Compression: compression})
@@ -92,7 +92,8 @@ func TestCompressionByWhatBlocksGiveBack(t *testing.T) {
 		if err := db.Compact(context.Background(), nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		sizes[compression] = db.Metrics().DiskBytes()
+		m := db.Metrics()
+		sizes[compression], apart[compression] = m.DiskBytes(), m.Blobs.SizeBytes
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +102,9 @@ func TestCompressionByWhatBlocksGiveBack(t *testing.T) {
 	t.Logf("fast %d, small %d, default %d", fast, small, byDefault)
 	if small*3 > fast*2 {
 		t.Errorf("small takes %d bytes, fast %d", small, fast)
+	}
+	if fast, small := apart[lightning.CompressionFast], apart[lightning.CompressionSmall]; small == 0 || small*3 > fast*2 {
+		t.Errorf("values apart from their keys: small takes %d bytes, fast %d", small, fast)
 	}
 	if byDefault > (small+fast)/2 {
 		t.Errorf("the default takes %d bytes, where small takes %d and fast %d", byDefault, small, fast)

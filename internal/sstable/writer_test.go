@@ -256,3 +256,35 @@ func TestWriterLearns(t *testing.T) {
 		}
 	}
 }
+
+// Blocks for a strong codec are larger, unless somebody says how large they are, and packed.
+func TestBlocksOfSmallTables(t *testing.T) {
+	for _, c := range []struct {
+		o    WriterOptions
+		most uint32
+	}{
+		{WriterOptions{}, defaultBlockBytes},
+		{WriterOptions{Compression: compress.Fast, OrSmall: true}, defaultBlockBytes},
+		{WriterOptions{Compression: compress.Small}, smallBlockBytes},
+		{WriterOptions{Compression: compress.Small, BlockSizeBytes: 1 << 10}, 1 << 10},
+	} {
+		var m model
+		for i := range 1000 {
+			m = append(m, set(fmt.Sprintf("%08d", i), 1, "a value of some bytes, always the same"))
+		}
+		file, _ := build(t, c.o, m, nil)
+		largest := uint32(0)
+		for _, b := range allBlocks(t, open(t, file, 0)) {
+			if b.kind == kindData {
+				largest = max(largest, b.ref.rawBytes)
+				codec := compress.Codec(file.data[b.ref.offset+int64(b.ref.diskBytes)])
+				if c.o.Compression == compress.Small && codec != codecPacked {
+					t.Fatalf("%+v: a block has codec %d", c.o, codec)
+				}
+			}
+		}
+		if largest > c.most || largest < c.most*9/10 {
+			t.Errorf("%+v: the largest block has %d bytes, not about %d", c.o, largest, c.most)
+		}
+	}
+}
