@@ -67,6 +67,7 @@ var suitesByName = map[string]Suite{
 	"tableWriters":  tests(".", "TableWriter"),
 	"externals":     tests("./internal/external", ""),
 	"sorters":       tests("./internal/spill", "Sort"),
+	"packedTables":  tests("./internal/sstable", "Packed|Takes"),
 	"packedBlocks":  tests("./internal/store", "Packed"),
 	"writebacks":    tests("./internal/store", "Writeback|TablesAreSent"),
 	"parts":         tests("./internal/store", "Part|Pace"),
