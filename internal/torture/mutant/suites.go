@@ -69,6 +69,7 @@ var suitesByName = map[string]Suite{
 	"tableWriters":  tests(".", "TableWriter"),
 	"externals":     tests("./internal/external", ""),
 	"sorters":       tests("./internal/spill", "Sort"),
+	"wholeTables":   tests("./internal/sstable", "Whole|Takes"),
 	"wholeBlocks":   tests("./internal/store", "Whole"),
 	"writebacks":    tests("./internal/store", "Writeback|TablesAreSent"),
 	"parts":         tests("./internal/store", "Part|Pace"),
