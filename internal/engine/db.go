@@ -20,6 +20,7 @@ import (
 	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
@@ -47,12 +48,16 @@ type DB struct {
 	opts  Options
 	id    base.DBID
 	held  vfs.Dir // the directory
+	outer vfs.FS  // in which it was found
 	files *filepool.Pool
 	io    *aio.Reader // of many reads at once
 	lock  io.Closer   // of the directory
 
 	reads   view.Reader
 	commits commit.Pipeline
+
+	// Checkpoints takes them.
+	Checkpoints checkpoint.Taker
 
 	memory    offheap.Accountant
 	budget    budget

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
@@ -79,6 +80,7 @@ func (db *opener) open() (err error) {
 	db.io = aio.NewReader(db.opts.NoIOUring, db.events)
 	watched := watchfs.Wrap(db.held)
 	db.files = filepool.New(watched, db.opts.OpenFiles)
+	db.outer = &filepool.FS{FS: watchfs.Wrap(db.opts.FS), Pool: db.files}
 	db.opts.FS = &health.WatchedFS{FS: &filepool.FS{FS: watched, Pool: db.files}, Health: &db.health}
 	if db.names, err = db.opts.FS.List(db.dir); err != nil {
 		return fmt.Errorf("list %s: %w", db.dir, err)
@@ -88,6 +90,7 @@ func (db *opener) open() (err error) {
 		return err
 	}
 	db.wire(state)
+	db.wireUpkeep()
 	if err := db.keyspaces.Load(state); err != nil {
 		return err
 	}
@@ -127,6 +130,9 @@ func (db *opener) openManifest() (*manifest.State, error) {
 		return nil, err
 	}
 	db.id = state.DBID
+	if db.opts.ReadOnly {
+		db.versions.loaded = state
+	}
 	db.timeline.Start(state.ClockHighWater)
 	return state, nil
 }
@@ -201,6 +207,15 @@ func (db *opener) wire(state *manifest.State) {
 	db.sharing.reads, db.sharing.alone = &db.reads, db.commits.Alone
 	db.sharing.divide = func() { db.reads.Update(func(*view.Change) {}) }
 	db.commits.Init(db.writer.Env())
+}
+
+// wireUpkeep makes what works on the files of the whole database.
+func (db *opener) wireUpkeep() {
+	db.Checkpoints = checkpoint.Taker{
+		WAL: db.walConfig(), Outer: db.outer, Reads: &db.reads, Commits: &db.commits, Segments: db.segments, Archive: db.archive,
+		Store: db.store, Janitor: db.janitor, Timeline: db.timeline, Look: db.versions.look,
+		FoundEnd: func() wal.Position { return db.recovered.end }, Working: &db.workers, Stopped: db.stopped,
+	}
 }
 
 // blobFiles is how many times larger than other tables those with blobs are.

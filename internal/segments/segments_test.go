@@ -38,7 +38,7 @@ func TestBegin(t *testing.T) {
 		e.LogStart != 1000 || !slices.Equal(e.ForgetDropped, []uint64{7}) {
 		t.Errorf("the edit is %+v", e)
 	}
-	if r.Names(first) || !r.Names(num) || r.Count() != 1 || r.Ready() {
+	if r.Names(first) || !r.Names(num) || r.Count() != 1 || r.Prepared() != 0 {
 		t.Errorf("named are %v", r.All())
 	}
 	if extents := r.archive.Extents(); len(extents) != 1 || extents[0].First != 42 || extents[0].Start != 1000 {
@@ -78,15 +78,15 @@ func TestWorkerPreparesAhead(t *testing.T) {
 		go r.Run(ctx)
 		synctest.Wait()
 		for range 5 {
-			if !r.Ready() {
+			if r.Prepared() == 0 {
 				t.Fatal("no segment is ready")
 			}
 			must(t, r.append(1000))
 			appended := r.Log().Appended()
 			num, at, err := r.Rotate(r.last)
 			must(t, err)
-			if at != appended || r.CurrentBytes() != 0 || !slices.Contains(r.named, num) || r.Ready() {
-				t.Errorf("segment %d begins at %d, want %d; named: %v; ready: %v", num, at, appended, r.named, r.Ready())
+			if at != appended || r.CurrentBytes() != 0 || !slices.Contains(r.named, num) || r.Prepared() != 0 {
+				t.Errorf("segment %d begins at %d, want %d; named: %v; ready: %v", num, at, appended, r.named, r.Prepared() != 0)
 			}
 			r.changed.Notify() // as the new state does
 			synctest.Wait()
@@ -138,8 +138,8 @@ func TestPrepareIsTriedAgain(t *testing.T) {
 		synctest.Wait()
 		for tries := int64(1); tries <= 3; tries++ {
 			wantErr(t, r.Err(), errInjected)
-			if r.Ready() || fault.Fired() != tries {
-				t.Errorf("ready: %v; %d tries, want %d", r.Ready(), fault.Fired(), tries)
+			if r.Prepared() != 0 || fault.Fired() != tries {
+				t.Errorf("ready: %v; %d tries, want %d", r.Prepared() != 0, fault.Fired(), tries)
 			}
 			time.Sleep(retryDelay - 1)
 			synctest.Wait()
@@ -152,8 +152,8 @@ func TestPrepareIsTriedAgain(t *testing.T) {
 			time.Sleep(1)
 			synctest.Wait()
 		}
-		if !r.Ready() || r.Err() != nil {
-			t.Errorf("ready: %v: %v", r.Ready(), r.Err())
+		if r.Prepared() == 0 || r.Err() != nil {
+			t.Errorf("ready: %v: %v", r.Prepared() != 0, r.Err())
 		}
 		if n := strings.Count(r.log.String(), "background work failed"); n != 3 {
 			t.Errorf("told %d times: %s", n, &r.log)
@@ -180,8 +180,8 @@ func TestEditOfThePreparedFails(t *testing.T) {
 		r.mu.Unlock()
 		time.Sleep(retryDelay)
 		<-ended
-		if r.Ready() || r.Count() != 1 {
-			t.Errorf("ready: %v; segments %v", r.Ready(), r.All())
+		if r.Prepared() != 0 || r.Count() != 1 {
+			t.Errorf("ready: %v; segments %v", r.Prepared() != 0, r.All())
 		}
 		r.expectFiles(wal.FileName(1), wal.FileName(3))
 	})
@@ -441,8 +441,8 @@ func TestRotateThatFails(t *testing.T) {
 	r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpenReadWrite | vfs.OpOpen, Err: errInjected})
 	_, _, err := r.Rotate(r.last)
 	wantErr(t, err, errInjected)
-	if r.health.Err() != nil || !r.Ready() || r.CurrentBytes() < 100 {
-		t.Errorf("health %v, ready: %v, %d bytes in the segment", r.health.Err(), r.Ready(), r.CurrentBytes())
+	if r.health.Err() != nil || r.Prepared() == 0 || r.CurrentBytes() < 100 {
+		t.Errorf("health %v, ready: %v, %d bytes in the segment", r.health.Err(), r.Prepared() != 0, r.CurrentBytes())
 	}
 	must(t, r.append(100))
 	second, _, err := r.Rotate(r.last)
