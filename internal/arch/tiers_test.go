@@ -70,6 +70,7 @@ func tiers() map[string]int {
 		"internal/commit":     7,
 		"internal/segments":   7,
 		"internal/checkpoint": 8,
+		"internal/verify":     8,
 		"internal/writer":     8,
 		"internal/engine":     9,
 		"internal/session":    10,

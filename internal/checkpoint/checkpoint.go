@@ -24,7 +24,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/commit"
@@ -55,8 +54,9 @@ type Taker struct {
 	Look func(fn func(state *manifest.State))
 	// FoundEnd is where the log of a database ends that is not written to.
 	FoundEnd func() wal.Position
-	// Working counts those for whom Close waits when it has cancelled Stopped.
-	Working *sync.WaitGroup
+	// Working has Close, which cancels Stopped, wait until the function is called that it
+	// returns. In between it calls note, while no commit is under way.
+	Working func(ctx context.Context, note func()) (done func(), err error)
 	Stopped context.Context
 }
 
@@ -88,11 +88,11 @@ func (t *Taker) Take(ctx context.Context, target string, progress func(Progress)
 	defer cancel(nil)
 	defer context.AfterFunc(t.Stopped, func() { cancel(base.ErrClosed) })()
 	c := taking{Taker: t}
-	if err := c.begin(ctx); err != nil {
+	done, err := c.Working(ctx, c.begin)
+	if err != nil {
 		return Result{}, err
 	}
-	defer c.Working.Done()
-	var err error
+	defer done()
 	if c.writer, err = newWriter(c.WAL, c.Outer, target, progress); err != nil {
 		return Result{}, err
 	}
@@ -104,19 +104,12 @@ func (t *Taker) Take(ctx context.Context, target string, progress func(Progress)
 	return Result{max(c.seq, c.state.LastSeq), c.writer.done}, nil
 }
 
-// begin notes where the log ends now, and has Close wait.
-func (c *taking) begin(ctx context.Context) error {
-	return c.Commits.Alone(ctx, func() error {
-		if c.Reads.Closed() {
-			return base.ErrClosed
-		}
-		c.Working.Add(1)
-		c.seq, c.end = c.Commits.LastSeq(), c.FoundEnd()
-		if log := c.Segments.Log(); log != nil {
-			c.end = log.Appended()
-		}
-		return nil
-	})
+// begin notes where the log ends now. Called by the leader.
+func (c *taking) begin() {
+	c.seq, c.end = c.Commits.LastSeq(), c.FoundEnd()
+	if log := c.Segments.Log(); log != nil {
+		c.end = log.Appended()
+	}
 }
 
 func (c *taking) write(ctx context.Context) error {
@@ -172,21 +165,11 @@ func (c *taking) writeLog(ctx context.Context) error {
 // belongs to it. No segment of that state is used again, renamed or deleted until the
 // function is called that it returns.
 func (c *taking) hold(ctx context.Context) (unhold func(), err error) {
-	entered, released := make(chan struct{}), make(chan struct{})
-	letGo := c.Segments.Holds.Take()
-	unhold = sync.OnceFunc(func() {
-		close(released)
-		letGo()
-	})
-	c.Janitor.AddFile(func() {
-		close(entered)
-		<-released
-	})
-	select {
-	case <-entered:
-	case <-ctx.Done():
-		unhold()
-		return nil, context.Cause(ctx)
+	free := c.Segments.Holds.Take()
+	letGo, err := c.Janitor.HoldFiles(ctx)
+	if err != nil {
+		free()
+		return nil, err
 	}
 	// Not before: a task that is under way archives all that it finds obsolete.
 	c.Look(func(state *manifest.State) {
@@ -196,7 +179,10 @@ func (c *taking) hold(ctx context.Context) (unhold func(), err error) {
 		c.tree.Ref()
 		c.Reads.Release(s)
 	})
-	return unhold, nil
+	return func() {
+		letGo()
+		free()
+	}, nil
 }
 
 // begun returns the segments that the manifest names, but for the one that was prepared when

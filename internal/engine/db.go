@@ -37,6 +37,7 @@ import (
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/internal/verify"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/writer"
 	"github.com/lightningdb/lightning/vfs"
@@ -56,8 +57,9 @@ type DB struct {
 	reads   view.Reader
 	commits commit.Pipeline
 
-	// Checkpoints takes them.
+	// Checkpoints takes them, and Verifier looks for damage.
 	Checkpoints checkpoint.Taker
+	Verifier    verify.Online
 
 	memory    offheap.Accountant
 	budget    budget

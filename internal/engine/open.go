@@ -23,6 +23,7 @@ import (
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/internal/verify"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/internal/writer"
@@ -211,10 +212,26 @@ func (db *opener) wire(state *manifest.State) {
 
 // wireUpkeep makes what works on the files of the whole database.
 func (db *opener) wireUpkeep() {
+	e := db.DB
+	working := func(ctx context.Context, note func()) (done func(), err error) {
+		return e.workers.Done, e.commits.Alone(ctx, func() error {
+			if e.reads.Closed() {
+				return base.ErrClosed
+			}
+			e.workers.Add(1)
+			note()
+			return nil
+		})
+	}
+	foundEnd := func() wal.Position { return e.recovered.end }
 	db.Checkpoints = checkpoint.Taker{
-		WAL: db.walConfig(), Outer: db.outer, Reads: &db.reads, Commits: &db.commits, Segments: db.segments, Archive: db.archive,
-		Store: db.store, Janitor: db.janitor, Timeline: db.timeline, Look: db.versions.look,
-		FoundEnd: func() wal.Position { return db.recovered.end }, Working: &db.workers, Stopped: db.stopped,
+		WAL: db.walConfig(), Outer: db.outer, Reads: &e.reads, Commits: &e.commits, Segments: db.segments, Archive: db.archive,
+		Store: db.store, Janitor: db.janitor, Timeline: db.timeline, Look: e.versions.look,
+		FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
+	}
+	db.Verifier = verify.Online{
+		WAL: db.walConfig(), Reads: &e.reads, Segments: db.segments, Archive: db.archive, Store: db.store, Janitor: db.janitor,
+		Look: e.versions.look, Manifest: e.versions.verify, FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
 	}
 }
 

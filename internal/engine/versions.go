@@ -105,6 +105,17 @@ func (v *versions) edit(e *manifest.Edit, done func(v *manifest.Version)) error 
 	return nil
 }
 
+// verify reads the manifest again.
+func (v *versions) verify() error {
+	v.mu.Lock()
+	log := v.log
+	v.mu.Unlock()
+	if log == nil {
+		return nil // it was read when the database was opened, and nobody writes to it
+	}
+	return log.Verify()
+}
+
 // saveTime brings the time that readers have seen into the manifest. A failure
 // says so by itself; on a full disk the next reader has it tried again.
 func (v *versions) saveTime() {

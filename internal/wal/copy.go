@@ -141,19 +141,24 @@ func walk(cfg Config, s span, fn func(h groupHeader, payload []byte) error) (err
 			File: FileName(s.Num), Offset: 0, Length: segmentHeaderBytes, Kind: "wal segment header", Err: errNoHeader,
 		}
 	}
+	return c.walk(s.start, s.end, fn)
+}
+
+// walk is walk for an open segment, which it closes.
+func (c *Cursor) walk(start, end Position, fn func(h groupHeader, payload []byte) error) (err error) {
 	defer func() { err = errors.Join(err, c.Close()) }()
-	c.offset += int64(s.start - min(s.start, c.in.start))
-	if err := c.setLimit(s.end); err != nil {
+	c.offset += int64(start - min(start, c.in.start))
+	if err := c.setLimit(end); err != nil {
 		return err
 	}
-	for c.in.position(c.offset) < s.end {
+	for c.in.position(c.offset) < end {
 		h, payload, ok, err := c.in.group(c.offset)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			return notIntact(c.in.name, c.offset, int64(s.end-c.in.position(c.offset)),
-				fmt.Errorf("not what was written: the log goes on to %d", s.end))
+			return notIntact(c.in.name, c.offset, int64(end-c.in.position(c.offset)),
+				fmt.Errorf("not what was written: the log goes on to %d", end))
 		}
 		if err := fn(h, payload); err != nil {
 			return err
@@ -165,4 +170,35 @@ func walk(cfg Config, s span, fn func(h groupHeader, payload []byte) error) (err
 
 func notIntact(name string, offset, length int64, err error) error {
 	return &base.CorruptionError{File: name, Offset: offset, Length: length, Kind: "wal group", Err: err}
+}
+
+// Verify reads the groups that one of some segments has between two positions, as Copy does,
+// and returns the first that is not intact.
+func Verify(cfg Config, segments []Segment, num base.FileNum, from, end Position) error {
+	// Newer ones tell where it ends; older ones may have gone.
+	notOlder := slices.DeleteFunc(slices.Clone(segments), func(s Segment) bool { return s.Num < num })
+	spans, err := spansOf(cfg, notOlder, from, end)
+	if err != nil {
+		return err
+	}
+	for _, s := range spans {
+		if s.Num == num {
+			return walk(cfg, s, func(groupHeader, []byte) error { return nil })
+		}
+	}
+	return nil
+}
+
+// VerifyArchived reads archived segment n, and returns what is wrong with its footer, and the
+// first group that is not intact.
+func VerifyArchived(cfg Config, n base.FileNum) error {
+	found, err := ReadArchived(cfg, n)
+	if err != nil {
+		return err
+	}
+	c, err := OpenArchived(cfg, n)
+	if err == nil {
+		err = c.walk(c.in.start, found.Extent.End, func(groupHeader, []byte) error { return nil })
+	}
+	return errors.Join(found.Damage, err)
 }

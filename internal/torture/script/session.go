@@ -15,6 +15,7 @@ const Dir = "db"
 // Session is a database under a script.
 type Session struct {
 	Options lightning.Options
+	dir     string
 	DB      *lightning.DB // nil while it is closed
 	spaces  map[string]*lightning.Keyspace
 	// keyspaces are the options of those that the session makes.
@@ -23,7 +24,7 @@ type Session struct {
 
 // NewSession returns a session whose database is not open yet.
 func NewSession(o lightning.Options) *Session {
-	return &Session{Options: o, keyspaces: &lightning.KeyspaceOptions{Merge: lightning.MergeAppend}}
+	return &Session{Options: o, dir: Dir, keyspaces: &lightning.KeyspaceOptions{Merge: lightning.MergeAppend}}
 }
 
 // Attach returns a session of a database that is open, with plain keyspaces. There
@@ -34,7 +35,7 @@ func Attach(db *lightning.DB) *Session {
 
 // Open opens the database.
 func (s *Session) Open() error {
-	db, err := lightning.Open(Dir, &s.Options)
+	db, err := lightning.Open(s.dir, &s.Options)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
@@ -102,6 +103,9 @@ func (s *Session) do(o *Op, h *History) error {
 			return err
 		}
 		return h.Now().Check(found)
+	}
+	if o.Kind == Checkpoint {
+		return s.checkpoint(h)
 	}
 	if o.Wait == WaitFor(s.Options.Durability) {
 		single := *o
