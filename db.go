@@ -465,6 +465,28 @@ func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOption
 	return CheckpointInfo{Seq: uint64(r.Seq), Files: r.Files, LinkedBytes: r.LinkedBytes, CopiedBytes: r.CopiedBytes}, nil
 }
 
+// Verify reads all files of the database, and reports what is damaged: each block of each
+// table with its checksum, order and index, that filters know their keys and that all is what the manifest says;
+// that the values are there and readable which records have in other files; the log as far
+// as it is needed, its archive, and the manifest. It reads past the caches, through files that
+// it opens for itself, so that it takes no memory or open file from others, and beside
+// reads and writes; files that come after it has begun are not read. ctx ends it, and then
+// the report is of what was read by then. Damage is no error: see VerifyReport.
+func (db *DB) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
+	if err := db.usable(); err != nil {
+		return VerifyReport{}, err
+	}
+	if ctx == nil {
+		return VerifyReport{}, errNilContext
+	}
+	how, err := o.inner()
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	r, err := db.engine.Verifier.Run(ctx, how)
+	return VerifyReport(r), err
+}
+
 // Metrics returns the current figures. It is cheap enough to be called every
 // second.
 func (db *DB) Metrics() Metrics {

@@ -50,25 +50,28 @@ func deviation(meta *manifest.FileMeta, sum *sstable.Summary) error {
 }
 
 // VerifyRefs reads the values that a table has in blob tables, and returns which of them are
-// not there. The table itself is sound.
+// not there. The table itself is sound. What is wrong with a blob table that cannot be opened
+// at all is for its own verification to say.
 func (t *Table) VerifyRefs(ctx context.Context) (err error) {
 	if len(t.blobs) == 0 {
 		return nil
 	}
-	a, err := t.OpenApart()
+	r, err := t.openApart()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
+	defer func() { err = errors.Join(err, r.Close()) }()
+	open := map[base.FileNum]*sstable.Reader{}
+	for _, b := range t.blobs {
+		r, err := b.openApart()
+		if err == nil {
+			defer r.Close()
+		}
+		open[b.Meta.Num] = r
+	}
 	walks := blobWalks{}
 	defer walks.close()
-	open := func(num base.FileNum) (*sstable.Reader, error) {
-		if r := a.blobs[num]; r != nil {
-			return r, nil
-		}
-		return nil, t.blame(errUnlisted)
-	}
-	it := a.Reader.NewIter(sstable.IterOptions{NoFill: true})
+	it := r.NewIter(sstable.IterOptions{NoFill: true})
 	defer func() { err = errors.Join(err, it.Close()) }()
 	var findings []error
 	for rec := it.First(); rec != nil && len(findings) < refFindingsMax; rec = it.Next() {
@@ -86,21 +89,35 @@ func (t *Table) VerifyRefs(ctx context.Context) (err error) {
 }
 
 // verifyRef looks whether the value of a record is what its reference says.
-func (t *Table) verifyRef(w *blobWalks, rec *base.Record, open func(base.FileNum) (*sstable.Reader, error)) error {
+func (t *Table) verifyRef(w *blobWalks, rec *base.Record, readers map[base.FileNum]*sstable.Reader) error {
 	ref, err := base.DecodeBlobRef(rec.Value)
 	if err != nil {
 		return t.blame(err)
 	}
+	r, listed := readers[ref.File]
+	switch {
+	case !listed:
+		return t.blame(errUnlisted)
+	case r == nil:
+		return nil
+	}
+	open := func(base.FileNum) (*sstable.Reader, error) { return r, nil }
 	value, err := w.load(rec.Key, ref, open, sstable.IterOptions{NoFill: true, BulkBytes: blobBulkBytes})
-	if err != nil {
-		if it := w.open[ref.File]; it != nil { // it does not go on after an error
-			_ = it.Close()
-			delete(w.open, ref.File)
+	if err == nil {
+		if uint64(len(value)) != ref.StoredBytes {
+			err = noValue(rec.Key, ref)
 		}
 		return err
 	}
-	if uint64(len(value)) != ref.StoredBytes {
-		return noValue(rec.Key, ref)
+	if it := w.open[ref.File]; it != nil { // it does not go on after an error
+		_ = it.Close()
+		delete(w.open, ref.File)
 	}
-	return nil
+	if !errors.Is(err, base.ErrCorrupted) {
+		err = &base.CorruptionError{
+			File: TableName(ref.File), Offset: -1, Kind: "blob table",
+			Lo: bytes.Clone(rec.Key), Hi: append(bytes.Clone(rec.Key), 0), Err: err,
+		}
+	}
+	return err
 }

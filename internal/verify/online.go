@@ -61,7 +61,7 @@ func (v *Online) Run(ctx context.Context, o Options) (Report, error) {
 	defer giveBack()
 	r := newRun(ctx, c, o)
 	if err := v.Manifest(); err != nil {
-		if !errors.Is(err, base.ErrCorrupted) {
+		if errors.Is(err, base.ErrClosed) {
 			return Report{}, err
 		}
 		r.note(manifest.CurrentName, nil, err)

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -189,16 +190,39 @@ func Verify(cfg Config, segments []Segment, num base.FileNum, from, end Position
 	return nil
 }
 
-// VerifyArchived reads archived segment n, and returns what is wrong with its footer, and the
-// first group that is not intact.
+// VerifyArchived reads archived segment n, and returns what is wrong with its headers and its
+// footer, and the first group that is not intact.
 func VerifyArchived(cfg Config, n base.FileNum) error {
 	found, err := ReadArchived(cfg, n)
 	if err != nil {
 		return err
 	}
 	c, err := OpenArchived(cfg, n)
-	if err == nil {
-		err = c.walk(c.in.start, found.Extent.End, func(groupHeader, []byte) error { return nil })
+	if err != nil {
+		return errors.Join(found.Damage, err)
 	}
-	return errors.Join(found.Damage, err)
+	headers := c.headers(cfg, n)
+	err = c.walk(c.in.start, found.Extent.End, func(groupHeader, []byte) error { return nil })
+	return errors.Join(headers, found.Damage, err)
+}
+
+// headers says what is wrong with the headers, which a reader can do without. A crash may have
+// kept the second one from the disk.
+func (c *Cursor) headers(cfg Config, n base.FileNum) error {
+	b := make([]byte, segmentHeaderBytes)
+	if err := c.in.fill(b, 0); err != nil {
+		return err
+	}
+	id, s, err := decodePrepared(c.in.name, b[:preparedHeaderBytes])
+	if err == nil && (id != cfg.DBID || s.Num != n) {
+		err = errors.New("segment of another place")
+	}
+	if err != nil {
+		return c.damaged(0, err)
+	}
+	second := b[preparedHeaderBytes:]
+	if _, ok := decodeBegin(second); !ok && !bytes.Equal(second, make([]byte, beginHeaderBytes)) {
+		return c.damaged(preparedHeaderBytes, errNoHeader)
+	}
+	return nil
 }
