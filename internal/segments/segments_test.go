@@ -2,6 +2,8 @@ package segments
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -545,4 +547,37 @@ func TestRead(t *testing.T) {
 	wantErr(t, r.Read(nums[0], 0, 7, nothing), errInjected)
 	r.fs.Add(faultfs.Rule{Kinds: vfs.OpRead, Err: errInjected})
 	wantErr(t, r.Read(nums[0], 0, 7, func(*wal.Group) error { return nil }), errInjected)
+}
+
+// What somebody reads is not written over: no segment is used again before he is done.
+func TestHeldSegmentsAreNotUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, feed.Retention{})
+		first := r.begin()
+		letGo := r.Holds.Take()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go r.Run(ctx)
+		synctest.Wait()
+		turn := func() {
+			must(t, r.append(1000))
+			num, at, err := r.Rotate(r.last)
+			must(t, err)
+			gone := r.Before(num)
+			must(t, r.edit(&manifest.Edit{RemoveLogs: gone, LogStart: uint64(at)}, func() { r.Drop(gone) }))
+			r.changed.Notify()
+			synctest.Wait()
+		}
+		turn()
+		if id, begun, err := wal.Identify(r.cfg.WAL, first); err != nil || id.Num != first || !begun {
+			t.Errorf("the segment is %+v, begun %v: %v", id, begun, err)
+		}
+		letGo()
+		letGo() // a second time without effect
+		turn()
+		turn()
+		if _, _, err := wal.Identify(r.cfg.WAL, first); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the segment is still there: %v", err)
+		}
+	})
 }

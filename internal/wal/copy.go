@@ -52,18 +52,21 @@ func Copy(cfg Config, segments []Segment, from, end Position, to Config) (copied
 		if err != nil {
 			return nil, err
 		}
-		if err := log.fillWith(cfg, s); err != nil {
+		if err := log.fillWith(cfg, s, end); err != nil {
 			return nil, err
 		}
 		prepared.SizeBytes = segmentHeaderBytes + int64(s.end-s.start)
 		copied = append(copied, prepared)
 	}
-	copied[len(copied)-1].SizeBytes += int64(groupBytes(0)) // the seal
+	if log.Appended() == end { // else the seal that Close leaves was there
+		copied[len(copied)-1].SizeBytes += int64(groupBytes(0))
+	}
 	return copied, nil
 }
 
-// fillWith appends what a segment of another log holds.
-func (l *Log) fillWith(cfg Config, s span) error {
+// fillWith appends what a segment of another log holds, but for a seal at the very end, which
+// is for Close to leave.
+func (l *Log) fillWith(cfg Config, s span, end Position) error {
 	if at := l.Appended(); at != s.start {
 		return notIntact(FileName(s.Num), -1, 0, fmt.Errorf("segment starts at %d, and the one before it ends at %d", s.start, at))
 	}
@@ -75,7 +78,10 @@ func (l *Log) fillWith(cfg Config, s span) error {
 			_, err := l.append(groupHeader{length: h.length, first: h.first, count: h.count}, [][]byte{payload})
 			return err
 		}
-		// As Close leaves it; an opener has found it there and gone on behind it.
+		if h.position+Position(h.sizeBytes()) == end {
+			return nil
+		}
+		// An opener has found it there and gone on behind it.
 		err := l.Sync()
 		if err == nil {
 			_, err = l.append(groupHeader{seal: true}, nil)

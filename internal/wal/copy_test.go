@@ -118,3 +118,63 @@ func TestCopyOfDamage(t *testing.T) {
 		}
 	}
 }
+
+// A log that was closed, and went on behind its seal, is copied with that.
+func TestCopyOfSeals(t *testing.T) {
+	cfg, _ := newConfig(t)
+	var segments []Segment
+	at := Position(0)
+	for n := base.FileNum(1); n < 4; n++ {
+		s, err := Prepare(cfg, n, 4096)
+		if err != nil {
+			t.Fatal(err)
+		}
+		segments = append(segments, s)
+		l, err := NewLog(cfg, s, at, base.SeqNum(n-1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Append(base.SeqNum(n), base.SeqNum(n), []byte("payload")); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		at = l.Appended()
+	}
+	to, _ := newConfig(t)
+	copied, err := Copy(cfg, segments, 0, at, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := 0
+	result, err := Replay(to, copied, 0, 0, func(base.SeqNum, []byte) error { groups++; return nil })
+	if err != nil || groups != 3 {
+		t.Fatalf("%d groups: %v", groups, err)
+	}
+	if result.End != at {
+		t.Errorf("the copy ends at %d, want %d", result.End, at)
+	}
+	seals := 0
+	for i, s := range copied[:2] {
+		end := segments[i]
+		err := walk(to, span{s, 0, at}, func(h groupHeader, _ []byte) error {
+			if h.seal {
+				if seals++; h.durable != h.position {
+					t.Errorf("seal of %s at %d says that %d is durable", FileName(end.Num), h.position, h.durable)
+				}
+				return errors.New("enough")
+			}
+			return nil
+		})
+		if err == nil {
+			t.Errorf("%s has no seal", FileName(s.Num))
+		}
+	}
+	if seals != 2 {
+		t.Errorf("%d seals", seals)
+	}
+	if err := Verify(to, copied, 2, 0, at); err != nil {
+		t.Error(err)
+	}
+}

@@ -145,7 +145,7 @@ func (w *world) do(op *script.Op, j *judge) error {
 	case script.Verify:
 		return w.verify(j)
 	case script.Checkpoint:
-		return w.checkpoint(j)
+		return checkpoint(w, j)
 	}
 	return fmt.Errorf("%v is no operation", op.Kind)
 }
@@ -288,7 +288,7 @@ func (w *world) reopenReadOnly(n int, j *judge) error {
 }
 
 // checkpoint takes one, which must show everything, and removes it.
-func (w *world) checkpoint(j *judge) error {
+func checkpoint(w *world, j *judge) error {
 	fs, dir := w.location()
 	copied := dir + "-copy"
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
