@@ -245,9 +245,13 @@ func checkpointUnderWriters(t *testing.T, o *lightning.Options) {
 	db := open(t, o)
 	var writers sync.WaitGroup
 	var mu sync.Mutex
+	rows, checkpoints := 8000, 6
+	if testing.Short() {
+		rows, checkpoints = 1500, 4
+	}
 	acknowledged := 0
 	writers.Go(func() {
-		for i := 1; i <= 8000 && ctx.Err() == nil; i++ {
+		for i := 1; i <= rows && ctx.Err() == nil; i++ {
 			b := db.NewBatch()
 			key := fmt.Appendf(nil, "row%06d", i)
 			if err := errors.Join(b.Put(key, bytes.Repeat(key, i%300)), b.Put([]byte("first"), fmt.Append(nil, i)),
@@ -282,7 +286,7 @@ func checkpointUnderWriters(t *testing.T, o *lightning.Options) {
 			}
 		}
 	})
-	for i := range 6 {
+	for i := range checkpoints {
 		mu.Lock()
 		least := acknowledged
 		mu.Unlock()
@@ -506,7 +510,11 @@ func TestCheckpointCrashes(t *testing.T) {
 					return nil
 				}
 				n++
-				for i, keep := range []memfs.Policy{memfs.KeepNone, memfs.KeepAll, memfs.KeepRandom, memfs.KeepRandom} {
+				policies := []memfs.Policy{memfs.KeepNone, memfs.KeepAll, memfs.KeepRandom, memfs.KeepRandom}
+				if testing.Short() {
+					policies = policies[n%3:][:2]
+				}
+				for i, keep := range policies {
 					crashed := disk.Crash(memfs.CrashOptions{Keep: keep, Seed: uint64(n*10 + i), Stale: i == 3})
 					checkCrashed(t, crashed, op, want, history, op.Kind == vfs.OpRename || n%7 == 0)
 				}
@@ -569,7 +577,7 @@ func TestCheckpointWhileSegmentsAreArchived(t *testing.T) {
 	rich(t, db)
 	must(t, db.SyncLog(ctx))
 	want, history := everything(t, db), tale(t, db)
-	for i := range 40 {
+	for i := range 20 {
 		crashed := disk.Crash(memfs.CrashOptions{Keep: memfs.KeepRandom, Seed: uint64(i)})
 		recovered := openAt(t, "db", keeping(crashed))
 		must(t, recovered.Checkpoint(ctx, "copy"))

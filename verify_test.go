@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ func TestVerifyFindsNothing(t *testing.T) {
 				}
 			})
 			var last lightning.VerifyProgress
-			for range 5 {
+			for range 3 {
 				last = lightning.VerifyProgress{}
 				r, err := db.Verify(context.Background(), lightning.VerifyOptions{Progress: func(p lightning.VerifyProgress) { last = p }})
 				must(t, err)
@@ -84,6 +85,9 @@ func TestVerifyFindsDamage(t *testing.T) {
 			continue
 		}
 		path := filepath.Join("db", name)
+		if _, err := disk.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			continue // a compaction was quicker
+		}
 		content := readAllOf(t, disk, path)
 		for _, place := range []int64{0, 100, int64(len(content)) / 2, int64(len(content)) - 30} {
 			if place < 0 || place >= int64(len(content)) {
