@@ -317,9 +317,7 @@ func (w *writer) copy(ctx context.Context, name string, sizeBytes int64) (err er
 // error is of the very last step, the checkpoint may be there.
 func (w *writer) finish(state *manifest.State, ingests []manifest.IngestCommit, seen base.Instant) error {
 	fsys := w.outer
-	if err := fsys.SyncDir(w.partial); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
+	// This syncs the directory, with all names in it, before anything names the manifest.
 	if err := state.Copy(fsys, w.partial, w.logs, ingests, seen); err != nil {
 		return err
 	}
