@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/loan"
@@ -444,6 +445,70 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 		return func(yield func(*ChangeBatch, error) bool) { yield(nil, err) }
 	}
 	return changes(ctx, &db.space, from)
+}
+
+// Checkpoint makes a second database in dir, with all that this one holds at some moment
+// during the call: all keyspaces, and the log archive. It holds every commit that was acknowledged
+// before the call, whether that was synced or not, and of those after it none or those up
+// to some commit.
+//
+// Files that do not change any more are in both databases, as hard links; only the log is copied, so that
+// it takes little time and space, until the database replaces files that the checkpoint
+// keeps. On another file system, or where there are no links, they are copied. When
+// Checkpoint returns, the checkpoint is on stable storage, and can be opened, also for
+// writing and beside this database: neither is disturbed by what the other one does, or by
+// its being deleted. Since links share what is on the disk, damage to that hits both: a backup
+// against a broken disk is a copy.
+//
+// dir must not exist, or be an empty directory, which is replaced; otherwise the error matches
+// ErrCheckpointExists. Until the checkpoint is complete it is under the name dir + ".partial",
+// and what a crash leaves there goes with the next checkpoint to dir. Reads and writes go on
+// meanwhile; ctx ends it. A read-only database can be asked for one as well, but not one that
+// refuses writes because the log has failed.
+func (db *DB) Checkpoint(ctx context.Context, dir string) error {
+	_, err := db.CheckpointWith(ctx, dir, CheckpointOptions{})
+	return err
+}
+
+// CheckpointWith is Checkpoint with options, and says what the checkpoint holds.
+func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOptions) (CheckpointInfo, error) {
+	if err := db.usable(); err != nil {
+		return CheckpointInfo{}, err
+	}
+	if ctx == nil {
+		return CheckpointInfo{}, errNilContext
+	}
+	var progress func(checkpoint.Progress)
+	if o.Progress != nil {
+		progress = func(p checkpoint.Progress) { o.Progress(CheckpointProgress(p)) }
+	}
+	r, err := db.engine.Checkpoints.Take(ctx, dir, progress)
+	if err != nil {
+		return CheckpointInfo{}, err
+	}
+	return CheckpointInfo{Seq: uint64(r.Seq), Files: r.Files, LinkedBytes: r.LinkedBytes, CopiedBytes: r.CopiedBytes}, nil
+}
+
+// Verify reads all files of the database, and reports what is damaged: each block of each
+// table with its checksum, order and index, that filters know their keys and that all is what the manifest says;
+// that the values are there and readable which records have in other files; the log as far
+// as it is needed, its archive, and the manifest. It reads past the caches, through files that
+// it opens for itself, so that it takes no memory or open file from others, and beside
+// reads and writes; files that come after it has begun are not read. ctx ends it, and then
+// the report is of what was read by then. Damage is no error: see VerifyReport.
+func (db *DB) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
+	if err := db.usable(); err != nil {
+		return VerifyReport{}, err
+	}
+	if ctx == nil {
+		return VerifyReport{}, errNilContext
+	}
+	how, err := o.inner()
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	r, err := db.engine.Verifier.Run(ctx, how)
+	return VerifyReport(r), err
 }
 
 // Metrics returns the current figures. It is cheap enough to be called every

@@ -296,6 +296,15 @@ func TestLink(t *testing.T) {
 		if got := linkCount(t, fsys, a); got != 2 && got != 0 {
 			t.Fatalf("a file of two names has %d", got)
 		}
+		create(t, fsys, filepath.Join(dir, "c"), "First")
+		infos := map[string]fs.FileInfo{}
+		for _, name := range []string{"a", "b", "c"} {
+			infos[name], err = fsys.Stat(filepath.Join(dir, name))
+			must(t, err)
+		}
+		if !vfs.SameFile(infos["a"], infos["b"]) || vfs.SameFile(infos["a"], infos["c"]) {
+			t.Fatal("two names of one file are not told from two files")
+		}
 		wantError(t, fsys.Link(a, b), fs.ErrExist)
 		wantError(t, fsys.Link(a, filepath.Join(dir, "missing", "b")), fs.ErrNotExist)
 		must(t, fsys.Remove(a))

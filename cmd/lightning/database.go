@@ -174,19 +174,25 @@ func openDatabase(dir string, opts lightning.Options) (*lightning.DB, error) {
 		opts.LogArchive.SizeBytes = archiveToKeep(dir)
 	}
 	db, err := lightning.Open(dir, &opts)
-	switch {
-	case err == nil:
-		return db, nil
-	case errors.Is(err, lightning.ErrNotDatabase) && dir == "":
-		return nil, plainError{"the name of the database is empty", err}
-	case errors.Is(err, lightning.ErrNotDatabase) && isMissing(dir):
-		return nil, plainError{dir + " does not exist", err}
-	case errors.Is(err, lightning.ErrNotDatabase) || isFile(dir):
-		return nil, plainError{fmt.Sprintf("%s is not a Lightning database", dir), err}
-	case errors.Is(err, lightning.ErrLocked):
-		return nil, plainError{fmt.Sprintf("%s is in use by another process", dir), err}
+	if err != nil {
+		return nil, openFailure(dir, err)
 	}
-	return nil, err
+	return db, nil
+}
+
+// openFailure puts the common reasons why a database cannot be used into plain words.
+func openFailure(dir string, err error) error {
+	switch {
+	case errors.Is(err, lightning.ErrNotDatabase) && dir == "":
+		return plainError{"the name of the database is empty", err}
+	case errors.Is(err, lightning.ErrNotDatabase) && isMissing(dir):
+		return plainError{dir + " does not exist", err}
+	case errors.Is(err, lightning.ErrNotDatabase) || isFile(dir):
+		return plainError{fmt.Sprintf("%s is not a Lightning database", dir), err}
+	case errors.Is(err, lightning.ErrLocked):
+		return plainError{fmt.Sprintf("%s is in use by another process", dir), err}
+	}
+	return err
 }
 
 // How much of what the program writes 'lightning changes' can tell afterwards:

@@ -18,11 +18,13 @@ import (
 )
 
 // The exit codes, which scripts may rely on. Code 1 is an answer that nobody
-// hoped for: a key that is not there, or a round of torture that failed.
+// hoped for: a key that is not there, a round of torture that failed, or a check that found
+// damage.
 const (
 	exitOK           = 0
 	exitNotFound     = 1
 	exitRoundsFailed = 1
+	exitDamaged      = 1 // found by a check
 	exitUsage        = 2
 	exitError        = 3
 	exitInterrupted  = 130 // where the signal is not known
@@ -101,6 +103,8 @@ func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 		return exitNotFound
 	case errors.Is(err, errRoundsFailed):
 		return exitRoundsFailed
+	case errors.Is(err, errDamaged):
+		return exitDamaged
 	case errors.Is(err, errInterrupted):
 		return interruptedCode(cmd.Context())
 	}
@@ -142,8 +146,8 @@ func newRootCommand(suites []torture.Suite) *cobra.Command {
 		Long: `lightning works with Lightning DB databases: ordered key-value stores that
 live in a directory. New here? Run 'lightning tour'.
 
-Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage,
-3 any other error, 130 interrupted, 143 terminated.`,
+Exit codes: 0 success, 1 not found (or a round of torture failed, or a check found
+damage), 2 wrong usage, 3 any other error, 130 interrupted, 143 terminated.`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -172,6 +176,8 @@ Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage
 		newChangesCommand(),
 		newStatsCommand(),
 		newCompactCommand(),
+		newCheckpointCommand(),
+		newCheckCommand(),
 		newBenchCommand(),
 		newTortureCommand(suites),
 		newVersionCommand(),

@@ -24,7 +24,7 @@ live keys, use 'lightning scan DIR --count'.
 
 It reads the manifest and the log, and looks whether the files of the tables are there
 and have the right sizes. What is in the tables it does not read, and so sees no damage
-there: 'lightning dump DIR' reads every live record of all keyspaces and finds it.`,
+there: 'lightning check DIR' reads all of it.`,
 		Args: arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return readStore(args[0], "", func(db *lightning.DB, _ store) error {
@@ -158,8 +158,8 @@ func (s *databaseStats) print(w io.Writer) error {
 		fact("processor", "searches use %s", s.Vectors)
 	}
 	if s.UnreadTables > 0 {
-		fact("not read", "what is in the %s: 'lightning dump DIR > %s' reads all live records",
-			console.CountOf(int64(s.UnreadTables), "table"), os.DevNull)
+		fact("not read", "what is in the %s: 'lightning check DIR' reads all of it",
+			console.CountOf(int64(s.UnreadTables), "table"))
 	}
 	if s.IOUring {
 		fact("io_uring", "used, where many blocks are read at once")

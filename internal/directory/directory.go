@@ -45,7 +45,7 @@ func Hold(vfsys vfs.FS, dir string, a Access) (held vfs.Dir, err error) {
 	case a.ReadOnly || a.MustExist:
 		return nil, fmt.Errorf("%w: %w", ErrNotDatabase, err)
 	default:
-		if err := create(vfsys, dir); err != nil {
+		if err := Create(vfsys, dir); err != nil {
 			return nil, err
 		}
 	}
@@ -72,7 +72,7 @@ func check(vfsys vfs.FS, held vfs.Dir, dir string, a Access, isNew bool) error {
 	if err := refuseForeign(held, dir); err != nil {
 		return err
 	}
-	return create(vfsys, dir)
+	return Create(vfsys, dir)
 }
 
 // Lock takes the lock of a directory.
@@ -96,12 +96,12 @@ func Lock(held vfs.Dir, dir string, readOnly bool) (lock io.Closer, err error) {
 	return lock, nil
 }
 
-// create makes the database's directory, and its name durable: a synced write
+// Create makes the database's directory, and its name durable: a synced write
 // in a directory that a crash takes away is lost all the same. An earlier,
 // interrupted open may have made the directory, so its entry is synced even if
 // it is there. When a sync fails, a later one of the same names would prove
 // nothing, so what was made is rolled back, for the next open to make anew.
-func create(vfsys vfs.FS, path string) error {
+func Create(vfsys vfs.FS, path string) error {
 	var made []string
 	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
 		if _, err := vfsys.Stat(dir); err == nil || dir == filepath.Dir(dir) {

@@ -125,7 +125,7 @@ func TestHistoryWithFaults(t *testing.T) {
 				fs := memfs.New()
 				faulty := faultfs.New(fs)
 				db := openTest(t, historyTestOptions(faulty))
-				must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+				must(t, db.changed.Wait(t.Context(), func() bool { return db.segments.Prepared() != 0 }))
 				rule := faulty.Add(faultfs.Rule{Kinds: kind, Name: "*.wal", Sticky: true, Err: syscall.EIO})
 				fill(t, db, "a", 100)
 				must(t, db.commits.Alone(context.Background(), db.rotate))
@@ -144,7 +144,7 @@ func TestHistoryWithFaults(t *testing.T) {
 					must(t, db.Close())
 					db = openTest(t, historyTestOptions(fs))
 				} else {
-					must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+					must(t, db.changed.Wait(t.Context(), func() bool { return db.segments.Prepared() != 0 }))
 					fillFile(t, db, "b", 10)
 				}
 				settleHistory(db)
@@ -332,7 +332,7 @@ func TestHistoryOfALogThatWasCut(t *testing.T) {
 	fs := memfs.New()
 	db := openTest(t, historyTestOptions(fs))
 	prepared := func() {
-		must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+		must(t, db.changed.Wait(t.Context(), func() bool { return db.segments.Prepared() != 0 }))
 	}
 	must(t, db.Commits().Set(nil, []byte{0}, []byte("a"), []byte("kept"), commit.Sync))
 	prepared()

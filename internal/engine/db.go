@@ -20,6 +20,7 @@ import (
 	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
@@ -36,6 +37,7 @@ import (
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/internal/verify"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/writer"
 	"github.com/lightningdb/lightning/vfs"
@@ -47,12 +49,17 @@ type DB struct {
 	opts  Options
 	id    base.DBID
 	held  vfs.Dir // the directory
+	outer vfs.FS  // in which it was found
 	files *filepool.Pool
 	io    *aio.Reader // of many reads at once
 	lock  io.Closer   // of the directory
 
 	reads   view.Reader
 	commits commit.Pipeline
+
+	// Checkpoints takes them, and Verifier looks for damage.
+	Checkpoints checkpoint.Taker
+	Verifier    verify.Online
 
 	memory    offheap.Accountant
 	budget    budget

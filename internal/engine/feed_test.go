@@ -288,7 +288,7 @@ func TestFeedOfALogThatIsUsedAgain(t *testing.T) {
 		fill(t, db, "b", 1000)
 		must(t, db.SyncLog(context.Background()))
 		must(t, db.Flush(t.Context()))
-		must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+		must(t, db.changed.Wait(t.Context(), func() bool { return db.segments.Prepared() != 0 }))
 	}
 	want := base.SeqNum(2)
 	for {

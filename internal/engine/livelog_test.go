@@ -67,9 +67,9 @@ func newLiveLogOf(t *testing.T, opts Options, crash memfs.Policy, write func(db 
 	must(t, db.Flush(context.Background()))
 	settleHistory(db)
 	must(t, fs.SyncDir("db")) // nobody needs the new name of an archived segment to be durable
-	must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+	must(t, db.changed.Wait(t.Context(), func() bool { return db.segments.Prepared() != 0 }))
 	write(db, l.rows)
-	must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+	must(t, db.changed.Wait(t.Context(), func() bool { return db.segments.Prepared() != 0 }))
 	l.disk = fs.Crash(memfs.CrashOptions{Keep: crash})
 	must(t, db.Close())
 	l.files = takeDirectory(t, l.disk)

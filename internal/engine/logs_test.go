@@ -35,7 +35,7 @@ func TestUnusableLogIsRemoved(t *testing.T) {
 			}
 		}
 		<-retries // it has failed
-		must(t, db.changed.Wait(context.Background(), db.segments.Ready))
+		must(t, db.changed.Wait(context.Background(), func() bool { return db.segments.Prepared() != 0 }))
 		known := map[base.FileNum]bool{}
 		for _, n := range db.segments.All() {
 			known[n] = true
@@ -56,7 +56,7 @@ func TestMemtablesShareALogSegment(t *testing.T) {
 	under := memfs.New()
 	faulty := faultfs.New(under)
 	db := openTest(t, testOptions(faulty))
-	must(t, db.changed.Wait(t.Context(), db.segments.Ready))
+	must(t, db.changed.Wait(t.Context(), func() bool { return db.segments.Prepared() != 0 }))
 	faulty.Add(faultfs.Rule{Kinds: vfs.OpCreate | vfs.OpRename, Name: "*.wal", Err: syscall.EIO, Sticky: true})
 	rows, flushed := map[string]string{}, 0
 	put := func(i int) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
@@ -22,6 +23,7 @@ import (
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
+	"github.com/lightningdb/lightning/internal/verify"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/internal/writer"
@@ -79,6 +81,7 @@ func (db *opener) open() (err error) {
 	db.io = aio.NewReader(db.opts.NoIOUring, db.events)
 	watched := watchfs.Wrap(db.held)
 	db.files = filepool.New(watched, db.opts.OpenFiles)
+	db.outer = &filepool.FS{FS: watchfs.Wrap(db.opts.FS), Pool: db.files}
 	db.opts.FS = &health.WatchedFS{FS: &filepool.FS{FS: watched, Pool: db.files}, Health: &db.health}
 	if db.names, err = db.opts.FS.List(db.dir); err != nil {
 		return fmt.Errorf("list %s: %w", db.dir, err)
@@ -88,6 +91,7 @@ func (db *opener) open() (err error) {
 		return err
 	}
 	db.wire(state)
+	db.wireUpkeep()
 	if err := db.keyspaces.Load(state); err != nil {
 		return err
 	}
@@ -127,6 +131,9 @@ func (db *opener) openManifest() (*manifest.State, error) {
 		return nil, err
 	}
 	db.id = state.DBID
+	if db.opts.ReadOnly {
+		db.versions.loaded = state
+	}
 	db.timeline.Start(state.ClockHighWater)
 	return state, nil
 }
@@ -201,6 +208,31 @@ func (db *opener) wire(state *manifest.State) {
 	db.sharing.reads, db.sharing.alone = &db.reads, db.commits.Alone
 	db.sharing.divide = func() { db.reads.Update(func(*view.Change) {}) }
 	db.commits.Init(db.writer.Env())
+}
+
+// wireUpkeep makes what works on the files of the whole database.
+func (db *opener) wireUpkeep() {
+	e := db.DB
+	working := func(ctx context.Context, note func()) (done func(), err error) {
+		return e.workers.Done, e.commits.Alone(ctx, func() error {
+			if e.reads.Closed() {
+				return base.ErrClosed
+			}
+			e.workers.Add(1)
+			note()
+			return nil
+		})
+	}
+	foundEnd := func() wal.Position { return e.recovered.end }
+	db.Checkpoints = checkpoint.Taker{
+		WAL: db.walConfig(), Outer: db.outer, Reads: &e.reads, Commits: &e.commits, Segments: db.segments, Archive: db.archive,
+		Store: db.store, Janitor: db.janitor, Timeline: db.timeline, Look: e.versions.look,
+		FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
+	}
+	db.Verifier = verify.Online{
+		WAL: db.walConfig(), Reads: &e.reads, Segments: db.segments, Archive: db.archive, Store: db.store, Janitor: db.janitor,
+		Look: e.versions.look, Manifest: e.versions.verify, FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
+	}
 }
 
 // blobFiles is how many times larger than other tables those with blobs are.

@@ -72,7 +72,7 @@ func TestManifestOlderThanTheLogIsReported(t *testing.T) {
 	db := openTest(t, testOptions(faulty))
 	prepared := func() {
 		t.Helper()
-		must(t, db.changed.Wait(context.Background(), db.segments.Ready))
+		must(t, db.changed.Wait(context.Background(), func() bool { return db.segments.Prepared() != 0 }))
 	}
 	prepared()
 	names, err := fs.List("db")

@@ -25,7 +25,8 @@ import (
 
 // recovered is what recovery found; it does not change any more.
 type recovered struct {
-	tornBytes int64 // of the log, dropped
+	tornBytes int64        // of the log, dropped
+	end       wal.Position // of the log
 }
 
 // recovery brings a database to where an earlier opener left it. It checks that
@@ -73,6 +74,7 @@ func (r *recovery) run() error {
 	if err := r.writer.SealReplayed(); err != nil {
 		return err
 	}
+	r.recovered.end = result.End
 	if r.recovered.tornBytes = result.TornBytes; result.TornBytes > 0 {
 		r.events.TornLog(result.TornFile, result.TornBytes)
 	}

@@ -24,9 +24,10 @@ type versions struct {
 	changed  *signal.Changes
 
 	mu       ranked.Mutex[ranked.ManifestEdit]
-	log      *manifest.Log // nil before begin, and in a read-only database
-	beginErr error         // what begin has failed with, after which it must not be tried again
-	store    *store.Store  // gives out file numbers
+	log      *manifest.Log   // nil before begin, and in a read-only database
+	loaded   *manifest.State // of a read-only database
+	beginErr error           // what begin has failed with, after which it must not be tried again
+	store    *store.Store    // gives out file numbers
 	// archive knows which commits past the log the manifest is to forget.
 	archive *feed.Archive
 }
@@ -51,6 +52,18 @@ func (v *versions) begin(loaded *manifest.State) (err error) {
 		v.beginErr = err
 	}
 	return err
+}
+
+// look calls fn with the state of the manifest while nobody changes it or what follows from
+// it. fn must not wait.
+func (v *versions) look(fn func(state *manifest.State)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.log == nil {
+		fn(v.loaded)
+		return
+	}
+	fn(v.log.State())
 }
 
 // close closes the file.
@@ -90,6 +103,17 @@ func (v *versions) edit(e *manifest.Edit, done func(v *manifest.Version)) error 
 	done(v.log.State().Version)
 	v.changed.Notify()
 	return nil
+}
+
+// verify reads the manifest again.
+func (v *versions) verify() error {
+	v.mu.Lock()
+	log := v.log
+	v.mu.Unlock()
+	if log == nil {
+		return nil // it was read when the database was opened, and nobody writes to it
+	}
+	return log.Verify()
 }
 
 // saveTime brings the time that readers have seen into the manifest. A failure

@@ -2,7 +2,12 @@
 // for.
 package janitor
 
-import "github.com/lightningdb/lightning/internal/ranked"
+import (
+	"context"
+	"sync"
+
+	"github.com/lightningdb/lightning/internal/ranked"
+)
 
 // Janitor runs the clean-up that must not happen in a user's or a worker's
 // call: waiting for readers to leave an old state, freeing memory, closing and
@@ -34,6 +39,25 @@ func (j *Janitor) Add(task func()) { j.memory.add(task) }
 
 // AddFile has a task done that touches files, after those of its kind before it.
 func (j *Janitor) AddFile(task func()) { j.files.add(task) }
+
+// HoldFiles waits until what was added before it and touches files is done, and has all that
+// comes after it wait until the function is called that it returns. The janitor must not be
+// stopped meanwhile.
+func (j *Janitor) HoldFiles(ctx context.Context) (letGo func(), err error) {
+	entered, released := make(chan struct{}), make(chan struct{})
+	letGo = sync.OnceFunc(func() { close(released) })
+	j.AddFile(func() {
+		close(entered)
+		<-released
+	})
+	select {
+	case <-entered:
+		return letGo, nil
+	case <-ctx.Done():
+		letGo()
+		return nil, context.Cause(ctx)
+	}
+}
 
 // Stop runs what is left and ends the goroutines.
 func (j *Janitor) Stop() {

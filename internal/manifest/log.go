@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -285,6 +286,24 @@ func (l *Log) swapCurrent() error {
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return fmt.Errorf("sync the directory of %s: %w", CurrentName, err)
+	}
+	return nil
+}
+
+// Verify reads the manifest again, and returns an error where it does not come to the state
+// that it should. Edits wait meanwhile.
+func (l *Log) Verify() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return l.err
+	}
+	stored, err := Load(l.fs, l.dir, []string{FileName(l.num)})
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(appendEdit(nil, stored.snapshot()), appendEdit(nil, l.State().snapshot())) {
+		return damage(FileName(l.num), "manifest", -1, 0, errors.New("it comes to another state than the one in memory"))
 	}
 	return nil
 }

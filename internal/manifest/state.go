@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/vfs"
 )
 
 // State is everything the manifest knows. It is immutable: each edit makes a
@@ -231,6 +232,24 @@ func (s *State) applyIngests(e *Edit) error {
 	}
 	s.Ingests = kept
 	return nil
+}
+
+// Copy makes the manifest of a copy of the database, in a directory without one: of the
+// same state, but for the log, which is in other files there, the commits past the log that
+// its archive keeps, and the time that readers may have seen. It is durable then, its name
+// included. A crash on the way leaves a directory that is damaged to those who open it, if
+// anything but an empty database was to be there.
+func (s *State) Copy(fsys vfs.FS, dir string, logs []LogSegment, ingests []IngestCommit, seen base.Instant) error {
+	copied := *s
+	copied.num, copied.found = 0, nil
+	copied.Logs, copied.Ingests = logs, ingests
+	copied.ClockHighWater = max(s.ClockHighWater, seen)
+	copied.keepBlobs(s.Blobs)
+	l, err := start(fsys, dir, &copied)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // snapshot returns the edit that makes s of a new state.

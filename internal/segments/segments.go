@@ -63,6 +63,7 @@ type Config struct {
 // is taken under it.
 type Segments struct {
 	cfg     Config
+	Holds   Holds
 	outcome health.Outcome // of the worker
 
 	log   *wal.Log     // nil in a read-only database
@@ -264,11 +265,11 @@ func readSegment(cfg wal.Config, num base.FileNum, end wal.Position, after, last
 // leader.
 func (s *Segments) CurrentBytes() int64 { return int64(s.log.Appended() - s.start) }
 
-// Ready reports whether a segment is prepared.
-func (s *Segments) Ready() bool {
+// Prepared returns the segment that is ready to be rotated to, 0 if none is.
+func (s *Segments) Prepared() base.FileNum {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.prepared.Num != 0
+	return s.prepared.Num
 }
 
 // Rotate goes on in the prepared segment and tells where in the log that begins.
@@ -304,7 +305,7 @@ func (s *Segments) Run(ctx context.Context) {
 		}
 		s.trim()
 		var err error
-		if !s.Ready() {
+		if s.Prepared() == 0 {
 			err = s.cfg.Reserve.Try(0, s.prepare)
 			if err == nil && rotated {
 				// What the last rotation left behind is made durable here: its file
@@ -392,7 +393,7 @@ func (s *Segments) prepare() error {
 // that the next one is to have.
 func (s *Segments) takeFree() (old base.FileNum, sizeBytes int64) {
 	s.mu.Lock()
-	if n := len(s.free); n > 0 {
+	if n := len(s.free); n > 0 && s.Holds.none() {
 		old = s.free[n-1]
 		s.free = s.free[:n-1]
 	}

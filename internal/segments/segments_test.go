@@ -2,6 +2,8 @@ package segments
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +40,7 @@ func TestBegin(t *testing.T) {
 		e.LogStart != 1000 || !slices.Equal(e.ForgetDropped, []uint64{7}) {
 		t.Errorf("the edit is %+v", e)
 	}
-	if r.Names(first) || !r.Names(num) || r.Count() != 1 || r.Ready() {
+	if r.Names(first) || !r.Names(num) || r.Count() != 1 || r.Prepared() != 0 {
 		t.Errorf("named are %v", r.All())
 	}
 	if extents := r.archive.Extents(); len(extents) != 1 || extents[0].First != 42 || extents[0].Start != 1000 {
@@ -78,15 +80,15 @@ func TestWorkerPreparesAhead(t *testing.T) {
 		go r.Run(ctx)
 		synctest.Wait()
 		for range 5 {
-			if !r.Ready() {
+			if r.Prepared() == 0 {
 				t.Fatal("no segment is ready")
 			}
 			must(t, r.append(1000))
 			appended := r.Log().Appended()
 			num, at, err := r.Rotate(r.last)
 			must(t, err)
-			if at != appended || r.CurrentBytes() != 0 || !slices.Contains(r.named, num) || r.Ready() {
-				t.Errorf("segment %d begins at %d, want %d; named: %v; ready: %v", num, at, appended, r.named, r.Ready())
+			if at != appended || r.CurrentBytes() != 0 || !slices.Contains(r.named, num) || r.Prepared() != 0 {
+				t.Errorf("segment %d begins at %d, want %d; named: %v; ready: %v", num, at, appended, r.named, r.Prepared() != 0)
 			}
 			r.changed.Notify() // as the new state does
 			synctest.Wait()
@@ -138,8 +140,8 @@ func TestPrepareIsTriedAgain(t *testing.T) {
 		synctest.Wait()
 		for tries := int64(1); tries <= 3; tries++ {
 			wantErr(t, r.Err(), errInjected)
-			if r.Ready() || fault.Fired() != tries {
-				t.Errorf("ready: %v; %d tries, want %d", r.Ready(), fault.Fired(), tries)
+			if r.Prepared() != 0 || fault.Fired() != tries {
+				t.Errorf("ready: %v; %d tries, want %d", r.Prepared() != 0, fault.Fired(), tries)
 			}
 			time.Sleep(retryDelay - 1)
 			synctest.Wait()
@@ -152,8 +154,8 @@ func TestPrepareIsTriedAgain(t *testing.T) {
 			time.Sleep(1)
 			synctest.Wait()
 		}
-		if !r.Ready() || r.Err() != nil {
-			t.Errorf("ready: %v: %v", r.Ready(), r.Err())
+		if r.Prepared() == 0 || r.Err() != nil {
+			t.Errorf("ready: %v: %v", r.Prepared() != 0, r.Err())
 		}
 		if n := strings.Count(r.log.String(), "background work failed"); n != 3 {
 			t.Errorf("told %d times: %s", n, &r.log)
@@ -180,8 +182,8 @@ func TestEditOfThePreparedFails(t *testing.T) {
 		r.mu.Unlock()
 		time.Sleep(retryDelay)
 		<-ended
-		if r.Ready() || r.Count() != 1 {
-			t.Errorf("ready: %v; segments %v", r.Ready(), r.All())
+		if r.Prepared() != 0 || r.Count() != 1 {
+			t.Errorf("ready: %v; segments %v", r.Prepared() != 0, r.All())
 		}
 		r.expectFiles(wal.FileName(1), wal.FileName(3))
 	})
@@ -441,8 +443,8 @@ func TestRotateThatFails(t *testing.T) {
 	r.fs.Add(faultfs.Rule{Kinds: vfs.OpOpenReadWrite | vfs.OpOpen, Err: errInjected})
 	_, _, err := r.Rotate(r.last)
 	wantErr(t, err, errInjected)
-	if r.health.Err() != nil || !r.Ready() || r.CurrentBytes() < 100 {
-		t.Errorf("health %v, ready: %v, %d bytes in the segment", r.health.Err(), r.Ready(), r.CurrentBytes())
+	if r.health.Err() != nil || r.Prepared() == 0 || r.CurrentBytes() < 100 {
+		t.Errorf("health %v, ready: %v, %d bytes in the segment", r.health.Err(), r.Prepared() != 0, r.CurrentBytes())
 	}
 	must(t, r.append(100))
 	second, _, err := r.Rotate(r.last)
@@ -545,4 +547,37 @@ func TestRead(t *testing.T) {
 	wantErr(t, r.Read(nums[0], 0, 7, nothing), errInjected)
 	r.fs.Add(faultfs.Rule{Kinds: vfs.OpRead, Err: errInjected})
 	wantErr(t, r.Read(nums[0], 0, 7, func(*wal.Group) error { return nil }), errInjected)
+}
+
+// What somebody reads is not written over: no segment is used again before he is done.
+func TestHeldSegmentsAreNotUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, feed.Retention{})
+		first := r.begin()
+		letGo := r.Holds.Take()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go r.Run(ctx)
+		synctest.Wait()
+		turn := func() {
+			must(t, r.append(1000))
+			num, at, err := r.Rotate(r.last)
+			must(t, err)
+			gone := r.Before(num)
+			must(t, r.edit(&manifest.Edit{RemoveLogs: gone, LogStart: uint64(at)}, func() { r.Drop(gone) }))
+			r.changed.Notify()
+			synctest.Wait()
+		}
+		turn()
+		if id, begun, err := wal.Identify(r.cfg.WAL, first); err != nil || id.Num != first || !begun {
+			t.Errorf("the segment is %+v, begun %v: %v", id, begun, err)
+		}
+		letGo()
+		letGo() // a second time without effect
+		turn()
+		turn()
+		if _, _, err := wal.Identify(r.cfg.WAL, first); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the segment is still there: %v", err)
+		}
+	})
 }

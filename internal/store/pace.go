@@ -10,8 +10,8 @@ import (
 	"github.com/lightningdb/lightning/vfs"
 )
 
-// Pace bounds how many bytes are written in a second, by all who share it. What is not used is
-// gone: nothing is written faster later. It is safe for concurrent use, without a lock.
+// Pace bounds how many bytes are read or written in a second, by all who share it. What is not used is
+// gone: nothing goes faster later. It is safe for concurrent use, without a lock.
 type Pace struct {
 	clock          clock.Clock
 	bytesPerSecond int64
@@ -27,8 +27,8 @@ func NewPace(c clock.Clock, bytesPerSecond int64) *Pace {
 	return &Pace{clock: c, bytesPerSecond: bytesPerSecond, start: c.Now()}
 }
 
-// await returns when so many bytes may be written, or false when ctx ends before.
-func (p *Pace) await(ctx context.Context, sizeBytes int) bool {
+// Await returns when so many bytes may be read or written, or false when ctx ends before.
+func (p *Pace) Await(ctx context.Context, sizeBytes int) bool {
 	costNS := int64(float64(sizeBytes) / float64(p.bytesPerSecond) * float64(time.Second))
 	for {
 		now, due := int64(p.clock.Now().Sub(p.start)), p.due.Load()
@@ -52,7 +52,7 @@ type pacedFile struct {
 
 // WriteAt implements vfs.File.
 func (f *pacedFile) WriteAt(b []byte, offset int64) (int, error) {
-	if !f.pace.await(f.ctx, len(b)) {
+	if !f.pace.Await(f.ctx, len(b)) {
 		return 0, context.Cause(f.ctx)
 	}
 	return f.File.WriteAt(b, offset)

@@ -149,7 +149,7 @@ func newRoom(t testing.TB) *room {
 	r.Pipeline.Init(r.Env())
 	worker := make(chan struct{})
 	go func() { defer close(worker); r.segments.Run(ctx) }()
-	must(t, r.changed.Wait(ctx, r.segments.Ready))
+	must(t, r.changed.Wait(ctx, func() bool { return r.segments.Prepared() != 0 }))
 	t.Cleanup(func() {
 		cancel()
 		<-worker

@@ -211,7 +211,7 @@ func (w *Writer) makeRoomInMemory(g *commit.Group) error {
 // log goes on in the one that it is in, up to several times the size of a memtable: small
 // memtables are full sooner than a segment is prepared.
 func (w *Writer) turn(lastSeq base.SeqNum) error {
-	if w.cfg.Segments.Ready() || w.cfg.Segments.CurrentBytes() >= segmentMemtables*int64(w.cfg.MemtableBytes) {
+	if w.cfg.Segments.Prepared() != 0 || w.cfg.Segments.CurrentBytes() >= segmentMemtables*int64(w.cfg.MemtableBytes) {
 		return w.Rotate(lastSeq)
 	}
 	if err := w.waitForFlushes(wait{parts: maxImmutables}); err != nil {
@@ -315,7 +315,7 @@ func (w *Writer) waitForFlushes(f wait) error {
 	var err error
 	stopErr := w.cfg.Changed.Wait(w.cfg.Stopped, func() bool {
 		full := w.isFull(f)
-		noLog := f.log && !w.cfg.Segments.Ready()
+		noLog := f.log && w.cfg.Segments.Prepared() == 0
 		failed, flushErr, logErr := w.cfg.Health.Err(), w.cfg.FlushErr(), w.cfg.Segments.Err()
 		switch {
 		case failed != nil:

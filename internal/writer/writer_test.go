@@ -77,7 +77,7 @@ func TestLargeGroups(t *testing.T) {
 	r.forget()
 	r.forget()
 	r.expectParts("M0")
-	must(t, r.changed.Wait(context.Background(), r.segments.Ready))
+	must(t, r.changed.Wait(context.Background(), func() bool { return r.segments.Prepared() != 0 }))
 	first := r.reads.State().Mem.FirstLog
 	must(t, r.Commit(context.Background(), sized(t, tooLarge), commit.Async, nil)) // the segment is full of the one before
 	r.expectParts("M0 L9")

@@ -230,10 +230,11 @@ type info struct {
 	pages int64
 	isDir bool
 	names int
+	node  *node
 }
 
 func (n *node) info(name string) info {
-	return info{name: filepath.Base(name), size: n.live.size, pages: n.pages, isDir: n.isDir, names: n.names}
+	return info{name: filepath.Base(name), size: n.live.size, pages: n.pages, isDir: n.isDir, names: n.names, node: n}
 }
 
 func (i info) Name() string       { return i.name }
@@ -242,6 +243,12 @@ func (i info) ModTime() time.Time { return time.Time{} }
 func (i info) IsDir() bool        { return i.isDir }
 func (i info) Sys() any           { return nil }
 func (i info) LinkCount() int     { return i.names } // for vfs.LinkCount
+
+// SameFile is what vfs.SameFile asks.
+func (i info) SameFile(other fs.FileInfo) bool {
+	o, ok := other.(info)
+	return ok && o.node == i.node
+}
 
 // AllocatedBytes is what vfs.AllocatedBytes asks.
 func (i info) AllocatedBytes() int64 { return i.pages * pageBytes }

@@ -109,7 +109,8 @@ func weights() map[script.Kind]int {
 func (g *generator) chooseKinds() {
 	all := weights()
 	for kind := range script.Kinds {
-		if kind == script.Merge || kind == script.PutLong || kind == script.PutGone || kind == script.Transact {
+		switch kind {
+		case script.Merge, script.PutLong, script.PutGone, script.Transact, script.Checkpoint:
 			continue // not drawn for, so that seeds keep their histories
 		}
 		weight := all[kind] * []int{3, 3, 3, 9, 1}[g.rng.IntN(5)]
@@ -122,6 +123,9 @@ func (g *generator) chooseKinds() {
 
 func (g *generator) op() script.Op {
 	kind := g.kinds[g.rng.IntN(len(g.kinds))]
+	if kind == script.Check && g.values%4 == 0 { // not drawn either
+		kind = script.Checkpoint
+	}
 	if kind == script.CreateSpace || kind == script.DropSpace {
 		return g.changeSpaces(kind)
 	}

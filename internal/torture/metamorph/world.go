@@ -144,6 +144,8 @@ func (w *world) do(op *script.Op, j *judge) error {
 		return w.check(j)
 	case script.Verify:
 		return w.verify(j)
+	case script.Checkpoint:
+		return checkpoint(w, j)
 	}
 	return fmt.Errorf("%v is no operation", op.Kind)
 }
@@ -283,6 +285,34 @@ func (w *world) reopenReadOnly(n int, j *judge) error {
 		return fmt.Errorf("close of a read-only database: %w", err)
 	}
 	return w.open(n + 1)
+}
+
+// checkpoint takes one, which must show everything, and removes it.
+func checkpoint(w *world, j *judge) error {
+	fs, dir := w.location()
+	copied := dir + "-copy"
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := w.db.Checkpoint(ctx, copied); err != nil {
+		return err
+	}
+	o := w.settings.options
+	o.FS, o.MustExist = fs, true
+	db, err := lightning.Open(copied, &o)
+	if err != nil {
+		return fmt.Errorf("open the checkpoint: %w", err)
+	}
+	there := &world{plan: w.plan, db: db, spaces: map[string]*lightning.Keyspace{}}
+	for name := range w.spaces {
+		if there.spaces[name], err = db.Keyspace(ctx, name, nil); err != nil {
+			return errors.Join(fmt.Errorf("keyspace %q of the checkpoint: %w", name, err), db.Close())
+		}
+	}
+	err = there.verify(j)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("the checkpoint: %w", err)
+	}
+	return script.Discard(fs, copied)
 }
 
 func (w *world) createSpace(name string) error {

@@ -13,6 +13,8 @@ var suitesByName = map[string]Suite{
 	// The tests of single rooms.
 	"api":           tests(".", ""),
 	"files":         tests("./vfs", ""),
+	"checkpoints":   tests(".", "^TestCheckpoint"),
+	"verifications": tests(".", "^TestVerify"),
 	"directories":   tests(".", "DatabaseStays|LockFile|LostLock|OpenNames|Beneath|TxAfterClose"),
 	"logs":          tests("./internal/wal", ""),
 	"manifests":     tests("./internal/manifest", ""),

@@ -85,6 +85,9 @@ func (g *generator) op() Op {
 		}
 		return o
 	case n < 15:
+		if g.values%2 == 0 { // not drawn, so that the seeds that were found keep the rest
+			return Op{Kind: Checkpoint}
+		}
 		return Op{Kind: SyncLog}
 	case n < 18:
 		return Op{Kind: Reopen}

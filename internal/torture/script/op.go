@@ -48,10 +48,11 @@ const (
 	SyncLog
 	CreateSpace
 	DropSpace
-	Reopen   // Count numbers the ways to do it, for suites that know several
-	ReadOnly // reopens twice, the first time read-only; Count as for Reopen
-	Check    // metrics
-	Verify   // all rows
+	Reopen     // Count numbers the ways to do it, for suites that know several
+	ReadOnly   // reopens twice, the first time read-only; Count as for Reopen
+	Check      // metrics
+	Verify     // all rows
+	Checkpoint // takes one, which must hold all rows, and removes it
 	First
 	Last
 	Next
@@ -65,7 +66,7 @@ func (k Kind) String() string {
 	return [...]string{"put", "delete", "delete-range", "merge", "put-long", "put-gone", "overwrite", "fill",
 		"sweep", "batch", "transact", "batch-add", "batch-commit", "batch-reset", "get", "multi-get", "scan",
 		"take-snapshot", "close-snapshot", "open-iterator", "move", "close-iterator", "flush", "compact",
-		"sync-log", "create-space", "drop-space", "reopen", "read-only", "check", "verify", "first", "last",
+		"sync-log", "create-space", "drop-space", "reopen", "read-only", "check", "verify", "checkpoint", "first", "last",
 		"next", "prev", "seek-ge", "seek-lt"}[k]
 }
 

@@ -17,6 +17,7 @@ const Dir = "db"
 // Session is a database under a script.
 type Session struct {
 	Options lightning.Options
+	dir     string
 	DB      *lightning.DB // nil while it is closed
 	spaces  map[string]*lightning.Keyspace
 	// keyspaces are the options of those that the session makes.
@@ -25,7 +26,7 @@ type Session struct {
 
 // NewSession returns a session whose database is not open yet.
 func NewSession(o lightning.Options) *Session {
-	return &Session{Options: o, keyspaces: &lightning.KeyspaceOptions{Merge: lightning.MergeAppend}}
+	return &Session{Options: o, dir: Dir, keyspaces: &lightning.KeyspaceOptions{Merge: lightning.MergeAppend}}
 }
 
 // Attach returns a session of a database that is open, with plain keyspaces. There
@@ -36,7 +37,7 @@ func Attach(db *lightning.DB) *Session {
 
 // Open opens the database.
 func (s *Session) Open() error {
-	db, err := lightning.Open(Dir, &s.Options)
+	db, err := lightning.Open(s.dir, &s.Options)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
@@ -104,6 +105,9 @@ func (s *Session) do(o *Op, h *History) error {
 			return err
 		}
 		return h.Now().Check(found)
+	}
+	if o.Kind == Checkpoint {
+		return s.checkpoint(h)
 	}
 	if o.Wait == WaitFor(s.Options.Durability) {
 		single := *o
