@@ -135,6 +135,55 @@ func (db *DB) PutWithTTL(key, value []byte, ttl time.Duration) error {
 // Delete removes key. Deleting a key that does not exist is no error.
 func (db *DB) Delete(key []byte) error { return db.space.delete(key, db.space.durability) }
 
+// PutIfAbsent sets the value of key if it has none, and reports whether it did. What Put
+// says of the arguments holds. A key that has expired has no value.
+//
+// As the verbs below that depend on what the key holds, it is one commit, which looks at the
+// key when its turn has come: nothing comes between the look and the write, whoever writes at
+// the same time, and there are no conflicts as in transactions. It is as durable as other
+// writes. Where nothing is to be written there is no commit.
+func (db *DB) PutIfAbsent(key, value []byte) (bool, error) {
+	return conditional{&db.space, key}.putIfAbsent(value)
+}
+
+// CompareAndSwap sets the value of key to new if it is old, and reports whether it did. A
+// key that has no value is left so: PutIfAbsent gives it one. nil and an empty slice are
+// the same value. The new value lives as long as if Put had written it.
+func (db *DB) CompareAndSwap(key, old, new []byte) (bool, error) {
+	return conditional{&db.space, key}.compareAndSwap(old, new)
+}
+
+// CompareAndDelete removes key if its value is old, and reports whether it did.
+func (db *DB) CompareAndDelete(key, old []byte) (bool, error) {
+	return conditional{&db.space, key}.compareAndDelete(old)
+}
+
+// GetAndDelete removes key and returns the value that it had, in a slice that belongs to the
+// caller, or ErrNotFound. Of several who call it at once, one gets the value.
+func (db *DB) GetAndDelete(key []byte) ([]byte, error) {
+	return conditional{&db.space, key}.getAndDelete()
+}
+
+// Touch has the value of key live for ttl from now on, whether that is longer or shorter
+// than it would have, or returns ErrNotFound. With Forever it does not expire any more. See
+// PutWithTTL. The value is not sent, but it is written again: a Touch costs as much as a
+// Put of it.
+func (db *DB) Touch(key []byte, ttl time.Duration) error {
+	return conditional{&db.space, key}.touch(ttl)
+}
+
+// Increment adds delta, which may be negative, to the number in key and returns the sum. A
+// key without a value counts as zero. The number has the encoding of MergeAddInt64: 8 bytes,
+// little-endian, two's complement; a sum that does not fit wraps around. Any other value
+// gives ErrNotInteger. The number expires when it did before; a new one lives as long as if
+// Put had written it.
+//
+// In a keyspace whose operator is MergeAddInt64, Merge adds without telling the sum, and is
+// cheaper; the two can be mixed.
+func (db *DB) Increment(key []byte, delta int64) (int64, error) {
+	return conditional{&db.space, key}.increment(delta)
+}
+
 // DeleteRange removes all keys in [lo, hi), in constant time however many
 // there are; nil for a bound means that there is none.
 func (db *DB) DeleteRange(lo, hi []byte) error {

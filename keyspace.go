@@ -174,6 +174,37 @@ func (k *Keyspace) Merge(key, operand []byte) error {
 // Delete is DB.Delete in this keyspace.
 func (k *Keyspace) Delete(key []byte) error { return k.space.delete(key, k.space.durability) }
 
+// PutIfAbsent is DB.PutIfAbsent in this keyspace.
+func (k *Keyspace) PutIfAbsent(key, value []byte) (bool, error) {
+	return conditional{&k.space, key}.putIfAbsent(value)
+}
+
+// CompareAndSwap is DB.CompareAndSwap in this keyspace.
+func (k *Keyspace) CompareAndSwap(key, old, new []byte) (bool, error) {
+	return conditional{&k.space, key}.compareAndSwap(old, new)
+}
+
+// CompareAndDelete is DB.CompareAndDelete in this keyspace.
+func (k *Keyspace) CompareAndDelete(key, old []byte) (bool, error) {
+	return conditional{&k.space, key}.compareAndDelete(old)
+}
+
+// GetAndDelete is DB.GetAndDelete in this keyspace: the value belongs to the caller.
+func (k *Keyspace) GetAndDelete(key []byte) ([]byte, error) {
+	return conditional{&k.space, key}.getAndDelete()
+}
+
+// Touch is DB.Touch in this keyspace. Where it has a merge operator keys do not expire:
+// anything but Forever gives ErrNoExpiry.
+func (k *Keyspace) Touch(key []byte, ttl time.Duration) error {
+	return conditional{&k.space, key}.touch(ttl)
+}
+
+// Increment is DB.Increment in this keyspace.
+func (k *Keyspace) Increment(key []byte, delta int64) (int64, error) {
+	return conditional{&k.space, key}.increment(delta)
+}
+
 // DeleteRange is DB.DeleteRange in this keyspace.
 func (k *Keyspace) DeleteRange(lo, hi []byte) error {
 	return k.space.deleteRange(lo, hi, k.space.durability)

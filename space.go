@@ -435,7 +435,11 @@ func (s *space) expiresAt(key []byte) (time.Time, error) {
 		return time.Time{}, err
 	}
 	var stack [keyStackBytes]byte
-	expiry, err := s.engine.Reads().Expiry(s.key(stack[:0], key))
+	var expiry base.Instant
+	err := s.engine.Reads().Look(s.key(stack[:0], key), func(now view.Current) error {
+		expiry = now.Expiry
+		return isThere(now)
+	})
 	return asTime(expiry), err
 }
 

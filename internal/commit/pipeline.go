@@ -30,7 +30,7 @@ const (
 )
 
 // Env is what a Pipeline has done for a group, in this order. The leader alone
-// calls it, so no two calls overlap. Where a step fails for lack of space, it is done
+// calls it, so no two calls overlap; only Foresee is called by anybody. Where a step fails for lack of space, it is done
 // again for those of the group that add nothing.
 type Env struct {
 	// Memory accounts for large single writes; nil: they are on Go's heap.
@@ -38,8 +38,10 @@ type Env struct {
 	// Admit says whether a request may be committed now.
 	Admit func(b *batch.Batch) error
 	// Validate says whether a request that has read something may be committed
-	// behind those ahead of it in its group.
+	// behind those ahead of it in its group. Where it has a Decision it has that made.
 	Validate func(r *Request, ahead []*Request) error
+	// Foresee makes a Decision as of now, but for its Write, before it stands in line.
+	Foresee func(x *Decision) error
 	// MakeRoom waits until there is room for a group.
 	MakeRoom func(g *Group) error
 	// WriteLog writes a group to the log and makes it as durable as it asks.
@@ -110,6 +112,8 @@ type Request struct {
 	// Reads must still hold; nil: the batch is written whatever others have
 	// written.
 	Reads *view.ReadSet
+	// Decision says what is written; nil: the batch.
+	Decision *Decision
 
 	exclusive func() error
 	ctx       context.Context // ends its waiting in line; nil: nothing does
@@ -331,14 +335,14 @@ func (p *Pipeline) takeGroup(leader *Request) {
 	if leader.exclusive != nil {
 		return
 	}
-	size := leader.Batch.SizeBytes()
+	size := leader.sizeBytes()
 	n := 0
 	for ; n < len(p.queue); n++ {
 		r := p.queue[n]
 		if r.exclusive != nil {
 			break
 		}
-		if size += r.Batch.SizeBytes(); size > groupMaxBytes {
+		if size += r.sizeBytes(); size > groupMaxBytes {
 			break
 		}
 		p.group = append(p.group, r)
@@ -403,7 +407,7 @@ func (p *Pipeline) runGroup(group []*Request) {
 		if r.err = p.env.Admit(r.Batch); r.err == nil {
 			r.err = r.Batch.CheckKeyspaces()
 		}
-		if r.err == nil && r.Reads != nil {
+		if r.err == nil && (r.Reads != nil || r.Decision != nil) {
 			r.err = p.env.Validate(r, live)
 		}
 		if r.err == nil {
@@ -416,6 +420,9 @@ func (p *Pipeline) runGroup(group []*Request) {
 		return
 	}
 	err := p.commitGroup(live)
+	if err != nil {
+		failBehind(group, err)
+	}
 	if err != nil && errors.Is(err, vfs.ErrNoSpace) {
 		all := len(live)
 		if live = setAside(live, err); 0 < len(live) && len(live) < all {
@@ -441,13 +448,14 @@ func forget[T any](s []T) {
 }
 
 // setAside gives those of a group that add data an error, and returns the others, in
-// the same memory: deletes do not share the fate of what they happened to come with.
+// the same memory: deletes do not share the fate of what they happened to come with. Who
+// has one already, since it rests on others, goes with them.
 func setAside(group []*Request, err error) []*Request {
 	return slices.DeleteFunc(group, func(r *Request) bool {
 		if r.Batch.Adds() {
 			r.err = err
 		}
-		return r.Batch.Adds()
+		return r.err != nil
 	})
 }
 

@@ -64,7 +64,7 @@ type Config struct {
 
 // Writer does for a group of commits what the pipeline asks: it makes room, writes
 // the log and applies the group. Its methods are the leader's alone, but for
-// Installed, Flushed, StallTime and HasSpace; recovery uses it before there are commits.
+// Installed, Flushed, StallTime, HasSpace and foresee; recovery uses it before there are commits.
 type Writer struct {
 	applier
 	cfg     Config
@@ -88,7 +88,7 @@ func New(cfg Config) *Writer {
 // Env is what the pipeline calls.
 func (w *Writer) Env() commit.Env {
 	return commit.Env{
-		Memory: w.cfg.Memory, Admit: w.admit, Validate: w.validate, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
+		Memory: w.cfg.Memory, Admit: w.admit, Validate: w.validate, Foresee: w.foresee, MakeRoom: w.makeRoom, WriteLog: w.writeLog, Apply: w.applyGroup,
 		Behind: w.reads.Dead.Behind,
 	}
 }
@@ -125,6 +125,9 @@ func (w *Writer) HasSpace() error {
 // validate says whether a request of the group may be committed behind those
 // ahead of it.
 func (w *Writer) validate(r *commit.Request, ahead []*commit.Request) error {
+	if r.Decision != nil {
+		return w.decide(r, ahead)
+	}
 	for _, other := range ahead {
 		if err := r.Reads.Against(other.Batch); err != nil {
 			return err
