@@ -109,7 +109,8 @@ func weights() map[script.Kind]int {
 func (g *generator) chooseKinds() {
 	all := weights()
 	for kind := range script.Kinds {
-		if kind == script.Merge || kind == script.PutLong || kind == script.PutGone || kind == script.Transact {
+		if kind == script.Merge || kind == script.PutLong || kind == script.PutGone || kind == script.Transact ||
+			kind == script.Decide {
 			continue // not drawn for, so that seeds keep their histories
 		}
 		weight := all[kind] * []int{3, 3, 3, 9, 1}[g.rng.IntN(5)]
@@ -129,6 +130,9 @@ func (g *generator) op() script.Op {
 	switch kind {
 	case script.Put, script.Delete, script.DeleteRange:
 		g.fillWrite(&o)
+		if kind == script.Put && g.values%3 == 0 { // nor is this drawn
+			g.decide(&o)
+		}
 	case script.Overwrite:
 		o.Key, o.Value, o.Count = g.key(), g.value(), 1+g.rng.IntN(60)
 		if g.rng.IntN(4) == 0 {
@@ -280,6 +284,14 @@ func (g *generator) fillWrite(o *script.Op) {
 		if o.Upper == (script.Data{}) && g.rng.IntN(3) > 0 {
 			o.Upper = o.Key // open ranges leave little
 		}
+	}
+}
+
+// decide makes a put one that depends on what the key holds.
+func (g *generator) decide(o *script.Op) {
+	o.Kind, o.Every, o.Fail = script.Decide, g.values/3%int(script.TouchGone), g.values%5 == 0
+	if script.Verb(o.Every) == script.Increment {
+		o.Count = g.values
 	}
 }
 

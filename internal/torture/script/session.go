@@ -138,6 +138,12 @@ func (s *Session) Do(ctx context.Context, o *Op) error {
 		return s.commit(o, o.Singles())
 	case Transact:
 		return s.transact(o)
+	case Decide:
+		err := s.single(o)
+		if err == nil && o.Wait == WaitFor(lightning.DurabilitySync) {
+			err = s.DB.SyncLog(ctx) // which it cannot ask for itself
+		}
+		return err
 	}
 	if o.Wait != 0 {
 		return s.commit(o, []Op{*o})
