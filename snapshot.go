@@ -2,6 +2,7 @@ package lightning
 
 import (
 	"iter"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/view"
 )
@@ -73,6 +74,15 @@ func (s *Snapshot) Has(key []byte) (bool, error) {
 // and must not be written to.
 func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	return s.space.multiGet(s.inner, keys, fn)
+}
+
+// ExpiresAt is DB.ExpiresAt as of the snapshot.
+func (s *Snapshot) ExpiresAt(key []byte) (time.Time, error) {
+	if err := s.space.check(key); err != nil {
+		return time.Time{}, err
+	}
+	expiry, err := s.inner.Expiry(s.space.key(nil, key))
+	return asTime(expiry), err
 }
 
 // Iterator is DB.Iterator as of the snapshot. It stays usable when the

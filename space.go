@@ -128,7 +128,14 @@ func found(err error) (bool, error) {
 	return err == nil, err
 }
 
-func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, value []byte, err error) error) error {
+// manyGetter is who looks up many of the engine's keys: its reader, a snapshot or a
+// transaction.
+type manyGetter interface {
+	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
+}
+
+// multiGet looks keys up, of the newest state if from is nil.
+func (s *space) multiGet(from manyGetter, keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
@@ -150,8 +157,8 @@ func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, valu
 		rest = rest[n:]
 	}
 	fn = lentValues(s.lender, fn)
-	if snap != nil {
-		return snap.MultiGet(list.keys, fn)
+	if from != nil {
+		return from.MultiGet(list.keys, fn)
 	}
 	return s.engine.Reads().MultiGet(list.keys, fn)
 }

@@ -117,7 +117,7 @@ func (w *world) do(op *script.Op, j *judge) error {
 	case script.Put, script.Delete, script.DeleteRange, script.Overwrite, script.Fill, script.Sweep:
 		return w.write(op, j)
 	case script.Decide:
-		return w.decide(op, j)
+		return decide(w, op, j)
 	case script.Batch:
 		return w.commit(w.db.NewBatch(), op, j)
 	case script.BatchAdd, script.BatchCommit, script.BatchReset:

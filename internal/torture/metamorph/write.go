@@ -30,7 +30,7 @@ func (w *world) write(op *script.Op, j *judge) error {
 }
 
 // decide does a write that depends on what its key holds.
-func (w *world) decide(op *script.Op, j *judge) error {
+func decide(w *world, op *script.Op, j *judge) error {
 	var on script.Decider = w.db
 	if k := w.spaces[op.Space]; k != nil {
 		on = k

@@ -61,6 +61,7 @@ var suitesByName = map[string]Suite{
 	"reclaims":         tests("./internal/engine", "Idle|Covered|Reaped|(Snapshots|Iterators)Keep|DeadRanges|OverwrittenMemory"),
 	"signals":          tests("./internal/signal", ""),
 
+	"manyGets":      tests(".", "TxMultiGet|TxExpiresAt"),
 	"conditionals":  tests(".", "Conditional|Increment"),
 	"fullDisks":     tests(".", "FullDisk|Reserve"),
 	"bulkLoads":     tests(".", "BulkLoad", "-short"),
