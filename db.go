@@ -232,6 +232,13 @@ func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 	return db.space.scan(nil, o, fn)
 }
 
+// Count returns how many keys there are in [lo, hi), where nil is no bound, at one moment. It
+// walks over all of them, but reads no value that is kept apart from its key: ctx ends it with
+// its cause. See EstimateCount.
+func (db *DB) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, db.Scan)
+}
+
 // Begin begins a transaction. See DB.Update and DB.View, which end it by
 // themselves.
 func (db *DB) Begin(o TxOptions) (*Tx, error) {

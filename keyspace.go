@@ -238,6 +238,11 @@ func (k *Keyspace) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 	return k.space.scan(nil, o, fn)
 }
 
+// Count is DB.Count in this keyspace.
+func (k *Keyspace) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, k.Scan)
+}
+
 // Flush is DB.Flush: it writes out all keyspaces, as they share the memtable,
 // and so works after this one was dropped, too.
 func (k *Keyspace) Flush(ctx context.Context) error { return k.db.Flush(ctx) }

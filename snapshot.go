@@ -1,6 +1,7 @@
 package lightning
 
 import (
+	"context"
 	"iter"
 	"time"
 
@@ -93,6 +94,11 @@ func (s *Snapshot) Iterator(o IterOptions) (*Iterator, error) { return s.space.i
 // loop, and must not be written to.
 func (s *Snapshot) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return s.space.scan(s.inner, o, fn)
+}
+
+// Count is DB.Count as of the snapshot.
+func (s *Snapshot) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, s.Scan)
 }
 
 // Close gives the snapshot up. A second call returns ErrHandleClosed.

@@ -272,7 +272,7 @@ func (s *space) bounds(o IterOptions) (view.IterOptions, error) {
 		first = s.key(nil, lower)
 		end = first
 	}
-	return view.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix)}, err
+	return view.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix), KeysOnly: o.KeysOnly}, err
 }
 
 // walk returns the rows within bounds, those of a snapshot if it is not nil. They

@@ -323,6 +323,11 @@ func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 	return (&scan{rows: rows, reverse: o.Reverse, tx: tx.inner.InUse(), late: tx.inner.NoteFailure}).run(fn)
 }
 
+// Count is DB.Count in the transaction, with its own writes. The whole range counts as read.
+func (tx *Tx) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, tx.Scan)
+}
+
 // Range returns the rows in [lo, hi), ascending, for use with range; nil for a
 // bound means that there is none. They are as Iterator shows them when the loop
 // begins. Key and value are valid for one turn of it, and must not be written to.

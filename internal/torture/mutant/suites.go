@@ -62,6 +62,7 @@ var suitesByName = map[string]Suite{
 	"signals":          tests("./internal/signal", ""),
 
 	"manyGets":      tests(".", "TxMultiGet|TxExpiresAt"),
+	"keysAlone":     tests(".", "KeysOnly|TestCount"),
 	"conditionals":  tests(".", "Conditional|Increment"),
 	"fullDisks":     tests(".", "FullDisk|Reserve"),
 	"bulkLoads":     tests(".", "BulkLoad", "-short"),

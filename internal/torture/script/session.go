@@ -299,6 +299,7 @@ type Reader interface {
 	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
 	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
 	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
+	Count(ctx context.Context, lo, hi []byte) (int64, error)
 }
 
 func readSpace(r Reader) (rows model.Store, err error) {
