@@ -5,6 +5,16 @@ import (
 	"iter"
 )
 
+// Range is the keys in [Lo, Hi); nil is no bound.
+type Range struct{ Lo, Hi []byte }
+
+// Options returns the options of an iterator over the range. They have the range's slices, which
+// belong to whoever has the range.
+func (r Range) Options() IterOptions { return IterOptions{Lower: r.Lo, Upper: r.Hi} }
+
+// maxParts is into how many ranges one is divided at most.
+const maxParts = 1 << 10
+
 // countSteps is how many rows are counted between two looks at the context.
 const countSteps = 1024
 

@@ -243,6 +243,21 @@ func (k *Keyspace) Count(ctx context.Context, lo, hi []byte) (int64, error) {
 	return count(ctx, lo, hi, k.Scan)
 }
 
+// EstimateCount is DB.EstimateCount in this keyspace.
+func (k *Keyspace) EstimateCount(lo, hi []byte) (int64, error) {
+	e, err := k.space.estimate(lo, hi)
+	return int64(e.Rows), err
+}
+
+// EstimateSize is DB.EstimateSize in this keyspace.
+func (k *Keyspace) EstimateSize(lo, hi []byte) (int64, error) {
+	e, err := k.space.estimate(lo, hi)
+	return int64(e.SizeBytes), err
+}
+
+// Split is DB.Split in this keyspace: the ranges belong to the caller.
+func (k *Keyspace) Split(lo, hi []byte, n int) ([]Range, error) { return k.space.split(lo, hi, n) }
+
 // Flush is DB.Flush: it writes out all keyspaces, as they share the memtable,
 // and so works after this one was dropped, too.
 func (k *Keyspace) Flush(ctx context.Context) error { return k.db.Flush(ctx) }

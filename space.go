@@ -15,6 +15,7 @@ import (
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/loan"
+	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -310,6 +311,37 @@ func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[
 		return err
 	}
 	return (&scan{rows: rows, reverse: o.Reverse, late: s.engine.Reads().NoteMissed}).run(fn)
+}
+
+// estimate estimates what there is in a range.
+func (s *space) estimate(lo, hi []byte) (store.Estimate, error) {
+	first, end, empty, err := s.span(lo, hi)
+	if err != nil || empty {
+		return store.Estimate{}, err
+	}
+	return view.EstimateRange(s.engine.Reads(), first, end)
+}
+
+// split divides a range.
+func (s *space) split(lo, hi []byte, parts int) ([]Range, error) {
+	first, end, empty, err := s.span(lo, hi)
+	if err != nil {
+		return nil, err
+	}
+	var keys [][]byte
+	if parts > 1 && !empty {
+		if keys, err = view.Split(s.engine.Reads(), first, end, min(parts, maxParts)); err != nil {
+			return nil, err
+		}
+	}
+	ranges := []Range{{Lo: slices.Clone(lo)}}
+	for _, key := range keys {
+		key = key[len(s.prefix):]
+		ranges[len(ranges)-1].Hi = key
+		ranges = append(ranges, Range{Lo: key})
+	}
+	ranges[len(ranges)-1].Hi = slices.Clone(hi)
+	return ranges, nil
 }
 
 func (s *space) compact(ctx context.Context, lo, hi []byte) error {

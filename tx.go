@@ -164,7 +164,7 @@ func (tx *Tx) ExpiresAt(key []byte) (time.Time, error) {
 
 // MultiGet looks up all keys, as DB.MultiGet does; they count as read as far as fn was
 // called for them. fn may use the transaction: what it writes there shows in the keys that
-// are still to come.
+// are still to come. The value is valid until fn returns, and must not be written to.
 func (tx *Tx) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	if tx.space == nil {
 		return ErrClosed

@@ -54,8 +54,7 @@ type Options struct {
 	Operators merge.Operators
 	// Late says that sources may leave values out: see Loader.
 	Late bool
-	// KeysOnly shows rows without values: none is loaded or made of operands, and records of
-	// KindBlob, whose value is elsewhere, are rows.
+	// KeysOnly shows rows without values: none is loaded or made of operands.
 	KeysOnly bool
 }
 
@@ -203,10 +202,7 @@ func (v *UserIter) StoredValue() []byte {
 
 // Expiry returns when the row expires, 0 if never.
 func (v *UserIter) Expiry() base.Instant {
-	if v.rec == nil {
-		return 0
-	}
-	if k := v.rec.Trailer.Kind(); k != base.KindSetExpiring && k != base.KindBlob {
+	if v.rec == nil || v.rec.Trailer.Kind() == base.KindSet {
 		return 0
 	}
 	stored, _ := base.Check(v.rec.Trailer, v.rec.Value)
@@ -384,12 +380,10 @@ func (v *UserIter) holdRow(rec *base.Record) {
 	v.hold(rec)
 	v.large = len(rec.Value) > heldValueBytes || v.late && len(rec.Value) == 0 && v.merging.Unloaded()
 	v.held.Value = v.held.Value[:0]
-	if v.keysOnly {
-		v.large = false
-		v.held.Value = append(v.held.Value, rec.Value[:min(len(rec.Value), base.BlobRefBytes)]...) // for Expiry
-		return
-	}
-	if !v.large {
+	switch {
+	case v.keysOnly: // what Expiry needs
+		v.large, v.held.Value = false, append(v.held.Value, rec.Value[:min(len(rec.Value), base.BlobRefBytes)]...)
+	case !v.large:
 		v.held.Value = append(v.held.Value, rec.Value...)
 	}
 }

@@ -63,6 +63,7 @@ var suitesByName = map[string]Suite{
 
 	"manyGets":      tests(".", "TxMultiGet|TxExpiresAt"),
 	"keysAlone":     tests(".", "KeysOnly|TestCount"),
+	"estimates":     tests(".", "Estimate|Split"),
 	"conditionals":  tests(".", "Conditional|Increment"),
 	"fullDisks":     tests(".", "FullDisk|Reserve"),
 	"bulkLoads":     tests(".", "BulkLoad", "-short"),
