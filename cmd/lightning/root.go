@@ -18,7 +18,7 @@ import (
 )
 
 // The exit codes, which scripts may rely on. Code 1 is an answer that nobody
-// hoped for: a key that is not there, or a round of torture that failed.
+// hoped for: a key that is not there, or is and was not to be, or a round of torture that failed.
 const (
 	exitOK           = 0
 	exitNotFound     = 1
@@ -97,7 +97,7 @@ func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), text)
 	switch {
-	case errors.Is(err, lightning.ErrNotFound):
+	case errors.Is(err, lightning.ErrNotFound), errors.Is(err, errHasValue):
 		return exitNotFound
 	case errors.Is(err, errRoundsFailed):
 		return exitRoundsFailed
@@ -167,6 +167,8 @@ Exit codes: 0 success, 1 not found (or a round of torture failed), 2 wrong usage
 		newGetCommand(),
 		newPutCommand(),
 		newDelCommand(),
+		newIncrCommand(),
+		newTouchCommand(),
 		newScanCommand(),
 		newDumpCommand(),
 		newChangesCommand(),
