@@ -8,8 +8,8 @@ import (
 // Range is the keys in [Lo, Hi); nil is no bound.
 type Range struct{ Lo, Hi []byte }
 
-// Options returns the options of an iterator over the range. They have the range's slices, which
-// belong to whoever has the range.
+// Options returns the options of an iterator over the range. Their slices are those of the
+// range, and belong to the caller.
 func (r Range) Options() IterOptions { return IterOptions{Lower: r.Lo, Upper: r.Hi} }
 
 // maxParts is into how many ranges one is divided at most.
