@@ -71,7 +71,7 @@ func TestEstimateOfTables(t *testing.T) {
 		must(t, db.Delete(fmt.Appendf(nil, "key%06d", 2*i)))
 	}
 	must(t, db.Flush(context.Background()))
-	expectEstimate(t, db, rng, numbered(rng), 1.1, 100)
+	expectEstimate(t, db, rng, numbered(rng), 1.5, 400)
 	must(t, db.Compact(context.Background(), nil, nil))
 	expectEstimate(t, db, rng, numbered(rng), 1.02, 60)
 
@@ -80,7 +80,7 @@ func TestEstimateOfTables(t *testing.T) {
 			must(t, db.Put(fmt.Appendf(nil, "key%06d", 2*i+1), []byte("again")))
 		}
 	}
-	expectEstimate(t, db, rng, numbered(rng), 3.2, 100)
+	expectEstimate(t, db, rng, numbered(rng), 4, 400)
 }
 
 // In memory numbered keys are estimated well, and others somehow.
