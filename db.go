@@ -160,6 +160,55 @@ func (db *DB) PutReaderWithTTL(ctx context.Context, key []byte, r io.Reader, ttl
 // Delete removes key. Deleting a key that does not exist is no error.
 func (db *DB) Delete(key []byte) error { return db.space.delete(key, db.space.durability) }
 
+// PutIfAbsent sets the value of key if it has none, and reports whether it did. What Put
+// says of the arguments holds. A key that has expired has no value.
+//
+// As the verbs below that depend on what the key holds, it is one commit, which looks at the
+// key when its turn has come: nothing comes between the look and the write, whoever writes at
+// the same time, and there are no conflicts as in transactions. It is as durable as other
+// writes. Where nothing is to be written there is no commit.
+func (db *DB) PutIfAbsent(key, value []byte) (bool, error) {
+	return conditional{&db.space, key}.putIfAbsent(value)
+}
+
+// CompareAndSwap sets the value of key to new if it is old, and reports whether it did. A
+// key that has no value is left so: PutIfAbsent gives it one. nil and an empty slice are
+// the same value. The new value lives as long as if Put had written it.
+func (db *DB) CompareAndSwap(key, old, new []byte) (bool, error) {
+	return conditional{&db.space, key}.compareAndSwap(old, new)
+}
+
+// CompareAndDelete removes key if its value is old, and reports whether it did.
+func (db *DB) CompareAndDelete(key, old []byte) (bool, error) {
+	return conditional{&db.space, key}.compareAndDelete(old)
+}
+
+// GetAndDelete removes key and returns the value that it had, in a slice that belongs to the
+// caller, or ErrNotFound. Of several who call it at once, one gets the value.
+func (db *DB) GetAndDelete(key []byte) ([]byte, error) {
+	return conditional{&db.space, key}.getAndDelete()
+}
+
+// Touch has the value of key live for ttl from now on, whether that is longer or shorter
+// than it would have, or returns ErrNotFound. With Forever it does not expire any more. See
+// PutWithTTL. The value is not sent, but it is written again: a Touch costs as much as a
+// Put of it.
+func (db *DB) Touch(key []byte, ttl time.Duration) error {
+	return conditional{&db.space, key}.touch(ttl)
+}
+
+// Increment adds delta, which may be negative, to the number in key and returns the sum. A
+// key without a value counts as zero. The number has the encoding of MergeAddInt64: 8 bytes,
+// little-endian, two's complement; a sum that does not fit wraps around. Any other value
+// gives ErrNotInteger. The number expires when it did before; a new one lives as long as if
+// Put had written it.
+//
+// In a keyspace whose operator is MergeAddInt64, Merge adds without telling the sum, and is
+// cheaper; the two can be mixed.
+func (db *DB) Increment(key []byte, delta int64) (int64, error) {
+	return conditional{&db.space, key}.increment(delta)
+}
+
 // DeleteRange removes all keys in [lo, hi), in constant time however many
 // there are; nil for a bound means that there is none.
 func (db *DB) DeleteRange(lo, hi []byte) error {
@@ -207,6 +256,45 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return db.space.scan(nil, o, fn)
 }
+
+// Count returns how many keys there are in [lo, hi), where nil is no bound, at one moment. It
+// walks over all of them, but reads no value that is kept apart from its key: ctx ends it with
+// its cause. See EstimateCount.
+func (db *DB) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, db.Scan)
+}
+
+// EstimateCount returns about how many keys there are in [lo, hi), where nil is no bound, in
+// microseconds for each table that the range meets, however many keys that are. It looks at
+// what is known of the tables, at their indexes at the ends of the range, and at a thousand
+// keys of each memtable.
+//
+// In data that is compacted it is right up to a block of some kilobytes at each end. Before
+// that a key counts once for each time that it was overwritten, and a delete takes one away
+// even if its key was absent. Keys in memory are right up to some percent where they are alike,
+// such as numbers, and otherwise up to a factor of two. Where range deletes lie over a part of a
+// table, it is right up to some percent of that, and keys are taken to expire evenly around their
+// mean.
+func (db *DB) EstimateCount(lo, hi []byte) (int64, error) {
+	e, err := db.space.estimate(lo, hi)
+	return int64(e.Rows), err
+}
+
+// EstimateSize returns about how many bytes [lo, hi) takes, where nil is no bound, as quickly
+// as EstimateCount: in tables as they are stored, compressed, with values that are kept apart,
+// and in memory. What was overwritten or deleted counts until its space is given back.
+func (db *DB) EstimateSize(lo, hi []byte) (int64, error) {
+	e, err := db.space.estimate(lo, hi)
+	return int64(e.SizeBytes), err
+}
+
+// Split divides [lo, hi), where nil is no bound, into at most n ranges of about the same size,
+// fewer where there is too little, for who wants to walk over them side by side: through one
+// Snapshot they show one moment. The ranges are in order, and together they are [lo, hi). Sizes
+// are those of keys and values, as records are stored, so without values that are kept apart;
+// a range has some sixteenths of its share more or less. There are at most 1024 ranges,
+// and they belong to the caller.
+func (db *DB) Split(lo, hi []byte, n int) ([]Range, error) { return db.space.split(lo, hi, n) }
 
 // Begin begins a transaction. See DB.Update and DB.View, which end it by
 // themselves.

@@ -23,7 +23,9 @@
 //
 // DB.Update runs a function in a strictly serializable transaction, and again
 // if it conflicts with another one; DB.View is for reading; DB.Begin gives a
-// transaction with options to hold. Single writes and batches need none.
+// transaction with options to hold. Single writes and batches need none, nor do the
+// verbs that depend on what one key holds: DB.PutIfAbsent, CompareAndSwap,
+// CompareAndDelete, GetAndDelete, Touch and Increment.
 //
 // # Expiry and merging
 //

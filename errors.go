@@ -113,6 +113,8 @@ var (
 	// ErrNoMergeOperator says that a keyspace has no merge operator. The default
 	// keyspace never has one.
 	ErrNoMergeOperator = errors.New("keyspace has no merge operator")
+	// ErrNotInteger says that a value that was to be counted up is none of 8 bytes.
+	ErrNotInteger = errors.New("value is no integer of 8 bytes")
 	// ErrUnknownOperator matches every *UnknownOperatorError.
 	ErrUnknownOperator = keyspace.ErrUnknownOperator
 

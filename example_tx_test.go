@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -197,4 +199,51 @@ func ExampleTx_In() {
 	// ada
 	// emmy
 	// grace
+}
+
+// A transaction reads many keys at once.
+func ExampleTx_MultiGet() {
+	db := memory()
+	defer db.Close()
+	_ = db.Put([]byte("a"), []byte("1"))
+	_ = db.Put([]byte("b"), []byte("2"))
+	err := db.Update(func(tx *lightning.Tx) error {
+		var sum int
+		err := tx.MultiGet([][]byte{[]byte("a"), []byte("b")}, func(_ int, value []byte, err error) error {
+			if err != nil {
+				return err
+			}
+			n, err := strconv.Atoi(string(value))
+			sum += n
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return tx.Put([]byte("sum"), []byte(strconv.Itoa(sum)))
+	})
+	sum, _ := db.Get([]byte("sum"))
+	fmt.Println(string(sum), err)
+	// Output: 3 <nil>
+}
+
+// A transaction gives a key that will soon expire another hour.
+func ExampleTx_ExpiresAt() {
+	db := memory()
+	defer db.Close()
+	_ = db.PutWithTTL([]byte("session"), []byte("alice"), time.Minute)
+	err := db.Update(func(tx *lightning.Tx) error {
+		at, err := tx.ExpiresAt([]byte("session"))
+		if err != nil || time.Until(at) > 10*time.Minute {
+			return err
+		}
+		value, err := tx.Get([]byte("session"))
+		if err != nil {
+			return err
+		}
+		return tx.PutWithTTL([]byte("session"), value, time.Hour)
+	})
+	at, _ := db.ExpiresAt([]byte("session"))
+	fmt.Println(time.Until(at) > 50*time.Minute, err)
+	// Output: true <nil>
 }

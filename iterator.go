@@ -16,6 +16,10 @@ type IterOptions struct {
 	// Prefix, if not nil, leaves only keys that begin with it, within the
 	// bounds.
 	Prefix []byte
+	// KeysOnly leaves the values out, which are nil: those that are kept apart
+	// (TreeOptions.BlobBytes) are not read, and operands are not applied, so that a key is
+	// shown, too, which a *MergeError keeps from being read.
+	KeysOnly bool
 }
 
 // ScanOptions are the options of Scan.

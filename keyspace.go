@@ -190,6 +190,37 @@ func (k *Keyspace) Merge(key, operand []byte) error {
 // Delete is DB.Delete in this keyspace.
 func (k *Keyspace) Delete(key []byte) error { return k.space.delete(key, k.space.durability) }
 
+// PutIfAbsent is DB.PutIfAbsent in this keyspace.
+func (k *Keyspace) PutIfAbsent(key, value []byte) (bool, error) {
+	return conditional{&k.space, key}.putIfAbsent(value)
+}
+
+// CompareAndSwap is DB.CompareAndSwap in this keyspace.
+func (k *Keyspace) CompareAndSwap(key, old, new []byte) (bool, error) {
+	return conditional{&k.space, key}.compareAndSwap(old, new)
+}
+
+// CompareAndDelete is DB.CompareAndDelete in this keyspace.
+func (k *Keyspace) CompareAndDelete(key, old []byte) (bool, error) {
+	return conditional{&k.space, key}.compareAndDelete(old)
+}
+
+// GetAndDelete is DB.GetAndDelete in this keyspace: the value belongs to the caller.
+func (k *Keyspace) GetAndDelete(key []byte) ([]byte, error) {
+	return conditional{&k.space, key}.getAndDelete()
+}
+
+// Touch is DB.Touch in this keyspace. Where it has a merge operator keys do not expire:
+// anything but Forever gives ErrNoExpiry.
+func (k *Keyspace) Touch(key []byte, ttl time.Duration) error {
+	return conditional{&k.space, key}.touch(ttl)
+}
+
+// Increment is DB.Increment in this keyspace.
+func (k *Keyspace) Increment(key []byte, delta int64) (int64, error) {
+	return conditional{&k.space, key}.increment(delta)
+}
+
 // DeleteRange is DB.DeleteRange in this keyspace.
 func (k *Keyspace) DeleteRange(lo, hi []byte) error {
 	return k.space.deleteRange(lo, hi, k.space.durability)
@@ -222,6 +253,26 @@ func (k *Keyspace) Iterator(o IterOptions) (*Iterator, error) { return k.space.i
 func (k *Keyspace) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return k.space.scan(nil, o, fn)
 }
+
+// Count is DB.Count in this keyspace.
+func (k *Keyspace) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, k.Scan)
+}
+
+// EstimateCount is DB.EstimateCount in this keyspace.
+func (k *Keyspace) EstimateCount(lo, hi []byte) (int64, error) {
+	e, err := k.space.estimate(lo, hi)
+	return int64(e.Rows), err
+}
+
+// EstimateSize is DB.EstimateSize in this keyspace.
+func (k *Keyspace) EstimateSize(lo, hi []byte) (int64, error) {
+	e, err := k.space.estimate(lo, hi)
+	return int64(e.SizeBytes), err
+}
+
+// Split is DB.Split in this keyspace: the ranges belong to the caller.
+func (k *Keyspace) Split(lo, hi []byte, n int) ([]Range, error) { return k.space.split(lo, hi, n) }
 
 // Flush is DB.Flush: it writes out all keyspaces, as they share the memtable,
 // and so works after this one was dropped, too.

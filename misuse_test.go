@@ -122,6 +122,9 @@ func TestZeroHandles(t *testing.T) {
 	}
 	_, answers["Tx.Get"] = tx.Get(key)
 	_, answers["Tx.Has"] = tx.Has(key)
+	_, answers["Tx.ExpiresAt"] = tx.ExpiresAt(key)
+	_, answers["Snapshot.ExpiresAt"] = snap.ExpiresAt(key)
+	answers["Tx.MultiGet"] = tx.MultiGet(nil, nil)
 	_, answers["Tx.GetForUpdate"] = tx.GetForUpdate(key)
 	_, answers["Tx.Iterator"] = tx.Iterator(lightning.IterOptions{})
 	_, answers["Tx.In"] = tx.In(new(lightning.Keyspace)).Get(key)

@@ -1,7 +1,9 @@
 package lightning
 
 import (
+	"context"
 	"iter"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/view"
 )
@@ -83,6 +85,15 @@ func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err erro
 	return s.space.multiGet(s.inner, keys, fn)
 }
 
+// ExpiresAt is DB.ExpiresAt as of the snapshot.
+func (s *Snapshot) ExpiresAt(key []byte) (time.Time, error) {
+	if err := s.space.check(key); err != nil {
+		return time.Time{}, err
+	}
+	expiry, err := s.inner.Expiry(s.space.key(nil, key))
+	return asTime(expiry), err
+}
+
 // Iterator is DB.Iterator as of the snapshot. It stays usable when the
 // snapshot is closed.
 func (s *Snapshot) Iterator(o IterOptions) (*Iterator, error) { return s.space.iterator(s.inner, o) }
@@ -91,6 +102,11 @@ func (s *Snapshot) Iterator(o IterOptions) (*Iterator, error) { return s.space.i
 // loop, and must not be written to.
 func (s *Snapshot) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return s.space.scan(s.inner, o, fn)
+}
+
+// Count is DB.Count as of the snapshot.
+func (s *Snapshot) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, s.Scan)
 }
 
 // Close gives the snapshot up. A second call returns ErrHandleClosed.

@@ -16,6 +16,7 @@ import (
 	"github.com/lightningdb/lightning/internal/inuse"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/loan"
+	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -129,7 +130,14 @@ func found(err error) (bool, error) {
 	return err == nil, err
 }
 
-func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, value []byte, err error) error) error {
+// manyGetter is who looks up many of the engine's keys: its reader, a snapshot or a
+// transaction.
+type manyGetter interface {
+	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
+}
+
+// multiGet looks keys up, of the newest state if from is nil.
+func (s *space) multiGet(from manyGetter, keys [][]byte, fn func(i int, value []byte, err error) error) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
@@ -151,8 +159,8 @@ func (s *space) multiGet(snap *view.Snapshot, keys [][]byte, fn func(i int, valu
 		rest = rest[n:]
 	}
 	fn = lentValues(s.lender, fn)
-	if snap != nil {
-		return snap.MultiGet(list.keys, fn)
+	if from != nil {
+		return from.MultiGet(list.keys, fn)
 	}
 	return s.engine.Reads().MultiGet(list.keys, fn)
 }
@@ -266,7 +274,7 @@ func (s *space) bounds(o IterOptions) (view.IterOptions, error) {
 		first = s.key(nil, lower)
 		end = first
 	}
-	return view.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix)}, err
+	return view.IterOptions{Lower: first, Upper: end, PrefixBytes: len(s.prefix), KeysOnly: o.KeysOnly}, err
 }
 
 // walk returns the rows within bounds, those of a snapshot if it is not nil. They
@@ -304,6 +312,37 @@ func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[
 		return err
 	}
 	return (&scan{rows: rows, reverse: o.Reverse, late: s.engine.Reads().NoteMissed}).run(fn)
+}
+
+// estimate estimates what there is in a range.
+func (s *space) estimate(lo, hi []byte) (store.Estimate, error) {
+	first, end, empty, err := s.span(lo, hi)
+	if err != nil || empty {
+		return store.Estimate{}, err
+	}
+	return view.EstimateRange(s.engine.Reads(), first, end)
+}
+
+// split divides a range.
+func (s *space) split(lo, hi []byte, parts int) ([]Range, error) {
+	first, end, empty, err := s.span(lo, hi)
+	if err != nil {
+		return nil, err
+	}
+	var keys [][]byte
+	if parts > 1 && !empty {
+		if keys, err = view.Split(s.engine.Reads(), first, end, min(parts, maxParts)); err != nil {
+			return nil, err
+		}
+	}
+	ranges := []Range{{Lo: slices.Clone(lo)}}
+	for _, key := range keys {
+		key = key[len(s.prefix):]
+		ranges[len(ranges)-1].Hi = key
+		ranges = append(ranges, Range{Lo: key})
+	}
+	ranges[len(ranges)-1].Hi = slices.Clone(hi)
+	return ranges, nil
 }
 
 func (s *space) compact(ctx context.Context, lo, hi []byte) error {
@@ -463,7 +502,11 @@ func (s *space) expiresAt(key []byte) (time.Time, error) {
 		return time.Time{}, err
 	}
 	var stack [keyStackBytes]byte
-	expiry, err := s.engine.Reads().Expiry(s.key(stack[:0], key))
+	var expiry base.Instant
+	err := s.engine.Reads().Look(s.key(stack[:0], key), func(now view.Current) error {
+		expiry = now.Expiry
+		return isThere(now)
+	})
 	return asTime(expiry), err
 }
 

@@ -149,6 +149,39 @@ func (tx *Tx) Has(key []byte) (bool, error) {
 	return found(err)
 }
 
+// ExpiresAt returns when key expires, the zero time if never; or ErrNotFound. It counts as
+// a read of the key.
+func (tx *Tx) ExpiresAt(key []byte) (time.Time, error) {
+	if tx.space == nil {
+		return time.Time{}, ErrClosed
+	}
+	if err := tx.space.check(key); err != nil {
+		return time.Time{}, cmp.Or(tx.inner.Usable(), err)
+	}
+	expiry, err := session.Expiry(tx.inner, tx.space.info, tx.space.key(nil, key))
+	return asTime(expiry), err
+}
+
+// MultiGet looks up all keys, as DB.MultiGet does; they count as read as far as fn was
+// called for them. fn may use the transaction: what it writes there shows in the keys that
+// are still to come. The value is valid until fn returns, and must not be written to.
+func (tx *Tx) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	if tx.space == nil {
+		return ErrClosed
+	}
+	if err := tx.inner.Usable(); err != nil {
+		return err
+	}
+	return tx.space.multiGet(txGets{tx}, keys, fn)
+}
+
+// txGets are the gets of many keys of a transaction.
+type txGets struct{ tx *Tx }
+
+func (g txGets) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	return session.MultiGet(g.tx.inner, g.tx.space.info, keys, fn)
+}
+
 // Put sets the value of key. Both slices are copied.
 func (tx *Tx) Put(key, value []byte) error {
 	if err := tx.writable(key); err != nil {
@@ -288,6 +321,11 @@ func (tx *Tx) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error)
 		return err
 	}
 	return (&scan{rows: rows, reverse: o.Reverse, tx: tx.inner.InUse(), late: tx.inner.NoteFailure}).run(fn)
+}
+
+// Count is DB.Count in the transaction, with its own writes. The whole range counts as read.
+func (tx *Tx) Count(ctx context.Context, lo, hi []byte) (int64, error) {
+	return count(ctx, lo, hi, tx.Scan)
 }
 
 // Range returns the rows in [lo, hi), ascending, for use with range; nil for a

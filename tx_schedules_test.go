@@ -29,6 +29,7 @@ type act struct {
 // view is what a step works on: a transaction, or the model.
 type view interface {
 	get(key string) string // "-" if absent
+	gets(keys ...string) string
 	put(key, value string)
 	del(key string)
 	delRange(lo, hi string)
@@ -44,7 +45,7 @@ func acts() []act {
 		return act{"w" + k, func(v view, u string) string { v.put(k, u); return "" }}
 	}
 	return []act{
-		read("a"), read("b"), write("a"), write("b"),
+		read("a"), {"rb,c", func(v view, _ string) string { return v.gets("b", "c") }}, write("a"), write("b"),
 		{"da", func(v view, _ string) string { v.del("a"); return "" }},
 		{"wc", func(v view, u string) string { v.put("c", u); return "" }},
 		{"db-d", func(v view, _ string) string { v.delRange("b", "d"); return "" }},
@@ -70,6 +71,12 @@ func (m modelView) get(key string) string {
 		return v
 	}
 	return "-"
+}
+func (m modelView) gets(keys ...string) (seen string) {
+	for _, key := range keys {
+		seen += m.get(key)
+	}
+	return seen
 }
 func (m modelView) put(key, value string) { m[key] = value }
 func (m modelView) del(key string)        { delete(m, key) }
@@ -115,6 +122,21 @@ func (v txView) get(key string) string {
 	}
 	orPanic(err)
 	return string(value)
+}
+
+func (v txView) gets(keys ...string) (seen string) {
+	var all [][]byte
+	for _, key := range keys {
+		all = append(all, v.key(key))
+	}
+	orPanic(v.tx.MultiGet(all, func(_ int, value []byte, err error) error {
+		if errors.Is(err, lightning.ErrNotFound) {
+			value, err = []byte("-"), nil
+		}
+		seen += string(value)
+		return err
+	}))
+	return seen
 }
 func (v txView) put(key, value string)  { orPanic(v.tx.Put(v.key(key), []byte(value))) }
 func (v txView) del(key string)         { orPanic(v.tx.Delete(v.key(key))) }

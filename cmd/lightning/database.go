@@ -29,6 +29,10 @@ type store interface {
 	GetReader(key []byte) (*lightning.ValueReader, error)
 	PutReader(ctx context.Context, key []byte, r io.Reader) (int64, error)
 	PutReaderWithTTL(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error)
+	PutIfAbsent(key, value []byte) (bool, error)
+	Increment(key []byte, delta int64) (int64, error)
+	Touch(key []byte, ttl time.Duration) error
+	EstimateCount(lo, hi []byte) (int64, error)
 	Delete(key []byte) error
 	DeleteRange(lo, hi []byte) error
 	Iterator(lightning.IterOptions) (*lightning.Iterator, error)
@@ -302,6 +306,9 @@ type plainError struct {
 func (e plainError) Error() string { return e.text }
 
 func (e plainError) Unwrap() error { return e.cause }
+
+// errHasValue says that a key has a value that was to have none.
+var errHasValue = errors.New("key has a value")
 
 // errNoKey says that a key is not there; it matches lightning.ErrNotFound.
 func errNoKey(shown string) error {

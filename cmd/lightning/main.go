@@ -1,8 +1,8 @@
 // Command lightning works with Lightning DB databases from a terminal: it
 // loads, reads, writes, scans, inspects, measures, torments, and gives a tour.
 //
-// Exit codes: 0 success, 1 not found (or a round of torture failed, or a check found
-// damage), 2 wrong usage, 3 any other error, 130 interrupted and 143 terminated, which are 128 and the
+// Exit codes: 0 success, 1 not found (or there already, or a round of torture failed, or a check
+// found damage), 2 wrong usage, 3 any other error, 130 interrupted and 143 terminated, which are 128 and the
 // number of the signal.
 package main
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -16,19 +17,21 @@ func newPutCommand() *cobra.Command {
 	var keys keyFlags
 	var file string
 	var ttl time.Duration
+	var ifAbsent bool
 	durability := newDurability(lightning.DurabilitySync)
 	cmd := &cobra.Command{
 		Use:   "put DIR KEY [VALUE | - | --file FILE]",
 		Short: "Set the value of a key",
 		Long: `Put sets the value of a key. The value is an argument, or with - the whole of
 standard input, or with --file the whole of a file; values of megabytes are not read
-into memory. With --ttl the key expires
-after that time. A directory that does not exist or is empty becomes a new
+into memory. With --ttl the key expires after that time. With --if-absent a key that
+has a value keeps it, and the exit code is 1. A directory that does not exist or is empty becomes a new
 database. Before a key or value that begins with a dash write --, after all flags.`,
 		Example: `  lightning put my.db greeting 'hello, world'
   lightning put my.db photo --file photo.jpg
   date | lightning put my.db now -
   lightning put my.db token 5f3a --ttl 1h30m
+  lightning put my.db leader "$HOSTNAME" --if-absent
   lightning put my.db -- temperature -5`,
 		Args: arguments(2, "DIR", "KEY", "VALUE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,13 +51,19 @@ database. Before a key or value that begins with a dash write --, after all flag
 			if expires && ttl <= 0 {
 				return usagef("--ttl is %v: it must be positive", ttl)
 			}
+			if expires && ifAbsent {
+				return usagef("give either --if-absent or --ttl, not both")
+			}
 			opts := lightning.Options{Durability: durability.value}
 			return createStore(cmd.Context(), cmd.OutOrStdout(), args[0], keys.keyspace, opts,
 				func(_ *lightning.DB, target store) error {
 					var err error
-					if expires {
+					switch {
+					case ifAbsent:
+						err = putIfAbsent(target, key, value, keys.show(key))
+					case expires:
 						_, err = target.PutReaderWithTTL(cmd.Context(), key, value, ttl)
-					} else {
+					default:
 						_, err = target.PutReader(cmd.Context(), key, value)
 					}
 					if errors.Is(err, errInterrupted) {
@@ -67,8 +76,22 @@ database. Before a key or value that begins with a dash write --, after all flag
 	keys.register(cmd)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the key lives (default for ever)")
+	cmd.Flags().BoolVar(&ifAbsent, "if-absent", false, "leave a key that has a value as it is")
 	cmd.Flags().Var(durability, "durability", "what the write must survive before put returns")
 	return cmd
+}
+
+// putIfAbsent puts the value of a key that must have none.
+func putIfAbsent(target store, key []byte, value io.Reader, shown string) error {
+	whole, err := io.ReadAll(value)
+	if err != nil {
+		return err
+	}
+	put, err := target.PutIfAbsent(key, whole)
+	if err == nil && !put {
+		return plainError{fmt.Sprintf("key %s has a value already", shown), errHasValue}
+	}
+	return err
 }
 
 // putValue finds the value to put: rest is what follows the key. close is called when it was read.

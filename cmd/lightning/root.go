@@ -18,8 +18,8 @@ import (
 )
 
 // The exit codes, which scripts may rely on. Code 1 is an answer that nobody
-// hoped for: a key that is not there, a round of torture that failed, or a check that found
-// damage.
+// hoped for: a key that is not there, or is and was not to be, a round of torture that failed, or a
+// check that found damage.
 const (
 	exitOK           = 0
 	exitNotFound     = 1
@@ -99,7 +99,7 @@ func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", cmd.CommandPath(), text)
 	switch {
-	case errors.Is(err, lightning.ErrNotFound):
+	case errors.Is(err, lightning.ErrNotFound), errors.Is(err, errHasValue):
 		return exitNotFound
 	case errors.Is(err, errRoundsFailed):
 		return exitRoundsFailed
@@ -171,6 +171,8 @@ damage), 2 wrong usage, 3 any other error, 130 interrupted, 143 terminated.`,
 		newGetCommand(),
 		newPutCommand(),
 		newDelCommand(),
+		newIncrCommand(),
+		newTouchCommand(),
 		newScanCommand(),
 		newDumpCommand(),
 		newChangesCommand(),

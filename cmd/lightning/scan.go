@@ -18,6 +18,7 @@ type scanFlags struct {
 	limit            int64
 	keysOnly         bool
 	count            bool
+	estimate         bool
 	form             recordForm
 }
 
@@ -35,7 +36,8 @@ is interrupted (ctrl-C) ends behind a whole record, unless that is one of more t
 ` + formatHelp,
 		Example: `  lightning scan my.db --prefix user/ --limit 10
   lightning scan my.db --from 2024- --to 2025- --reverse
-  lightning scan my.db --count`,
+  lightning scan my.db --count
+  lightning scan my.db --count --estimate --prefix user/`,
 		Args: arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bounds, err := flags.bounds()
@@ -44,7 +46,7 @@ is interrupted (ctrl-C) ends behind a whole record, unless that is one of more t
 			}
 			return readStore(args[0], flags.keys.keyspace, func(_ *lightning.DB, target store) error {
 				out := flags.form.printer(cmd, target)
-				count, err := flags.scan(cmd.Context(), target, bounds, out)
+				count, err := flags.run(cmd.Context(), target, bounds, out)
 				if err != nil {
 					return err
 				}
@@ -67,6 +69,7 @@ is interrupted (ctrl-C) ends behind a whole record, unless that is one of more t
 	cmd.Flags().Int64VarP(&flags.limit, "limit", "n", 0, "stop after this many records; 0 is no limit")
 	cmd.Flags().BoolVar(&flags.keysOnly, "keys-only", false, "print no values")
 	cmd.Flags().BoolVar(&flags.count, "count", false, "print only how many records there are")
+	cmd.Flags().BoolVar(&flags.estimate, "estimate", false, "with --count: about how many, without looking at each")
 	flags.form.register(cmd)
 	return cmd
 }
@@ -80,6 +83,9 @@ type countResult struct {
 func (f *scanFlags) bounds() (lightning.IterOptions, error) {
 	if f.count && f.form.expiry {
 		return lightning.IterOptions{}, usagef("--count prints no records, and --expiry is about them")
+	}
+	if f.estimate && (!f.count || f.limit != 0) {
+		return lightning.IterOptions{}, usagef("--estimate is about --count, without --limit")
 	}
 	if f.limit < 0 {
 		return lightning.IterOptions{}, usagef("--limit must not be negative")
@@ -105,11 +111,32 @@ func (f *scanFlags) bounds() (lightning.IterOptions, error) {
 	return opts, nil
 }
 
+// run scans or, where that is enough, estimates.
+func (f *scanFlags) run(
+	ctx context.Context, target store, bounds lightning.IterOptions, out *printer,
+) (count int64, err error) {
+	if !f.estimate {
+		return f.scan(ctx, target, bounds, out)
+	}
+	lo, hi := bounds.Lower, bounds.Upper
+	if end := afterPrefix(bounds.Prefix); end != nil && (hi == nil || bytes.Compare(end, hi) < 0) {
+		hi = end
+	}
+	if bytes.Compare(bounds.Prefix, lo) > 0 {
+		lo = bounds.Prefix
+	}
+	if hi != nil && bytes.Compare(lo, hi) >= 0 {
+		return 0, nil // the prefix and the bounds have nothing in common
+	}
+	return target.EstimateCount(lo, hi)
+}
+
 // scan visits the records in bounds and prints what is wanted of each. It
 // returns how many there were.
 func (f *scanFlags) scan(
 	ctx context.Context, target store, bounds lightning.IterOptions, out *printer,
 ) (count int64, err error) {
+	bounds.KeysOnly = f.count || f.keysOnly
 	it, err := target.Iterator(bounds)
 	if err != nil {
 		return 0, err

@@ -18,7 +18,8 @@ const (
 )
 
 // Env is what a Pipeline has done for a group, in this order. The leader calls it, but
-// for Harden and Apply of groups in flight, which whoever lands them calls. Where a step
+// for Harden and Apply of groups in flight, which whoever lands them calls, and Foresee, which
+// is called by anybody. Where a step
 // of the leader fails for lack of space, it is done again for those of the group that add
 // nothing.
 type Env struct {
@@ -29,8 +30,11 @@ type Env struct {
 	// Admit says whether a request may be committed now.
 	Admit func(b *batch.Batch) error
 	// Validate says whether a request that has read something may be committed
-	// behind those ahead of it in its group.
+	// behind those ahead of it in its group. Where it has a Decision it has that made; nothing
+	// is in flight then.
 	Validate func(r *Request, ahead []*Request) error
+	// Foresee makes a Decision as of now, but for its Write, before it stands in line.
+	Foresee func(x *Decision) error
 	// Join takes the room for a group behind those in flight, which are being made durable
 	// or applied meanwhile. It returns false where that takes more than to count: then
 	// MakeRoom is called, when they have landed.

@@ -282,6 +282,7 @@ func (fs *flights) remove(f *flight, err error) (next *Request) {
 		for _, r := range other.live {
 			r.err = err
 		}
+		failBehind(other.members, err)
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

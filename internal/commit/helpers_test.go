@@ -78,8 +78,9 @@ func admitAll(*batch.Batch) error { return nil }
 func newFake(t testing.TB) *fake {
 	f := &fake{t: t, fail: map[string]error{}, wait: map[string]chan struct{}{}, behind: never}
 	f.Init(Env{
-		Clock:  clock.System,
-		Behind: func() bool { return f.behind() },
+		Clock:   clock.System,
+		Foresee: func(*Decision) error { return nil },
+		Behind:  func() bool { return f.behind() },
 		Admit: func(b *batch.Batch) error {
 			if b.Adds() {
 				return f.admit
@@ -94,7 +95,11 @@ func newFake(t testing.TB) *fake {
 				}
 				step += name(other)
 			}
-			return f.step(step+"]", "validate "+name(r))
+			if err := f.step(step+"]", "validate "+name(r)); err != nil || r.Decision == nil {
+				return err
+			}
+			r.Decision.Behind = len(ahead) > 0
+			return r.Decision.Make(view.Current{}, r.Batch)
 		},
 		Join: func(g *Group) bool {
 			if f.alone {

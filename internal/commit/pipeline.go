@@ -67,6 +67,8 @@ type Request struct {
 	// Reads must still hold; nil: the batch is written whatever others have
 	// written.
 	Reads *view.ReadSet
+	// Decision says what is written; nil: the batch.
+	Decision *Decision
 
 	exclusive func() error
 	ctx       context.Context // ends its waiting in line; nil: nothing does
@@ -317,14 +319,14 @@ func (p *Pipeline) takeGroup(leader *Request) {
 	if leader.exclusive != nil {
 		return
 	}
-	size := leader.Batch.SizeBytes()
+	size := leader.sizeBytes()
 	n := 0
 	for ; n < len(p.queue); n++ {
 		r := p.queue[n]
 		if r.exclusive != nil {
 			break
 		}
-		if size += r.Batch.SizeBytes(); size > groupMaxBytes {
+		if size += r.sizeBytes(); size > groupMaxBytes {
 			break
 		}
 		p.group = append(p.group, r)
@@ -403,7 +405,12 @@ func (p *Pipeline) runGroup(group []*Request) (flies bool) {
 		if r.err = p.env.Admit(r.Batch); r.err == nil {
 			r.err = r.Batch.CheckKeyspaces()
 		}
-		if r.err == nil && r.Reads != nil {
+		switch {
+		case r.err != nil:
+		case r.Decision != nil:
+			_ = p.flights.drain(nil) // it looks at what is visible, and at its group
+			r.err = p.env.Validate(r, live)
+		case r.Reads != nil:
 			r.err = p.flights.validate(r, live)
 		}
 		if r.err == nil {
@@ -416,6 +423,9 @@ func (p *Pipeline) runGroup(group []*Request) (flies bool) {
 		return false
 	}
 	flies, err := p.commitGroup(live, true)
+	if err != nil {
+		failBehind(group, err)
+	}
 	if err != nil && errors.Is(err, vfs.ErrNoSpace) {
 		all := len(live)
 		if live = setAside(live, err); 0 < len(live) && len(live) < all {
@@ -445,13 +455,14 @@ func forget[T any](s []T) {
 }
 
 // setAside gives those of a group that add data an error, and returns the others, in
-// the same memory: deletes do not share the fate of what they happened to come with.
+// the same memory: deletes do not share the fate of what they happened to come with. Who
+// has one already, since it rests on others, goes with them.
 func setAside(group []*Request, err error) []*Request {
 	return slices.DeleteFunc(group, func(r *Request) bool {
 		if r.Batch.Adds() {
 			r.err = err
 		}
-		return r.Batch.Adds()
+		return r.err != nil
 	})
 }
 

@@ -61,7 +61,7 @@ func (p *Pipeline) commitSingle(r *Request, d Durability, err error) error {
 		r.Batch, r.Durability = &r.own, d
 		err = p.submit(r)
 	}
-	r.Batch = nil
+	r.Batch, r.Decision = nil, nil
 	r.own.ShrinkTo(ownBatchMaxBytes)
 	p.pool.Put(r)
 	return err

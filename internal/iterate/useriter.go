@@ -54,6 +54,8 @@ type Options struct {
 	Operators merge.Operators
 	// Late says that sources may leave values out: see Loader.
 	Late bool
+	// KeysOnly shows rows without values: none is loaded or made of operands.
+	KeysOnly bool
 }
 
 const (
@@ -91,7 +93,8 @@ type UserIter struct {
 	ahead    *base.Record
 	held     base.Record // in memory of its own
 	large    bool        // the value did not go into held
-	late     bool        // values may have been left out
+	late     bool        // values may have been left out, and are wanted
+	keysOnly bool
 	merging  *Merging
 	at       base.Instant
 	expired  interface{ Observe(expiry base.Instant) }
@@ -133,7 +136,8 @@ func (v *UserIter) Init(m *Merging, o Options) {
 	if m.single() {
 		v.source = m.slots[0].iter
 	}
-	v.seq, v.newest, v.late = o.Seq, min(o.Seq, m.maxSeq()), o.Late
+	v.seq, v.newest, v.late = o.Seq, min(o.Seq, m.maxSeq()), o.Late && !o.KeysOnly
+	v.keysOnly = o.KeysOnly
 	v.lower, v.upper = makeBound(o.Lower), makeBound(o.Upper)
 	v.mask.init(o.RangeDeletes, o.Seq)
 	v.at, v.expired, v.merger.operators = o.At, o.Expired, o.Operators
@@ -178,7 +182,7 @@ func (v *UserIter) Key() []byte {
 
 // Value returns the value of the row; what is said of Key holds for it too.
 func (v *UserIter) Value() []byte {
-	if v.rec == nil {
+	if v.rec == nil || v.keysOnly {
 		return nil
 	}
 	if v.rec.Trailer.Kind() != base.KindSetExpiring {
@@ -198,10 +202,10 @@ func (v *UserIter) StoredValue() []byte {
 
 // Expiry returns when the row expires, 0 if never.
 func (v *UserIter) Expiry() base.Instant {
-	if v.rec == nil || v.rec.Trailer.Kind() != base.KindSetExpiring {
+	if v.rec == nil || v.rec.Trailer.Kind() == base.KindSet {
 		return 0
 	}
-	stored, _ := base.Decode(v.rec.Trailer, v.rec.Value)
+	stored, _ := base.Check(v.rec.Trailer, v.rec.Value)
 	return stored.Expiry
 }
 
@@ -376,7 +380,10 @@ func (v *UserIter) holdRow(rec *base.Record) {
 	v.hold(rec)
 	v.large = len(rec.Value) > heldValueBytes || v.late && len(rec.Value) == 0 && v.merging.Unloaded()
 	v.held.Value = v.held.Value[:0]
-	if !v.large {
+	switch {
+	case v.keysOnly: // what Expiry needs
+		v.large, v.held.Value = false, append(v.held.Value, rec.Value[:min(len(rec.Value), base.BlobRefBytes)]...)
+	case !v.large:
 		v.held.Value = append(v.held.Value, rec.Value...)
 	}
 }
@@ -432,6 +439,8 @@ func (v *UserIter) inspect(rec *base.Record) (alive bool) {
 	switch rec.Trailer.Kind() {
 	case base.KindSet:
 		return true
+	case base.KindMerge:
+		return v.keysOnly // with operands there is a row, whatever they make
 	case base.KindSetExpiring, base.KindBlob: // the latter for who wants keys alone
 		stored, err := base.Check(rec.Trailer, rec.Value)
 		if err != nil {
@@ -486,7 +495,7 @@ func (v *UserIter) walkBackward(rec *base.Record) bool {
 		case !v.mask.empty() && v.mask.covering(rec.Key) > seq:
 			hidden++
 			rec = v.passBackward(rec, hidden)
-		case rec.Trailer.Kind() == base.KindMerge:
+		case rec.Trailer.Kind() == base.KindMerge && !v.keysOnly:
 			// What it makes is known only from the other end.
 			if !v.mayJump(backward, rec) {
 				return v.runOut(atStart)
@@ -541,7 +550,7 @@ func (v *UserIter) walkBackward(rec *base.Record) bool {
 // reports whether the search is over: there is a row, or an error.
 func (v *UserIter) settle(rec *base.Record) (over bool) {
 	switch {
-	case rec.Trailer.Kind() == base.KindMerge:
+	case rec.Trailer.Kind() == base.KindMerge && !v.keysOnly:
 		v.mergeFrom(rec)
 	case v.inspect(rec):
 		v.setRow(rec)

@@ -44,7 +44,7 @@ func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
 	}
 	c, err := txn.NewCursor(txn.Scope{
 		Rows: rows, Lower: b.Lower, Upper: b.Upper, Reads: tx.tracked(),
-		Expires: tx.snap.Expires(), Operators: tx.manager.engine,
+		Expires: tx.snap.Expires(), Operators: tx.manager.engine, KeysOnly: b.KeysOnly,
 	}, tx.changes.written())
 	if err != nil {
 		_ = rows.Close() // just opened

@@ -39,6 +39,7 @@ type Cursor struct {
 	reads        *Reads // nil: nothing is noted
 	expires      bool   // whether a row can expire
 	operators    merge.Operators
+	keysOnly     bool
 
 	direction int8 // 1 forward, -1 backward, 0 not positioned
 	own       own
@@ -75,6 +76,7 @@ type Scope struct {
 	Reads        *Reads // nil: nothing is noted
 	Expires      bool   // whether a row can expire
 	Operators    merge.Operators
+	KeysOnly     bool // no row has a value
 }
 
 // NewCursor returns a cursor over some rows and the writes so far. It stands
@@ -87,6 +89,7 @@ func NewCursor(s Scope, writes *Writes) (*Cursor, error) {
 	return &Cursor{
 		rows: s.Rows, own: own, liveTo: writes.liveTo, lower: s.Lower, upper: s.Upper,
 		reads: s.Reads, expires: s.Expires && s.Reads != nil, operators: s.Operators,
+		keysOnly: s.KeysOnly,
 	}, nil
 }
 
@@ -308,6 +311,12 @@ func (c *Cursor) landMerged(onRow bool) judgement {
 	var value []byte
 	if onRow {
 		c.noteExpiry()
+	}
+	if c.keysOnly {
+		c.fromOwn, c.value, c.expiry = true, nil, 0
+		return c.land(true, onRow)
+	}
+	if onRow {
 		value = append([]byte{}, c.rows.Value()...)
 	}
 	key := c.own.key
@@ -422,6 +431,7 @@ func (c *Cursor) Key() []byte {
 // Value returns the value of the row. See Key.
 func (c *Cursor) Value() []byte {
 	switch {
+	case c.keysOnly:
 	case c.fromOwn:
 		return c.value
 	case c.onRow:
@@ -431,7 +441,7 @@ func (c *Cursor) Value() []byte {
 }
 
 // ShowsOwn reports whether the value is memory of the transaction's own writes.
-func (c *Cursor) ShowsOwn() bool { return c.fromOwn }
+func (c *Cursor) ShowsOwn() bool { return c.fromOwn && !c.keysOnly }
 
 // Expiry returns when the row expires, 0 if never.
 func (c *Cursor) Expiry() base.Instant {

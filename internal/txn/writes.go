@@ -118,7 +118,25 @@ func (w *Writes) advance() {
 // Get returns what the writes so far say of a key. The value stays valid and
 // must not be changed.
 func (w *Writes) Get(key []byte) (value []byte, outcome Outcome, err error) {
-	var v *version
+	v, outcome, err := w.newest(key)
+	if outcome == Present {
+		value = v.value
+	}
+	return value, outcome, err
+}
+
+// Expiry returns what the writes so far say of when a key that is Present expires; 0: never.
+func (w *Writes) Expiry(key []byte) (expiry base.Instant, outcome Outcome, err error) {
+	v, outcome, err := w.newest(key)
+	if outcome == Present {
+		expiry = v.expiry
+	}
+	return expiry, outcome, err
+}
+
+// newest returns the newest version of a key, nil if there is none, and what the writes so
+// far say of it.
+func (w *Writes) newest(key []byte) (v *version, outcome Outcome, err error) {
 	if n := w.list.find(key); n != nil {
 		v = n.newest
 	}
@@ -127,11 +145,7 @@ func (w *Writes) Get(key []byte) (value []byte, outcome Outcome, err error) {
 			return nil, Untouched, err
 		}
 	}
-	outcome = v.outcome(w.deletes.layers.newest(key))
-	if outcome == Present {
-		value = v.value
-	}
-	return value, outcome, nil
+	return v, v.outcome(w.deletes.layers.newest(key)), nil
 }
 
 // Operands appends the operands of a key that is Merged, the newest first.

@@ -92,14 +92,3 @@ func (r *Reader) GetFunc(key []byte, fn func(value []byte) error) error {
 	}
 	return fn(value)
 }
-
-// Expiry returns when key expires, 0 if never; or base.ErrNotFound.
-func (r *Reader) Expiry(key []byte) (base.Instant, error) {
-	g := r.Epochs.Enter()
-	defer g.Exit()
-	if r.closed.Load() {
-		return 0, base.ErrClosed
-	}
-	_, expiry, err := r.getNow(key)
-	return expiry, err
-}

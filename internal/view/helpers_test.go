@@ -424,3 +424,15 @@ func (r *room) rowsAt(p ReadPoint) []row {
 
 // point is what one who reads now sees.
 func (r *room) point() ReadPoint { return ReadPoint{r.VisibleSeq(), r.timeline.ReadTime()} }
+
+// expiryOf returns when a key expires, 0 if never; or base.ErrNotFound.
+func expiryOf(r *Reader, key []byte) (expiry base.Instant, err error) {
+	err = r.Look(key, func(now Current) error {
+		if !now.Found {
+			return base.ErrNotFound
+		}
+		expiry = now.Expiry
+		return nil
+	})
+	return expiry, err
+}

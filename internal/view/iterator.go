@@ -77,6 +77,9 @@ type IterOptions struct {
 	PrefixBytes  int
 	// Word is entered by who moves or closes the iterator; nil: nobody says.
 	Word *inuse.Word
+	// KeysOnly leaves values out: those that are elsewhere are not read, and operands are not
+	// applied. Value is nil.
+	KeysOnly bool
 	// Own says that the iterator serves the database itself, and does not count among
 	// the handles of users.
 	Own bool
@@ -166,6 +169,7 @@ func (it *Iterator) open(s *State, walk deadrange.Walk) error {
 		Expired:      r.cfg.Timeline,
 		Operators:    core.state.operators,
 		Late:         core.isLate(),
+		KeysOnly:     core.options.KeysOnly,
 		Dead:         r.Dead,
 		Walk:         walk,
 		Closed:       &r.closed,
@@ -196,7 +200,7 @@ func (c *iteratorCore) gather(o IterOptions, seq base.SeqNum) error {
 			continue
 		}
 		l := &c.levels[level]
-		l.files = store.Run{Tables: tree.Levels[level]}
+		l.files = store.Run{Tables: tree.Levels[level], Apart: o.KeysOnly, Read: sstable.IterOptions{Late: o.KeysOnly}}
 		l.level.Reset(&l.files)
 		c.sources = append(c.sources,
 			iterate.Source{Iter: &l.level, MaxSeq: tree.MaxSeq[level]})
@@ -231,7 +235,8 @@ func (c *iteratorCore) addTable(tab *store.Table, o IterOptions) error {
 	if !tab.Overlaps(o.Lower, o.Upper) {
 		return nil
 	}
-	it, err := tab.NewIter(sstable.IterOptions{Late: c.isLate()})
+	run := store.Run{Tables: []*store.Table{tab}, Apart: o.KeysOnly, Read: sstable.IterOptions{Late: c.isLate() || o.KeysOnly}}
+	it, err := run.Open(0)
 	if err != nil {
 		return err
 	}
@@ -253,7 +258,7 @@ func (c *iteratorCore) addRun(tables []*store.Table, o IterOptions) {
 		return
 	}
 	slices.SortFunc(run, func(a, b *store.Table) int { return bytes.Compare(a.Meta.Lo, b.Meta.Lo) })
-	level := iterate.NewLevel(&store.Run{Tables: run})
+	level := iterate.NewLevel(&store.Run{Tables: run, Apart: o.KeysOnly, Read: sstable.IterOptions{Late: o.KeysOnly}})
 	c.sources = append(c.sources, iterate.Source{Iter: level, MaxSeq: newest})
 }
 
@@ -340,9 +345,13 @@ func (it *Iterator) Pass(backward bool, yield func(key, value []byte) bool) {
 	if backward {
 		first, next = it.Last, it.Prev
 	}
+	plain := yield
+	if it.core != nil && it.core.options.KeysOnly {
+		plain = func(key, _ []byte) bool { return yield(key, nil) }
+	}
 	for ok := first(); ok; ok = next() {
 		core := it.core
-		if !yield(it.Key(), it.Value()) || !core.visible.PassPlain(core.options.PrefixBytes, yield) {
+		if !yield(it.Key(), it.Value()) || !core.visible.PassPlain(core.options.PrefixBytes, plain) {
 			return
 		}
 	}

@@ -207,7 +207,7 @@ func (d *driver) checkGets() {
 		if string(dst[:7]) != "before " {
 			d.t.Fatal("what was in the slice is gone")
 		}
-		expiry, expiryErr := d.Expiry(keys[i])
+		expiry, expiryErr := expiryOf(&d.Reader, keys[i])
 		if err != expiryErr {
 			d.t.Errorf("Get says %v, Expiry %v", err, expiryErr)
 		}

@@ -22,18 +22,24 @@ func (r *Reader) MultiGet(keys [][]byte, fn func(i int, value []byte, err error)
 		return base.ErrClosed
 	}
 	s, at := r.nowTimed()
-	return r.multiGet(s, keys, at, fn)
+	return r.multiGet(s, keys, at, nil, fn)
 }
 
 // MultiGet is Reader.MultiGet as of the snapshot.
 func (s *Snapshot) MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error {
+	return s.MultiGetExpiry(keys, nil, fn)
+}
+
+// MultiGetExpiry is MultiGet that also says, where expiry points to unless it is nil, when
+// the key expires that fn is called for, 0 if never.
+func (s *Snapshot) MultiGetExpiry(keys [][]byte, expiry *base.Instant, fn func(i int, value []byte, err error) error) error {
 	g := s.reader.Epochs.Enter()
 	defer g.Exit()
 	state, err := s.state()
 	if err != nil {
 		return err
 	}
-	return s.reader.multiGet(state, keys, s.at, fn)
+	return s.reader.multiGet(state, keys, s.at, expiry, fn)
 }
 
 // prefetchKeys is for how many keys ahead blocks are read at once. All of them stay
@@ -44,7 +50,7 @@ const prefetchKeys = 64
 // share in the processor's caches, and asks for the memory that some of them need before
 // it looks up the first. Once a key was not in the cache, the blocks of those that follow
 // are read side by side.
-func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
+func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint, expiry *base.Instant,
 	fn func(i int, value []byte, err error) error) error {
 	m := multiGets.Get().(*multiGet)
 	defer m.free()
@@ -65,24 +71,33 @@ func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint,
 			if answer == hotcache.Absent {
 				hot, err = nil, base.ErrNotFound
 			}
+			note(expiry, 0)
 			if err := fn(i, hot, err); err != nil {
 				return err
 			}
 			continue
 		}
 		misses := s.Tree.CacheMisses()
-		value, _, err := s.get(&store.Lookup{
+		value, until, err := s.get(&store.Lookup{
 			Key: keys[i], Hash: hash, Seq: at.Seq, Way: m.near.way(n % store.ApproachMax),
 		}, at.Time)
 		if n >= fetched && s.Tree.CacheMisses() != misses {
 			fetched = min(n+prefetchKeys, len(order))
 			s.prefetch(&m.ahead, keys, order[n+1:fetched], at.Seq)
 		}
+		note(expiry, until)
 		if err := fn(i, value, err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// note says when something expires to one who has asked.
+func note(expiry *base.Instant, until base.Instant) {
+	if expiry != nil {
+		*expiry = until
+	}
 }
 
 // multiGet is what a MultiGet works with. It is pooled.

@@ -375,7 +375,7 @@ func TestClosedReader(t *testing.T) {
 	}
 	errs := []error{err, r.GetFunc(key, called), r.MultiGet([][]byte{key}, multi)}
 	note := func(_ any, err error) { errs = append(errs, err) }
-	note(r.Expiry(key))
+	note(expiryOf(&r.Reader, key))
 	note(r.NewIterator(options("", "")))
 	note(r.Snapshot())
 	note(s.AppendGet(nil, key))

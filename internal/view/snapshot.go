@@ -231,3 +231,15 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	}
 	return fn(value)
 }
+
+// Expiry returns when key expires, 0 if never; or base.ErrNotFound.
+func (s *Snapshot) Expiry(key []byte) (base.Instant, error) {
+	g := s.reader.Epochs.Enter()
+	defer g.Exit()
+	state, err := s.state()
+	if err != nil {
+		return 0, err
+	}
+	_, expiry, err := state.Get(key, base.Hash(key), s.at.Seq, s.at.Time)
+	return expiry, err
+}

@@ -66,7 +66,7 @@ type Config struct {
 
 // Writer does for a group of commits what the pipeline asks: it makes room, writes
 // the log and applies the group. Its methods are the leader's alone, but for
-// Installed, Flushed, StallTime and HasSpace; recovery uses it before there are commits.
+// Installed, Flushed, StallTime, HasSpace and foresee; recovery uses it before there are commits.
 // While groups are in flight, harden and applyGroup, and all that the applier has, are of
 // the one who lands them. The leader does not look at the memtable then, and counts what
 // the groups may take there.
@@ -97,8 +97,8 @@ func New(cfg Config) *Writer {
 // Env is what the pipeline calls.
 func (w *Writer) Env() commit.Env {
 	return commit.Env{
-		Memory: w.cfg.Memory, Clock: w.cfg.Clock, Admit: w.admit, Validate: w.validate, Join: w.join, MakeRoom: w.makeRoom,
-		WriteLog: w.writeLog, Append: w.append, Harden: w.harden, Apply: w.applyGroup, Behind: w.reads.Dead.Behind,
+		Memory: w.cfg.Memory, Clock: w.cfg.Clock, Admit: w.admit, Validate: w.validate, Foresee: w.foresee, Join: w.join,
+		MakeRoom: w.makeRoom, WriteLog: w.writeLog, Append: w.append, Harden: w.harden, Apply: w.applyGroup, Behind: w.reads.Dead.Behind,
 	}
 }
 
@@ -134,6 +134,9 @@ func (w *Writer) HasSpace() error {
 // validate says whether a request of the group may be committed behind those
 // ahead of it.
 func (w *Writer) validate(r *commit.Request, ahead []*commit.Request) error {
+	if r.Decision != nil {
+		return w.decide(r, ahead)
+	}
 	for _, other := range ahead {
 		if err := r.Reads.Against(other.Batch); err != nil {
 			return err

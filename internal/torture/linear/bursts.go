@@ -98,11 +98,14 @@ func (s *scene) bursts(outside *crew, clients []*client, tally *ledger.Tally) er
 func (s *scene) readAll(db *lightning.DB) ([]*event, error) {
 	var out []*event
 	for family := range s.families {
-		e := &event{client: -1, family: family, name: "last read", mask: 1<<familyKeys - 1}
+		e := &event{client: -1, family: family, name: "last read", mask: wholeMask}
 		e.call = s.clock.Add(1)
 		var err error
 		if e.values, err = multiGet(db, family); err != nil {
 			return nil, fmt.Errorf("family %d: %w", family, err)
+		}
+		if e.values[counterAt], err = readCounter(db, family); err != nil {
+			return nil, fmt.Errorf("counter of family %d: %w", family, err)
 		}
 		e.ret = s.clock.Add(1)
 		out = append(out, e)

@@ -135,7 +135,9 @@ func (c *client) writeTo(family int) error {
 	number := c.nextNumber()
 	i := lowest(e.mask)
 	single := !c.sessions && e.durability == c.durabilities[0]
-	switch n := c.rng.IntN(10); {
+	switch n := c.rng.IntN(14); {
+	case n >= 10 && single:
+		return c.conditional(e, i, number)
 	case n < 4 && single:
 		e.name = "put"
 		e.values[i] = number

@@ -31,6 +31,9 @@ type event struct {
 	mask    uint // of the keys written or read
 	values  values
 	session int64 // of a write in a life: the how manieth of its client
+	// Of a conditional write to one key.
+	condition  condition
+	old, delta int64
 
 	durability lightning.Durability
 }
@@ -63,6 +66,9 @@ func (e *event) String() string {
 		}
 		fmt.Fprintf(&b, " %d=%s", i, what)
 	}
+	if e.condition != noCondition {
+		fmt.Fprintf(&b, " condition %d, old %x, delta %d", e.condition, e.old, e.delta)
+	}
 	if e.write {
 		fmt.Fprintf(&b, " (%v)", e.durability)
 	}
@@ -74,6 +80,9 @@ func (e *event) apply(s values) (values, bool) {
 	for i, v := range e.values {
 		switch {
 		case e.mask&(1<<i) == 0:
+		case e.condition != noCondition && !e.happens(s[i], v):
+			return s, false
+		case e.condition != noCondition && !e.condition.changes():
 		case e.write:
 			s[i] = v
 		case v == present && s[i] == absent, v != present && s[i] != v:
@@ -128,7 +137,7 @@ func judge(history []*event, begin []values) error {
 		})
 	}
 	for family, v := range begin {
-		add(&event{client: -1, family: family, name: "begin", write: true, mask: 1<<familyKeys - 1,
+		add(&event{client: -1, family: family, name: "begin", write: true, mask: wholeMask,
 			values: v, call: -1, ret: 0})
 	}
 	for _, e := range history {

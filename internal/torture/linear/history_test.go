@@ -22,9 +22,21 @@ func one(key int, e *event) *event {
 	return e
 }
 
+// when makes a write conditional.
+func when(c condition, old int64, e *event) *event {
+	e.condition, e.old = c, old
+	return e
+}
+
+// plus makes a write one that counts up.
+func plus(delta int64, e *event) *event {
+	e.condition, e.delta = wasLess, delta
+	return e
+}
+
 // TestJudge shows that the judge knows what can be explained and what cannot.
 func TestJudge(t *testing.T) {
-	all := func(n int64) values { return values{n, n, n} }
+	all := func(n int64) values { return values{n, n, n, 0} }
 	for _, c := range []struct {
 		name    string
 		history []*event
@@ -48,6 +60,26 @@ func TestJudge(t *testing.T) {
 		{"a failed write happened", []*event{w(1, open, all(5)), r(3, 4, all(5))}, true},
 		{"a failed write did not happen", []*event{w(1, open, all(5)), r(3, 4, all(0))}, true},
 		{"a failed write happened and went", []*event{w(1, open, all(5)), r(3, 4, all(5)), r(5, 6, all(0))}, false},
+		{"a conditional put after a put", []*event{w(1, 2, all(5)), one(0, when(wasAbsent, 0, w(3, 4, all(6))))}, false},
+		{"a conditional put that finds nothing", []*event{one(0, when(wasPresent, 0, w(3, 4, all(6))))}, false},
+		{"a conditional put that finds something changes nothing", []*event{
+			w(1, 2, all(5)), one(0, when(wasPresent, 0, w(3, 4, all(6)))), r(5, 6, all(5)),
+		}, true},
+		{"two are the first", []*event{
+			one(0, when(wasAbsent, 0, w(1, 4, all(5)))), one(0, when(wasAbsent, 0, w(2, 3, all(6)))),
+		}, false},
+		{"a swap of what is there", []*event{
+			w(1, 2, all(5)), one(0, when(wasOld, 5, w(3, 4, all(6)))), r(5, 6, values{6, 5, 5}),
+		}, true},
+		{"a swap of what is not there", []*event{w(1, 2, all(5)), one(0, when(wasOld, 6, w(3, 4, all(7))))}, false},
+		{"a swap that overlooks what is there", []*event{w(1, 2, all(5)), one(0, when(wasNotOld, 5, w(3, 4, all(7))))}, false},
+		{"two get the same", []*event{
+			w(1, 2, all(5)), one(0, when(wasOld, 5, w(3, 6, all(0)))), one(0, when(wasOld, 5, w(4, 5, all(0)))),
+		}, false},
+		{"a sum", []*event{one(3, plus(2, w(1, 4, values{3: 5}))), one(3, plus(3, w(2, 3, values{3: 3})))}, true},
+		{"a sum that leaves one out", []*event{
+			one(3, plus(2, w(1, 2, values{3: 2}))), one(3, plus(3, w(3, 4, values{3: 3}))),
+		}, false},
 		{"a failed read says nothing", []*event{w(1, 2, all(5)), r(3, open, all(9))}, true},
 	} {
 		err := judge(c.history, []values{{}})

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
@@ -170,7 +171,19 @@ func stressKey(rng *rand.Rand) []byte { return fmt.Appendf(nil, "k%03d", rng.Int
 func (s *stress) value() []byte { return encodeValue(s.next.Add(1)) }
 
 func (s *stress) write(_ context.Context, db *lightning.DB, rng *rand.Rand) error {
-	switch rng.IntN(8) {
+	switch rng.IntN(12) {
+	case 8:
+		_, err := db.PutIfAbsent(stressKey(rng), s.value())
+		return err
+	case 9:
+		value, err := db.GetAndDelete(stressKey(rng))
+		_, err = decodeResult(value, err)
+		return err
+	case 10:
+		return db.Touch(stressKey(rng), time.Hour)
+	case 11:
+		_, err := db.Increment([]byte("counter"), 1)
+		return err
 	case 0:
 		return db.Delete(stressKey(rng))
 	case 1:

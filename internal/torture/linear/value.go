@@ -11,8 +11,15 @@ import (
 // it: so it tells who wrote it, and bytes that were mixed up do not go
 // unnoticed. The number 0 stands for a key that has no value.
 
-// values are those of the keys of one family.
-type values [familyKeys]int64
+// values are those of the keys of one family, and behind them its counter, which is no
+// such number and which only conditional writes change.
+type values [familyKeys + 1]int64
+
+// counterAt is where the counter is, and wholeMask the mask of all.
+const (
+	counterAt = familyKeys
+	wholeMask = 1<<len(values{}) - 1
+)
 
 // absent is the number of a key without a value.
 const absent int64 = 0

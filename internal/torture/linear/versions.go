@@ -195,13 +195,13 @@ func (v *versions) readFamily(rng *rand.Rand, family int) (name string, found []
 		name = "multiget"
 		var all values
 		all, err = multiGet(v.db, family)
-		found = all[:]
+		found = all[:familyKeys]
 	case 6:
 		name = "scan"
 		var all values
 		o := lightning.ScanOptions{IterOptions: familyRange(family), Reverse: rng.IntN(2) == 0}
 		all, err = scan(v.db, family, o)
-		found = all[:]
+		found = all[:familyKeys]
 	default:
 		return v.readSnapshot(family, rng)
 	}
@@ -227,7 +227,7 @@ func (v *versions) readSnapshot(family int, rng *rand.Rand) (name string, found 
 		return name, nil, err
 	}
 	again, err := decodeResult(snap.Get(familyKey(family, rng.IntN(familyKeys))))
-	return name, append(first[:], other, again), err
+	return name, append(first[:familyKeys], other, again), err
 }
 
 // versionCrash is the crash of a round.

@@ -110,7 +110,7 @@ func (g *generator) chooseKinds() {
 	all := weights()
 	for kind := range script.Kinds {
 		switch kind {
-		case script.Merge, script.PutLong, script.PutGone, script.Transact, script.Checkpoint:
+		case script.Merge, script.PutLong, script.PutGone, script.Transact, script.Checkpoint, script.Decide:
 			continue // not drawn for, so that seeds keep their histories
 		}
 		weight := all[kind] * []int{3, 3, 3, 9, 1}[g.rng.IntN(5)]
@@ -133,6 +133,9 @@ func (g *generator) op() script.Op {
 	switch kind {
 	case script.Put, script.Delete, script.DeleteRange:
 		g.fillWrite(&o)
+		if kind == script.Put && g.values%3 == 0 { // nor is this drawn
+			g.decide(&o)
+		}
 	case script.Overwrite:
 		o.Key, o.Value, o.Count = g.key(), g.value(), 1+g.rng.IntN(60)
 		if g.rng.IntN(4) == 0 {
@@ -284,6 +287,14 @@ func (g *generator) fillWrite(o *script.Op) {
 		if o.Upper == (script.Data{}) && g.rng.IntN(3) > 0 {
 			o.Upper = o.Key // open ranges leave little
 		}
+	}
+}
+
+// decide makes a put one that depends on what the key holds.
+func (g *generator) decide(o *script.Op) {
+	o.Kind, o.Every, o.Fail = script.Decide, g.values/3%int(script.TouchGone), g.values%5 == 0
+	if script.Verb(o.Every) == script.Increment {
+		o.Count = g.values
 	}
 }
 

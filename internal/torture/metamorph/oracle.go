@@ -95,6 +95,8 @@ func (o *oracle) answer(op *script.Op) []Line {
 	switch op.Kind {
 	case script.Put, script.Delete, script.DeleteRange, script.Overwrite, script.Fill, script.Sweep:
 		return o.single(op)
+	case script.Decide:
+		return o.decide(op)
 	case script.Batch:
 		return o.whole(op.Parts)
 	case script.BatchAdd:
@@ -156,6 +158,17 @@ func (o *oracle) single(op *script.Op) []Line {
 	}
 	o.state = op.Apply(o.state)
 	return nil
+}
+
+// decide does a write that depends on what its key holds.
+func (o *oracle) decide(op *script.Op) []Line {
+	held, there := o.state.Space(op.Space).Get(op.Key.Expand())
+	lines := o.single(op)
+	if lines == nil && o.exists(op.Space) {
+		_, _, answer := op.Decided(held, there)
+		lines = note(answer)
+	}
+	return lines
 }
 
 // whole does a batch in one go.

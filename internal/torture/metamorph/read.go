@@ -2,6 +2,7 @@ package metamorph
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -295,7 +296,47 @@ func (w *world) verify(j *judge) error {
 			if err := scan(w.source(&op), &op, j); err != nil {
 				return fmt.Errorf("keyspace %q, reverse %v: %w", name, reverse, err)
 			}
+			if err := verifyKeys(w.source(&op), reverse); err != nil {
+				return fmt.Errorf("keyspace %q, reverse %v: %w", name, reverse, err)
+			}
 		}
 	}
 	return nil
+}
+
+// verifyKeys compares the rows of a keyspace with its keys alone, and with their number.
+func verifyKeys(source script.Reader, reverse bool) error {
+	o := lightning.ScanOptions{Reverse: reverse}
+	var keys []string
+	err := source.Scan(o, func(rows iter.Seq2[[]byte, []byte]) error {
+		for key := range rows {
+			keys = append(keys, string(key))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	o.KeysOnly = true
+	left := keys
+	err = source.Scan(o, func(rows iter.Seq2[[]byte, []byte]) error {
+		for key, value := range rows {
+			if len(left) == 0 || left[0] != string(key) || value != nil {
+				return fmt.Errorf("keys alone are %q=%q, the next row of %d left is another", key, value, len(left))
+			}
+			left = left[1:]
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%d of %d keys are not shown alone", len(left), len(keys))
+	}
+	n, err := source.Count(context.Background(), nil, nil)
+	if err == nil && n != int64(len(keys)) {
+		err = fmt.Errorf("%d rows are counted as %d", len(keys), n)
+	}
+	return err
 }

@@ -116,6 +116,8 @@ func (w *world) do(op *script.Op, j *judge) error {
 	switch op.Kind {
 	case script.Put, script.Delete, script.DeleteRange, script.Overwrite, script.Fill, script.Sweep:
 		return w.write(op, j)
+	case script.Decide:
+		return decide(w, op, j)
 	case script.Batch:
 		return w.commit(w.db.NewBatch(), op, j)
 	case script.BatchAdd, script.BatchCommit, script.BatchReset:

@@ -29,6 +29,21 @@ func (w *world) write(op *script.Op, j *judge) error {
 	return nil
 }
 
+// decide does a write that depends on what its key holds.
+func decide(w *world, op *script.Op, j *judge) error {
+	var on script.Decider = w.db
+	if k := w.spaces[op.Space]; k != nil {
+		on = k
+	} else if op.Space != "" {
+		return nil
+	}
+	answer, err := op.Decide(on)
+	if err != nil {
+		return j.err(err)
+	}
+	return j.line(nil, nil, answer)
+}
+
 // load does the puts of an operation as a bulk load.
 func load(w *world, op *script.Op, j *judge) error {
 	begin := w.db.BulkLoader

@@ -63,6 +63,10 @@ var suitesByName = map[string]Suite{
 	"reclaims":         tests("./internal/engine", "Idle|Covered|Reaped|(Snapshots|Iterators)Keep|DeadRanges|OverwrittenMemory"),
 	"signals":          tests("./internal/signal", ""),
 
+	"manyGets":      tests(".", "TxMultiGet|TxExpiresAt"),
+	"keysAlone":     tests(".", "KeysOnly|TestCount"),
+	"estimates":     tests(".", "Estimate|Split"),
+	"conditionals":  tests(".", "Conditional|Increment"),
 	"fullDisks":     tests(".", "FullDisk|Reserve"),
 	"bulkLoads":     tests(".", "BulkLoad", "-short"),
 	"blobs":         tests(".", "Blob"),

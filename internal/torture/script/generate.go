@@ -118,7 +118,25 @@ func (g *generator) op() Op {
 	}
 	o := g.write()
 	o.Wait = g.wait()
+	if o.Kind == Put {
+		g.decide(&o)
+	}
 	return o
+}
+
+// decide makes every fourth put a write that depends on what the key holds. Nothing is
+// drawn, so that the seeds that were found keep the rest.
+func (g *generator) decide(o *Op) {
+	if g.values%4 != 0 {
+		return
+	}
+	o.Kind, o.Every, o.Fail = Decide, g.values/4%int(Verbs), g.values%5 == 0
+	if o.verb() == Increment {
+		o.Count = g.values
+	}
+	if o.Space != "" && o.Touches() {
+		o.Every = int(PutIfAbsent)
+	}
 }
 
 func (g *generator) wait() Wait { return WaitFor(g.durabilities[g.rng.IntN(len(g.durabilities))]) }

@@ -30,7 +30,7 @@ func (o *Op) Syncs() bool {
 // bounds of any other operation.
 func (o *Op) Check() error {
 	switch o.Kind {
-	case Put, Delete, Merge, PutLong, PutGone, Get:
+	case Put, Delete, Merge, PutLong, PutGone, Decide, Get:
 		if len(o.Key.Expand()) > lightning.MaxKeyBytes {
 			return lightning.ErrKeyTooLarge
 		}
@@ -111,6 +111,13 @@ func (o *Op) change(rows map[string]string) {
 		rows[key] += o.Value.Expand()
 	case Delete, PutGone:
 		delete(rows, key)
+	case Decide:
+		held, there := rows[key]
+		if value, exists, _ := o.Decided(held, there); exists {
+			rows[key] = value
+		} else {
+			delete(rows, key)
+		}
 	case DeleteRange:
 		upper := o.Upper.Expand()
 		maps.DeleteFunc(rows, func(k, _ string) bool { return k >= key && (upper == "" || k < upper) })
@@ -154,6 +161,11 @@ func (o *Op) Write(to Writer) error {
 			Merge(key, operand []byte) error
 		}); ok {
 			return m.Merge(key, value)
+		}
+	case Decide:
+		if d, ok := to.(Decider); ok {
+			_, err := o.Decide(d)
+			return err
 		}
 	case Delete:
 		return to.Delete(key)
@@ -202,6 +214,8 @@ func (s Script) Possible() Script {
 			return o.Space != "" && state.Exists(o.Space)
 		case PutLong, PutGone:
 			return o.Space == ""
+		case Decide:
+			return state.Exists(o.Space) && (o.Space == "" || !o.Touches())
 		}
 		return state.Exists(o.Space)
 	}

@@ -30,6 +30,7 @@ const (
 	Overwrite // puts one key Count times
 	Fill      // puts Count keys, of which it leaves out all but every Every-th; if Count is odd, as a bulk load
 	Sweep     // deletes what a Fill puts, key by key; if Count is odd, by ranges side by side
+	Decide    // depends on what the key holds: see Verb, which Every is
 	Batch     // a batch in one go
 	Transact  // a transaction in one go, which goes to files if it is large
 	BatchAdd  // adds to the batch in a slot
@@ -64,7 +65,7 @@ const (
 
 func (k Kind) String() string {
 	return [...]string{"put", "delete", "delete-range", "merge", "put-long", "put-gone", "overwrite", "fill",
-		"sweep", "batch", "transact", "batch-add", "batch-commit", "batch-reset", "get", "multi-get", "scan",
+		"sweep", "decide", "batch", "transact", "batch-add", "batch-commit", "batch-reset", "get", "multi-get", "scan",
 		"take-snapshot", "close-snapshot", "open-iterator", "move", "close-iterator", "flush", "compact",
 		"sync-log", "create-space", "drop-space", "reopen", "read-only", "check", "verify", "checkpoint", "first", "last",
 		"next", "prev", "seek-ge", "seek-lt"}[k]
@@ -100,7 +101,7 @@ type Op struct {
 	Every    int
 	Reverse  bool
 	Shuffled bool // the deletes of a Sweep come in no order
-	Fail     bool // the function that gets the rows ends with an error; a compaction is cancelled
+	Fail     bool // the function that gets the rows ends with an error; a compaction is cancelled; a Decide finds another value
 	Wait     Wait
 	Parts    []Op
 }

@@ -144,6 +144,12 @@ func (s *Session) Do(ctx context.Context, o *Op) error {
 		return s.commit(o, o.Singles())
 	case Transact:
 		return s.transact(o)
+	case Decide:
+		err := s.single(o)
+		if err == nil && o.Wait == WaitFor(lightning.DurabilitySync) {
+			err = s.DB.SyncLog(ctx) // which it cannot ask for itself
+		}
+		return err
 	}
 	if o.Wait != 0 {
 		return s.commit(o, []Op{*o})
@@ -300,6 +306,7 @@ type Reader interface {
 	MultiGet(keys [][]byte, fn func(i int, value []byte, err error) error) error
 	Iterator(o lightning.IterOptions) (*lightning.Iterator, error)
 	Scan(o lightning.ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error
+	Count(ctx context.Context, lo, hi []byte) (int64, error)
 }
 
 // ReadStream returns a value as its reader yields it.

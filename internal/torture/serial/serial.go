@@ -243,6 +243,7 @@ type client struct {
 	life   *life
 	number int
 	rng    *rand.Rand
+	gets   int
 }
 
 func (c *client) work(ctx context.Context, count int) {
@@ -306,13 +307,27 @@ func (c *client) step(t *transaction, tx *lightning.Tx, readOnly bool) error {
 	case n < 3:
 		return c.scan(t, tx, key, min(key+1+c.rng.IntN(5), keys))
 	case n < 5 || readOnly:
-		seen, err := read(tx.Get, key)
+		seen, err := read(c.getter(tx), key)
 		t.ops = append(t.ops, op{key: key, seen: seen})
 		return err
 	case n == 9:
 		return c.add(t, tx, tx.GetForUpdate, key)
 	default:
 		return c.add(t, tx, tx.Get, key)
+	}
+}
+
+// getter is a way to get a key: by turns, so that nothing is drawn for it.
+func (c *client) getter(tx *lightning.Tx) func(key []byte) ([]byte, error) {
+	if c.gets++; c.gets%2 == 0 {
+		return tx.Get
+	}
+	return func(key []byte) (found []byte, err error) {
+		err = tx.MultiGet([][]byte{key}, func(_ int, value []byte, err error) error {
+			found = slices.Clone(value)
+			return err
+		})
+		return found, err
 	}
 }
 

@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestIncr(t *testing.T) { runScripts(t, "incr") }

@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func TestTouch(t *testing.T) { runScripts(t, "touch") }
