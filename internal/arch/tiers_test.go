@@ -38,6 +38,7 @@ func tiers() map[string]int {
 		"internal/timeline": 1,
 
 		"internal/aio":            2,
+		"internal/catalogue":      2,
 		"internal/filter":         2,
 		"internal/block":          2,
 		"internal/rangedel":       2,
