@@ -36,6 +36,7 @@ func tiers() map[string]int {
 		"internal/health":   2,
 		"internal/janitor":  1,
 		"internal/timeline": 1,
+		"internal/uuid":     1,
 
 		"internal/aio":            2,
 		"internal/catalogue":      2,
@@ -77,6 +78,7 @@ func tiers() map[string]int {
 
 		".": 11,
 
+		"queue":             12,
 		"table":             12,
 		"internal/workload": 12,
 

@@ -34,6 +34,7 @@ type Lock struct {
 // can come to wait for a disk.
 func Order() []Lock {
 	return []Lock{
+		{Desk{}, "desk of a queue", "which messages of a queue are being claimed, in package queue", true, false},
 		{Statistics{}, "statistics of a table", "who adds up and stores the statistics of package table", true, false},
 		{Leader{}, "leadership of the pipeline", "the write path: the log's end and the memtable; no mutex, but handed on", true, false},
 		{Reserve{}, "reserve", "the file that holds space for a full disk", true, false},
@@ -75,6 +76,7 @@ func (rank) isRank() {}
 
 // The ranks; Order says what they are.
 type (
+	Desk          struct{ rank }
 	Statistics    struct{ rank }
 	Leader        struct{ rank }
 	Reserve       struct{ rank }
