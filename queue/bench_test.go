@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -94,6 +95,7 @@ func deleteHead(b *testing.B, q *Queue) func() error {
 			return tx.Scan(lightning.ScanOptions{}, func(rows iter.Seq2[[]byte, []byte]) error {
 				for key := range rows {
 					found = true
+					runtime.Gosched() // others come meanwhile, as they do while a commit waits for a disk
 					return tx.Delete(key)
 				}
 				return nil

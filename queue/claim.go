@@ -28,6 +28,7 @@ type desk struct {
 	mu       ranked.Mutex[ranked.Desk]
 	taken    map[ID]struct{} // picked, and their transaction is not over
 	sweeping bool            // somebody moves what is due
+	swept    time.Time       // when nothing was due
 }
 
 // Job is a message that this worker has, until Deadline.
@@ -223,18 +224,24 @@ func (t Tx) lease(id ID) (*Job, error) {
 	}, t.move(id, r, &next)
 }
 
-// sweepMax is how many messages one transaction moves because they are due.
-const sweepMax = 128
+const (
+	// sweepMax is how many messages one transaction moves because they are due.
+	sweepMax = 128
+	// sweepPause is how long nobody looks again when nothing was due.
+	sweepPause = time.Millisecond
+)
 
 // sweep makes messages ready whose delay is over, or whose worker has not ended them in
 // time. One worker does it at a time; the others go on with what is ready.
 func (q *Queue) sweep() error {
-	if !q.beginSweep() {
+	now := q.now()
+	if !q.beginSweep(now) {
 		return nil
 	}
-	defer q.endSweep()
+	moved := 0
+	defer func() { q.endSweep(now, moved) }()
 	for _, place := range []int{keyDelayed, keyLeased} {
-		now, due := q.now(), []ID{}
+		var due []ID
 		err := q.scan(place, func(id ID, at time.Time) bool {
 			if at.After(now) {
 				return false
@@ -248,6 +255,7 @@ func (q *Queue) sweep() error {
 		if len(due) == 0 {
 			continue
 		}
+		moved += len(due)
 		err = q.transact(func(in Tx) error {
 			for _, id := range due {
 				if err := in.ready(id, now); err != nil {
@@ -264,20 +272,23 @@ func (q *Queue) sweep() error {
 	return nil
 }
 
-func (q *Queue) beginSweep() bool {
+func (q *Queue) beginSweep(now time.Time) bool {
 	q.desk.mu.Lock()
 	defer q.desk.mu.Unlock()
-	if q.desk.sweeping {
+	if since := now.Sub(q.desk.swept); q.desk.sweeping || since >= 0 && since < sweepPause {
 		return false
 	}
 	q.desk.sweeping = true
 	return true
 }
 
-func (q *Queue) endSweep() {
+func (q *Queue) endSweep(now time.Time, moved int) {
 	q.desk.mu.Lock()
 	defer q.desk.mu.Unlock()
 	q.desk.sweeping = false
+	if moved == 0 {
+		q.desk.swept = now
+	}
 }
 
 // ready moves a message on if it is still due.

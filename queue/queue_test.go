@@ -221,9 +221,9 @@ func TestFailures(t *testing.T) {
 	must(t, claim(t, q, "m").Fail(errors.New("first")))
 	for attempt, pause := range []time.Duration{time.Second, 2 * time.Second} {
 		mustCount(t, q, Counts{Delayed: 1})
-		c.pass(pause - 1)
+		c.pass(pause - 2*sweepPause)
 		claim(t, q, "")
-		c.pass(1)
+		c.pass(2 * sweepPause)
 		job := claim(t, q, "m")
 		if job.Attempt != attempt+2 {
 			t.Errorf("attempt %d", job.Attempt)
@@ -416,9 +416,8 @@ func work(t testing.TB, queues []*Queue, count int) map[string]int {
 	return seen
 }
 
-// Eight workers at one queue, and four who put into it, are not in conflict. The pattern
-// of ExampleTx_Scan, which deletes the head that it reads, has to run most of its
-// transactions again.
+// Eight workers at one queue, and four who put into it, are not in conflict. Without
+// the marks at the desk some hundred of the claims are, of which each has to run again.
 func TestWorkersDoNotConflict(t *testing.T) {
 	q, _ := testQueue(t, nil)
 	const count = 2000

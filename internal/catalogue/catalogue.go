@@ -27,6 +27,7 @@ const (
 	KindStatistics = 1 // (kind, table)
 	KindProgress   = 2 // (kind, table, index)
 	KindDefinition = 3 // (kind, table)
+	KindSequence   = 4 // (kind, sequence)
 )
 
 // Key returns the key of a record. Names and numbers have encodings.
@@ -67,4 +68,21 @@ func DecodeProgress(record []byte) (*Progress, error) {
 		return nil, fmt.Errorf("progress of an index: %w", ErrRecord)
 	}
 	return p, nil
+}
+
+// EncodeSequence returns the record of a sequence of which all numbers less than next may
+// have been given out.
+func EncodeSequence(next uint64) []byte { return seal(next) }
+
+// DecodeSequence reads a record that EncodeSequence has made.
+func DecodeSequence(record []byte) (next uint64, err error) {
+	r, err := unseal(record)
+	if err != nil {
+		return 0, fmt.Errorf("sequence: %w", err)
+	}
+	next = r.number()
+	if r.end(); r.failed() {
+		return 0, fmt.Errorf("sequence: %w", ErrRecord)
+	}
+	return next, nil
 }

@@ -33,7 +33,7 @@ func someStatistics() *Statistics {
 func FuzzRecords(f *testing.F) {
 	records := [][]byte{
 		someDefinition().Encode(), (&Definition{NextID: 3}).Encode(), someStatistics().Encode(),
-		(&Progress{[]byte{1}, []byte{2}, 3}).Encode(), seal(),
+		(&Progress{[]byte{1}, []byte{2}, 3}).Encode(), seal(), EncodeSequence(300),
 	}
 	for _, record := range records {
 		f.Add(record[:len(record)-sealBytes])
@@ -45,6 +45,9 @@ func FuzzRecords(f *testing.F) {
 			}
 			if s, err := DecodeStatistics(record); err == nil && !bytes.Equal(s.Encode(), record) {
 				t.Errorf("%x is decoded as %+v, which is %x", record, s, s.Encode())
+			}
+			if n, err := DecodeSequence(record); err == nil && !bytes.Equal(EncodeSequence(n), record) {
+				t.Errorf("%x is decoded as %d, which is %x", record, n, EncodeSequence(n))
 			}
 			if p, err := DecodeProgress(record); err == nil && !bytes.Equal(p.Encode(), record) {
 				t.Errorf("%x is decoded as %+v, which is %x", record, p, p.Encode())

@@ -35,6 +35,7 @@ type Lock struct {
 func Order() []Lock {
 	return []Lock{
 		{Desk{}, "desk of a queue", "which messages of a queue are being claimed, in package queue", true, false},
+		{Sequence{}, "sequence", "who takes the next block of numbers, in package table", true, false},
 		{Statistics{}, "statistics of a table", "who adds up and stores the statistics of package table", true, false},
 		{Leader{}, "leadership of the pipeline", "the write path: the log's end and the memtable; no mutex, but handed on", true, false},
 		{Reserve{}, "reserve", "the file that holds space for a full disk", true, false},
@@ -77,6 +78,7 @@ func (rank) isRank() {}
 // The ranks; Order says what they are.
 type (
 	Desk          struct{ rank }
+	Sequence      struct{ rank }
 	Statistics    struct{ rank }
 	Leader        struct{ rank }
 	Reserve       struct{ rank }
