@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/lightningdb/lightning/internal/interval"
+
 	"github.com/lightningdb/lightning/internal/catalogue"
 
 	"github.com/lightningdb/lightning/keyenc"
@@ -25,9 +27,9 @@ func (q *Query[R]) bind(p *path[R], columns []*attribute[R]) {
 	prefixes := [][]byte{nil}
 	for at, column := range columns {
 		joined, by := q.joined(column)
-		points := len(by) > 0 && joined.points()
+		points := len(by) > 0 && joined.Points()
 		if points && len(prefixes) > 1 && len(prefixes)*len(joined) > rangesMax {
-			joined, by, points = spans{{}}, nil, false
+			joined, by, points = interval.Set{{}}, nil, false
 		}
 		for _, i := range by {
 			p.used[i] = true
@@ -41,13 +43,13 @@ func (q *Query[R]) bind(p *path[R], columns []*attribute[R]) {
 		}
 		prefixes = extended(prefixes, joined)
 	}
-	p.keys = rangesBehind(prefixes, len(columns), spans{{}})
+	p.keys = rangesBehind(prefixes, len(columns), interval.Set{{}})
 }
 
 // joined returns the spans that are left of a column, and the conditions that make
 // them.
-func (q *Query[R]) joined(column *attribute[R]) (joined spans, by []int) {
-	joined = spans{{}}
+func (q *Query[R]) joined(column *attribute[R]) (joined interval.Set, by []int) {
+	joined = interval.Set{{}}
 	for i := range q.conds {
 		cond := &q.conds[i]
 		switch {
@@ -56,8 +58,8 @@ func (q *Query[R]) joined(column *attribute[R]) (joined spans, by []int) {
 		case len(by) == 0:
 			joined, by = cond.spans, []int{i}
 		case column.many == nil:
-			joined, by = joined.meet(cond.spans), append(by, i)
-		case cond.spans.points() && (!joined.points() || len(cond.spans) < len(joined)):
+			joined, by = joined.Meet(cond.spans), append(by, i)
+		case cond.spans.Points() && (!joined.Points() || len(cond.spans) < len(joined)):
 			joined, by = cond.spans, []int{i}
 		}
 	}
@@ -65,11 +67,11 @@ func (q *Query[R]) joined(column *attribute[R]) (joined spans, by []int) {
 }
 
 // extended returns each prefix with each of the points behind it.
-func extended(prefixes [][]byte, points spans) [][]byte {
+func extended(prefixes [][]byte, points interval.Set) [][]byte {
 	out := make([][]byte, 0, len(prefixes)*len(points))
 	for _, prefix := range prefixes {
 		for _, point := range points {
-			out = append(out, append(slices.Clip(prefix), point.lo...))
+			out = append(out, append(slices.Clip(prefix), point.Lo...))
 		}
 	}
 	return out
@@ -77,16 +79,16 @@ func extended(prefixes [][]byte, points spans) [][]byte {
 
 // rangesBehind returns the ranges of keys that begin with one of the prefixes, which are
 // values of so many columns, and have the next column in one of the spans.
-func rangesBehind(prefixes [][]byte, equal int, next spans) []catalogue.KeyRange {
+func rangesBehind(prefixes [][]byte, equal int, next interval.Set) []catalogue.KeyRange {
 	ranges := make([]catalogue.KeyRange, 0, len(prefixes)*len(next))
 	for _, prefix := range prefixes {
 		for _, span := range next {
-			keys := catalogue.KeyRange{Lo: append(slices.Clip(prefix), span.lo...), Hi: keyenc.PrefixEnd(prefix), Equal: equal}
-			if span.hi != nil {
-				keys.Hi = append(slices.Clip(prefix), span.hi...)
+			keys := catalogue.KeyRange{Lo: append(slices.Clip(prefix), span.Lo...), Hi: keyenc.PrefixEnd(prefix), Equal: equal}
+			if span.Hi != nil {
+				keys.Hi = append(slices.Clip(prefix), span.Hi...)
 				keys.Ends++
 			}
-			if len(span.lo) > 0 {
+			if len(span.Lo) > 0 {
 				keys.Ends++
 			}
 			ranges = append(ranges, keys)
@@ -124,9 +126,9 @@ func (q *Query[R]) narrow(p *path[R], columns []*attribute[R]) {
 // the position is of a row that does not meet the conditions, so that what they fix says
 // nothing about it.
 func (q *Query[R]) placeAlong(columns []*attribute[R], primaryLast bool) []byte {
-	at := map[*attribute[R]][]byte{q.core.key: q.from.primary}
+	at := map[*attribute[R]][]byte{q.core.key: q.from.Primary}
 	for i, a := range q.order {
-		at[a] = q.from.elements[i]
+		at[a] = q.from.Elements[i]
 	}
 	for a, element := range at {
 		if value := q.valueOf(a); value != nil && !bytes.Equal(value, element) {
@@ -145,7 +147,7 @@ func (q *Query[R]) placeAlong(columns []*attribute[R], primaryLast bool) []byte 
 		place = append(place, element...)
 	}
 	if primaryLast {
-		place = append(place, q.from.primary...)
+		place = append(place, q.from.Primary...)
 	}
 	return place
 }

@@ -91,6 +91,8 @@ func Binary[R encoding.BinaryMarshaler, P interface {
 //
 // M is the interface that the functions take, proto.Message; *R must be one. The library
 // itself needs no package for it, and other pairs of functions of this form do as well.
+// What marshal returns belongs to the codec. What unmarshal gets is valid until it returns
+// and must not be written to.
 func Protobuf[R, M any](marshal func(M) ([]byte, error), unmarshal func([]byte, M) error) Codec[*R] {
 	message := func(rec *R) (M, error) {
 		m, ok := any(rec).(M)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/lightningdb/lightning/internal/interval"
+
 	"github.com/lightningdb/lightning/keyenc"
 )
 
@@ -12,7 +14,7 @@ import (
 // takes them. The zero Cond is none.
 type Cond[R any] struct {
 	attribute *attribute[R] // has a value in one of the spans
-	spans     spans
+	spans     interval.Set
 	// either is, in the place of an attribute, lists of conditions: all those of one
 	// list hold.
 	either [][]Cond[R]
@@ -53,11 +55,11 @@ func (c *Cond[R]) holdsIn(rec R) (bool, error) {
 	if c.attribute.many == nil {
 		var stack [64]byte
 		element, err := c.attribute.one(stack[:0], rec)
-		return err == nil && c.spans.hold(element), err
+		return err == nil && c.spans.Hold(element), err
 	}
 	elements, err := c.attribute.many(rec)
 	for _, element := range elements {
-		if c.spans.hold(element) {
+		if c.spans.Hold(element) {
 			return true, err
 		}
 	}
@@ -87,31 +89,31 @@ func holdIn[R any](all []Cond[R], rec R) (bool, error) {
 // Eq is the condition that the attribute equals value.
 func (a Attr[R, V]) Eq(value V) Cond[R] {
 	c, element := a.cond("=", value)
-	return c.in(interval{element, keyenc.PrefixEnd(element), true})
+	return c.in(interval.Point(element))
 }
 
 // Lt is the condition that the attribute is less than value.
 func (a Attr[R, V]) Lt(value V) Cond[R] {
 	c, element := a.cond("<", value)
-	return c.in(interval{hi: element})
+	return c.in(interval.One{Hi: element})
 }
 
 // Le is the condition that the attribute is at most value.
 func (a Attr[R, V]) Le(value V) Cond[R] {
 	c, element := a.cond("<=", value)
-	return c.in(interval{hi: keyenc.PrefixEnd(element)})
+	return c.in(interval.One{Hi: keyenc.PrefixEnd(element)})
 }
 
 // Gt is the condition that the attribute is greater than value.
 func (a Attr[R, V]) Gt(value V) Cond[R] {
 	c, element := a.cond(">", value)
-	return c.in(interval{lo: keyenc.PrefixEnd(element)})
+	return c.in(interval.One{Lo: keyenc.PrefixEnd(element)})
 }
 
 // Ge is the condition that the attribute is at least value.
 func (a Attr[R, V]) Ge(value V) Cond[R] {
 	c, element := a.cond(">=", value)
-	return c.in(interval{lo: element})
+	return c.in(interval.One{Lo: element})
 }
 
 // Between is the condition that the attribute is at least first and at most
@@ -121,7 +123,7 @@ func (a Attr[R, V]) Between(first, last V) Cond[R] {
 	if from.err == nil {
 		from.err = to.err
 	}
-	from.spans = from.spans.meet(to.spans)
+	from.spans = from.spans.Meet(to.spans)
 	from.text += " and" + to.text[len(a.label()):]
 	return from
 }
@@ -130,7 +132,7 @@ func (a Attr[R, V]) Between(first, last V) Cond[R] {
 // made with One.
 func (a Attr[R, V]) Exists() Cond[R] {
 	c := Cond[R]{attribute: a.attribute, text: a.label() + " exists"}
-	return c.in(interval{})
+	return c.in(interval.One{})
 }
 
 // HasPrefix is the condition that a string or []byte begins with prefix, or a
@@ -141,13 +143,13 @@ func HasPrefix[R any, V ~string | ~[]byte | keyenc.Tuple](a Attr[R, V], prefix V
 		return c
 	}
 	lo := element[:len(element)-1] // without what ends it
-	return c.in(interval{lo: lo, hi: keyenc.PrefixEnd(lo)})
+	return c.in(interval.One{Lo: lo, Hi: keyenc.PrefixEnd(lo)})
 }
 
 // In is the condition that the attribute has one of these values. Each of them costs a
 // step of its own in an index. Without values no row meets it.
 func (a Attr[R, V]) In(values ...V) Cond[R] {
-	c := Cond[R]{attribute: a.attribute, spans: spans{}}
+	c := Cond[R]{attribute: a.attribute, spans: interval.Set{}}
 	texts := make([]string, len(values))
 	for i, value := range values {
 		one, element := a.cond("=", value)
@@ -155,9 +157,9 @@ func (a Attr[R, V]) In(values ...V) Cond[R] {
 			return one
 		}
 		texts[i] = formatElements(element)
-		c.spans = append(c.spans, interval{element, keyenc.PrefixEnd(element), true})
+		c.spans = append(c.spans, interval.Point(element))
 	}
-	c.spans = c.spans.sorted()
+	c.spans = c.spans.Sorted()
 	if len(texts) > inShownMax {
 		texts = append(texts[:inShownMax], fmt.Sprintf("and %d more", len(values)-inShownMax))
 	}
@@ -224,9 +226,9 @@ func (a *attribute[R]) label() string {
 }
 
 // in returns the condition with its only span.
-func (c Cond[R]) in(one interval) Cond[R] {
+func (c Cond[R]) in(one interval.One) Cond[R] {
 	if c.err == nil {
-		c.spans = spans{one}
+		c.spans = interval.Set{one}
 	}
 	return c
 }

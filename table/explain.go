@@ -107,7 +107,7 @@ func (q *Query[R]) words() string {
 		parts = append(parts, "reversed")
 	}
 	if q.from != nil {
-		parts = append(parts, "after "+formatElements(q.from.key))
+		parts = append(parts, "after "+formatElements(q.from.Key))
 	}
 	if q.limit > 0 {
 		parts = append(parts, fmt.Sprintf("limit %d", q.limit))

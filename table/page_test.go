@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/position"
+
 	"github.com/lightningdb/lightning/internal/catalogue"
 
 	"github.com/lightningdb/lightning"
@@ -91,7 +93,7 @@ func TestCursorsOfOthers(t *testing.T) {
 		"no cursor":    pageError(query, "hello"),
 		"cut off":      pageError(query, page.Next[:len(page.Next)-1]),
 		"longer":       pageError(query, page.Next+"AAAA"),
-		"too long":     pageError(query, strings.Repeat("A", cursorMaxBytes+1)),
+		"too long":     pageError(query, strings.Repeat("A", position.CursorMaxBytes+1)),
 	} {
 		if !errors.Is(err, ErrCursor) {
 			t.Errorf("%s: %v", name, err)
@@ -115,15 +117,15 @@ func FuzzCursor(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(q.encodeCursor(p), []byte{})
-	f.Add("", p.key)
+	f.Add(p.Cursor(q.orderSum()), []byte{})
+	f.Add("", p.Key)
 	f.Add("AQ", catalogue.Key("", 1, 2))
 	f.Fuzz(func(t *testing.T, cursor string, key []byte) {
-		if p, err := q.decodeCursor(cursor); err == nil && q.encodeCursor(p) != cursor {
-			t.Errorf("%q is decoded as %+v, which is %q", cursor, p, q.encodeCursor(p))
+		if p, err := q.decodeCursor(cursor); err == nil && p.Cursor(q.orderSum()) != cursor {
+			t.Errorf("%q is decoded as %+v, which is %q", cursor, p, p.Cursor(q.orderSum()))
 		}
-		p, err := q.decodeCursor(q.encodeCursor(&position{key: key}))
-		if err == nil && (string(p.key) != string(key) || len(p.elements) != 1) {
+		p, err := q.decodeCursor((&position.Position{Key: key}).Cursor(q.orderSum()))
+		if err == nil && (string(p.Key) != string(key) || len(p.Elements) != 1) {
 			t.Errorf("%x is decoded as %+v", key, p)
 		}
 		if err != nil && !errors.Is(err, ErrCursor) {
@@ -139,7 +141,7 @@ func TestGoldenCursor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := q.encodeCursor(p); got != "AUdk-MBsT3NsbwBZASxmiBjl" {
+	if got := p.Cursor(q.orderSum()); got != "AUdk-MBsT3NsbwBZASxmiBjl" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -193,8 +193,8 @@ func (q *Query[R]) essential(order []*attribute[R]) []*attribute[R] {
 // conditions say so.
 func (q *Query[R]) valueOf(a *attribute[R]) []byte {
 	for i := range q.conds {
-		if c := &q.conds[i]; a.many == nil && c.attribute == a && c.spans.single() {
-			return c.spans[0].lo
+		if c := &q.conds[i]; a.many == nil && c.attribute == a && c.spans.Single() {
+			return c.spans[0].Lo
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lightningdb/lightning/internal/position"
+
 	"github.com/lightningdb/lightning"
 )
 
@@ -20,8 +22,8 @@ type Query[R any] struct {
 	reverse bool
 	limit   int // 0: none
 	offset  int
-	from    *position // rows come after it
-	after   func(q *Query[R]) (*position, error)
+	from    *position.Position // rows come after it
+	after   func(q *Query[R]) (*position.Position, error)
 	bare    bool // only how many rows there are matters
 	err     error
 }

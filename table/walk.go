@@ -204,7 +204,7 @@ func (w *walk[R]) row(primary, data []byte) error {
 	switch {
 	case err != nil:
 		return q.core.describe(err, primary)
-	case q.from != nil && !q.from.comesBefore(w.place, q.reverse):
+	case q.from != nil && !q.from.ComesBefore(w.place, q.reverse):
 		return nil
 	case w.sorter != nil:
 		return w.sorter.add(bytes.Clone(w.place), len(primary), len(data), rec)

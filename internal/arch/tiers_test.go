@@ -27,6 +27,7 @@ func tiers() map[string]int {
 		"internal/offheap":  1,
 		"internal/epoch":    1,
 		"internal/kernel":   1,
+		"internal/interval": 1,
 		"internal/reuse":    1,
 		"internal/buffers":  1,
 		"internal/compress": 1,
@@ -40,6 +41,7 @@ func tiers() map[string]int {
 
 		"internal/aio":            2,
 		"internal/catalogue":      2,
+		"internal/position":       2,
 		"internal/filter":         2,
 		"internal/block":          2,
 		"internal/rangedel":       2,
