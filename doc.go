@@ -42,7 +42,7 @@
 // # Records
 //
 // Package table keeps typed records with secondary indexes and runs queries over
-// them; package keyenc makes keys of tuples.
+// them; package queue keeps queues of messages; package keyenc makes keys of tuples.
 //
 // # Changes
 //

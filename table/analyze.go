@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lightningdb/lightning/internal/catalogue"
+
 	"github.com/lightningdb/lightning"
 )
 
@@ -42,20 +44,20 @@ func (c *core[R]) analyze(ctx context.Context) error {
 		return err
 	}
 	known := c.counts.known.Load()
-	found := &statistics{analyzed: true, indexes: map[uint64]indexStatistics{}}
+	found := &catalogue.Statistics{Analyzed: true, Indexes: map[uint64]catalogue.IndexStatistics{}}
 	rows, err := survey(tx.In(c.rows), func(key, value []byte) error { return nil })
 	if err != nil {
 		return err
 	}
-	found.rows, found.samples = rows.count, rows.samples
+	found.Rows, found.Samples = rows.count, rows.samples
 	for i, x := range c.indexes {
 		if !v.ready[i] {
-			found.indexes[x.id] = indexStatistics{
-				entries: max(0, known.indexes[x.id].entries+entriesBefore[i]),
+			found.Indexes[x.id] = catalogue.IndexStatistics{
+				Entries: max(0, known.Indexes[x.id].Entries+entriesBefore[i]),
 			}
 			continue
 		}
-		if found.indexes[x.id], err = x.survey(tx.In(x.keyspace)); err != nil {
+		if found.Indexes[x.id], err = x.survey(tx.In(x.keyspace)); err != nil {
 			return err
 		}
 	}
@@ -68,7 +70,7 @@ func (c *core[R]) analyze(ctx context.Context) error {
 }
 
 // survey counts the entries of an index and the values of its columns.
-func (x *index[R]) survey(tx *lightning.Tx) (indexStatistics, error) {
+func (x *index[R]) survey(tx *lightning.Tx) (catalogue.IndexStatistics, error) {
 	distinct := make([]int64, len(x.columns))
 	var previous, key []byte
 	var ends []int
@@ -90,8 +92,8 @@ func (x *index[R]) survey(tx *lightning.Tx) (indexStatistics, error) {
 		}
 		return nil
 	})
-	return indexStatistics{
-		entries: s.count, counted: s.count, distinct: distinct, samples: s.samples,
+	return catalogue.IndexStatistics{
+		Entries: s.count, Counted: s.count, Distinct: distinct, Samples: s.samples,
 	}, err
 }
 

@@ -45,7 +45,7 @@ func BenchmarkPut(b *testing.B) {
 			for n := int64(0); b.Loop(); n++ {
 				p := benchPerson(n % benchRows)
 				p.Age = int(n % 89)
-				if err := db.Update(func(tx *lightning.Tx) error { return people.Put(tx, p) }); err != nil {
+				if err := db.Update(func(tx *lightning.Tx) error { return people.In(tx).Put(p) }); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -58,7 +58,7 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportAllocs()
 	for n := int64(0); b.Loop(); n++ {
 		err := db.View(func(tx *lightning.Tx) error {
-			_, err := people.Get(tx, n*7919%benchRows)
+			_, err := people.In(tx).Get(n * 7919 % benchRows)
 			return err
 		})
 		if err != nil {
@@ -89,7 +89,7 @@ func BenchmarkQuery(b *testing.B) {
 			for n := int64(0); b.Loop(); n++ {
 				err := db.View(func(tx *lightning.Tx) error {
 					rows := 0
-					for _, err := range c.query(people.Query(tx), n*7919%benchRows).All() {
+					for _, err := range c.query(people.In(tx).Query(), n*7919%benchRows).All() {
 						if err != nil {
 							return err
 						}
@@ -108,11 +108,38 @@ func BenchmarkQuery(b *testing.B) {
 	}
 }
 
+// BenchmarkPage reads a page of 20 rows from the middle of an order that an index gives;
+// BenchmarkCount counts 20 rows that it does not read.
+func BenchmarkPage(b *testing.B) {
+	_, people := benchTable(b, "city-age")
+	query := people.Query().Where(city.In("city1", "city2")).OrderBy(city, age)
+	first, err := query.Page("", 10)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if page, err := query.Page(first.Next, 20); err != nil || len(page.Rows) != 20 {
+			b.Fatal(page, err)
+		}
+	}
+}
+
+func BenchmarkCount(b *testing.B) {
+	_, people := benchTable(b, "city-age")
+	b.ReportAllocs()
+	for n := int64(0); b.Loop(); n++ {
+		if rows, err := people.Query().Where(city.Eq(fmt.Sprint("city", n%1000))).Count(); err != nil || rows != 20 {
+			b.Fatal(rows, err)
+		}
+	}
+}
+
 func BenchmarkExplain(b *testing.B) {
 	db, people := benchTable(b, allIndexes()...)
 	b.ReportAllocs()
 	err := db.View(func(tx *lightning.Tx) error {
-		q := people.Query(tx).Where(city.Eq("city7"), age.Ge(5)).OrderBy(age)
+		q := people.In(tx).Query().Where(city.Eq("city7"), age.Ge(5)).OrderBy(age)
 		for b.Loop() {
 			if _, err := q.Explain(); err != nil {
 				return err

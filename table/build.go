@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lightningdb/lightning/internal/catalogue"
+
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
 )
@@ -42,7 +44,7 @@ func (t *Table[R, K]) Build(ctx context.Context, report func(BuildProgress)) err
 			rows = min(2*now.rowsMax, buildRowsMax)
 			done = now.ready
 			if report != nil {
-				report(BuildProgress{Index: x.name, Rows: now.rows})
+				report(BuildProgress{Index: x.name, Rows: now.Rows})
 			}
 		}
 	}
@@ -56,7 +58,7 @@ const (
 
 // built is what a transaction of a builder has come to.
 type built struct {
-	progress
+	catalogue.Progress
 	rowsMax int // how many it was to look at
 	entries int // that were not there
 	ready   bool
@@ -85,42 +87,42 @@ func (c *core[R]) buildSome(ctx context.Context, x *index[R], rowsMax int) (*bui
 }
 
 func (c *core[R]) buildIn(tx *lightning.Tx, x *index[R], rowsMax int) (*built, error) {
-	catalogue := tx.In(c.catalogue)
-	def, err := readDefinition(catalogue, c.name)
+	records := tx.In(c.catalogue)
+	def, err := readDefinition(records, c.name)
 	if err != nil {
 		return nil, err
 	}
-	if def == nil || def.byID(x.id) == nil {
+	if def == nil || def.ByID(x.id) == nil {
 		return nil, ErrStale
 	}
-	if def.byID(x.id).ready {
+	if def.ByID(x.id).Ready {
 		return nil, nil
 	}
-	key := catalogueKey(kindProgress, c.name, x.id)
-	record, err := catalogue.Get(key)
+	key := catalogue.Key(catalogue.KindProgress, c.name, x.id)
+	record, err := records.Get(key)
 	if err != nil {
 		return nil, fmt.Errorf("progress: %w", err)
 	}
-	begun, err := decodeProgress(record)
+	begun, err := catalogue.DecodeProgress(record)
 	if err != nil {
 		return nil, err
 	}
-	now := &built{progress: *begun, rowsMax: rowsMax}
+	now := &built{Progress: *begun, rowsMax: rowsMax}
 	if err := c.backfill(tx, x, now, rowsMax); err != nil {
 		return nil, err
 	}
 	if !now.ready {
-		return now, catalogue.Put(key, now.encode())
+		return now, records.Put(key, now.Encode())
 	}
-	def.byID(x.id).ready = true
-	return now, errors.Join(catalogue.Delete(key), catalogue.Put(c.definitionKey, def.encode()))
+	def.ByID(x.id).Ready = true
+	return now, errors.Join(records.Delete(key), records.Put(c.definitionKey, def.Encode()))
 }
 
 // backfill writes the entries of the rows after a position, and moves it on.
 func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax int) (err error) {
-	o := lightning.IterOptions{Upper: append(bytes.Clone(now.until), 0)}
-	if len(now.position) > 0 {
-		o.Lower = append(bytes.Clone(now.position), 0)
+	o := lightning.IterOptions{Upper: append(bytes.Clone(now.Until), 0)}
+	if len(now.Position) > 0 {
+		o.Lower = append(bytes.Clone(now.Position), 0)
 	}
 	it, err := tx.In(c.rows).Iterator(o)
 	if err != nil {
@@ -138,11 +140,11 @@ func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax in
 			return nil // the deferred Close has the error
 		}
 		sizeBytes += len(it.Value())
-		now.position = append(now.position[:0], it.Key()...)
-		now.rows++
-		added, err := c.backfillRow(tx.In(x.keyspace), x, now.position, it.Value())
+		now.Position = append(now.Position[:0], it.Key()...)
+		now.Rows++
+		added, err := c.backfillRow(tx.In(x.keyspace), x, now.Position, it.Value())
 		if err != nil {
-			return fmt.Errorf("row %s: %w", keyenc.Format(now.position), err)
+			return fmt.Errorf("row %s: %w", keyenc.Format(now.Position), err)
 		}
 		now.entries += added
 		if sizeBytes >= buildBytesMax {

@@ -22,7 +22,7 @@ func indexesUsed(t *testing.T, db *lightning.DB, people *Table[person, int64]) [
 	var used []string
 	err := db.View(func(tx *lightning.Tx) error {
 		conds := []Cond[person]{email.Eq(""), city.Eq(""), age.Eq(0), tag.Eq(""), phone.Eq("")}
-		plan, err := people.Query(tx).Where(conds...).Explain()
+		plan, err := people.In(tx).Query().Where(conds...).Explain()
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func TestBuild(t *testing.T) {
 		t.Errorf("before the build %q are used", used)
 	}
 	// Whoever does not know of the index cannot change rows any more.
-	err := db.Update(func(tx *lightning.Tx) error { return before.Put(tx, person{ID: 1}) })
+	err := db.Update(func(tx *lightning.Tx) error { return before.In(tx).Put(person{ID: 1}) })
 	if !errors.Is(err, ErrStale) {
 		t.Errorf("a handle that does not know the index: %v", err)
 	}
@@ -81,7 +81,7 @@ func TestBuild(t *testing.T) {
 		t.Errorf("after the build %q are used", used)
 	}
 	check(t, db, people)
-	if entries := people.now().indexes[people.indexes[2].id].entries; entries != 5000 {
+	if entries := people.now().Indexes[people.indexes[2].id].Entries; entries != 5000 {
 		t.Errorf("%d entries were counted, not 5000", entries)
 	}
 	if err := people.Build(context.Background(), func(BuildProgress) { t.Error("built again") }); err != nil {
@@ -145,9 +145,9 @@ func change(tx *lightning.Tx, people *Table[person, int64], rng *rand.Rand) erro
 		p.Email += "+"
 	}
 	if rng.IntN(4) == 0 {
-		return people.Delete(tx, key)
+		return people.In(tx).Delete(key)
 	}
-	return people.Put(tx, p)
+	return people.In(tx).Put(p)
 }
 
 // An old transaction that does not know of an index cannot slip a row past it.
@@ -159,7 +159,7 @@ func TestTransactionsOlderThanAnIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := people.Put(old, person{ID: 2, Age: 1}); err != nil {
+	if err := people.In(old).Put(person{ID: 2, Age: 1}); err != nil {
 		t.Fatal(err)
 	}
 	older, err := db.Begin(lightning.TxOptions{})
@@ -176,7 +176,7 @@ func TestTransactionsOlderThanAnIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPut(t, db, people, person{ID: 4, Age: 1})
-	if err := people.Put(older, person{ID: 3, Age: 1}); err != nil {
+	if err := people.In(older).Put(person{ID: 3, Age: 1}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tx := range []*lightning.Tx{old, older} {
@@ -185,7 +185,7 @@ func TestTransactionsOlderThanAnIndex(t *testing.T) {
 		}
 	}
 	// One that began before the index was ready does not see it as ready.
-	all, err := collect(people.Query(reader).Where(age.Eq(1)))
+	all, err := collect(people.In(reader).Query().Where(age.Eq(1)))
 	if got := ids(all); err != nil || !slices.Equal(got, []int64{1}) {
 		t.Errorf("an old reader got %d, %v", got, err)
 	}
@@ -218,7 +218,7 @@ func TestBuildFindsDuplicates(t *testing.T) {
 	err := db.Update(func(tx *lightning.Tx) error {
 		for n := range int64(100) {
 			at := n + n%2*1400
-			if err := people.Update(tx, at, func(p *person) error { p.Email += "+"; return nil }); err != nil {
+			if err := people.In(tx).Update(at, func(p *person) error { p.Email += "+"; return nil }); err != nil {
 				return err
 			}
 		}
@@ -289,7 +289,7 @@ func TestCrashes(t *testing.T) {
 		}
 		for n := range int64(10) {
 			err := db.Update(func(tx *lightning.Tx) error {
-				return people.Put(tx, person{ID: n, Age: int(n), Email: fmt.Sprint(n)})
+				return people.In(tx).Put(person{ID: n, Age: int(n), Email: fmt.Sprint(n)})
 			})
 			if err != nil {
 				return err

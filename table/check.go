@@ -13,18 +13,19 @@ import (
 // that matches lightning.ErrCorrupted for the first thing that is out of step:
 // because stored bytes were damaged, because a column computes something else
 // than it did, or because rows were written past the table. It reads everything.
-func (t *Table[R, K]) Check(tx *lightning.Tx) error {
-	v, err := t.look(tx)
+func (r Rows[R, K]) Check() error {
+	v, err := r.look()
 	if err != nil {
 		return err
 	}
+	t, tx := r.table.core, r.tx
 	wanted := make([]int64, len(t.indexes))
 	_, err = survey(tx.In(t.rows), func(key, value []byte) error {
 		rec, err := t.decode(key, value)
 		if err != nil {
 			return err
 		}
-		primary, err := t.core.key.one(nil, rec)
+		primary, err := t.key.one(nil, rec)
 		if err != nil || !bytes.Equal(primary, key) {
 			return errors.Join(err, fmt.Errorf("table %s: row %s has the primary key %s: %w", t.name,
 				keyenc.Format(key), keyenc.Format(primary), lightning.ErrCorrupted))
@@ -49,8 +50,8 @@ func (t *Table[R, K]) Check(tx *lightning.Tx) error {
 			continue
 		}
 		found, err := x.survey(tx.In(x.keyspace))
-		if err == nil && found.entries != wanted[i] {
-			err = fmt.Errorf("index %s has %d entries and should have %d: %w", x.name, found.entries, wanted[i],
+		if err == nil && found.Entries != wanted[i] {
+			err = fmt.Errorf("index %s has %d entries and should have %d: %w", x.name, found.Entries, wanted[i],
 				lightning.ErrCorrupted)
 		}
 		if err != nil {

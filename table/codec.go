@@ -2,7 +2,9 @@ package table
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
+	"fmt"
 )
 
 // Codec turns records into the bytes of a row and back. It must be safe for
@@ -63,3 +65,77 @@ func (JSON[R]) Decode(data []byte) (R, error) {
 	err := json.Unmarshal(data, &rec)
 	return rec, err
 }
+
+// Binary is the codec for records that have an encoding of their own, as time.Time and
+// many generated types do: MarshalBinary of R, and UnmarshalBinary of *R, which must not
+// keep any of the data. The second type is left out: Binary[Point]().
+func Binary[R encoding.BinaryMarshaler, P interface {
+	*R
+	encoding.BinaryUnmarshaler
+}]() Codec[R] {
+	return codec[R]{
+		name:    "binary",
+		marshal: func(rec R) ([]byte, error) { return rec.MarshalBinary() },
+		unmarshal: func(data []byte) (rec R, err error) {
+			return rec, P(&rec).UnmarshalBinary(data)
+		},
+	}
+}
+
+// Protobuf is the codec for messages of Protocol Buffers. The table is one of pointers:
+//
+//	table.Schema[*pb.Person, string]{
+//		Codec: table.Protobuf[pb.Person](proto.Marshal, proto.Unmarshal),
+//		...
+//	}
+//
+// M is the interface that the functions take, proto.Message; *R must be one. The library
+// itself needs no package for it, and other pairs of functions of this form do as well.
+// What marshal returns belongs to the codec. What unmarshal gets is valid until it returns
+// and must not be written to.
+func Protobuf[R, M any](marshal func(M) ([]byte, error), unmarshal func([]byte, M) error) Codec[*R] {
+	message := func(rec *R) (M, error) {
+		m, ok := any(rec).(M)
+		if !ok {
+			return m, fmt.Errorf("%T is not what the functions of the codec take", rec)
+		}
+		return m, nil
+	}
+	return codec[*R]{
+		name: "protobuf",
+		marshal: func(rec *R) ([]byte, error) {
+			m, err := message(rec)
+			if err != nil {
+				return nil, err
+			}
+			return marshal(m)
+		},
+		unmarshal: func(data []byte) (*R, error) {
+			rec := new(R)
+			m, err := message(rec)
+			if err != nil {
+				return nil, err
+			}
+			return rec, unmarshal(data, m)
+		},
+	}
+}
+
+// codec is one made of functions.
+type codec[R any] struct {
+	name      string
+	marshal   func(rec R) ([]byte, error)
+	unmarshal func(data []byte) (R, error)
+}
+
+func (c codec[R]) Name() string { return c.name }
+
+func (c codec[R]) Append(dst []byte, rec R) ([]byte, error) {
+	data, err := c.marshal(rec)
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, data...), nil
+}
+
+func (c codec[R]) Decode(data []byte) (R, error) { return c.unmarshal(data) }

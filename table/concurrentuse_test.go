@@ -18,7 +18,7 @@ func TestQueriesShareATransaction(t *testing.T) {
 	const count = 300
 	err := db.Update(func(tx *lightning.Tx) error {
 		for n := range int64(count) {
-			if err := people.Put(tx, person{ID: n, Age: int(n % 7), Email: fmt.Sprint(n)}); err != nil {
+			if err := people.In(tx).Put(person{ID: n, Age: int(n % 7), Email: fmt.Sprint(n)}); err != nil {
 				return err
 			}
 		}
@@ -32,7 +32,7 @@ func TestQueriesShareATransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	query := people.Query(tx).Where(age.Ge(3))
+	query := people.In(tx).Query().Where(age.Ge(3))
 	want, met := 0, make([]bool, 4)
 	for n := range count {
 		if n%7 >= 3 {

@@ -15,16 +15,11 @@
 //			{Name: "by-city", On: []table.Column[Person]{city, age}},
 //		},
 //	})
-//	err = db.Update(func(tx *lightning.Tx) error {
-//		return people.Put(tx, Person{Email: "ada@example.org", City: "London", Age: 36})
-//	})
-//	err = db.View(func(tx *lightning.Tx) error {
-//		query := people.Query(tx).Where(city.Eq("London"), age.Ge(30)).OrderBy(age)
-//		for person, err := range query.All() {
-//			...
-//		}
-//		return nil
-//	})
+//	err = people.Put(Person{Email: "ada@example.org", City: "London", Age: 36})
+//	query := people.Query().Where(city.Eq("London"), age.Ge(30)).OrderBy(age)
+//	for person, err := range query.All() {
+//		...
+//	}
 //
 // # Attributes
 //
@@ -39,8 +34,9 @@
 //
 // # Transactions
 //
-// Rows are changed in strictly serializable transactions that the caller makes,
-// commits and repeats: see lightning.DB.Update. Reads of an index count as
+// The verbs of Table make a transaction for each call. Those of Table.In work in one of
+// the caller, strictly serializable, in which other tables and keys can change as well:
+// see lightning.DB.Update. Reads of an index count as
 // reads of its range, so two transactions that both saw nobody with an e-mail
 // address cannot both add one, whether or not the index is unique.
 //
@@ -55,6 +51,6 @@
 //
 // # Thread-safety
 //
-// A Table is safe for concurrent use. A Query belongs to its transaction, which
-// is used by one goroutine at a time.
+// A Table is safe for concurrent use, and so are its queries. Rows, and their queries,
+// belong to a transaction, which is used by one goroutine at a time.
 package table

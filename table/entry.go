@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/lightningdb/lightning/internal/catalogue"
+
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
 )
@@ -95,7 +97,7 @@ func decodeEntry(ends []int, key, value []byte, columns int, unique bool) (place
 	for range columns {
 		size, n := binary.Uvarint(value)
 		if n <= 0 || size == 0 || size > uint64(len(key))-at {
-			return place{}, fmt.Errorf("index entry: %w", errRecord)
+			return place{}, fmt.Errorf("index entry: %w", catalogue.ErrRecord)
 		}
 		at += size
 		ends = append(ends, int(at))
@@ -107,7 +109,7 @@ func decodeEntry(ends []int, key, value []byte, columns int, unique bool) (place
 		p.primary, rest = value, key[at:]
 	}
 	if len(p.primary) == 0 || len(rest) > 0 {
-		return place{}, fmt.Errorf("index entry: %w", errRecord)
+		return place{}, fmt.Errorf("index entry: %w", catalogue.ErrRecord)
 	}
 	return p, nil
 }

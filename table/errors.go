@@ -31,6 +31,11 @@ var (
 	// ErrLostKey says that a codec does not keep the primary key: the record that it
 	// decodes has another one, under which the row would not be found.
 	ErrLostKey = errors.New("codec does not keep the primary key")
+	// ErrUnknownAttribute says that a query names an attribute that is not one of the
+	// table's, or is another one of the same name. It is no reason to read all rows.
+	ErrUnknownAttribute = errors.New("unknown attribute")
+	// ErrCursor says that a text is not a cursor of this table in this order.
+	ErrCursor = errors.New("not a cursor of this query")
 	// ErrQueryMemory says that a query would have to hold more than
 	// MaxQueryBytes. An index in the order that is asked for, or a limit,
 	// helps.
@@ -38,6 +43,8 @@ var (
 )
 
 var errNilFunction = fmt.Errorf("%w: a function is needed", lightning.ErrNilArgument)
+
+var errNoRows = errors.New("a page has at least one row")
 
 // DuplicateError says that a unique index, or the primary key, would have held
 // two rows under one key. Nothing was written. It matches ErrDuplicate.

@@ -47,10 +47,10 @@ func openPeople() (*lightning.DB, *table.Table[Person, string]) {
 	}
 	err = db.Update(func(tx *lightning.Tx) error {
 		return errors.Join(
-			people.Put(tx, Person{"ada@example.org", "London", 36, []string{"English", "French"}}),
-			people.Put(tx, Person{"emmy@example.org", "Erlangen", 53, []string{"German", "English"}}),
-			people.Put(tx, Person{"alan@example.org", "London", 41, nil}),
-			people.Put(tx, Person{"mary@example.org", "London", 72, []string{"English"}}),
+			people.In(tx).Put(Person{"ada@example.org", "London", 36, []string{"English", "French"}}),
+			people.In(tx).Put(Person{"emmy@example.org", "Erlangen", 53, []string{"German", "English"}}),
+			people.In(tx).Put(Person{"alan@example.org", "London", 41, nil}),
+			people.In(tx).Put(Person{"mary@example.org", "London", 72, []string{"English"}}),
 		)
 	})
 	if err != nil {
@@ -63,21 +63,16 @@ func Example() {
 	db, people := openPeople()
 	defer db.Close()
 
-	err := db.View(func(tx *lightning.Tx) error {
-		query := people.Query(tx).Where(city.Eq("London"), age.Ge(40)).OrderBy(age).Reverse()
-		for person, err := range query.All() {
-			if err != nil {
-				return err
-			}
-			fmt.Println(person.Email, person.Age)
+	query := people.Query().Where(city.Eq("London"), age.Ge(40)).OrderBy(age).Reverse()
+	for person, err := range query.All() {
+		if err != nil {
+			panic(err)
 		}
-		return nil
-	})
-	fmt.Println(err)
+		fmt.Println(person.Email, person.Age)
+	}
 	// Output:
 	// mary@example.org 72
 	// alan@example.org 41
-	// <nil>
 }
 
 // An attribute with many values makes an index with an entry for each.
@@ -86,7 +81,7 @@ func ExampleMany() {
 	defer db.Close()
 
 	err := db.View(func(tx *lightning.Tx) error {
-		for person, err := range people.Query(tx).Where(language.Eq("English")).OrderBy(email).All() {
+		for person, err := range people.In(tx).Query().Where(language.Eq("English")).OrderBy(email).All() {
 			if err != nil {
 				return err
 			}
@@ -109,7 +104,7 @@ func ExampleTable_Update() {
 
 	birthday := func(email string) error {
 		return db.Update(func(tx *lightning.Tx) error {
-			err := people.Update(tx, email, func(p *Person) error {
+			err := people.In(tx).Update(email, func(p *Person) error {
 				p.Age++
 				return nil
 			})
@@ -123,7 +118,7 @@ func ExampleTable_Update() {
 	fmt.Println(birthday("bob@example.org"))
 
 	_ = db.View(func(tx *lightning.Tx) error {
-		ada, err := people.Get(tx, "ada@example.org")
+		ada, err := people.In(tx).Get("ada@example.org")
 		fmt.Println(ada.Age, err)
 		return nil
 	})
@@ -134,6 +129,62 @@ func ExampleTable_Update() {
 	// not found
 	// 37 <nil>
 	// ada@example.org <nil>
+}
+
+// Single rows are read and written without a transaction.
+func ExampleTable() {
+	db, people := openPeople()
+	defer db.Close()
+
+	fmt.Println(people.Insert(Person{Email: "bob@example.org", City: "Oslo", Age: 25}))
+	fmt.Println(people.Update("bob@example.org", func(p *Person) error { p.Age++; return nil }))
+	bob, err := people.Get("bob@example.org")
+	fmt.Println(bob.Age, err)
+	fmt.Println(people.Delete("bob@example.org"))
+	fmt.Println(people.Has("bob@example.org"))
+	// Output:
+	// <nil>
+	// <nil>
+	// 26 <nil>
+	// <nil>
+	// false <nil>
+}
+
+// Pages of two rows, as a server would give them one by one.
+func ExampleQuery_Page() {
+	db, people := openPeople()
+	defer db.Close()
+
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, err := people.Query().OrderBy(age).Page(cursor, 2)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(page.Rows[0].Age, page.Rows[1].Age)
+		cursor = page.Next
+	}
+	// Output:
+	// 36 41
+	// 53 72
+}
+
+// One of several conditions holds.
+func ExampleOr() {
+	db, people := openPeople()
+	defer db.Close()
+
+	query := people.Query().Where(table.Or(
+		city.In("Erlangen", "Oslo"),
+		table.And(language.Eq("English"), age.Gt(50)),
+	))
+	fmt.Println(query.Count())
+	n, err := query.Delete()
+	fmt.Println(n, err)
+	fmt.Println(people.Query().Count())
+	// Output:
+	// 2 <nil>
+	// 2 <nil>
+	// 2 <nil>
 }
 
 // An index is added to a table that has rows: it is built while others go on.
@@ -155,7 +206,7 @@ func ExampleTable_Build() {
 	fmt.Println(err)
 
 	err = db.Update(func(tx *lightning.Tx) error {
-		return people.Put(tx, Person{Email: "bob@example.org", Age: 41})
+		return people.In(tx).Put(Person{Email: "bob@example.org", Age: 41})
 	})
 	fmt.Println(errors.Is(err, table.ErrDuplicate))
 	fmt.Println(err)
@@ -172,7 +223,7 @@ func ExampleQuery_Explain() {
 	defer db.Close()
 
 	_ = db.View(func(tx *lightning.Tx) error {
-		plan, err := people.Query(tx).Where(city.Eq("London"), age.Between(30, 40)).Explain()
+		plan, err := people.In(tx).Query().Where(city.Eq("London"), age.Between(30, 40)).Explain()
 		fmt.Print(plan)
 		return err
 	})

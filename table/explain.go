@@ -2,7 +2,10 @@ package table
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/lightningdb/lightning/internal/catalogue"
 )
 
 // Plan says how a query is run and why. Its estimates come from statistics,
@@ -20,7 +23,8 @@ type Plan struct {
 
 // Candidate is a way to the rows of a query.
 type Candidate struct {
-	// Access is "all rows", "primary key", or "index" and a name.
+	// Access is "all rows", "primary key", or "index" and a name; where one of several
+	// conditions must hold, one of these for each, in the order in which they are taken.
 	Access string
 	// Range is the conditions that bound what is read, Check those that are
 	// left to be looked up in each row; both in words.
@@ -39,18 +43,18 @@ type Candidate struct {
 
 // Explain returns the plan of the query, without running it.
 func (q Query[R]) Explain() (*Plan, error) {
-	v, err := q.ready()
-	if err != nil {
-		return nil, err
-	}
-	p := q.plan(v)
-	plan := &Plan{
-		Table: q.core.name, Query: q.words(), TableRows: ceil(p.rows), ResultRows: ceil(p.result),
-	}
-	for i := range p.paths {
-		plan.Candidates = append(plan.Candidates, q.candidate(&p.paths[i]))
-	}
-	return plan, nil
+	var plan *Plan
+	err := q.reading(func(q *Query[R], v *view) error {
+		p := q.plan(v)
+		plan = &Plan{
+			Table: q.core.name, Query: q.words(), TableRows: catalogue.Ceil(p.rows), ResultRows: catalogue.Ceil(p.result),
+		}
+		for i := range p.paths {
+			plan.Candidates = append(plan.Candidates, q.candidate(&p.paths[i]))
+		}
+		return nil
+	})
+	return plan, err
 }
 
 func (q *Query[R]) candidate(p *path[R]) Candidate {
@@ -70,18 +74,24 @@ func (q *Query[R]) candidate(p *path[R]) Candidate {
 		checks = append(checks, "a function")
 	}
 	c.Range, c.Check = strings.Join(bounds, " and "), strings.Join(checks, " and ")
-	c.Reads, c.Sorts, c.Cost = ceil(p.entries), !p.ordered, p.cost
+	c.Reads, c.Sorts, c.Cost = catalogue.Ceil(p.entries), !p.ordered, p.cost
 	return c
 }
 
 func (p *path[R]) access() string {
 	switch {
+	case p.either != nil:
+		parts := make([]string, len(p.either))
+		for i := range p.either {
+			parts[i] = p.either[i].access()
+		}
+		return strings.Join(parts, ", then ")
 	case p.index != nil:
 		return "index " + p.index.name
-	case len(p.keys.lo) == 0 && p.keys.hi == nil:
-		return "all rows"
+	case slices.Contains(p.used, true):
+		return "primary key"
 	}
-	return "primary key"
+	return "all rows"
 }
 
 // words describes the query.
@@ -96,8 +106,14 @@ func (q *Query[R]) words() string {
 	if q.reverse {
 		parts = append(parts, "reversed")
 	}
+	if q.from != nil {
+		parts = append(parts, "after "+formatElements(q.from.Key))
+	}
 	if q.limit > 0 {
 		parts = append(parts, fmt.Sprintf("limit %d", q.limit))
+	}
+	if q.offset > 0 {
+		parts = append(parts, fmt.Sprintf("offset %d", q.offset))
 	}
 	return strings.Join(parts, " ")
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/catalogue"
+
 	"github.com/lightningdb/lightning"
 )
 
@@ -29,7 +31,7 @@ func TestExplain(t *testing.T) {
 	mustPut(t, db, people, all...)
 	var text strings.Builder
 	err := db.View(func(tx *lightning.Tx) error {
-		q := people.Query(tx)
+		q := people.In(tx).Query()
 		nobody := func(person) bool { return false }
 		return explain(&text, []Query[person]{
 			q,
@@ -57,7 +59,7 @@ func TestExplain(t *testing.T) {
 	fmt.Fprint(&text, "== after Analyze ==\n\n")
 	people = openPeople(t, db, allIndexes()...) // what was stored is what is used
 	err = db.View(func(tx *lightning.Tx) error {
-		q := people.Query(tx)
+		q := people.In(tx).Query()
 		return explain(&text, []Query[person]{
 			q.Where(id.Between(100, 199)).OrderBy(age),
 			q.Where(city.Eq("c3"), age.Ge(90)),
@@ -68,6 +70,9 @@ func TestExplain(t *testing.T) {
 			q.Where(tag.Exists()),
 			q.Where(age.Le(98)),
 			q.Where(age.Gt(98), city.Gt("c15")),
+			q.Where(city.In("c3", "c4"), age.Ge(90)).OrderBy(city, age).After(person{City: "c3", Age: 95}).Limit(5),
+			q.Where(Or(email.Eq("e7"), And(city.Eq("c3"), age.Eq(63)))).Offset(1),
+			q.Where(Or(email.Eq("e7"), phone.Exists(), city.Gt("c"))),
 		})
 	})
 	if err != nil {
@@ -101,13 +106,13 @@ func TestStatistics(t *testing.T) {
 		})
 	}
 	mustPut(t, db, people, all...)
-	expectCounts := func(name string, s *statistics, rows int64, entries ...int64) {
+	expectCounts := func(name string, s *catalogue.Statistics, rows int64, entries ...int64) {
 		t.Helper()
-		if s.rows != rows {
-			t.Errorf("%s: %d rows, want %d", name, s.rows, rows)
+		if s.Rows != rows {
+			t.Errorf("%s: %d rows, want %d", name, s.Rows, rows)
 		}
 		for i, want := range entries {
-			if got := s.indexes[people.indexes[i].id].entries; got != want {
+			if got := s.Indexes[people.indexes[i].id].Entries; got != want {
 				t.Errorf("%s: %d entries in %s, want %d", name, got, people.indexes[i].name, want)
 			}
 		}
@@ -115,7 +120,7 @@ func TestStatistics(t *testing.T) {
 	order := []int64{3000, 3000, 6000} // email, city-age, tag-city: the order of the schema
 	expectCounts("after writing", people.now(), 3000, order...)
 	people = openPeople(t, db, "city-age", "tag-city", "email")
-	if rows := people.now().rows; rows < 2000 || rows > 3000 {
+	if rows := people.now().Rows; rows < 2000 || rows > 3000 {
 		t.Errorf("%d rows were stored by the way", rows)
 	}
 	if err := people.Analyze(t.Context()); err != nil {
@@ -126,22 +131,22 @@ func TestStatistics(t *testing.T) {
 		"email": "[3000]", "city-age": "[10 100]", "tag-city": "[3 20]",
 	} {
 		for _, x := range people.indexes {
-			s := people.now().indexes[x.id]
-			if got := fmt.Sprint(s.distinct); x.name == name && got != want {
+			s := people.now().Indexes[x.id]
+			if got := fmt.Sprint(s.Distinct); x.name == name && got != want {
 				t.Errorf("%s: %s values, want %s", name, got, want)
 			}
-			if len(s.samples) < samplesMax/4 || len(s.samples) >= samplesMax {
-				t.Errorf("%s: %d samples", x.name, len(s.samples))
+			if len(s.Samples) < samplesMax/4 || len(s.Samples) >= samplesMax {
+				t.Errorf("%s: %d samples", x.name, len(s.Samples))
 			}
 		}
 	}
 	err := db.Update(func(tx *lightning.Tx) error {
 		for n := range int64(500) {
-			if err := people.Delete(tx, n); err != nil {
+			if err := people.In(tx).Delete(n); err != nil {
 				return err
 			}
 		}
-		return people.Put(tx, person{ID: 4000})
+		return people.In(tx).Put(person{ID: 4000})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +191,7 @@ func TestEstimates(t *testing.T) {
 		{age.Between(5, 4), 0, 0},
 	} {
 		err := db.View(func(tx *lightning.Tx) error {
-			plan, err := people.Query(tx).Where(c.cond).Explain()
+			plan, err := people.In(tx).Query().Where(c.cond).Explain()
 			if err == nil && (plan.ResultRows < c.least || plan.ResultRows > c.max) {
 				t.Errorf("%s: %d rows, want %d to %d", c.cond.text, plan.ResultRows, c.least, c.max)
 			}

@@ -38,7 +38,7 @@ func TestAgainstModel(t *testing.T) {
 			actions[names.Draw(t, "action")](t)
 		}
 		m.view(t, func(tx *lightning.Tx) {
-			if err := m.people.Check(tx); err != nil {
+			if err := m.people.In(tx).Check(); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -90,7 +90,7 @@ func (m *model) fill(t *property.T) {
 			p := person{ID: int64(n), Email: fmt.Sprint("e", n), City: cities()[n%7], Age: n % 5}
 			p.Tags = []string{"", "a", "ab", "b"}[min(n%3, n%5) : n%5]
 			m.rows[p.ID] = p
-			if err := m.people.Put(tx, p); err != nil {
+			if err := m.people.In(tx).Put(p); err != nil {
 				return err
 			}
 		}
@@ -122,7 +122,7 @@ func (m *model) view(t *property.T, fn func(tx *lightning.Tx)) {
 
 func (m *model) queries(t *property.T) {
 	m.view(t, func(tx *lightning.Tx) {
-		for range 20 {
+		for range 8 {
 			m.query(t, tx, m.rows)
 		}
 	})
@@ -205,6 +205,10 @@ func (m *model) transaction(t *property.T) {
 		m.step(t, tx, rows)
 	}
 	m.query(t, tx, rows) // over what is not committed
+	if property.IntRange(0, 3).Draw(t, "change by query") == 0 {
+		m.changeByQuery(t, tx, rows)
+		m.query(t, tx, rows)
+	}
 	if property.IntRange(0, 3).Draw(t, "commit") == 0 {
 		return
 	}
@@ -214,6 +218,46 @@ func (m *model) transaction(t *property.T) {
 	m.rows = rows
 }
 
+// changeByQuery deletes or changes rows that a query finds; of the indexes that it may go
+// along, some are moved in by the change.
+func (m *model) changeByQuery(t *property.T, tx *lightning.Tx, rows map[int64]person) {
+	q, want, ordered := m.genQuery(t, tx, rows)
+	if limit := property.IntRange(0, 5).Draw(t, "limit"); ordered && limit > 0 {
+		q, want = q.Limit(limit), want[:min(limit, len(want))]
+	}
+	var count int
+	var err error
+	switch property.IntRange(0, 2).Draw(t, "change") {
+	case 0:
+		count, err = q.Delete()
+		for _, p := range want {
+			delete(rows, p.ID)
+		}
+	case 1:
+		count, err = q.Update(func(rec *person) error { rec.Age++; return nil })
+		for _, p := range want {
+			p.Age++
+			rows[p.ID] = p
+		}
+	case 2:
+		left := len(want)
+		full := errors.New("full")
+		count, err = q.Update(func(rec *person) error {
+			if rec.City = "z"; left == 1 {
+				return full
+			}
+			left--
+			return nil
+		})
+		if len(want) > 0 && errors.Is(err, full) && count == 0 {
+			return
+		}
+	}
+	if err != nil || count != len(want) {
+		t.Fatalf("%s: changed %d rows, not %d, %v", q.words(), count, len(want), err)
+	}
+}
+
 func (m *model) step(t *property.T, tx *lightning.Tx, rows map[int64]person) {
 	p := genPerson(t)
 	_, exists := rows[p.ID]
@@ -221,18 +265,18 @@ func (m *model) step(t *property.T, tx *lightning.Tx, rows map[int64]person) {
 	var err error
 	switch verb {
 	case "put":
-		err = m.people.Put(tx, p)
+		err = m.people.In(tx).Put(p)
 	case "insert":
-		if err = m.people.Insert(tx, p); exists != errors.Is(err, ErrDuplicate) && exists {
+		if err = m.people.In(tx).Insert(p); exists != errors.Is(err, ErrDuplicate) && exists {
 			t.Fatalf("insert of a row that exists: %v", err)
 		}
 	case "update":
-		err = m.people.Update(tx, p.ID, func(rec *person) error { *rec = p; return nil })
+		err = m.people.In(tx).Update(p.ID, func(rec *person) error { *rec = p; return nil })
 		if exists == errors.Is(err, lightning.ErrNotFound) {
 			t.Fatalf("row exists: %v, update: %v", exists, err)
 		}
 	case "delete":
-		if err = m.people.Delete(tx, p.ID); err != nil {
+		if err = m.people.In(tx).Delete(p.ID); err != nil {
 			t.Fatal(err)
 		}
 		delete(rows, p.ID)
@@ -264,7 +308,10 @@ func compare[V cmp.Ordered](
 	some := func(holds func(x V) bool) func(p person) bool {
 		return func(p person) bool { return slices.ContainsFunc(values(p), holds) }
 	}
-	switch property.IntRange(0, 7).Draw(t, "operator") {
+	switch property.IntRange(0, 8).Draw(t, "operator") {
+	case 8:
+		all := property.SliceOfN(property.Custom(draw), 0, 4).Draw(t, "values")
+		return condition{a.In(all...), some(func(x V) bool { return slices.Contains(all, x) })}
 	case 6:
 		return condition{a.Lt(v), some(func(x V) bool { return x < v })}
 	case 7:
@@ -282,7 +329,29 @@ func compare[V cmp.Ordered](
 	return condition{a.Eq(v), some(func(x V) bool { return x == v })}
 }
 
+// genCondition draws a condition, sometimes one of which a part must hold.
 func genCondition(t *property.T) condition {
+	if property.IntRange(0, 4).Draw(t, "or") > 0 {
+		return genSimple(t)
+	}
+	var conds []Cond[person]
+	var either []func(p person) bool
+	for range property.Times(t, 0, 3) {
+		a, b := genSimple(t), genSimple(t)
+		if property.Bool().Draw(t, "and") {
+			conds = append(conds, And(a.Cond, b.Cond))
+			either = append(either, func(p person) bool { return a.holds(p) && b.holds(p) })
+			continue
+		}
+		conds = append(conds, Or(a.Cond, b.Cond))
+		either = append(either, a.holds, b.holds)
+	}
+	return condition{Or(conds...), func(p person) bool {
+		return slices.ContainsFunc(either, func(holds func(p person) bool) bool { return holds(p) })
+	}}
+}
+
+func genSimple(t *property.T) condition {
 	number := func(t *property.T) int { return property.IntRange(-1, 5).Draw(t, "number") }
 	wide := func(t *property.T) int { return property.IntRange(-3, 71).Draw(t, "wide") }
 	text := func(t *property.T) string { return property.SampledFrom([]string{"", "a", "ab", "b"}).Draw(t, "text") }
@@ -331,10 +400,9 @@ func genOrder(t *property.T) (columns []Column[person], compare func(a, b person
 	}
 }
 
-// query runs a random query along every path and compares with the model.
-func (m *model) query(t *property.T, tx *lightning.Tx, rows map[int64]person) {
-	q := m.people.Query(tx)
-	var want []person
+// genQuery draws a query and all the rows that it means, in order.
+func (m *model) genQuery(t *property.T, tx *lightning.Tx, rows map[int64]person) (q Query[person], want []person, ordered bool) {
+	q = m.people.In(tx).Query()
 	for _, p := range rows {
 		want = append(want, p)
 	}
@@ -350,51 +418,115 @@ func (m *model) query(t *property.T, tx *lightning.Tx, rows map[int64]person) {
 	}
 	columns, order := genOrder(t)
 	q = q.OrderBy(columns...)
-	slices.SortFunc(want, order)
+	ordered = len(columns) > 0
 	if property.Bool().Draw(t, "reverse") {
 		q = q.Reverse()
-		slices.Reverse(want)
+		forward := order
+		order = func(a, b person) int { return forward(b, a) }
+	}
+	slices.SortFunc(want, order)
+	if property.IntRange(0, 2).Draw(t, "after") == 0 {
+		last := genPerson(t)
+		if len(want) > 0 && property.Bool().Draw(t, "a row of the result") {
+			last = property.SampledFrom(want).Draw(t, "last")
+		}
+		q, ordered = q.After(last), true
+		want = slices.DeleteFunc(want, func(p person) bool { return order(p, last) <= 0 })
+	}
+	return q, want, ordered
+}
+
+// query runs a random query along every path and compares with the model.
+func (m *model) query(t *property.T, tx *lightning.Tx, rows map[int64]person) {
+	q, want, ordered := m.genQuery(t, tx, rows)
+	if q.after == nil {
+		m.pages(t, q, want, ordered)
 	}
 	limit := property.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "limit")
-	q = q.Limit(limit)
-	v, err := q.ready()
-	if err != nil {
-		t.Fatal(err)
+	offset := property.SampledFrom([]int{0, 0, 0, 1, 5}).Draw(t, "offset")
+	q = q.Limit(limit).Offset(offset)
+	size := max(0, len(want)-offset)
+	if limit > 0 {
+		size = min(size, limit)
 	}
-	for _, p := range q.plan(v).paths {
-		if p.unusable != "" {
-			continue
+	m.alongAllPaths(t, tx, q, func(got []person) string { return differ(got, want, ordered, size, offset) })
+	bare := q
+	bare.bare = true
+	m.alongAllPaths(t, tx, bare, func(got []person) string {
+		if len(got) != size {
+			return fmt.Sprintf("counted %d rows, not %d", len(got), size)
 		}
-		var got []person
-		err := q.walk(&p, func(rec person, err error) bool { got = append(got, rec); return err == nil })
-		if err != nil && err != errStopped {
-			t.Fatal(err)
-		}
-		if reason := differ(got, want, len(columns) > 0, limit); reason != "" {
-			t.Fatalf("%s through %s: %s\ngot  %+v\nwant %+v", q.words(), p.access(), reason, got, want)
-		}
-	}
+		return ""
+	})
 	if _, err := q.Explain(); err != nil {
 		t.Fatal(err)
 	}
 	all, err := collect(q)
-	if reason := differ(all, want, len(columns) > 0, limit); err != nil || reason != "" {
+	if reason := differ(all, want, ordered, size, offset); err != nil || reason != "" {
 		t.Fatalf("%s: %v, %s", q.words(), err, reason)
+	}
+	count, err := q.Count()
+	if err != nil || count != size {
+		t.Fatalf("%s: counted %d of %d rows, %v", q.words(), count, size, err)
+	}
+	exists, err := q.Exists()
+	if err != nil || exists != (size > 0) {
+		t.Fatalf("%s: exists: %v, %d rows, %v", q.words(), exists, size, err)
+	}
+}
+
+// alongAllPaths runs a query along every path that is usable.
+func (m *model) alongAllPaths(t *property.T, tx *lightning.Tx, q Query[person], wrong func(got []person) string) {
+	prepared, v, err := q.prepared(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range prepared.plan(v).paths {
+		if p.unusable != "" {
+			continue
+		}
+		var got []person
+		err := prepared.walk(&p, func(_ []byte, rec person) error { got = append(got, rec); return nil })
+		if err != nil && err != errStopped {
+			t.Fatal(err)
+		}
+		if reason := wrong(got); reason != "" {
+			t.Fatalf("%s through %s: %s\ngot %+v", prepared.words(), p.access(), reason, got)
+		}
+	}
+}
+
+// pages goes through all pages of a query.
+func (m *model) pages(t *property.T, q Query[person], want []person, ordered bool) {
+	if !ordered {
+		slices.SortFunc(want, func(a, b person) int { return cmp.Compare(a.ID, b.ID) })
+		if q.reverse {
+			slices.Reverse(want)
+		}
+	}
+	rows := property.IntRange(1, 20).Draw(t, "rows of a page")
+	var got []person
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, err := q.Page(cursor, rows)
+		if err != nil || len(page.Rows) > rows || len(page.Rows) < rows && page.Next != "" {
+			t.Fatalf("%s: page of %d rows: %+v, %v", q.words(), rows, page, err)
+		}
+		got = append(got, page.Rows...)
+		cursor = page.Next
+	}
+	if reason := differ(got, want, true, len(want), 0); reason != "" {
+		t.Fatalf("%s: pages of %d: %s", q.words(), rows, reason)
 	}
 }
 
 // differ says how a result is not one of all the rows that there could be.
-func differ(got, all []person, ordered bool, limit int) string {
-	size := len(all)
-	if limit > 0 {
-		size = min(size, limit)
-	}
+func differ(got, all []person, ordered bool, size, offset int) string {
 	if len(got) != size {
 		return fmt.Sprintf("%d rows, not %d", len(got), size)
 	}
 	met := map[int64]bool{}
 	for i, p := range got {
-		at := i
+		at := i + offset
 		if !ordered {
 			at = slices.IndexFunc(all, func(o person) bool { return o.ID == p.ID })
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lightningdb/lightning/internal/catalogue"
+
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
 )
@@ -28,21 +30,28 @@ func Open[R, K any](ctx context.Context, db *lightning.DB, schema Schema[R, K]) 
 	if err != nil {
 		return nil, err
 	}
+	attributes, err := schema.attributes()
+	if err != nil {
+		return nil, err
+	}
 	t, err := open(ctx, db, &schema, declared)
 	if err != nil && !errors.As(err, new(*DefinitionError)) {
 		err = fmt.Errorf("open table %s: %w", schema.Name, err)
+	}
+	if t != nil {
+		t.attributes = attributes
 	}
 	return t, err
 }
 
 func open[R, K any](
-	ctx context.Context, db *lightning.DB, s *Schema[R, K], declared *definition,
+	ctx context.Context, db *lightning.DB, s *Schema[R, K], declared *catalogue.Definition,
 ) (*Table[R, K], error) {
-	catalogue, err := openCatalogue(ctx, db)
+	records, err := openCatalogue(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	def, err := declare(ctx, db, catalogue, s.Name, declared)
+	def, err := declare(ctx, db, records, s.Name, declared)
 	if err != nil {
 		return nil, err
 	}
@@ -50,18 +59,18 @@ func open[R, K any](
 		return nil, err
 	}
 	c := &core[R]{
-		db: db, name: s.Name, key: s.Key.attribute, codec: s.codec(), rowsID: def.rowsID,
-		catalogue: catalogue, definitionKey: catalogueKey(kindDefinition, s.Name),
+		db: db, name: s.Name, key: s.Key.attribute, codec: s.codec(), rowsID: def.RowsID,
+		catalogue: records, definitionKey: catalogue.Key(catalogue.KindDefinition, s.Name),
 	}
-	if c.rows, err = db.Keyspace(ctx, keyspaceName(s.Name, def.rowsID), nil); err != nil {
+	if c.rows, err = db.Keyspace(ctx, catalogue.KeyspaceName(s.Name, def.RowsID), nil); err != nil {
 		return nil, err
 	}
 	for _, declared := range s.Indexes { // in the order of the schema
-		x := &index[R]{id: def.index(declared.Name).id, name: declared.Name, unique: declared.Unique}
+		x := &index[R]{id: def.Index(declared.Name).Id, name: declared.Name, unique: declared.Unique}
 		for _, column := range declared.On {
 			x.columns = append(x.columns, column.column())
 		}
-		if x.keyspace, err = db.Keyspace(ctx, keyspaceName(s.Name, x.id), nil); err != nil {
+		if x.keyspace, err = db.Keyspace(ctx, catalogue.KeyspaceName(s.Name, x.id), nil); err != nil {
 			return nil, err
 		}
 		c.indexes = append(c.indexes, x)
@@ -74,29 +83,29 @@ func open[R, K any](
 
 // openCatalogue opens the keyspace of the catalogue, and makes it if there is none.
 func openCatalogue(ctx context.Context, db *lightning.DB) (*lightning.Keyspace, error) {
-	return db.Keyspace(ctx, catalogueName, &lightning.KeyspaceOptions{Reserved: true})
+	return db.Keyspace(ctx, catalogue.Name, &lightning.KeyspaceOptions{Reserved: true})
 }
 
 // declare writes to the catalogue what is declared, if it does not say so yet.
 func declare(
-	ctx context.Context, db *lightning.DB, catalogue *lightning.Keyspace, name string, declared *definition,
-) (def *definition, err error) {
+	ctx context.Context, db *lightning.DB, records *lightning.Keyspace, name string, declared *catalogue.Definition,
+) (def *catalogue.Definition, err error) {
 	known := false
 	err = db.View(func(tx *lightning.Tx) error {
-		stored, err := readDefinition(tx.In(catalogue), name)
+		stored, err := readDefinition(tx.In(records), name)
 		if err != nil {
 			return err
 		}
 		var fresh []int
 		def, fresh, err = join(name, stored, declared)
-		known = err == nil && stored != nil && stored.rowsID != 0 && len(fresh) == 0
+		known = err == nil && stored != nil && stored.RowsID != 0 && len(fresh) == 0
 		return err
 	})
 	if err != nil || known {
 		return def, err
 	}
 	err = updateDurably(ctx, db, func(tx *lightning.Tx) error {
-		stored, err := readDefinition(tx.In(catalogue), name)
+		stored, err := readDefinition(tx.In(records), name)
 		if err != nil {
 			return err
 		}
@@ -109,16 +118,16 @@ func declare(
 			return err
 		}
 		for _, i := range fresh {
-			x := &def.indexes[i]
-			if x.ready = last == nil; x.ready {
+			x := &def.Indexes[i]
+			if x.Ready = last == nil; x.Ready {
 				continue
 			}
-			begun := progress{until: last}
-			if err := tx.In(catalogue).Put(catalogueKey(kindProgress, name, x.id), begun.encode()); err != nil {
+			begun := catalogue.Progress{Until: last}
+			if err := tx.In(records).Put(catalogue.Key(catalogue.KindProgress, name, x.Id), begun.Encode()); err != nil {
 				return err
 			}
 		}
-		return tx.In(catalogue).Put(catalogueKey(kindDefinition, name), def.encode())
+		return tx.In(records).Put(catalogue.Key(catalogue.KindDefinition, name), def.Encode())
 	})
 	return def, err
 }
@@ -134,26 +143,26 @@ func updateDurably(ctx context.Context, db *lightning.DB, fn func(tx *lightning.
 
 // readDefinition returns the definition of a table, or nil if there never was
 // one of the name. tx is the view of the catalogue.
-func readDefinition(tx *lightning.Tx, name string) (*definition, error) {
-	record, err := tx.Get(catalogueKey(kindDefinition, name))
+func readDefinition(tx *lightning.Tx, name string) (*catalogue.Definition, error) {
+	record, err := tx.Get(catalogue.Key(catalogue.KindDefinition, name))
 	if errors.Is(err, lightning.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return decodeDefinition(record)
+	return catalogue.DecodeDefinition(record)
 }
 
 // lastRow returns the greatest primary key, or nil if there are no rows. It
 // counts as read that none follows.
 func lastRow(
-	ctx context.Context, db *lightning.DB, tx *lightning.Tx, name string, stored *definition,
+	ctx context.Context, db *lightning.DB, tx *lightning.Tx, name string, stored *catalogue.Definition,
 ) ([]byte, error) {
-	if stored == nil || stored.rowsID == 0 {
+	if stored == nil || stored.RowsID == 0 {
 		return nil, nil
 	}
-	rows, err := db.Keyspace(ctx, keyspaceName(name, stored.rowsID), nil)
+	rows, err := db.Keyspace(ctx, catalogue.KeyspaceName(name, stored.RowsID), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -169,14 +178,14 @@ func lastRow(
 // dropLeftovers removes the keyspaces of a table that its definition does not
 // have any more: a crash may have come between the two steps. Newer numbers
 // than the definition knows belong to someone who is declaring.
-func dropLeftovers(ctx context.Context, db *lightning.DB, name string, def *definition) error {
+func dropLeftovers(ctx context.Context, db *lightning.DB, name string, def *catalogue.Definition) error {
 	for _, keyspace := range db.Keyspaces() {
-		number, ok := strings.CutPrefix(keyspace, keyspacePrefix(name))
+		number, ok := strings.CutPrefix(keyspace, catalogue.KeyspacePrefix(name))
 		if !ok {
 			continue
 		}
 		id, err := strconv.ParseUint(number, 10, 64)
-		if err != nil || id >= def.nextID || id == def.rowsID || def.byID(id) != nil {
+		if err != nil || id >= def.NextID || id == def.RowsID || def.ByID(id) != nil {
 			continue
 		}
 		err = db.DropKeyspace(ctx, keyspace)
@@ -193,55 +202,55 @@ func dropLeftovers(ctx context.Context, db *lightning.DB, name string, def *defi
 // declare the index fail with ErrStale when they change rows, and their queries
 // do without it.
 func DropIndex(ctx context.Context, db *lightning.DB, table, index string) error {
-	return redefine(ctx, db, table, "drop index "+index, func(tx *lightning.Tx, def *definition) error {
-		x := def.index(index)
+	return redefine(ctx, db, table, "drop index "+index, func(tx *lightning.Tx, def *catalogue.Definition) error {
+		x := def.Index(index)
 		if x == nil {
 			return lightning.ErrNotFound
 		}
-		id := x.id
-		def.indexes = slices.DeleteFunc(def.indexes, func(o indexDefinition) bool { return o.id == id })
-		return tx.Delete(catalogueKey(kindProgress, table, id))
+		id := x.Id
+		def.Indexes = slices.DeleteFunc(def.Indexes, func(o catalogue.Index) bool { return o.Id == id })
+		return tx.Delete(catalogue.Key(catalogue.KindProgress, table, id))
 	})
 }
 
 // Drop removes a table with all rows and indexes, in constant time. Handles to
 // it fail with ErrStale. A table of the same name can be made anew.
 func Drop(ctx context.Context, db *lightning.DB, table string) error {
-	return redefine(ctx, db, table, "drop", func(tx *lightning.Tx, def *definition) error {
-		*def = definition{nextID: def.nextID}
-		lo := catalogueKey(kindProgress, table)
+	return redefine(ctx, db, table, "drop", func(tx *lightning.Tx, def *catalogue.Definition) error {
+		*def = catalogue.Definition{NextID: def.NextID}
+		lo := catalogue.Key(catalogue.KindProgress, table)
 		return errors.Join(
-			tx.DeleteRange(lo, keyenc.PrefixEnd(lo)), tx.Delete(catalogueKey(kindStatistics, table)))
+			tx.DeleteRange(lo, keyenc.PrefixEnd(lo)), tx.Delete(catalogue.Key(catalogue.KindStatistics, table)))
 	})
 }
 
 // redefine changes the definition of a table and drops what is no longer in it.
 // change gets the transaction's view of the catalogue.
 func redefine(
-	ctx context.Context, db *lightning.DB, table, what string, change func(tx *lightning.Tx, def *definition) error,
+	ctx context.Context, db *lightning.DB, table, what string, change func(tx *lightning.Tx, def *catalogue.Definition) error,
 ) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("table %s: %s: %w", table, what, err)
 		}
 	}()
-	catalogue, err := openCatalogue(ctx, db)
+	records, err := openCatalogue(ctx, db)
 	if err != nil {
 		return err
 	}
-	var def *definition
+	var def *catalogue.Definition
 	err = updateDurably(ctx, db, func(tx *lightning.Tx) error {
-		tx = tx.In(catalogue)
+		tx = tx.In(records)
 		if def, err = readDefinition(tx, table); err != nil {
 			return err
 		}
-		if def == nil || def.rowsID == 0 {
+		if def == nil || def.RowsID == 0 {
 			return lightning.ErrNotFound
 		}
 		if err := change(tx, def); err != nil {
 			return err
 		}
-		return tx.Put(catalogueKey(kindDefinition, table), def.encode())
+		return tx.Put(catalogue.Key(catalogue.KindDefinition, table), def.Encode())
 	})
 	if err != nil {
 		return err

@@ -1,29 +1,32 @@
 package table
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 
-	"github.com/lightningdb/lightning/keyenc"
+	"github.com/lightningdb/lightning/internal/catalogue"
 )
 
 // The planner makes a path for each way to the rows of a query: all rows, the
-// primary key, and each index. It estimates what each costs and takes the
-// cheapest. Every path gives the same rows, as all conditions are checked
-// against each row; and in the same order if one is asked for, as a path that
-// does not give it is followed by a sort.
+// primary key, each index, and several of them for conditions of which one must hold.
+// It estimates what each costs and takes the cheapest. Every path gives the same
+// rows, as all conditions are checked against each row; and in the same order if one
+// is asked for, as a path that does not give it is followed by a sort.
 
 // path is one way to the rows.
 type path[R any] struct {
 	index    *index[R] // nil: the rows themselves
-	keys     keyRange
+	keys     []catalogue.KeyRange
+	fixed    int    // leading columns of which all keys have the same values
 	used     []bool // conditions that bound keys
 	ordered  bool   // the rows come in the order asked for
 	repeats  bool   // a row may come more than once
+	covers   bool   // its keys alone say how many rows there are
 	entries  float64
 	cost     float64
 	unusable string // why it cannot be taken, or is not worth a thought
+
+	either []path[R] // in the place of all that: one after the other
 }
 
 // Costs, in units of reading and decoding a row that lies next to the one
@@ -34,11 +37,12 @@ const (
 	costOfEntry  = 0.3
 	costOfLookup = 3 // of a row that an entry leads to
 	costOfSort   = 0.3
+	costOfRange  = 0.5 // of each range after the first
 )
 
 // planned is what the planner knows of a query.
 type planned[R any] struct {
-	stats  *statistics
+	stats  *catalogue.Statistics
 	rows   float64 // of the table
 	result float64 // rows that meet all conditions
 	paths  []path[R]
@@ -47,27 +51,43 @@ type planned[R any] struct {
 // plan returns the paths, the usable ones first, and of these the cheapest
 // first.
 func (q *Query[R]) plan(v *view) *planned[R] {
+	p := q.planAlong(v, q.core.now())
+	for i := range q.conds {
+		if q.conds[i].attribute == nil {
+			p.paths = append(p.paths, q.union(v, p, i))
+		}
+	}
+	p.sort()
+	return p
+}
+
+// planAlong returns the paths along one index each, and along the rows.
+func (q *Query[R]) planAlong(v *view, stats *catalogue.Statistics) *planned[R] {
 	c := q.core
-	p := &planned[R]{stats: c.now()}
-	p.rows = p.stats.rowCount()
-	p.result = q.estimate(p.stats)
+	p := &planned[R]{stats: stats, rows: stats.RowCount(), result: q.estimate(stats)}
 	byKey := path[R]{}
-	byKey.keys, byKey.used = q.bind([]*attribute[R]{c.key})
+	q.bind(&byKey, []*attribute[R]{c.key})
 	if slices.Contains(byKey.used, true) {
-		byKey.ordered = q.inOrder([]*attribute[R]{c.key}, byKey.keys.equal, true)
+		q.arrange(&byKey, []*attribute[R]{c.key}, true)
 		p.paths = append(p.paths, byKey)
 	}
 	for i, x := range c.indexes {
 		p.paths = append(p.paths, q.through(x, v.ready[i]))
 	}
-	all := path[R]{used: make([]bool, len(q.conds)), ordered: q.inOrder([]*attribute[R]{c.key}, 0, true)}
+	all := path[R]{used: make([]bool, len(q.conds)), keys: []catalogue.KeyRange{{}}}
+	q.arrange(&all, []*attribute[R]{c.key}, false)
 	p.paths = append(p.paths, all)
 	for i := range p.paths {
 		p.result = min(p.result, p.paths[i].reads(p.stats))
 	}
 	for i := range p.paths {
-		p.paths[i].cost = p.paths[i].estimate(p.result, q.limit)
+		p.paths[i].cost = q.cost(&p.paths[i], p.result)
 	}
+	p.sort()
+	return p
+}
+
+func (p *planned[R]) sort() {
 	slices.SortStableFunc(p.paths, func(a, b path[R]) int {
 		if usable := a.unusable == ""; usable != (b.unusable == "") {
 			if usable {
@@ -80,7 +100,6 @@ func (q *Query[R]) plan(v *view) *planned[R] {
 		}
 		return cmp.Compare(a.cost, b.cost)
 	})
-	return p
 }
 
 // through returns the path through an index.
@@ -90,85 +109,68 @@ func (q *Query[R]) through(x *index[R], ready bool) path[R] {
 		p.unusable = "is being built"
 		return p
 	}
-	p.keys, p.used = q.bind(x.columns)
-	p.ordered = q.inOrder(x.columns, p.keys.equal, x.unique)
+	q.bind(&p, x.columns)
 	for i, column := range x.columns {
 		if column.many == nil {
 			continue
 		}
-		p.repeats = p.repeats || i >= p.keys.equal
+		p.repeats = p.repeats || i >= p.fixed
 		if !slices.ContainsFunc(q.conds, func(c Cond[R]) bool { return c.attribute == column }) {
 			p.unusable = "lacks rows without " + column.name
 			return p
 		}
 	}
+	q.arrange(&p, x.columns, x.unique)
 	if !slices.Contains(p.used, true) && (len(q.order) == 0 || !p.ordered) {
 		p.unusable = "no condition on " + x.columns[0].name
 	}
 	return p
 }
 
-// bind returns the range of keys that conditions leave in something sorted by
-// columns, and which of them do. Conditions on a column with one value are
-// joined; of those on a column with many, which may be met by different
-// values, it uses one.
-func (q *Query[R]) bind(columns []*attribute[R]) (keys keyRange, used []bool) {
-	used = make([]bool, len(q.conds))
-	var prefix []byte
-	for _, column := range columns {
-		joined, found := q.joined(column, used)
-		if found && joined.point {
-			prefix = append(prefix, joined.lo...)
-			keys.equal++
-			continue
-		}
-		keys.lo = append(slices.Clip(prefix), joined.lo...)
-		keys.hi = keyenc.PrefixEnd(prefix)
-		if joined.hi != nil {
-			keys.hi = append(slices.Clip(prefix), joined.hi...)
-			keys.ends++
-		}
-		if len(joined.lo) > 0 {
-			keys.ends++
-		}
-		return keys, used
+// arrange says in which order a path along columns gives its rows, and whether it
+// needs them. determined says that no two rows have the same columns.
+func (q *Query[R]) arrange(p *path[R], columns []*attribute[R], determined bool) {
+	p.ordered = q.inOrder(columns, p.fixed, determined)
+	p.covers = q.bare && !p.repeats && q.from == nil && len(q.filters) == 0 && !slices.Contains(p.used, false)
+	if p.ordered && q.from != nil && p.fixed < len(columns) {
+		q.narrow(p, columns)
 	}
-	keys.lo, keys.hi = prefix, keyenc.PrefixEnd(prefix)
-	return keys, used
 }
 
-// joined returns the interval that is left of a column, and marks the
-// conditions that make it.
-func (q *Query[R]) joined(column *attribute[R], used []bool) (joined interval, found bool) {
-	chosen := -1
-	for i, cond := range q.conds {
-		switch {
-		case cond.attribute != column:
-			continue
-		case !found:
-			joined = cond.interval
-		case column.many == nil:
-			joined = joined.meet(cond.interval)
-		case cond.point && !joined.point:
-			joined = cond.interval
-			used[chosen] = false
-		default:
-			continue
-		}
-		found, chosen = true, i
-		used[i] = true
+// union returns the path along an index for each of the lists of the condition at a
+// place, one of which must hold.
+func (q *Query[R]) union(v *view, whole *planned[R], at int) path[R] {
+	u := path[R]{
+		either: []path[R]{}, used: make([]bool, len(q.conds)), repeats: true, ordered: len(q.order) == 0,
 	}
-	return joined, found
+	u.used[at] = true
+	for _, all := range q.conds[at].either {
+		part := *q
+		part.order, part.limit, part.offset, part.from, part.bare = nil, 0, 0, nil, false
+		part.conds = slices.Concat(q.conds[:at], all, q.conds[at+1:])
+		best := part.planAlong(v, whole.stats).paths[0]
+		if !slices.Contains(best.used, true) {
+			u.unusable = "nothing leads to the rows with " + joinTexts(all, " and ", "anything")
+			return u
+		}
+		u.either = append(u.either, best)
+		u.entries += best.entries
+		u.cost += best.cost
+	}
+	if u.cost += costOfStart; !u.ordered {
+		u.cost += whole.result * costOfSort
+	}
+	return u
 }
 
 // inOrder reports whether something that is sorted by columns and then by the
-// primary key gives the order asked for, with the first equal columns fixed.
-// determined says that no two rows have the same columns.
-func (q *Query[R]) inOrder(columns []*attribute[R], equal int, determined bool) bool {
-	if len(q.order) == 0 || determined && equal == len(columns) {
+// primary key gives the order asked for, with the first fixed columns being the same
+// everywhere. determined says that no two rows have the same columns.
+func (q *Query[R]) inOrder(columns []*attribute[R], fixed int, determined bool) bool {
+	if len(q.order) == 0 || determined && fixed == len(columns) {
 		return true
 	}
-	return slices.Equal(q.essential(columns[equal:]), q.essential(q.order))
+	return slices.Equal(q.essential(columns[fixed:]), q.essential(q.order))
 }
 
 // essential returns what matters of an order that ends with the primary key:
@@ -180,82 +182,109 @@ func (q *Query[R]) essential(order []*attribute[R]) []*attribute[R] {
 		if a == q.core.key {
 			break
 		}
-		fixed := a.many == nil && slices.ContainsFunc(q.conds, func(c Cond[R]) bool {
-			return c.attribute == a && c.point
-		})
-		if !fixed && !slices.Contains(out, a) {
+		if q.valueOf(a) == nil && !slices.Contains(out, a) {
 			out = append(out, a)
 		}
 	}
 	return out
 }
 
+// valueOf returns the value that an attribute has in all rows of the result, if the
+// conditions say so.
+func (q *Query[R]) valueOf(a *attribute[R]) []byte {
+	for i := range q.conds {
+		if c := &q.conds[i]; a.many == nil && c.attribute == a && c.spans.Single() {
+			return c.spans[0].Lo
+		}
+	}
+	return nil
+}
+
 // reads estimates how many entries or rows the path reads, and remembers it.
-func (p *path[R]) reads(s *statistics) float64 {
+func (p *path[R]) reads(s *catalogue.Statistics) float64 {
 	if p.unusable != "" {
-		return s.rowCount()
+		return s.RowCount()
 	}
-	p.entries = s.rowsIn(p.keys)
-	if p.index != nil {
-		p.entries = s.entriesIn(p.index.id, p.index.unique, len(p.index.columns), p.keys)
-	}
-	if p.keys.none() {
-		p.entries = 0
+	p.entries = 0
+	for _, keys := range p.keys {
+		if p.index != nil {
+			p.entries += s.EntriesIn(p.index.id, p.index.unique, len(p.index.columns), keys)
+		} else {
+			p.entries += s.RowsIn(keys)
+		}
 	}
 	return p.entries
 }
 
-// none reports whether there cannot be a key in the range.
-func (r keyRange) none() bool { return r.hi != nil && bytes.Compare(r.lo, r.hi) >= 0 }
-
-// estimate returns the cost of a path that leads to so many rows in the end.
-func (p *path[R]) estimate(result float64, limit int) float64 {
-	work := p.entries * costOfRow
+// cost estimates what a path costs that leads to so many rows in the end.
+func (q *Query[R]) cost(p *path[R], result float64) float64 {
+	perEntry := costOfRow * 1.0
 	if p.index != nil {
-		work = p.entries * (costOfEntry + costOfLookup)
+		perEntry = costOfEntry + costOfLookup
 	}
-	if !p.ordered {
+	if p.covers {
+		perEntry = costOfEntry
+	}
+	work := p.entries*perEntry + costOfRange*float64(max(0, len(p.keys)-1))
+	if wanted := float64(q.limit + q.offset); !p.ordered {
 		work += result * costOfSort
-	} else if limit > 0 && float64(limit) < result {
-		work *= float64(limit) / result
+	} else if q.limit > 0 && wanted < result {
+		work *= wanted / result
 	}
 	return costOfStart + work
 }
 
 // estimate returns how many rows meet all conditions, if those on different
 // attributes have nothing to do with each other.
-func (q *Query[R]) estimate(s *statistics) float64 {
-	rows := s.rowCount()
+func (q *Query[R]) estimate(s *catalogue.Statistics) float64 {
+	rows := s.RowCount()
 	if rows == 0 {
 		return 0
 	}
 	result := rows
-	for i, cond := range q.conds {
+	for i := range q.conds {
+		cond := &q.conds[i]
 		same := func(c Cond[R]) bool { return c.attribute == cond.attribute }
-		if !slices.ContainsFunc(q.conds[:i], same) {
+		switch {
+		case cond.attribute == nil:
+			result *= q.shareOfEither(s, cond)
+		case !slices.ContainsFunc(q.conds[:i], same):
 			result *= min(1, q.rowsWith(s, cond.attribute)/rows)
 		}
 	}
 	return result
 }
 
+// shareOfEither estimates which part of the rows meets one of the lists of a condition.
+func (q *Query[R]) shareOfEither(s *catalogue.Statistics, c *Cond[R]) float64 {
+	sum := 0.0
+	for _, all := range c.either {
+		part := Query[R]{core: q.core, conds: all}
+		sum += part.estimate(s) / s.RowCount()
+	}
+	return min(1, sum)
+}
+
 // rowsWith estimates how many rows meet the conditions on an attribute.
-func (q *Query[R]) rowsWith(s *statistics, a *attribute[R]) float64 {
-	keys, _ := q.bind([]*attribute[R]{a})
-	if keys.none() {
-		return 0
-	}
-	if a == q.core.key {
-		return s.rowsIn(keys)
-	}
-	for _, x := range q.core.indexes {
-		if x.columns[0] == a && s.indexes[x.id].counted > 0 {
-			return s.entriesIn(x.id, x.unique, len(x.columns), keys)
+func (q *Query[R]) rowsWith(s *catalogue.Statistics, a *attribute[R]) float64 {
+	var p path[R]
+	q.bind(&p, []*attribute[R]{a})
+	indexed := slices.IndexFunc(q.core.indexes, func(x *index[R]) bool {
+		return x.columns[0] == a && s.Indexes[x.id].Counted > 0
+	})
+	rows, sum := s.RowCount(), 0.0
+	for _, keys := range p.keys {
+		switch {
+		case a == q.core.key:
+			sum += s.RowsIn(keys)
+		case indexed >= 0:
+			x := q.core.indexes[indexed]
+			sum += s.EntriesIn(x.id, x.unique, len(x.columns), keys)
+		case keys.Equal > 0:
+			sum += rows * catalogue.ShareOfEqual
+		default:
+			sum += catalogue.Share(rows, rows, nil, keys)
 		}
 	}
-	rows := s.rowCount()
-	if keys.equal > 0 {
-		return rows * shareOfEqual
-	}
-	return share(rows, rows, nil, keys)
+	return min(rows, sum)
 }

@@ -3,22 +3,28 @@ package table
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
+
+	"github.com/lightningdb/lightning/internal/position"
 
 	"github.com/lightningdb/lightning"
 )
 
 // Query describes rows of a table, as a transaction sees them. Its methods
-// return a changed copy. All, First and Explain make a plan each time.
+// return a changed copy. Those that run it make a plan each time.
 type Query[R any] struct {
 	core    *core[R]
 	tx      *lightning.Tx
+	alone   bool // each run is a transaction of its own
 	conds   []Cond[R]
 	filters []func(rec R) bool
 	order   []*attribute[R]
 	reverse bool
-	limit   int
+	limit   int // 0: none
+	offset  int
+	from    *position.Position // rows come after it
+	after   func(q *Query[R]) (*position.Position, error)
+	bare    bool // only how many rows there are matters
 	err     error
 }
 
@@ -26,20 +32,19 @@ type Query[R any] struct {
 // to give each of them once.
 const MaxQueryBytes = 64 << 20
 
-// Query returns the query for all rows.
-func (t *Table[R, K]) Query(tx *lightning.Tx) Query[R] { return Query[R]{core: t.core, tx: tx} }
-
 // Where leaves the rows that meet all of these conditions as well.
 func (q Query[R]) Where(conds ...Cond[R]) Query[R] {
-	for _, c := range conds {
-		if c.attribute == nil && c.err == nil {
-			c.err = errors.New("condition on the zero Attr")
-		}
+	q.conds = slices.Clip(q.conds)
+	for i := range conds {
 		if q.err == nil {
-			q.err = c.err
+			q.err = conds[i].invalid()
 		}
+		if one := &conds[i]; one.attribute == nil && len(one.either) == 1 {
+			q = q.Where(one.either[0]...)
+			continue
+		}
+		q.conds = append(q.conds, conds[i])
 	}
-	q.conds = append(slices.Clip(q.conds), conds...)
 	return q
 }
 
@@ -81,77 +86,67 @@ func (q Query[R]) Limit(n int) Query[R] {
 	return q
 }
 
-// All returns the rows. An error ends them and comes as the last pair. They can
-// be ranged over more than once.
-//
-// The transaction may be used meanwhile. Rows that it changes during the loop
-// are given as they are when the loop comes to them, if they still meet the
-// conditions; rows that it adds are not given.
-func (q Query[R]) All() iter.Seq2[R, error] {
-	return func(yield func(rec R, err error) bool) {
-		v, err := q.ready()
-		if err == nil {
-			err = q.run(q.plan(v), yield)
+// Offset leaves out the first n rows of those that there would be. They are read all
+// the same: a page at offset 100,000 costs as much as the 100,000 rows before it, and
+// rows that are added or removed between two pages shift what the second one shows.
+// Page and After have neither of these faults.
+func (q Query[R]) Offset(n int) Query[R] {
+	q.offset = max(0, n)
+	return q
+}
+
+// errZeroAttr says that an Attr was not made with One or Many.
+var errZeroAttr = errors.New("condition on the zero Attr")
+
+// prepared returns the query as it is to be run, in a transaction, and the definition
+// to plan with; or why it cannot be run.
+func (q Query[R]) prepared(tx *lightning.Tx) (*Query[R], *view, error) {
+	v, err := q.core.look(tx)
+	if err != nil {
+		return nil, nil, err
+	}
+	q.tx = tx
+	if q.err == nil {
+		q.err = q.checkAttributes()
+	}
+	if q.err == nil && q.after != nil {
+		if len(q.order) == 0 {
+			q.order = []*attribute[R]{q.core.key}
 		}
-		if err != nil && err != errStopped {
-			var none R
-			yield(none, fmt.Errorf("query: %w", err))
-		}
+		q.from, q.err = q.after(&q)
 	}
+	if q.err != nil {
+		return nil, nil, fmt.Errorf("table %s: %w", q.core.name, q.err)
+	}
+	if q.bare && q.from == nil {
+		q.order = nil
+	}
+	return &q, v, nil
 }
 
-// First returns the first row, or lightning.ErrNotFound.
-func (q Query[R]) First() (R, error) {
-	for rec, err := range q.Limit(1).All() {
-		return rec, err
-	}
-	var none R
-	return none, lightning.ErrNotFound
-}
-
-// ready returns the definition to plan with, or why the query cannot be run.
-func (q *Query[R]) ready() (*view, error) {
-	if q.err != nil && q.core != nil {
-		return nil, fmt.Errorf("table %s: %w", q.core.name, q.err)
-	}
-	return q.core.look(q.tx)
-}
-
-// run takes the best path. Where it would sort too much, one that does not sort
-// may do.
-func (q *Query[R]) run(p *planned[R], yield func(rec R, err error) bool) error {
-	err := q.walk(&p.paths[0], yield)
-	if !errors.Is(err, ErrQueryMemory) || p.paths[0].ordered {
-		return err
-	}
-	for i := range p.paths {
-		if p.paths[i].ordered && p.paths[i].unusable == "" && !p.paths[i].repeats {
-			return q.walk(&p.paths[i], yield)
+// checkAttributes says which attribute of the query the table does not know.
+func (q *Query[R]) checkAttributes() error {
+	for i := range q.conds {
+		if err := q.conds[i].checkAttributes(q.core); err != nil {
+			return err
 		}
 	}
-	return err
+	for _, a := range q.order {
+		if err := q.core.checkAttribute(a); err != nil {
+			return fmt.Errorf("order by %s: %w", a.name, err)
+		}
+	}
+	return nil
 }
 
-// errStopped says that the caller wants no more rows.
-var errStopped = errors.New("stopped")
-
-// walk gives the rows of a path.
-func (q *Query[R]) walk(p *path[R], yield func(rec R, err error) bool) error {
-	if p.keys.none() {
-		return nil
+// checkAttribute says why an attribute is none of the table.
+func (c *core[R]) checkAttribute(a *attribute[R]) error {
+	switch known := c.attributes[a.name]; {
+	case known == nil:
+		return fmt.Errorf("%w: neither the primary key nor an index has it, nor is it one of Schema.Attributes",
+			ErrUnknownAttribute)
+	case known != a:
+		return fmt.Errorf("%w: it was made twice, and the schema has the other one", ErrUnknownAttribute)
 	}
-	w := &walk[R]{query: q, path: p, rows: q.tx.In(q.core.rows), yield: yield}
-	if !p.ordered {
-		w.sorter = &sorter[R]{order: q.order, reverse: q.reverse, limit: q.limit}
-	}
-	var err error
-	if p.index == nil {
-		err = w.throughRows()
-	} else {
-		err = w.throughIndex()
-	}
-	if err != nil || w.sorter == nil {
-		return err
-	}
-	return w.sorter.drain(yield)
+	return nil
 }

@@ -3,6 +3,8 @@ package table
 import (
 	"fmt"
 	"regexp"
+
+	"github.com/lightningdb/lightning/internal/catalogue"
 )
 
 // Schema declares a table. It is given to Open each time; what must stay as it
@@ -17,6 +19,9 @@ type Schema[R, K any] struct {
 	Codec Codec[R]
 	// Indexes besides the primary key.
 	Indexes []Index[R]
+	// Attributes that queries may name besides those of the primary key and the indexes.
+	// Conditions on them are checked row by row. They are not stored.
+	Attributes []Column[R]
 }
 
 // Index declares a secondary index. What its columns compute must not change
@@ -36,8 +41,8 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,200}$`)
 const nameRule = "must have 1 to 200 letters, digits, underscores, dashes and full stops"
 
 // define checks a schema and returns its definition, without numbers.
-func (s *Schema[R, K]) define() (*definition, error) {
-	fail := func(part, reason string) (*definition, error) {
+func (s *Schema[R, K]) define() (*catalogue.Definition, error) {
+	fail := func(part, reason string) (*catalogue.Definition, error) {
 		return nil, &DefinitionError{Table: s.Name, Part: part, Reason: reason}
 	}
 	if !nameForm.MatchString(s.Name) {
@@ -49,33 +54,55 @@ func (s *Schema[R, K]) define() (*definition, error) {
 	if s.Key.many != nil {
 		return fail("primary key", "must be made with One")
 	}
-	d := &definition{key: define(s.Key.attribute), codec: s.codec().Name()}
-	names := map[string]*attribute[R]{s.Key.name: s.Key.attribute}
+	d := &catalogue.Definition{Key: define(s.Key.attribute), Codec: s.codec().Name()}
 	for _, x := range s.Indexes {
 		part := "index " + x.Name
 		switch {
 		case !nameForm.MatchString(x.Name):
 			return fail(part, "name "+nameRule)
-		case d.index(x.Name) != nil:
+		case d.Index(x.Name) != nil:
 			return fail(part, "is declared twice")
 		case len(x.On) == 0:
 			return fail(part, "has no columns")
 		}
-		declared := indexDefinition{name: x.Name, unique: x.Unique}
+		declared := catalogue.Index{Name: x.Name, Unique: x.Unique}
 		for _, c := range x.On {
 			a := columnOf(c)
 			if reason := checkColumn(a); reason != "" {
 				return fail(part, reason)
 			}
-			if other, ok := names[a.name]; ok && other != a {
-				return fail(part, fmt.Sprintf("two attributes are called %s", a.name))
-			}
-			names[a.name] = a
-			declared.columns = append(declared.columns, define(a))
+			declared.Columns = append(declared.Columns, define(a))
 		}
-		d.indexes = append(d.indexes, declared)
+		d.Indexes = append(d.Indexes, declared)
 	}
 	return d, nil
+}
+
+// attributes returns all attributes by their names.
+func (s *Schema[R, K]) attributes() (map[string]*attribute[R], error) {
+	names := map[string]*attribute[R]{s.Key.name: s.Key.attribute}
+	add := func(part string, columns []Column[R]) error {
+		for _, c := range columns {
+			a := columnOf(c)
+			reason := checkColumn(a)
+			if reason == "" {
+				if other, ok := names[a.name]; ok && other != a {
+					reason = fmt.Sprintf("two attributes are called %s", a.name)
+				}
+			}
+			if reason != "" {
+				return &DefinitionError{Table: s.Name, Part: part, Reason: reason}
+			}
+			names[a.name] = a
+		}
+		return nil
+	}
+	for _, x := range s.Indexes {
+		if err := add("index "+x.Name, x.On); err != nil {
+			return nil, err
+		}
+	}
+	return names, add("attributes", s.Attributes)
 }
 
 // columnOf returns the attribute of a column, or nil where there is none.
@@ -86,8 +113,8 @@ func columnOf[R any](c Column[R]) *attribute[R] {
 	return c.column()
 }
 
-func define[R any](a *attribute[R]) columnDefinition {
-	return columnDefinition{name: a.name, kind: a.kind, many: a.many != nil}
+func define[R any](a *attribute[R]) catalogue.Column {
+	return catalogue.Column{Name: a.name, Kind: a.kind, Many: a.many != nil}
 }
 
 // checkColumn says why an attribute cannot be a column, or "".
@@ -112,62 +139,40 @@ func (s *Schema[R, K]) codec() Codec[R] {
 
 // join merges what is declared into what is stored, which can be nil. It
 // returns the indexes that are new, by their place in the result.
-func join(table string, stored, declared *definition) (merged *definition, fresh []int, err error) {
-	fail := func(part, format string, args ...any) (*definition, []int, error) {
+func join(table string, stored, declared *catalogue.Definition) (merged *catalogue.Definition, fresh []int, err error) {
+	fail := func(part, format string, args ...any) (*catalogue.Definition, []int, error) {
 		return nil, nil, &DefinitionError{Table: table, Part: part, Reason: fmt.Sprintf(format, args...)}
 	}
-	merged = &definition{nextID: 1, key: declared.key, codec: declared.codec}
+	merged = &catalogue.Definition{NextID: 1, Key: declared.Key, Codec: declared.Codec}
 	if stored != nil {
-		merged.nextID, merged.rowsID = stored.nextID, stored.rowsID
+		merged.NextID, merged.RowsID = stored.NextID, stored.RowsID
 	}
-	if merged.rowsID == 0 {
-		merged.rowsID = merged.nextID
-		merged.nextID++
-		stored = &definition{}
-	} else if stored.key != declared.key {
-		return fail("primary key", "was %s and is declared as %s", stored.key, declared.key)
-	} else if stored.codec != declared.codec {
-		return fail("codec", "was %s and is declared as %s", stored.codec, declared.codec)
+	if merged.RowsID == 0 {
+		merged.RowsID = merged.NextID
+		merged.NextID++
+		stored = &catalogue.Definition{}
+	} else if stored.Key != declared.Key {
+		return fail("primary key", "was %s and is declared as %s", stored.Key, declared.Key)
+	} else if stored.Codec != declared.Codec {
+		return fail("codec", "was %s and is declared as %s", stored.Codec, declared.Codec)
 	}
-	for _, x := range stored.indexes {
-		want := declared.index(x.name)
+	for _, x := range stored.Indexes {
+		want := declared.Index(x.Name)
 		if want == nil {
-			return fail("index "+x.name, "is in the database and not declared; DropIndex removes it")
+			return fail("index "+x.Name, "is in the database and not declared; DropIndex removes it")
 		}
-		if was, is := x.describe(), want.describe(); was != is {
-			return fail("index "+x.name, "was %s and is declared as %s", was, is)
+		if was, is := x.Describe(), want.Describe(); was != is {
+			return fail("index "+x.Name, "was %s and is declared as %s", was, is)
 		}
-		merged.indexes = append(merged.indexes, x)
+		merged.Indexes = append(merged.Indexes, x)
 	}
-	for _, x := range declared.indexes {
-		if stored.index(x.name) == nil {
-			x.id = merged.nextID
-			merged.nextID++
-			fresh = append(fresh, len(merged.indexes))
-			merged.indexes = append(merged.indexes, x)
+	for _, x := range declared.Indexes {
+		if stored.Index(x.Name) == nil {
+			x.Id = merged.NextID
+			merged.NextID++
+			fresh = append(fresh, len(merged.Indexes))
+			merged.Indexes = append(merged.Indexes, x)
 		}
 	}
 	return merged, fresh, nil
-}
-
-// describe shows what cannot change about an index.
-func (x *indexDefinition) describe() string {
-	text := "on"
-	if x.unique {
-		text = "unique on"
-	}
-	for i, c := range x.columns {
-		if i > 0 {
-			text += ","
-		}
-		text += " " + c.String()
-	}
-	return text
-}
-
-func (c columnDefinition) String() string {
-	if c.many {
-		return c.name + " (many of " + c.kind + ")"
-	}
-	return c.name + " (" + c.kind + ")"
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/catalogue"
+
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -76,6 +78,7 @@ func TestDefinitionsThatDiffer(t *testing.T) {
 	expectError(t, err, "table people: index city-age: was on city (string), age (integer) "+
 		"and is declared as on age (integer), city (string)")
 
+	changed.Attributes = nil
 	changed.Indexes = slices.Clone(base.Indexes)
 	changed.Indexes[0].On = []Column[person]{Many("email", func(p person) []string { return nil })}
 	_, err = Open(context.Background(), db, changed)
@@ -115,7 +118,7 @@ func TestDropIndexAndMakeItAgain(t *testing.T) {
 			t.Errorf("drop index %s: %v", name, err)
 		}
 	}
-	err = db.Update(func(tx *lightning.Tx) error { return people.Put(tx, person{ID: 2}) })
+	err = db.Update(func(tx *lightning.Tx) error { return people.In(tx).Put(person{ID: 2}) })
 	if !errors.Is(err, ErrStale) {
 		t.Errorf("a handle with an index that was dropped: %v", err)
 	}
@@ -127,7 +130,7 @@ func TestDropIndexAndMakeItAgain(t *testing.T) {
 	if err := people.Build(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	all, err := collect(people.Query(reader).Where(age.Eq(5)))
+	all, err := collect(people.In(reader).Query().Where(age.Eq(5)))
 	if len(all) != 1 || err != nil {
 		t.Errorf("an old reader got %v, %v", all, err)
 	}
@@ -151,13 +154,13 @@ func TestDropTable(t *testing.T) {
 		t.Errorf("dropped again: %v", err)
 	}
 	err = db.View(func(tx *lightning.Tx) error {
-		_, err := people.Get(tx, 1)
+		_, err := people.In(tx).Get(1)
 		return err
 	})
 	if !errors.Is(err, ErrStale) {
 		t.Errorf("a handle to a table that was dropped: %v", err)
 	}
-	if names := db.Keyspaces(); !slices.Equal(names, []string{catalogueName, "table/people2/1"}) {
+	if names := db.Keyspaces(); !slices.Equal(names, []string{catalogue.Name, "table/people2/1"}) {
 		t.Errorf("keyspaces %q are left", names)
 	}
 	people = openPeople(t, db, "city-age") // with another definition

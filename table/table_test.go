@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lightningdb/lightning/internal/catalogue"
+
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
 	"github.com/lightningdb/lightning/vfs"
@@ -51,7 +53,9 @@ func personIndexes() []Index[person] {
 }
 
 func personSchema(indexes ...string) Schema[person, int64] {
-	s := Schema[person, int64]{Name: "people", Key: id}
+	s := Schema[person, int64]{
+		Name: "people", Key: id, Attributes: []Column[person]{email, city, age, tag, phone},
+	}
 	for _, x := range personIndexes() {
 		if slices.Contains(indexes, x.Name) {
 			s.Indexes = append(s.Indexes, x)
@@ -100,7 +104,7 @@ func mustPut(t testing.TB, db *lightning.DB, people *Table[person, int64], all .
 	t.Helper()
 	err := db.Update(func(tx *lightning.Tx) error {
 		for _, p := range all {
-			if err := people.Put(tx, p); err != nil {
+			if err := people.In(tx).Put(p); err != nil {
 				return err
 			}
 		}
@@ -136,7 +140,7 @@ func expectIDs(
 ) {
 	t.Helper()
 	err := db.View(func(tx *lightning.Tx) error {
-		all, err := collect(build(people.Query(tx)))
+		all, err := collect(build(people.In(tx).Query()))
 		if got := ids(all); !slices.Equal(got, want) {
 			t.Errorf("got %d, want %d", got, want)
 		}
@@ -149,7 +153,7 @@ func expectIDs(
 
 func check(t testing.TB, db *lightning.DB, people *Table[person, int64]) {
 	t.Helper()
-	if err := db.View(people.Check); err != nil {
+	if err := people.Check(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,7 +175,7 @@ func TestRowsAndIndexesChangeTogether(t *testing.T) {
 	expectIDs(t, db, people, inOslo, 1)
 	expectIDs(t, db, people, tagged, 1, 2, 3)
 
-	if err := db.Update(func(tx *lightning.Tx) error { return people.Delete(tx, 1) }); err != nil {
+	if err := db.Update(func(tx *lightning.Tx) error { return people.In(tx).Delete(1) }); err != nil {
 		t.Fatal(err)
 	}
 	expectIDs(t, db, people, inOslo)
@@ -196,7 +200,7 @@ func TestUpdate(t *testing.T) {
 		{1, func(p *person) error { p.Email = "b"; return nil }, ErrDuplicate},
 	} {
 		err := db.Update(func(tx *lightning.Tx) error {
-			err := people.Update(tx, c.id, c.fn)
+			err := people.In(tx).Update(c.id, c.fn)
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -218,7 +222,7 @@ func TestDuplicatesAreRefusedWhole(t *testing.T) {
 	mustPut(t, db, people, person{ID: 1, Email: "a", Age: 1, Phones: []string{"p", "q"}})
 	err := db.Update(func(tx *lightning.Tx) error {
 		var duplicate *DuplicateError
-		err := people.Put(tx, person{ID: 2, Email: "b", Age: 2, Phones: []string{"o", "q"}})
+		err := people.In(tx).Put(person{ID: 2, Email: "b", Age: 2, Phones: []string{"o", "q"}})
 		if !errors.As(err, &duplicate) || duplicate.Index != "phone" || duplicate.Table != "people" {
 			t.Errorf("unexpected %v", err)
 		} else {
@@ -227,16 +231,16 @@ func TestDuplicatesAreRefusedWhole(t *testing.T) {
 				t.Errorf("got %q, want %q", err, want)
 			}
 		}
-		if err := people.Insert(tx, person{ID: 1, Email: "c"}); !errors.Is(err, ErrDuplicate) ||
+		if err := people.In(tx).Insert(person{ID: 1, Email: "c"}); !errors.Is(err, ErrDuplicate) ||
 			err.Error() != "table people: row (1) exists" {
 			t.Errorf("unexpected %v", err)
 		}
 		// One that stays with its own row is no violation; what another row
 		// has given up in the same transaction is free.
-		if err := people.Put(tx, person{ID: 1, Email: "a", Age: 7, Phones: []string{"q"}}); err != nil {
+		if err := people.In(tx).Put(person{ID: 1, Email: "a", Age: 7, Phones: []string{"q"}}); err != nil {
 			t.Error(err)
 		}
-		return people.Insert(tx, person{ID: 3, Email: "b", Age: 3, Phones: []string{"p"}})
+		return people.In(tx).Insert(person{ID: 3, Email: "b", Age: 3, Phones: []string{"p"}})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +256,7 @@ func TestFailedWriteIsTakenBack(t *testing.T) {
 	mustPut(t, db, people, person{ID: 1, Email: "a", City: "Oslo"})
 	long := string(make([]byte, lightning.MaxKeyBytes))
 	err := db.Update(func(tx *lightning.Tx) error {
-		err := people.Put(tx, person{ID: 1, Email: "b", City: long})
+		err := people.In(tx).Put(person{ID: 1, Email: "b", City: long})
 		if !errors.Is(err, lightning.ErrKeyTooLarge) {
 			t.Errorf("got %v", err)
 		}
@@ -287,7 +291,7 @@ func TestIndexesHoldWhatIsStored(t *testing.T) {
 	mustPut(t, db, people, person{ID: 1, City: "a\xff"})
 	check(t, db, people)
 	expectIDs(t, db, people, func(q Query[person]) Query[person] { return q.Where(city.Eq("a\ufffd")) }, 1)
-	if err := db.Update(func(tx *lightning.Tx) error { return people.Delete(tx, 1) }); err != nil {
+	if err := db.Update(func(tx *lightning.Tx) error { return people.In(tx).Delete(1) }); err != nil {
 		t.Fatal(err)
 	}
 	check(t, db, people)
@@ -312,12 +316,12 @@ func TestRowsKeepTheirKeys(t *testing.T) {
 		write func(tx *lightning.Tx) error
 		want  error
 	}{
-		"put":             {func(tx *lightning.Tx) error { return people.Put(tx, bad) }, ErrNotUTF8},
-		"insert":          {func(tx *lightning.Tx) error { return people.Insert(tx, bad) }, ErrNotUTF8},
-		"another text":    {func(tx *lightning.Tx) error { return people.Put(tx, person{Email: "b", City: "\xff"}) }, ErrNotUTF8},
-		"text in a list":  {func(tx *lightning.Tx) error { return people.Put(tx, person{Email: "b", Tags: []string{"\xff"}}) }, ErrNotUTF8},
-		"another codec":   {func(tx *lightning.Tx) error { return lossyPeople.Put(tx, bad) }, ErrLostKey},
-		"the replacement": {func(tx *lightning.Tx) error { return people.Put(tx, person{Email: "\ufffd", City: `\ufffd`}) }, nil},
+		"put":             {func(tx *lightning.Tx) error { return people.In(tx).Put(bad) }, ErrNotUTF8},
+		"insert":          {func(tx *lightning.Tx) error { return people.In(tx).Insert(bad) }, ErrNotUTF8},
+		"another text":    {func(tx *lightning.Tx) error { return people.In(tx).Put(person{Email: "b", City: "\xff"}) }, ErrNotUTF8},
+		"text in a list":  {func(tx *lightning.Tx) error { return people.In(tx).Put(person{Email: "b", Tags: []string{"\xff"}}) }, ErrNotUTF8},
+		"another codec":   {func(tx *lightning.Tx) error { return lossyPeople.In(tx).Put(bad) }, ErrLostKey},
+		"the replacement": {func(tx *lightning.Tx) error { return people.In(tx).Put(person{Email: "\ufffd", City: `\ufffd`}) }, nil},
 	} {
 		err := db.Update(c.write)
 		if !errors.Is(err, c.want) {
@@ -328,7 +332,7 @@ func TestRowsKeepTheirKeys(t *testing.T) {
 		}
 	}
 	err = db.View(func(tx *lightning.Tx) error {
-		all, err := collect(people.Query(tx))
+		all, err := collect(people.In(tx).Query())
 		if len(all) != 1 || all[0].City != `\ufffd` {
 			t.Errorf("stored: %+v", all)
 		}
@@ -373,11 +377,11 @@ func TestPhantomsAreCaught(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := people.Query(tx).Where(c.cond).First(); !errors.Is(err, lightning.ErrNotFound) {
+				if _, err := people.In(tx).Query().Where(c.cond).First(); !errors.Is(err, lightning.ErrNotFound) {
 					t.Fatalf("got %v", err)
 				}
 				p := person{ID: id, Email: "x", City: "Oslo", Age: 15, Tags: []string{"t"}}
-				if err := people.Put(tx, p); err != nil {
+				if err := people.In(tx).Put(p); err != nil {
 					t.Fatal(err)
 				}
 				return tx
@@ -405,8 +409,8 @@ func TestWritersOfOtherRowsDoNotConflict(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range int64(2000) { // enough to have the statistics stored
-			p := person{ID: n*10000 + i, Email: string(keyenc.Format(catalogueKey(n, i))), City: "Oslo"}
-			if err := people.Put(tx, p); err != nil {
+			p := person{ID: n*10000 + i, Email: string(keyenc.Format(catalogue.Key(n, i))), City: "Oslo"}
+			if err := people.In(tx).Put(p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -417,7 +421,7 @@ func TestWritersOfOtherRowsDoNotConflict(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if rows := people.counts.known.Load().rows; rows < 2000 {
+	if rows := people.counts.known.Load().Rows; rows < 2000 {
 		t.Errorf("%d rows were stored", rows)
 	}
 }
@@ -437,25 +441,25 @@ func TestTransactionsThatMustNotWrite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := people.Put(tx, person{ID: 2}); !errors.Is(err, c.want) {
+		if err := people.In(tx).Put(person{ID: 2}); !errors.Is(err, c.want) {
 			t.Errorf("Put: got %v, want %v", err, c.want)
 		}
-		if err := people.Delete(tx, 1); !errors.Is(err, c.want) {
+		if err := people.In(tx).Delete(1); !errors.Is(err, c.want) {
 			t.Errorf("Delete: got %v, want %v", err, c.want)
 		}
-		if p, err := people.Get(tx, 1); err != nil || p.Age != 1 {
+		if p, err := people.In(tx).Get(1); err != nil || p.Age != 1 {
 			t.Errorf("Get: got %v, %v", p, err)
 		}
 		tx.Rollback()
-		if _, err := people.Get(tx, 1); !errors.Is(err, lightning.ErrTxEnded) {
+		if _, err := people.In(tx).Get(1); !errors.Is(err, lightning.ErrTxEnded) {
 			t.Errorf("after the end: %v", err)
 		}
-		if _, err := collect(people.Query(tx)); !errors.Is(err, lightning.ErrTxEnded) {
+		if _, err := collect(people.In(tx).Query()); !errors.Is(err, lightning.ErrTxEnded) {
 			t.Errorf("after the end: %v", err)
 		}
 	}
 	other := testDB(t)
-	err := other.Update(func(tx *lightning.Tx) error { return people.Put(tx, person{ID: 3}) })
+	err := other.Update(func(tx *lightning.Tx) error { return people.In(tx).Put(person{ID: 3}) })
 	if !errors.Is(err, lightning.ErrForeignKeyspace) {
 		t.Errorf("in another database: %v", err)
 	}
@@ -483,16 +487,16 @@ func TestCompositeKeys(t *testing.T) {
 	}
 	err = db.Update(func(tx *lightning.Tx) error {
 		for _, d := range []dot{{point{1, 2}, "red"}, {point{1, -2}, "blue"}, {point{-300, 5}, "red"}} {
-			if err := dots.Put(tx, d); err != nil {
+			if err := dots.In(tx).Put(d); err != nil {
 				return err
 			}
 		}
-		d, err := dots.Get(tx, point{1, -2})
+		d, err := dots.In(tx).Get(point{1, -2})
 		if err != nil || d.Color != "blue" {
 			t.Errorf("got %v, %v", d, err)
 		}
 		var got []point
-		for d, err := range dots.Query(tx).Where(HasPrefix(place, keyenc.Tuple{"red"})).OrderBy(at).All() {
+		for d, err := range dots.In(tx).Query().Where(HasPrefix(place, keyenc.Tuple{"red"})).OrderBy(at).All() {
 			if err != nil {
 				return err
 			}
@@ -517,20 +521,20 @@ func TestChangesInsideTheLoop(t *testing.T) {
 	}
 	err := db.Update(func(tx *lightning.Tx) error {
 		var seen []int64
-		for p, err := range people.Query(tx).Where(age.Ge(0)).OrderBy(age).All() {
+		for p, err := range people.In(tx).Query().Where(age.Ge(0)).OrderBy(age).All() {
 			if err != nil {
 				return err
 			}
 			seen = append(seen, p.ID)
 			p.Age += 100 // would be met again further on
-			if err := errors.Join(people.Put(tx, p), people.Delete(tx, p.ID+5)); err != nil {
+			if err := errors.Join(people.In(tx).Put(p), people.In(tx).Delete(p.ID+5)); err != nil {
 				return err
 			}
 		}
 		if want := []int64{0, 1, 2, 3, 4}; !slices.Equal(seen, want) {
 			t.Errorf("got %d, want %d", seen, want)
 		}
-		all, err := collect(people.Query(tx).Where(tag.Exists()))
+		all, err := collect(people.In(tx).Query().Where(tag.Exists()))
 		if len(all) != 5 {
 			t.Errorf("got %d rows with tags", len(all))
 		}
@@ -549,12 +553,12 @@ func TestQueriesThatCannotBe(t *testing.T) {
 	var any = One("any", func(p person) any { return nil })
 	err := db.View(func(tx *lightning.Tx) error {
 		for name, q := range map[string]Query[person]{
-			"order by many": people.Query(tx).OrderBy(tag),
-			"order by zero": people.Query(tx).OrderBy(zero),
-			"zero":          people.Query(tx).Where(zero.Eq(1)),
-			"zero exists":   people.Query(tx).Where(zero.Exists()),
-			"no condition":  people.Query(tx).Where(Cond[person]{}),
-			"no encoding":   people.Query(tx).Where(any.Eq(make(chan int))),
+			"order by many": people.In(tx).Query().OrderBy(tag),
+			"order by zero": people.In(tx).Query().OrderBy(zero),
+			"zero":          people.In(tx).Query().Where(zero.Eq(1)),
+			"zero exists":   people.In(tx).Query().Where(zero.Exists()),
+			"no condition":  people.In(tx).Query().Where(Cond[person]{}),
+			"no encoding":   people.In(tx).Query().Where(any.Eq(make(chan int))),
 		} {
 			if _, err := collect(q); err == nil {
 				t.Errorf("%s: no error", name)
@@ -586,21 +590,21 @@ func TestQueryMemoryIsBounded(t *testing.T) {
 			rows        int
 			want        error
 		}{
-			{"no index gives it", "all rows", people.Query(tx).OrderBy(email), 0, ErrQueryMemory},
-			{"a limit helps", "all rows", people.Query(tx).OrderBy(email).Limit(3), 3, nil},
-			{"an index gives it", "all rows", people.Query(tx).OrderBy(age), 100, nil},
-			{"twice each", "index tag-city", people.Query(tx).Where(tag.Exists()), 0, ErrQueryMemory},
-			{"unsorted", "all rows", people.Query(tx).Where(tag.Exists()), 100, nil},
+			{"no index gives it", "all rows", people.In(tx).Query().OrderBy(email), 0, ErrQueryMemory},
+			{"a limit helps", "all rows", people.In(tx).Query().OrderBy(email).Limit(3), 3, nil},
+			{"an index gives it", "all rows", people.In(tx).Query().OrderBy(age), 100, nil},
+			{"twice each", "index tag-city", people.In(tx).Query().Where(tag.Exists()), 0, ErrQueryMemory},
+			{"unsorted", "all rows", people.In(tx).Query().Where(tag.Exists()), 100, nil},
 		} {
-			v, err := c.q.ready()
+			q, v, err := c.q.prepared(tx)
 			if err != nil {
 				return err
 			}
-			p := c.q.plan(v)
+			p := q.plan(v)
 			at := slices.IndexFunc(p.paths, func(p path[person]) bool { return p.access() == c.first })
 			p.paths[0], p.paths[at] = p.paths[at], p.paths[0]
 			rows := 0
-			err = c.q.run(p, func(person, error) bool { rows++; return true })
+			err = q.run(p, func([]byte, person) error { rows++; return nil })
 			if err == errStopped {
 				err = nil
 			}
@@ -622,16 +626,16 @@ func TestCheckFindsWhatIsOutOfStep(t *testing.T) {
 			return people.indexes[0].keyspace.DeleteRange(nil, nil)
 		},
 		"entry without row": func(people *Table[person, int64]) error {
-			return people.rows.Delete(catalogueKey(1))
+			return people.rows.Delete(catalogue.Key(1))
 		},
 		"changed row": func(people *Table[person, int64]) error {
-			return people.rows.Put(catalogueKey(1), []byte(`{"ID":1,"Age":6}`))
+			return people.rows.Put(catalogue.Key(1), []byte(`{"ID":1,"Age":6}`))
 		},
 		"moved row": func(people *Table[person, int64]) error {
-			return people.rows.Put(catalogueKey(1), []byte(`{"ID":2,"Age":5}`))
+			return people.rows.Put(catalogue.Key(1), []byte(`{"ID":2,"Age":5}`))
 		},
 		"malformed entry": func(people *Table[person, int64]) error {
-			return people.indexes[0].keyspace.Put(catalogueKey(5, 1), []byte{9})
+			return people.indexes[0].keyspace.Put(catalogue.Key(5, 1), []byte{9})
 		},
 	} {
 		db := testDB(t)
@@ -641,12 +645,12 @@ func TestCheckFindsWhatIsOutOfStep(t *testing.T) {
 		if err := damage(people); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.View(people.Check); !errors.Is(err, lightning.ErrCorrupted) {
+		if err := people.Check(); !errors.Is(err, lightning.ErrCorrupted) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if name == "entry without row" || name == "malformed entry" {
 			err := db.View(func(tx *lightning.Tx) error {
-				_, err := collect(people.Query(tx).Where(age.Eq(5)))
+				_, err := collect(people.In(tx).Query().Where(age.Eq(5)))
 				return err
 			})
 			if !errors.Is(err, lightning.ErrCorrupted) {
@@ -667,7 +671,7 @@ func TestZeroTables(t *testing.T) {
 		return err
 	}
 	get := func(t *Table[person, int64], tx *lightning.Tx) error {
-		_, err := t.Get(tx, 1)
+		_, err := t.In(tx).Get(1)
 		return err
 	}
 	err := db.Update(func(tx *lightning.Tx) error {
@@ -679,17 +683,24 @@ func TestZeroTables(t *testing.T) {
 				}
 			}
 		}
-		_, explainErr := none.Query(tx).Explain()
+		_, explainErr := none.In(tx).Query().Explain()
 		change := func(*person) error { return nil }
-		mustBe(lightning.ErrClosed, none.Put(tx, person{}), none.Insert(tx, person{}), get(&none, tx), none.Update(tx, 1, change),
-			none.Delete(tx, 1), none.Check(tx), none.Analyze(t.Context()), none.Build(t.Context(), nil), explainErr,
-			first(none.Query(tx)), first(none.Query(tx).Filter(nil)), first(Query[person]{}), people.Put(new(lightning.Tx), person{}),
+		mustBe(lightning.ErrClosed, none.In(tx).Put(person{}), none.In(tx).Insert(person{}), get(&none, tx), none.In(tx).Update(1, change),
+			none.In(tx).Delete(1), none.In(tx).Check(), none.Analyze(t.Context()), none.Build(t.Context(), nil), explainErr,
+			first(none.In(tx).Query()), first(none.In(tx).Query().Filter(nil)), first(Query[person]{}), people.In(new(lightning.Tx)).Put(person{}),
 			get(people, new(lightning.Tx)))
 		_, openErr := Open(context.Background(), nil, personSchema())
+		_, aloneErr := none.Get(1)
+		_, hasErr := none.Has(1)
+		_, countErr := none.Query().Count()
+		_, pageErr := none.Query().Page("", 1)
+		_, deleteErr := none.Query().Delete()
+		mustBe(lightning.ErrClosed, aloneErr, hasErr, countErr, pageErr, deleteErr, none.Put(person{}), none.Check(), first(none.Query()),
+			Rows[person, int64]{}.Put(person{}), Rows[person, int64]{}.Check(), first(Rows[person, int64]{}.Query()))
 		mustBe(lightning.ErrClosed, openErr, Drop(context.Background(), nil, "people"), DropIndex(context.Background(), nil, "people", "city-age"))
-		mustBe(lightning.ErrNilArgument, people.Put(noTx, person{}), people.Insert(noTx, person{}), get(people, noTx),
-			people.Update(noTx, 1, change), people.Update(tx, 1, nil), people.Delete(noTx, 1), people.Check(noTx),
-			first(people.Query(noTx)), first(people.Query(tx).Filter(nil)))
+		mustBe(lightning.ErrNilArgument, people.In(noTx).Put(person{}), people.In(noTx).Insert(person{}), get(people, noTx),
+			people.In(noTx).Update(1, change), people.In(tx).Update(1, nil), people.In(noTx).Delete(1), people.In(noTx).Check(),
+			first(people.In(noTx).Query()), first(people.In(tx).Query().Filter(nil)))
 		return nil
 	})
 	if err != nil {

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
+
+	"github.com/lightningdb/lightning/internal/catalogue"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
@@ -12,36 +13,67 @@ import (
 
 // walk is a query on its way along a path.
 type walk[R any] struct {
-	query  *Query[R]
-	path   *path[R]
-	rows   *lightning.Tx // view of the rows
-	yield  func(rec R, err error) bool
-	sorter *sorter[R] // nil where rows are given as they come
-	given  int
+	query   *Query[R]
+	rows    *lightning.Tx // view of the rows
+	give    func(primary []byte, rec R) error
+	sorter  *sorter[R] // nil where rows are given as they come
+	passed  int        // rows that were to be given, those of the offset included
+	repeats bool       // rows may come twice
 
-	met      map[string]struct{} // primary keys, where rows may come twice
+	met      map[string]struct{} // primary keys of rows that have come
 	metBytes int
 	ends     []int
+	place    []byte // memory for the place of a row in the order
+}
+
+// along goes along a path.
+func (w *walk[R]) along(p *path[R]) error {
+	for i := range p.either {
+		if err := w.along(&p.either[i]); err != nil {
+			return err
+		}
+	}
+	for i := range p.keys {
+		keys := p.keys[i]
+		if w.query.reverse {
+			keys = p.keys[len(p.keys)-1-i]
+		}
+		var err error
+		if p.index == nil {
+			err = w.throughRows(p, keys)
+		} else {
+			err = w.throughIndex(p, keys)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // throughRows goes along the rows themselves.
-func (w *walk[R]) throughRows() error {
-	if w.path.keys.equal == 1 {
-		return w.lookup(w.path.keys.lo, nil)
+func (w *walk[R]) throughRows(p *path[R], keys catalogue.KeyRange) error {
+	if keys.Equal == 1 {
+		return w.lookup(keys.Lo, nil)
 	}
-	return w.each(w.rows, w.row)
+	return w.each(w.rows, keys, func(key, value []byte) error {
+		if p.covers {
+			return w.passBare()
+		}
+		return w.row(key, value)
+	})
 }
 
 // throughIndex goes along the entries of an index.
-func (w *walk[R]) throughIndex() error {
-	x := w.path.index
+func (w *walk[R]) throughIndex(p *path[R], keys catalogue.KeyRange) error {
+	x := p.index
 	entries := w.query.tx.In(x.keyspace)
-	if !x.unique || w.path.keys.equal < len(x.columns) {
-		return w.each(entries, func(key, value []byte) error { return w.entry(entries, key, value) })
+	if !x.unique || keys.Equal < len(x.columns) {
+		return w.each(entries, keys, func(key, value []byte) error { return w.entry(p, entries, key, value) })
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	value, err := entries.AppendGet((*buf)[:0], w.path.keys.lo)
+	value, err := entries.AppendGet((*buf)[:0], keys.Lo)
 	*buf = value
 	if errors.Is(err, lightning.ErrNotFound) {
 		return nil
@@ -49,12 +81,12 @@ func (w *walk[R]) throughIndex() error {
 	if err != nil {
 		return err
 	}
-	return w.entry(entries, w.path.keys.lo, value)
+	return w.entry(p, entries, keys.Lo, value)
 }
 
-// each calls see for what is in the path's range of a view.
-func (w *walk[R]) each(tx *lightning.Tx, see func(key, value []byte) error) (err error) {
-	it, err := tx.Iterator(lightning.IterOptions{Lower: w.path.keys.lo, Upper: w.path.keys.hi})
+// each calls see for what is in a range of a view.
+func (w *walk[R]) each(tx *lightning.Tx, keys catalogue.KeyRange, see func(key, value []byte) error) (err error) {
+	it, err := tx.Iterator(lightning.IterOptions{Lower: keys.Lo, Upper: keys.Hi})
 	if err != nil {
 		return err
 	}
@@ -83,40 +115,41 @@ func (w *walk[R]) each(tx *lightning.Tx, see func(key, value []byte) error) (err
 }
 
 // entry follows an index entry to its row.
-func (w *walk[R]) entry(entries *lightning.Tx, key, value []byte) error {
-	p, err := w.path.index.decode(w.ends, key, value)
+func (w *walk[R]) entry(p *path[R], entries *lightning.Tx, key, value []byte) error {
+	if p.covers {
+		return w.passBare()
+	}
+	at, err := p.index.decode(w.ends, key, value)
 	if err != nil {
 		return err
 	}
-	w.ends = p.ends
-	if w.path.repeats {
-		if _, ok := w.met[string(p.primary)]; ok {
-			return nil
-		}
-		if err := w.meet(p.primary); err != nil {
-			return err
-		}
+	w.ends = at.ends
+	if _, ok := w.met[string(at.primary)]; ok {
+		return nil
 	}
-	return w.lookup(p.primary, func() error {
+	return w.lookup(at.primary, func() error {
 		// Either the caller has deleted the row while this was under way, and
 		// then its entry is gone as well, or they are out of step.
 		there, err := entries.Has(key)
 		if err == nil && there {
-			err = fmt.Errorf("index %s: entry %s has no row: %w", w.path.index.name, keyenc.Format(key),
+			err = fmt.Errorf("index %s: entry %s has no row: %w", p.index.name, keyenc.Format(key),
 				lightning.ErrCorrupted)
 		}
 		return err
 	})
 }
 
-// meet remembers a row that was given.
-func (w *walk[R]) meet(primary []byte) error {
+// meet remembers a row that has come, and reports whether it has come before.
+func (w *walk[R]) meet(primary []byte) (before bool, err error) {
+	if _, ok := w.met[string(primary)]; ok {
+		return true, nil
+	}
 	if w.met == nil {
 		w.met = map[string]struct{}{}
 	}
 	w.met[string(primary)] = struct{}{}
 	w.metBytes += len(primary) + heldOverheadBytes
-	return bounded(w.metBytes)
+	return false, bounded(w.metBytes)
 }
 
 // lookup reads a row. absent, if not nil, says what it means that there is none.
@@ -142,32 +175,75 @@ func (w *walk[R]) lookup(primary []byte, absent func() error) error {
 // row gives a row if it meets all conditions: those that have bound the path as
 // well, as the row may have changed since the path came to it.
 func (w *walk[R]) row(primary, data []byte) error {
-	rec, err := w.query.core.decode(primary, data)
+	q := w.query
+	if w.repeats {
+		if before, err := w.meet(primary); before || err != nil {
+			return err
+		}
+	}
+	rec, err := q.core.decode(primary, data)
 	if err != nil {
 		return err
 	}
-	for i := range w.query.conds {
-		ok, err := w.query.conds[i].holdsIn(rec)
-		if err != nil {
-			return w.query.core.describe(err, primary)
-		}
-		if !ok {
-			return nil
-		}
+	ok, err := holdIn(q.conds, rec)
+	if err != nil {
+		return q.core.describe(err, primary)
 	}
-	for _, keep := range w.query.filters {
+	if !ok {
+		return nil
+	}
+	for _, keep := range q.filters {
 		if !keep(rec) {
 			return nil
 		}
 	}
-	if w.sorter != nil {
-		return w.sorter.add(primary, len(data), rec)
+	if w.sorter == nil && q.from == nil {
+		return w.pass(primary, rec)
 	}
-	w.given++
-	if !w.yield(rec, nil) || w.given == w.query.limit {
+	w.place, err = q.appendPlace(w.place[:0], primary, rec)
+	switch {
+	case err != nil:
+		return q.core.describe(err, primary)
+	case q.from != nil && !q.from.ComesBefore(w.place, q.reverse):
+		return nil
+	case w.sorter != nil:
+		return w.sorter.add(bytes.Clone(w.place), len(primary), len(data), rec)
+	}
+	return w.pass(primary, rec)
+}
+
+// appendPlace appends what a row is sorted by: the values of the order, and the primary
+// key.
+func (q *Query[R]) appendPlace(dst, primary []byte, rec R) ([]byte, error) {
+	for _, a := range q.order {
+		var err error
+		if dst, err = a.one(dst, rec); err != nil {
+			return dst, fmt.Errorf("order by %s: %w", a.name, err)
+		}
+	}
+	return append(dst, primary...), nil
+}
+
+// pass gives a row that is one of the result, unless the offset leaves it out. It ends
+// the query at the limit.
+func (w *walk[R]) pass(primary []byte, rec R) error {
+	w.passed++
+	if w.passed <= w.query.offset {
+		return nil
+	}
+	if err := w.give(primary, rec); err != nil {
+		return err
+	}
+	if w.query.limit > 0 && w.passed == w.query.offset+w.query.limit {
 		return errStopped
 	}
 	return nil
+}
+
+// passBare is pass for a row that nobody looks at.
+func (w *walk[R]) passBare() error {
+	var none R
+	return w.pass(nil, none)
 }
 
 // heldOverheadBytes is what a row costs beside its bytes, about.
@@ -182,65 +258,3 @@ func bounded(sizeBytes int) error {
 
 // queryBytesMax is MaxQueryBytes; tests lower it.
 var queryBytesMax = MaxQueryBytes
-
-// sorter collects rows and gives them in order. With a limit it holds at most
-// twice as many rows, and drops those that cannot be among the first.
-type sorter[R any] struct {
-	order     []*attribute[R]
-	reverse   bool
-	limit     int
-	rows      []sorted[R]
-	sizeBytes int
-}
-
-type sorted[R any] struct {
-	key       []byte // the order's attributes, then the primary key
-	sizeBytes int
-	rec       R
-}
-
-func (s *sorter[R]) add(primary []byte, sizeBytes int, rec R) error {
-	one := sorted[R]{rec: rec}
-	for _, a := range s.order {
-		var err error
-		if one.key, err = a.one(one.key, rec); err != nil {
-			return fmt.Errorf("order by %s: %w", a.name, err)
-		}
-	}
-	one.key = append(one.key, primary...)
-	one.sizeBytes = len(one.key) + sizeBytes + heldOverheadBytes
-	s.rows = append(s.rows, one)
-	s.sizeBytes += one.sizeBytes
-	if s.limit > 0 && len(s.rows)/2 >= s.limit {
-		s.sort()
-	}
-	return bounded(s.sizeBytes)
-}
-
-// sort sorts what is there and drops what is beyond the limit.
-func (s *sorter[R]) sort() {
-	slices.SortFunc(s.rows, func(a, b sorted[R]) int {
-		if s.reverse {
-			a, b = b, a
-		}
-		return bytes.Compare(a.key, b.key)
-	})
-	if s.limit == 0 || len(s.rows) <= s.limit {
-		return
-	}
-	for _, dropped := range s.rows[s.limit:] {
-		s.sizeBytes -= dropped.sizeBytes
-	}
-	clear(s.rows[s.limit:])
-	s.rows = s.rows[:s.limit]
-}
-
-func (s *sorter[R]) drain(yield func(rec R, err error) bool) error {
-	s.sort()
-	for _, one := range s.rows {
-		if !yield(one.rec, nil) {
-			return errStopped
-		}
-	}
-	return nil
-}

@@ -60,7 +60,7 @@ func fillForDump(t *testing.T, dir string) {
 	}
 	all, err := table.Open(context.Background(), db, people)
 	if err == nil {
-		err = db.Update(func(tx *lightning.Tx) error { return all.Insert(tx, person{"Ada", "London"}) })
+		err = db.Update(func(tx *lightning.Tx) error { return all.In(tx).Insert(person{"Ada", "London"}) })
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func TestDumpRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = db.View(func(tx *lightning.Tx) error {
-		_, err := all.Get(tx, "Ada")
+		_, err := all.In(tx).Get("Ada")
 		return err
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ func tiers() map[string]int {
 		"internal/offheap":  1,
 		"internal/epoch":    1,
 		"internal/kernel":   1,
+		"internal/interval": 1,
 		"internal/reuse":    1,
 		"internal/buffers":  1,
 		"internal/compress": 1,
@@ -36,8 +37,11 @@ func tiers() map[string]int {
 		"internal/health":   2,
 		"internal/janitor":  1,
 		"internal/timeline": 1,
+		"internal/uuid":     1,
 
 		"internal/aio":            2,
+		"internal/catalogue":      2,
+		"internal/position":       2,
 		"internal/filter":         2,
 		"internal/block":          2,
 		"internal/rangedel":       2,
@@ -78,6 +82,7 @@ func tiers() map[string]int {
 
 		".": 11,
 
+		"queue":             12,
 		"table":             12,
 		"internal/workload": 12,
 

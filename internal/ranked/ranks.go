@@ -34,6 +34,8 @@ type Lock struct {
 // can come to wait for a disk.
 func Order() []Lock {
 	return []Lock{
+		{Desk{}, "desk of a queue", "which messages of a queue are being claimed, in package queue", true, false},
+		{Sequence{}, "sequence", "who takes the next block of numbers, in package table", true, false},
 		{Statistics{}, "statistics of a table", "who adds up and stores the statistics of package table", true, false},
 		{Leader{}, "leadership of the pipeline", "the write path: the log's end and the memtable; no mutex, but handed on", true, false},
 		{Landing{}, "landing of groups", "the memtable while groups are in flight; no mutex, but handed on", true, false},
@@ -77,6 +79,8 @@ func (rank) isRank() {}
 
 // The ranks; Order says what they are.
 type (
+	Desk          struct{ rank }
+	Sequence      struct{ rank }
 	Statistics    struct{ rank }
 	Leader        struct{ rank }
 	Landing       struct{ rank }

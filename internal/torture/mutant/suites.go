@@ -89,6 +89,9 @@ var suitesByName = map[string]Suite{
 	"spills":        tests(".", "Spill", "-short"),
 	"anomalies":     tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short"),
 
+	"queues":     tests("./queue", "", "-timeout=60s"),
+	"tablePages": tests("./table", "AgainstModel|Page|Cursor|AllOrNothing|Sequence"),
+
 	"concurrentUse": tests(".", "SecondGoroutine|SecondLoop|OtherOneLeaves|LeavesA|ConcurrentUse"),
 
 	// One that meets its mutant in a window of nanoseconds, and so more than once.
