@@ -1,6 +1,8 @@
 package janitor
 
 import (
+	"context"
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -128,6 +130,44 @@ func TestFilesHoldUpNothing(t *testing.T) {
 		j.Stop()
 		if !slices.Equal(files, []int{0, 1, 2}) {
 			t.Errorf("files are %v", files)
+		}
+	})
+}
+
+// Who holds the files gets them when what was there before is done, and keeps what comes
+// after waiting; memory does not wait. An end of waiting leaves nothing behind.
+func TestHoldFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := New()
+		defer j.Stop()
+		var order []string
+		first := make(chan struct{})
+		j.AddFile(func() { <-first; order = append(order, "before") })
+		ctx, cancel := context.WithCancelCause(context.Background())
+		reason := errors.New("enough")
+		cancel(reason)
+		if _, err := j.HoldFiles(ctx); !errors.Is(err, reason) {
+			t.Errorf("after the end of its context: %v", err)
+		}
+		close(first)
+		letGo, err := j.HoldFiles(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		order = append(order, "held")
+		j.AddFile(func() { order = append(order, "after") })
+		memory := make(chan struct{})
+		j.Add(func() { close(memory) })
+		<-memory
+		synctest.Wait()
+		if !slices.Equal(order, []string{"before", "held"}) {
+			t.Errorf("while it is held: %q", order)
+		}
+		letGo()
+		letGo() // a second time without effect
+		synctest.Wait()
+		if !slices.Equal(order, []string{"before", "held", "after"}) {
+			t.Errorf("in the end: %q", order)
 		}
 	})
 }
