@@ -29,3 +29,11 @@ type CheckpointInfo struct {
 	LinkedBytes int64
 	CopiedBytes int64
 }
+
+// progress returns the function of the options as the engine has it.
+func (o *CheckpointOptions) progress() func(checkpoint.Progress) {
+	if o.Progress == nil {
+		return nil
+	}
+	return func(p checkpoint.Progress) { o.Progress(CheckpointProgress(p)) }
+}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/loan"
@@ -102,9 +101,8 @@ func (db *DB) GetFunc(key []byte, fn func(value []byte) error) error {
 	return db.space.getFunc(key, fn)
 }
 
-// GetReader returns a reader of the value of key as it is now, or ErrNotFound. It must be closed.
-// A value that PutReader has written, or one of its size that was put and has gone to a table, is
-// read piece by piece.
+// GetReader returns a reader of the value of key as it is now, or ErrNotFound. It must be closed. A
+// value of megabytes that has gone to a table is read piece by piece.
 func (db *DB) GetReader(key []byte) (*ValueReader, error) { return newValueReader(&db.space, nil, key) }
 
 // Has reports whether key has a value.
@@ -139,15 +137,11 @@ func (db *DB) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	return db.space.putFor(key, value, ttl, db.space.durability)
 }
 
-// PutReader sets the value of key to all that r yields, which may be up to MaxValueBytes, and
-// returns how much that was. One of megabytes is not in memory as a whole: from 1,024 times
-// TreeOptions.BlobBytes on, 4 MiB by default, it goes to its file as it is read, and the value is
-// on stable storage, whatever Options.Durability says, when PutReader returns. Such a commit
-// has what is in memory flushed, so it is nothing for many short values; those are put as Put does it.
-// Where values are not kept apart, or have a merge operator, the value is read into memory.
-//
-// Nothing of the value can be seen until all of it was read and written. An error of r, or the end
-// of ctx, leaves what was there before. Close waits until a call of r.Read has returned.
+// PutReader sets the value of key to all that r yields, up to MaxValueBytes, and returns how much
+// that was. From 1,024 times TreeOptions.BlobBytes on, 4 MiB by default, it goes to its file as it is
+// read, and is durable whatever Options.Durability says; what is in memory is flushed first. Shorter
+// ones are put as by Put, and so are those that are not kept apart, or have a merge operator. An
+// error of r, or the end of ctx, leaves what was there. Close waits for r.Read to return.
 func (db *DB) PutReader(ctx context.Context, key []byte, r io.Reader) (int64, error) {
 	return db.space.putReader(ctx, key, r)
 }
@@ -566,11 +560,7 @@ func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOption
 	if ctx == nil {
 		return CheckpointInfo{}, errNilContext
 	}
-	var progress func(checkpoint.Progress)
-	if o.Progress != nil {
-		progress = func(p checkpoint.Progress) { o.Progress(CheckpointProgress(p)) }
-	}
-	r, err := db.engine.Checkpoints.Take(ctx, dir, progress)
+	r, err := db.engine.Checkpoints.Take(ctx, dir, o.progress())
 	if err != nil {
 		return CheckpointInfo{}, err
 	}

@@ -15,7 +15,7 @@ const (
 )
 
 // maxPublicFiles is how many files the root package may have.
-const maxPublicFiles = 20
+const maxPublicFiles = 24
 
 // ban forbids calls into a package.
 type ban struct {

@@ -249,7 +249,7 @@ func DescribeBlobs(m *manifest.FileMeta, p *sstable.Properties) {
 }
 
 // inline returns a record with its value, which is valid until the next one is loaded.
-func (r *runner) inline(rec *base.Record) (*base.Record, error) {
+func inline(b *Blobs, rec *base.Record) (*base.Record, error) {
 	if rec.Trailer.Kind() != base.KindBlob {
 		return rec, nil
 	}
@@ -257,7 +257,7 @@ func (r *runner) inline(rec *base.Record) (*base.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := r.cfg.Blobs.Load(rec.Key, ref)
+	value, err := b.Load(rec.Key, ref)
 	if err != nil {
 		return nil, err
 	}

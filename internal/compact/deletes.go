@@ -67,7 +67,7 @@ func (r *runner) keepDelete(hi []byte) error {
 	d.kept = d.kept[:0]
 	last := -1
 	for _, seq := range d.at.Seqs {
-		stripe := r.stripeOf(seq)
+		stripe := stripeOf(r.cfg.Snapshots, seq)
 		if stripe != last && (stripe > 0 || !r.cfg.Bottom) {
 			d.kept = append(d.kept, seq)
 		}

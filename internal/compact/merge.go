@@ -64,7 +64,7 @@ func (r *runner) merge(ctx context.Context, it Source, rec *base.Record, stripe 
 			return nil, err
 		}
 		rec = it.Next()
-		if rec == nil || !bytes.Equal(rec.Key, r.key) || r.stripeOf(rec.Trailer.Seq()) != stripe {
+		if rec == nil || !bytes.Equal(rec.Key, r.key) || stripeOf(r.cfg.Snapshots, rec.Trailer.Seq()) != stripe {
 			break
 		}
 		if m.known = r.hidden(rec, stripe); m.known {
@@ -74,7 +74,7 @@ func (r *runner) merge(ctx context.Context, it Source, rec *base.Record, stripe 
 			return nil, err
 		}
 		if m.known = rec.Trailer.Kind() != base.KindMerge; m.known {
-			under, err := r.inline(rec)
+			under, err := inline(r.cfg.Blobs, rec)
 			if err != nil {
 				return nil, err
 			}

@@ -135,7 +135,7 @@ func (r *runner) run(ctx context.Context, it Source) error {
 		if err := r.count(ctx); err != nil {
 			return err
 		}
-		stripe := r.stripeOf(rec.Trailer.Seq())
+		stripe := stripeOf(r.cfg.Snapshots, rec.Trailer.Seq())
 		isNew := !r.hasKey || !bytes.Equal(rec.Key, r.key)
 		if !isNew && stripe == r.stripe {
 			rec = it.Next() // a newer version hides this one from everybody
@@ -335,10 +335,8 @@ func describe(m *manifest.FileMeta, p *sstable.Properties) {
 	m.DeletesLo, m.DeletesHi = p.DeletesLo, p.DeletesHi
 }
 
-// stripeOf returns the index of the oldest snapshot that sees seq, or the
-// number of snapshots when only new readers do.
-func (r *runner) stripeOf(seq base.SeqNum) int { return stripeOf(r.cfg.Snapshots, seq) }
-
+// stripeOf returns the index of the oldest of some snapshots that sees seq, or their
+// number when only new readers do.
 func stripeOf(snapshots []base.SeqNum, seq base.SeqNum) int {
 	if len(snapshots) == 0 {
 		return 0

@@ -61,7 +61,7 @@ func (r *runner) takeOver(ctx context.Context, source BlockSource) (done bool, e
 	r.stats.RecordsOut += uint64(count)
 	r.stats.BlocksTaken++
 	r.key = append(r.key[:0], p.Last...)
-	r.stripe = r.stripeOf(p.Records.Trailer(count - 1).Seq())
+	r.stripe = stripeOf(r.cfg.Snapshots, p.Records.Trailer(count-1).Seq())
 	return true, r.writer.AddWhole(&p)
 }
 

@@ -52,7 +52,7 @@ func (w *Writer) decide(r *commit.Request, ahead []*commit.Request) error {
 	}
 	x.Behind = o.any()
 	look := func(now view.Current) error {
-		if now, err = w.put(&o, x.Key, now); err != nil {
+		if now, err = o.put(w, x.Key, now); err != nil {
 			return err
 		}
 		return x.Make(now, r.Batch)
@@ -111,7 +111,7 @@ func (o *over) goUnder(key []byte, b *batch.Batch) error {
 }
 
 // put returns what a key holds that holds now underneath.
-func (w *Writer) put(o *over, key []byte, now view.Current) (view.Current, error) {
+func (o *over) put(w *Writer, key []byte, now view.Current) (view.Current, error) {
 	if o.settled() {
 		now = view.Current{}
 		if o.trailer.Kind() != base.KindDelete {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -72,10 +71,9 @@ type Config struct {
 // the groups may take there.
 type Writer struct {
 	applier
-	cfg     Config
-	pace    pacer
-	stall   stall
-	stallNS atomic.Int64
+	cfg   Config
+	pace  pacer
+	stall stall
 
 	replayed *view.Sorter // what recovery has found, and is in no part yet; nil: nothing
 	// waitingBytes is what waits for its flush, as tables, or was when there was
@@ -88,7 +86,7 @@ type Writer struct {
 
 // New returns a Writer.
 func New(cfg Config) *Writer {
-	return &Writer{cfg: cfg, applier: applier{
+	return &Writer{cfg: cfg, stall: stall{events: cfg.Events, clock: cfg.Clock}, applier: applier{
 		memory: cfg.Memory, reads: cfg.Reads, keyspaces: cfg.Keyspaces, hot: cfg.Hot,
 		under: []byte{}, // an empty value is not the same as none
 	}}
@@ -109,7 +107,7 @@ func (w *Writer) Installed(s *view.State) { w.pace.update(s, w.cfg.L0Files) }
 func (w *Writer) Flushed(rawBytes int64, took time.Duration) { w.pace.flushed(rawBytes, took) }
 
 // StallTime returns how long commits have waited for background work.
-func (w *Writer) StallTime() time.Duration { return time.Duration(w.stallNS.Load()) }
+func (w *Writer) StallTime() time.Duration { return time.Duration(w.stall.waited.Load()) }
 
 // admit says whether a batch may be committed now: on a full disk only deletes may.
 func (w *Writer) admit(b *batch.Batch) error {
@@ -150,7 +148,7 @@ func (w *Writer) validate(r *commit.Request, ahead []*commit.Request) error {
 func (w *Writer) join(g *commit.Group) bool {
 	heldBytes := w.heldBytes + view.TableBytes(g.Records, g.SizeBytes)
 	if g.MemtableBytes > w.leftBytes || heldBytes > w.cfg.Reserve.CoveredBytes() ||
-		w.isLarge(g.Records, g.SizeBytes) || w.pace.slows() || w.cfg.Health.Writable() != nil {
+		w.cfg.isLarge(g.Records, g.SizeBytes) || w.pace.slows() || w.cfg.Health.Writable() != nil {
 		return false
 	}
 	if g.Expires {
@@ -179,7 +177,7 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 			return err
 		}
 	}
-	g.Large = w.isLarge(g.Records, g.SizeBytes)
+	g.Large = w.cfg.isLarge(g.Records, g.SizeBytes)
 	if err := w.makeRoomInMemory(g); err != nil {
 		return err
 	}
@@ -273,21 +271,21 @@ func (w *Writer) flushAll(lastSeq base.SeqNum) error {
 
 // isLarge reports whether records, encoded in so many bytes, may not fit in an
 // empty memtable.
-func (w *Writer) isLarge(records int, sizeBytes int64) bool {
-	limit := int64(w.cfg.MemtableBytes)
+func (c *Config) isLarge(records int, sizeBytes int64) bool {
+	limit := int64(c.MemtableBytes)
 	return sizeBytes > limit || int64(memtable.LoadBound(records, int(sizeBytes))) > limit
 }
 
 // pause makes a group wait for what it owes that adds bytes to the log.
 func (w *Writer) pause(sizeBytes int64) {
 	owed := w.pace.owed(sizeBytes, w.reads.State().Mem)
-	if owed == 0 && w.stall.reason != "" && !w.pace.slows() {
-		w.endStall()
+	if owed == 0 && !w.pace.slows() {
+		w.stall.end()
 	}
 	if owed > 0 {
-		w.beginStall(w.pace.reason())
+		w.stall.begin(w.pace.reason())
 		signal.Sleep(w.cfg.Stopped, w.cfg.Clock, owed)
-		w.stallNS.Add(int64(owed))
+		w.stall.waited.Add(int64(owed))
 	}
 }
 
@@ -299,8 +297,8 @@ type wait struct {
 }
 
 // isFull reports whether too much waits for its flush.
-func (w *Writer) isFull(f wait) bool {
-	waiting := w.reads.State().Immutables
+func (f wait) isFull(s *view.State, memtableBytes int) bool {
+	waiting := s.Immutables
 	if len(waiting) >= f.parts {
 		return true
 	}
@@ -308,7 +306,7 @@ func (w *Writer) isFull(f wait) bool {
 	for _, m := range waiting {
 		sizeBytes += m.TableBytes()
 	}
-	return f.behind > 0 && len(waiting) > 0 && sizeBytes > maxImmutables*int64(w.cfg.MemtableBytes)
+	return f.behind > 0 && len(waiting) > 0 && sizeBytes > maxImmutables*int64(memtableBytes)
 }
 
 // waitForFlushes blocks until what is waited for is so, or until it is plain that this
@@ -317,7 +315,7 @@ func (w *Writer) waitForFlushes(f wait) error {
 	start := w.cfg.Clock.Now()
 	var err error
 	stopErr := w.cfg.Changed.Wait(w.cfg.Stopped, func() bool {
-		full := w.isFull(f)
+		full := f.isFull(w.reads.State(), w.cfg.MemtableBytes)
 		noLog := f.log && w.cfg.Segments.Prepared() == 0
 		failed, flushErr, logErr := w.cfg.Health.Err(), w.cfg.FlushErr(), w.cfg.Segments.Err()
 		switch {
@@ -328,15 +326,15 @@ func (w *Writer) waitForFlushes(f wait) error {
 		case noLog && logErr != nil:
 			err = fmt.Errorf("writes wait for a log segment: %w", logErr)
 		case full:
-			w.beginStall(stallMemtables)
+			w.stall.begin(stallMemtables)
 			return false
 		case noLog:
-			w.beginStall(stallLog)
+			w.stall.begin(stallLog)
 			return false
 		}
 		return true
 	})
-	w.stallNS.Add(int64(w.cfg.Clock.Now().Sub(start)))
+	w.stall.waited.Add(int64(w.cfg.Clock.Now().Sub(start)))
 	if stopErr != nil {
 		return base.ErrClosed
 	}

@@ -155,8 +155,7 @@ func (g *generator) op() script.Op {
 			o.Shuffled = o.Count%4 == 0
 		}
 	case script.Batch, script.BatchAdd:
-		o.Space = ""
-		o.Slot = 1 + g.rng.IntN(batchSlots)
+		o.Space, o.Slot = "", 1+g.rng.IntN(batchSlots)
 		o.Parts = g.batchParts()
 		if kind == script.Batch {
 			o.Slot, o.Wait = 0, g.wait()
