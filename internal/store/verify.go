@@ -69,10 +69,7 @@ func (t *Table) VerifyRefs(ctx context.Context) (err error) {
 		}
 		open[b.Meta.Num] = r
 	}
-	walks := blobWalks{
-		store: t.store, o: sstable.IterOptions{NoFill: true, BulkBytes: blobBulkBytes},
-		open: func(num base.FileNum) (*sstable.Reader, error) { return open[num], nil },
-	}
+	walks := walksOver(t.store, open)
 	defer walks.close()
 	it := r.NewIter(sstable.IterOptions{NoFill: true})
 	defer func() { err = errors.Join(err, it.Close()) }()
@@ -89,6 +86,14 @@ func (t *Table) VerifyRefs(ctx context.Context) (err error) {
 		}
 	}
 	return errors.Join(append(findings, it.Err())...)
+}
+
+// walksOver returns walks over tables that are open.
+func walksOver(s *Store, readers map[base.FileNum]*sstable.Reader) blobWalks {
+	return blobWalks{
+		store: s, o: sstable.IterOptions{NoFill: true, BulkBytes: blobBulkBytes},
+		open: func(num base.FileNum) (*sstable.Reader, error) { return readers[num], nil },
+	}
 }
 
 // verifyRef looks whether the value of a record is what its reference says.

@@ -88,7 +88,7 @@ func TestVerifyRefs(t *testing.T) {
 		"key":    {"\x00aa", base.BlobRef{File: ref.File, Seq: 1, StoredBytes: 60}},
 		"length": {"\x00a", base.BlobRef{File: ref.File, Seq: 1, StoredBytes: 61}},
 	} {
-		walks := blobWalks{}
+		walks := walksOver(r.Store, readersOf(ref.File, reader))
 		rec := base.Record{Key: []byte(change.key), Trailer: base.MakeTrailer(5, base.KindBlob), Value: base.AppendBlobRef(nil, change.ref)}
 		err := table(readers).verifyRef(&walks, &rec, readersOf(ref.File, reader))
 		walks.close()

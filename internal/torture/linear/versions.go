@@ -283,10 +283,10 @@ func (v *versions) judgeCrash(rng *rand.Rand, c *versionCrash) (err error) {
 		if err != nil {
 			return fmt.Errorf("family %d after the crash: %w", family, err)
 		}
-		for _, n := range append(all[:], beside) {
+		for _, n := range append(all[:familyKeys], beside) {
 			if n != all[0] || n < c.atLeast[family] || n > c.atMost[family] {
 				return fmt.Errorf("after the crash family %d has versions %d and %d; expected one of %d to %d (%v, %v)",
-					family, all, beside, c.atLeast[family], c.atMost[family], v.durability, keepName(c.options.Keep))
+					family, all[:familyKeys], beside, c.atLeast[family], c.atMost[family], v.durability, keepName(c.options.Keep))
 			}
 		}
 	}
