@@ -2,15 +2,14 @@
 // functions. A codec is an on-disk number; None stores the bytes as they are.
 //
 // Everything here may be called by any number of goroutines. The zstd coders
-// are made on first use and shared; they keep no state between calls that
-// influences a result.
+// are shared; they keep no state between calls that influences a result.
 package compress
 
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -57,22 +56,35 @@ const windowBytes = 1 << 20
 // of the destination: no block of the formats is larger.
 const maxDecodedBytes = 4 << 30
 
-var zstdEncoder = sync.OnceValues(func() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil,
+// codersMax bounds how many zstd coders there are: each has a megabyte and a half, which costs
+// nothing before it is used.
+const codersMax = 8
+
+// The coders are made when the program starts, and not when they are first needed: they have
+// channels, and one that is made in a bubble of testing/synctest must not be used outside of it, or a
+// test of one who uses the library would end the tests that follow.
+var (
+	zstdEncoder, zstdEncoderErr = newZstdEncoder()
+	zstdDecoder, zstdDecoderErr = zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(0), // one coder per processor, for DecodeAll
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(maxDecodedBytes),
+		zstd.WithDecodeAllCapLimit(true))
+)
+
+func newZstdEncoder() (*zstd.Encoder, error) {
+	e, err := zstd.NewWriter(nil,
+		zstd.WithEncoderConcurrency(min(runtime.GOMAXPROCS(0), codersMax)),
 		zstd.WithEncoderLevel(zstd.SpeedDefault),
 		zstd.WithEncoderCRC(false), // blocks carry their own checksum
 		zstd.WithWindowSize(windowBytes),
 		zstd.WithSingleSegment(true),
 		zstd.WithLowerEncoderMem(true))
-})
-
-var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(0), // one coder per processor, for DecodeAll
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(maxDecodedBytes),
-		zstd.WithDecodeAllCapLimit(true))
-})
+	if err == nil {
+		e.EncodeAll([]byte{0}, nil) // which makes them
+	}
+	return e, err
+}
 
 // Append appends src to dst, compressed by c, if that takes at least 12 % less than rawBytes:
 // the length of src, or of what src is another form of. Otherwise, and for None and an unknown
@@ -89,12 +101,11 @@ func Append(dst []byte, c Codec, src []byte, rawBytes int) (out []byte, done boo
 		encoded := s2.Encode(dst[start:start+bound:start+bound], src)
 		out = dst[:start+len(encoded)]
 	case Small:
-		encoder, err := zstdEncoder()
-		if err != nil {
+		if zstdEncoderErr != nil {
 			return dst, false
 		}
-		dst = slices.Grow(dst, encoder.MaxEncodedSize(len(src)))
-		out = encoder.EncodeAll(src, dst)
+		dst = slices.Grow(dst, zstdEncoder.MaxEncodedSize(len(src)))
+		out = zstdEncoder.EncodeAll(src, dst)
 	default:
 		return dst, false
 	}
@@ -136,11 +147,10 @@ func Decompress(dst []byte, c Codec, src []byte) error {
 }
 
 func decompressSmall(dst, src []byte) error {
-	decoder, err := zstdDecoder()
-	if err != nil {
-		return fmt.Errorf("decompress %v: %w", Small, err)
+	if zstdDecoderErr != nil {
+		return fmt.Errorf("decompress %v: %w", Small, zstdDecoderErr)
 	}
-	out, err := decoder.DecodeAll(src, dst[:0:len(dst)])
+	out, err := zstdDecoder.DecodeAll(src, dst[:0:len(dst)])
 	if err != nil {
 		return fmt.Errorf("decompress %v: %w", Small, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"testing/synctest"
 )
 
 var codecs = []Codec{None, Fast, Small}
@@ -206,4 +207,18 @@ func BenchmarkDecompress8KiB(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Who uses the library in a bubble of testing/synctest first can use it outside of it later.
+func TestBubbles(t *testing.T) {
+	src := bytes.Repeat([]byte("some text "), 100)
+	roundTrip := func(t *testing.T) {
+		stored, done := Append(nil, Small, src, len(src))
+		if dst := make([]byte, len(src)); !done || Decompress(dst, Small, stored) != nil || !bytes.Equal(dst, src) {
+			t.Error("not what was stored")
+		}
+	}
+	synctest.Test(t, roundTrip)
+	roundTrip(t)
+	synctest.Test(t, roundTrip)
 }
