@@ -10,11 +10,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/wal"
@@ -111,7 +113,8 @@ func (r *run) paced() vfs.FS { return &pacedFS{FS: r.fs, run: r} }
 
 // tables returns all tables, by number, of a store of their own.
 func (r *run) tables() []*store.Table {
-	s := store.New(store.Config{FS: r.paced(), Dir: r.dir, DBID: r.id})
+	silent := event.NewSink(slog.New(slog.DiscardHandler), nil) // what is wrong is in the report
+	s := store.New(store.Config{FS: r.paced(), Dir: r.dir, DBID: r.id, Events: silent})
 	files := map[base.FileNum]*manifest.FileMeta{}
 	add := func(metas []*manifest.FileMeta) {
 		for _, f := range metas {
