@@ -8,7 +8,8 @@ var ErrCheckpointExists = checkpoint.ErrTargetExists
 // CheckpointOptions are for DB.CheckpointWith.
 type CheckpointOptions struct {
 	// Progress, if given, is called after each file and each megabyte that was copied, by
-	// the goroutine that takes the checkpoint. It should be short.
+	// the goroutine that takes the checkpoint. It should be short, and must not call the
+	// database: no file of that is deleted meanwhile.
 	Progress func(CheckpointProgress)
 }
 

@@ -31,12 +31,15 @@ func putStream(ctx context.Context, s *space, key []byte, r io.Reader, expiry ba
 	if from == 0 || s.info != nil && s.info.Settings().Merge != "" { // an operator wants to see it whole
 		from = MaxValueBytes + 1
 	}
-	counted := &countingReader{r: r}
+	counted := &countingReader{ctx: ctx, r: r}
 	begin, err := io.ReadAll(io.LimitReader(counted, int64(from)))
 	if err != nil {
 		return counted.n, fmt.Errorf("read the value: %w", err)
 	}
 	if len(begin) < from || from > MaxValueBytes {
+		if ctx.Err() != nil {
+			return counted.n, context.Cause(ctx)
+		}
 		if err := s.checkValue(key, begin); err != nil {
 			return counted.n, err
 		}
@@ -56,22 +59,42 @@ func putStream(ctx context.Context, s *space, key []byte, r io.Reader, expiry ba
 	return counted.n, err
 }
 
-// countingReader counts what is read.
+// countingReader is a reader of the user, until ctx ends. It counts what is read.
 type countingReader struct {
-	r io.Reader
-	n int64
+	ctx   context.Context
+	r     io.Reader
+	n     int64
+	empty int // reads in a row that brought nothing
 }
 
+// emptyMax is after how many reads that brought nothing a reader is given up.
+const emptyMax = 100
+
+var errReadCount = errors.New("reader returned an impossible count")
+
 func (c *countingReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
 	n, err := c.r.Read(p)
+	if n < 0 || n > len(p) {
+		return 0, errReadCount
+	}
 	c.n += int64(n)
+	if c.empty++; n > 0 || len(p) == 0 {
+		c.empty = 0
+	}
+	if err == nil && c.empty >= emptyMax {
+		err = io.ErrNoProgress
+	}
 	return n, err
 }
 
 // ValueReader reads one value as a stream: an io.Reader, io.Seeker and io.WriterTo. It shows the
 // value as it was when the reader was made, whatever is written meanwhile, and must be closed:
-// until then that value is kept on the disk. It has the memory of a part, 256 KiB or less. It
-// is used by one goroutine at a time. The zero ValueReader is as one of a database that was closed.
+// until then that value is kept on the disk. It has the memory of a piece of the value, 256 KiB by
+// default, or of all of it where it is in none: see DB.PutReader. It is used by one goroutine at a
+// time. The zero ValueReader is as one of a database that was closed.
 type ValueReader struct {
 	snap   *view.Snapshot
 	own    bool // snap is closed with it
@@ -83,9 +106,6 @@ type ValueReader struct {
 	offset int64
 	closed bool
 }
-
-// partBytes is what a ValueReader asks for at a time.
-const partBytes = 256 << 10
 
 var (
 	_ io.ReadSeekCloser = (*ValueReader)(nil)
@@ -111,10 +131,14 @@ func newValueReader(s *space, snap *view.Snapshot, key []byte) (*ValueReader, er
 }
 
 // load brings the part at the offset in, which is none at the end.
-func (r *ValueReader) load() (err error) {
-	r.partAt = r.offset
-	r.part, r.size, err = r.snap.AppendPart(r.part[:0], r.key, r.offset, partBytes)
-	return err
+func (r *ValueReader) load() error {
+	part, size, err := r.snap.AppendPart(r.part[:0], r.key, r.offset)
+	if err != nil {
+		r.part = r.part[:0]
+		return err
+	}
+	r.part, r.partAt, r.size = part, r.offset, size
+	return nil
 }
 
 // Size returns the size of the value in bytes.

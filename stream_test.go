@@ -247,6 +247,24 @@ func TestStreamThatFails(t *testing.T) {
 	}))
 	_, err := db.PutReader(ctx, key, endless)
 	wantErr(t, err, context.Canceled)
+	_, err = db.PutReader(ctx, key, strings.NewReader("short"))
+	wantErr(t, err, context.Canceled)
+	for name, reader := range map[string]io.Reader{
+		"nothing":  io.MultiReader(io.LimitReader(zeros{}, 50_000), readFunc(func([]byte) (int, error) { return 0, nil })),
+		"too much": io.MultiReader(io.LimitReader(zeros{}, 50_000), readFunc(func(p []byte) (int, error) { return len(p) + 1, nil })),
+		"a panic":  io.MultiReader(io.LimitReader(zeros{}, 50_000), readFunc(func([]byte) (int, error) { panic("of the reader") })),
+	} {
+		func() {
+			defer func() {
+				if what := recover(); (what != nil) != (name == "a panic") {
+					t.Errorf("%s: panic %v", name, what)
+				}
+			}()
+			if _, err := db.PutReader(t.Context(), key, reader); err == nil {
+				t.Errorf("a reader that yields %s", name)
+			}
+		}()
+	}
 	_, err = db.PutReader(t.Context(), key, nil)
 	wantErr(t, err, lightning.ErrNilArgument)
 	_, err = db.PutReaderWithTTL(t.Context(), key, zeros{}, -1)
@@ -269,6 +287,44 @@ func TestStreamThatFails(t *testing.T) {
 type readFunc func(p []byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A reader that has met damage does not say later that the value has ended.
+func TestStreamOfDamagedValue(t *testing.T) {
+	fs := memfs.New()
+	db := open(t, withPieces(fs))
+	key := []byte("key")
+	_, err := db.PutReader(t.Context(), key, bytes.NewReader(noise(rand.New(rand.NewPCG(4, 4)), 50_000)))
+	must(t, err)
+	must(t, db.Close())
+	names, err := fs.List("db")
+	must(t, err)
+	for _, name := range names {
+		if f, err := fs.OpenReadWrite("db/" + name); err == nil && strings.HasSuffix(name, ".sst") {
+			if size, _ := f.Size(); size > 30_000 {
+				_, err = f.WriteAt([]byte("rot"), 30_000)
+			}
+			must(t, errors.Join(err, f.Close()))
+		}
+	}
+	db = open(t, withPieces(fs))
+	r, err := db.GetReader(key)
+	must(t, err)
+	n, err := io.Copy(io.Discard, r)
+	wantErr(t, err, lightning.ErrCorrupted)
+	for range 2 {
+		if _, err := r.Read(make([]byte, 10)); !errors.Is(err, lightning.ErrCorrupted) {
+			t.Errorf("behind %d bytes and damage: %v", n, err)
+		}
+	}
+	end, err := r.Seek(-10, io.SeekEnd)
+	if err != nil || end != 50_000-10 || r.Size() != 50_000 {
+		t.Errorf("the end is at %d of %d, %v", end, r.Size(), err)
+	}
+	if rest, err := io.ReadAll(r); err != nil || len(rest) != 10 {
+		t.Errorf("behind the damage there are %d bytes, %v", len(rest), err)
+	}
+	must(t, r.Close())
+}
 
 // What has expired, or was deleted with others, has no reader.
 func TestStreamIsGone(t *testing.T) {

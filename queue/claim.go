@@ -99,7 +99,7 @@ func (q *Queue) Claim(n int) ([]*Job, error) {
 	if q == nil || q.db == nil {
 		return nil, lightning.ErrClosed
 	}
-	for {
+	for range claimRounds {
 		jobs, picked, err := q.claim(n)
 		if err != nil && !errors.Is(err, lightning.ErrConflict) {
 			return nil, fmt.Errorf("queue %s: claim: %w", q.name, err)
@@ -109,7 +109,11 @@ func (q *Queue) Claim(n int) ([]*Job, error) {
 		}
 		// Another handle to the queue had them before.
 	}
+	return nil, nil
 }
+
+// claimRounds is how often a claim whose messages went to others begins again.
+const claimRounds = 16
 
 func (q *Queue) claim(n int) (jobs []*Job, picked int, err error) {
 	if err := q.sweep(); err != nil {

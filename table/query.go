@@ -16,6 +16,7 @@ type Query[R any] struct {
 	core    *core[R]
 	tx      *lightning.Tx
 	alone   bool // each run is a transaction of its own
+	changes bool // rows are changed on the way
 	conds   []Cond[R]
 	filters []func(rec R) bool
 	order   []*attribute[R]

@@ -119,6 +119,7 @@ func (q Query[R]) Update(fn func(rec *R) error) (int, error) {
 
 // change does something to all rows, or to none.
 func (q Query[R]) change(do func(q *Query[R], v *view, primary []byte) error) (count int, err error) {
+	q.changes = true
 	err = q.writing(func(q *Query[R], _ *view) error {
 		count = 0
 		v, err := q.core.writable(q.tx)
@@ -162,6 +163,9 @@ var errStopped = errors.New("stopped")
 // walk gives the rows of a path. The primary key is lent.
 func (q *Query[R]) walk(p *path[R], give func(primary []byte, rec R) error) error {
 	w := &walk[R]{query: q, rows: q.tx.In(q.core.rows), give: give, repeats: p.repeats}
+	if p.index != nil && len(p.keys) > 1 && (q.changes || !q.alone) {
+		w.repeats = true // a row may be moved from one range of keys to another meanwhile
+	}
 	if !p.ordered {
 		w.sorter = &sorter[R]{reverse: q.reverse}
 		if q.limit > 0 {

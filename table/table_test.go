@@ -546,6 +546,29 @@ func TestChangesInsideTheLoop(t *testing.T) {
 	check(t, db, people)
 }
 
+// A row that a change moves from one range of the index to the next, which the query comes to
+// later, was met.
+func TestChangesAcrossRanges(t *testing.T) {
+	db := testDB(t)
+	people := openPeople(t, db, "age")
+	for n := range int64(6) {
+		mustPut(t, db, people, person{ID: n, Age: 1 + int(n)})
+	}
+	count, err := people.Query().Where(age.In(2, 3, 4)).Update(func(p *person) error {
+		p.Age++
+		return nil
+	})
+	if err != nil || count != 3 {
+		t.Errorf("%d rows were changed, %v", count, err)
+	}
+	for id, want := range []int{1, 3, 4, 5, 5, 6} {
+		if p, err := people.Get(int64(id)); err != nil || p.Age != want {
+			t.Errorf("%d is %d, %v; want %d", id, p.Age, err, want)
+		}
+	}
+	check(t, db, people)
+}
+
 func TestQueriesThatCannotBe(t *testing.T) {
 	db := testDB(t)
 	people := openPeople(t, db, "age")

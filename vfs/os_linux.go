@@ -41,7 +41,7 @@ func (o osFile) StartWriteback(offset, length int64) error {
 	err := withFD(o.f, "sync_file_range", func(fd uintptr) error {
 		return unix.SyncFileRange(int(fd), offset, length, unix.SYNC_FILE_RANGE_WRITE)
 	})
-	for _, unknown := range []error{unix.ENOSYS, unix.EOPNOTSUPP, unix.EINVAL, unix.ESPIPE} {
+	for _, unknown := range []error{unix.ENOSYS, unix.EPERM, unix.EOPNOTSUPP, unix.EINVAL, unix.ESPIPE} {
 		if errors.Is(err, unknown) {
 			return nil
 		}

@@ -42,6 +42,7 @@ type Batch struct {
 	expiring bool // whether a record expires
 	merging  bool // whether a record is an operand
 	adding   bool // whether a record is more than a delete
+	ranging  bool // whether a record is a range delete
 }
 
 const headerBytes = 4
@@ -99,6 +100,9 @@ func (b *Batch) Merges() bool { return b.merging }
 // drops of keyspaces does not.
 func (b *Batch) Adds() bool { return b.adding }
 
+// DeletesRanges reports whether a record is a range delete.
+func (b *Batch) DeletesRanges() bool { return b.ranging }
+
 // Grow makes room for records of so many bytes, on Go's heap, in a batch that is empty.
 func (b *Batch) Grow(sizeBytes int) { b.buf = make([]byte, 0, headerBytes+sizeBytes) }
 
@@ -107,7 +111,7 @@ func (b *Batch) Reset() {
 	b.buf = b.buf[:0]
 	b.memBytes = 0
 	b.keyspaces = b.keyspaces[:0]
-	b.expiring, b.merging, b.adding = false, false, false
+	b.expiring, b.merging, b.adding, b.ranging = false, false, false, false
 }
 
 // Touch notes that the batch writes to a keyspace; nil is the default one.
@@ -199,6 +203,7 @@ func (b *Batch) DeleteRange(lo, hi []byte) error {
 	if err := b.begin(base.KindRangeDelete, nil, lo, len(hi)); err != nil {
 		return err
 	}
+	b.ranging = true
 	b.appendValue(hi)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -157,7 +158,7 @@ func (w *writer) unlock() error {
 
 // abandon removes what was made, as far as that is possible. After finish it does nothing.
 func (w *writer) abandon() {
-	if w.named {
+	if w.named || w.lock == nil { // without the lock, somebody else may be writing there
 		return
 	}
 	if w.clear() == nil {
@@ -321,13 +322,18 @@ func (w *writer) finish(state *manifest.State, ingests []manifest.IngestCommit, 
 	if err := state.Copy(fsys, w.partial, w.logs, ingests, seen); err != nil {
 		return err
 	}
-	if err := w.unlock(); err != nil { // a directory with open files in it cannot be renamed everywhere
-		return err
+	if runtime.GOOS == "windows" { // where a directory with open files in it cannot be renamed
+		if err := w.unlock(); err != nil {
+			return err
+		}
 	}
 	if err := fsys.Rename(w.partial, w.target); err != nil {
 		return fmt.Errorf("give the checkpoint its name: %w", err)
 	}
 	w.named = true
+	if err := w.unlock(); err != nil {
+		return err
+	}
 	if err := fsys.SyncDir(filepath.Dir(w.target)); err != nil {
 		return fmt.Errorf("sync directory: %w", err)
 	}

@@ -70,6 +70,7 @@ type Group struct {
 	Merges        bool       // whether a record is a merge operand
 	Expires       bool       // whether a record expires
 	Adds          bool       // whether a record is more than a delete
+	DeletesRanges bool       // whether a record is a range delete
 	// Large is set by MakeRoom: the group goes into no memtable, and does not fly.
 	Large bool
 	Flown bool // whether it was in flight: Append and Harden were called, and not WriteLog
@@ -90,6 +91,7 @@ func (g *Group) fill(members []*Request, last base.SeqNum) {
 		g.Merges = g.Merges || r.Batch.Merges()
 		g.Expires = g.Expires || r.Batch.Expires()
 		g.Adds = g.Adds || r.Batch.Adds()
+		g.DeletesRanges = g.DeletesRanges || r.Batch.DeletesRanges()
 	}
 	g.First, g.Last = last+1, last+base.SeqNum(g.Records)
 }

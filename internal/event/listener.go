@@ -145,30 +145,47 @@ func tell[T any](t *teller, choose func(l *Listener) func(T), info T) {
 	}
 }
 
-// run tells what waits, until there is nothing.
+// run tells what waits, until there is nothing. A function that ends the goroutine, as the FailNow
+// of a test does, is as one that panics: another goroutine goes on.
 func (t *teller) run() {
-	for {
-		t.mu.Lock()
-		calls := t.waiting
-		t.waiting = nil
-		t.busy = len(calls) > 0
-		t.mu.Unlock()
-		if len(calls) == 0 {
-			return
+	ended := true
+	defer func() {
+		if ended {
+			t.notePanic()
+			go t.run()
 		}
-		for _, call := range calls {
-			t.call(call)
-		}
+	}()
+	for call := t.next(); call != nil; call = t.next() {
+		t.call(call)
 	}
+	ended = false
+}
+
+// next takes the next call, nil if there is none.
+func (t *teller) next() func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.waiting) == 0 {
+		t.waiting, t.busy = nil, false
+		return nil
+	}
+	call := t.waiting[0]
+	t.waiting[0] = nil
+	t.waiting = t.waiting[1:]
+	return call
+}
+
+func (t *teller) notePanic() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.panics++
 }
 
 // call calls a function of the user, which may panic.
 func (t *teller) call(fn func()) {
 	defer func() {
 		if what := recover(); what != nil {
-			t.mu.Lock()
-			t.panics++
-			t.mu.Unlock()
+			t.notePanic()
 			t.panicked(what, debug.Stack())
 		}
 	}()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -63,7 +65,11 @@ func TestListenerThatMisbehaves(t *testing.T) {
 		var log bytes.Buffer
 		stalled := make(chan struct{})
 		var heard []int
+		var ends atomic.Bool
 		s := NewSink(slog.New(slog.NewTextHandler(&log, nil)), &Listener{FlushBegin: func(i FlushInfo) {
+			if ends.Load() {
+				runtime.Goexit()
+			}
 			if heard = append(heard, i.Memtables); i.Memtables == 0 {
 				<-stalled
 				panic("of the listener")
@@ -86,10 +92,14 @@ func TestListenerThatMisbehaves(t *testing.T) {
 		if len(heard) != 1+waitingMax || dropped != more || panics != 1 || !strings.Contains(log.String(), "of the listener") {
 			t.Errorf("%d were heard, %d dropped, %d panics; logged: %s", len(heard), dropped, panics, &log)
 		}
+		ends.Store(true)
+		s.FlushBegan(FlushInfo{})
+		synctest.Wait()
+		ends.Store(false)
 		s.FlushBegan(FlushInfo{Memtables: waitingMax + 1})
 		synctest.Wait()
-		if len(heard) != 2+waitingMax {
-			t.Error("nothing is told any more")
+		if _, panics := s.Told(); len(heard) != 2+waitingMax || panics != 2 {
+			t.Errorf("nothing is told any more, behind %d panics", panics)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -109,24 +108,39 @@ func (v *Value) Write(ctx context.Context, s *Store) (*Table, base.BlobRef, erro
 			return nil, base.BlobRef{}, err
 		}
 	}
-	finishing := finishing{store: s, ctx: ctx}
 	meta := &manifest.FileMeta{Num: s.NewFileNum()}
-	ref, err := v.writeFile(meta, &finishing)
-	if err == nil {
-		err = finishing.begin(meta)
-	}
-	if endErr := finishing.end(); err == nil {
-		err = endErr
-	}
-	if err == nil {
-		err = finishing.syncDir()
-	}
+	done := false
+	defer func() {
+		if !done { // also when the reader has panicked
+			s.removeOutput(meta.Num)
+		}
+	}()
+	ref, err := v.writeTable(ctx, s, meta)
 	if err != nil {
-		s.removeOutput(meta.Num)
 		return nil, ref, err
 	}
-	finishing.announce()
+	done = true
 	return newBlob(s, meta), ref, nil
+}
+
+// writeTable writes the blob table, makes it durable, and tells of it.
+func (v *Value) writeTable(ctx context.Context, s *Store, meta *manifest.FileMeta) (ref base.BlobRef, err error) {
+	finishing := finishing{store: s, ctx: ctx}
+	defer func() {
+		if endErr := finishing.end(); err == nil {
+			err = endErr
+		}
+		if err == nil {
+			err = finishing.syncDir()
+		}
+		if err == nil {
+			finishing.announce()
+		}
+	}()
+	if ref, err = v.writeFile(meta, &finishing); err != nil {
+		return ref, err
+	}
+	return ref, finishing.begin(meta)
 }
 
 // writeFile writes the file of a blob table with the value.
@@ -136,9 +150,10 @@ func (v *Value) writeFile(meta *manifest.FileMeta, finishing *finishing) (base.B
 	if err != nil {
 		return base.BlobRef{}, err
 	}
+	defer func() { _ = w.Abort() }() // which does nothing behind Finish
 	stored, err := v.writePieces(finishing.ctx, w)
 	if err != nil {
-		return base.BlobRef{}, errors.Join(err, w.Abort())
+		return base.BlobRef{}, err
 	}
 	props, err := w.Finish(nil, nil)
 	if err != nil {
@@ -155,14 +170,12 @@ func (v *Value) writePieces(ctx context.Context, w *sstable.Writer) (stored uint
 	input := io.MultiReader(bytes.NewReader(v.Head), bytes.NewReader(v.Begin), v.Rest)
 	piece := make([]byte, v.PieceBytes)
 	for seq := base.FirstPieceSeq; ; seq-- {
-		n, end, err := fill(piece, input)
+		n, end, err := fill(ctx, piece, input)
 		switch stored += uint64(n); {
 		case err != nil:
 			return 0, fmt.Errorf("read the value: %w", err)
 		case stored > uint64(base.MaxValueBytes+len(v.Head)):
 			return 0, fmt.Errorf("%w: the limit is %d bytes", base.ErrValueTooLarge, base.MaxValueBytes)
-		case ctx.Err() != nil:
-			return 0, context.Cause(ctx)
 		case n == 0:
 			return stored, nil
 		}
@@ -174,8 +187,11 @@ func (v *Value) writePieces(ctx context.Context, w *sstable.Writer) (stored uint
 
 // fill reads until p is full, or to the end. io.ReadFull would take a reader that says
 // io.ErrUnexpectedEOF, as that of a connection which was cut, for one that has ended.
-func fill(p []byte, r io.Reader) (n int, end bool, err error) {
+func fill(ctx context.Context, p []byte, r io.Reader) (n int, end bool, err error) {
 	for n < len(p) {
+		if ctx.Err() != nil {
+			return n, false, context.Cause(ctx)
+		}
 		read, err := r.Read(p[n:])
 		n += read
 		if err == io.EOF {

@@ -8,10 +8,10 @@ import (
 // This file reads values part by part. Those that are in pieces, being very large, are never in
 // memory as a whole then.
 
-// AppendPart appends what the value of key has from an offset on, at most maxBytes and as much as
-// is at hand: nothing if the offset is not within the value, or else at least a byte. It also
-// returns the size of the whole value.
-func (s *Snapshot) AppendPart(dst, key []byte, offset int64, maxBytes int) (_ []byte, sizeBytes int64, err error) {
+// AppendPart appends what the value of key has from an offset on, as far as a piece goes, or all
+// where it is in none: nothing if the offset is not within the value. It also returns the size of the
+// whole value.
+func (s *Snapshot) AppendPart(dst, key []byte, offset int64) (_ []byte, sizeBytes int64, err error) {
 	g := s.reader.Epochs.Enter()
 	defer g.Exit()
 	state, err := s.state()
@@ -23,7 +23,7 @@ func (s *Snapshot) AppendPart(dst, key []byte, offset int64, maxBytes int) (_ []
 	if err != nil {
 		return dst, 0, err
 	}
-	return append(dst, part[:min(len(part), maxBytes)]...), sizeBytes, nil
+	return append(dst, part...), sizeBytes, nil
 }
 
 // part returns what a value has from l.Part.Offset on, at least as far as its piece goes, and the

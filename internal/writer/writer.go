@@ -144,10 +144,11 @@ func (w *Writer) validate(r *commit.Request, ahead []*commit.Request) error {
 }
 
 // join takes the room for a group behind those in flight, if it is there and nobody has to
-// wait for anything. Where commits are slowed down, they are so one group after the other.
+// wait for anything. Where commits are slowed down, they are so one group after the other, and so are
+// range deletes: what one takes of the memtable depends on those that are there.
 func (w *Writer) join(g *commit.Group) bool {
 	heldBytes := w.heldBytes + view.TableBytes(g.Records, g.SizeBytes)
-	if g.MemtableBytes > w.leftBytes || heldBytes > w.cfg.Reserve.CoveredBytes() ||
+	if g.DeletesRanges || g.MemtableBytes > w.leftBytes || heldBytes > w.cfg.Reserve.CoveredBytes() ||
 		w.cfg.isLarge(g.Records, g.SizeBytes) || w.pace.slows() || w.cfg.Health.Writable() != nil {
 		return false
 	}
