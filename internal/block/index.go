@@ -2,7 +2,6 @@ package block
 
 import (
 	"bytes"
-	"math"
 
 	"github.com/lightningdb/lightning/internal/base"
 )
@@ -20,33 +19,6 @@ import (
 
 // SettledTrailer is that of separators which do not share their key.
 const SettledTrailer = base.Trailer(base.KindSet)
-
-// appendSeparator appends a short key s with a <= s < b, or a itself if there
-// is none that is shorter. Requires a < b.
-func appendSeparator(dst, a, b []byte) []byte {
-	shared := 0
-	for shared < len(a) && a[shared] == b[shared] {
-		shared++
-	}
-	if shared == len(a) {
-		return append(dst, a...) // a is a prefix of b
-	}
-	// Here a[shared] < b[shared]. Raising a's byte by one is short enough
-	// unless that reaches b; then a later byte of a is raised.
-	if a[shared]+1 < b[shared] {
-		dst = append(dst, a[:shared+1]...)
-		dst[len(dst)-1]++
-		return dst
-	}
-	for i := shared + 1; i < len(a); i++ {
-		if a[i] != math.MaxUint8 {
-			dst = append(dst, a[:i+1]...)
-			dst[len(dst)-1]++
-			return dst
-		}
-	}
-	return append(dst, a...)
-}
 
 // Partition is a finished part of an index.
 type Partition struct {
@@ -87,7 +59,7 @@ func (b *IndexBuilder) Add(value, lastKey []byte, lastTrailer base.Trailer, next
 	if next == nil || b.trailer != SettledTrailer {
 		b.separator = append(b.separator[:0], lastKey...)
 	} else {
-		b.separator = appendSeparator(b.separator[:0], lastKey, next)
+		b.separator = base.AppendSeparator(b.separator[:0], lastKey, next)
 	}
 	common := base.CommonPrefix(b.previous, b.separator)
 	full := b.current.Len() > 0 && !b.room.Take(&b.current, common, len(b.separator), len(value))

@@ -2,59 +2,10 @@ package block
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
 )
-
-func TestSeparator(t *testing.T) {
-	for _, c := range []struct{ a, b, want string }{
-		{"a", "c", "b"},
-		{"abc", "abz", "abd"},
-		{"abc", "abd", "abc"},
-		{"abcd", "abd", "abce"},
-		{"abc\xff\xffz", "abd", "abc\xff\xff{"},
-		{"abc\xff\xff", "abd", "abc\xff\xff"},
-		{"a", "ab", "a"},
-		{"a", "b", "a"},
-		{"abcdef", "b", "ac"},
-		{"\xfe", "\xff", "\xfe"},
-		{"\xfeaaaa", "\xff", "\xfeb"},
-	} {
-		if got := appendSeparator([]byte("+"), []byte(c.a), []byte(c.b)); string(got) != "+"+c.want {
-			t.Errorf("%q..%q: %q, want %q", c.a, c.b, got[1:], c.want)
-		}
-	}
-}
-
-func TestSeparatorIsBetween(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	for range 100_000 {
-		a, b := randomBytes(rng, 1+rng.IntN(6)), randomBytes(rng, 1+rng.IntN(6))
-		if bytes.Compare(a, b) >= 0 {
-			continue
-		}
-		s := appendSeparator(nil, a, b)
-		if bytes.Compare(s, a) < 0 || bytes.Compare(s, b) >= 0 || len(s) > len(a) {
-			t.Fatalf("%x..%x: %x", a, b, s)
-		}
-		if shared := base.CommonPrefix(a, b); !bytes.Equal(a[:shared], b[:shared]) ||
-			shared < len(a) && shared < len(b) && a[shared] == b[shared] {
-			t.Fatalf("%x and %x share %d", a, b, shared)
-		}
-	}
-}
-
-// randomBytes are n of few different bytes.
-func randomBytes(rng *rand.Rand, n int) []byte {
-	const alphabet = "\x00\x01ab\xfe\xff"
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = alphabet[rng.IntN(len(alphabet))]
-	}
-	return b
-}
 
 // Partitions hold all entries in their order, end where they are full but not before they have
 // some entries, and say which entry they begin with and end with.
