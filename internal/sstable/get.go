@@ -106,13 +106,15 @@ func (r *Reader) locate(at *place, key []byte, seq base.SeqNum) (found bool, err
 	return true, nil
 }
 
-// BytesBefore returns how many bytes of the file lie before the data block that can hold
-// key. The caller is inside an epoch guard.
-func (r *Reader) BytesBefore(key []byte) (int64, error) {
+// Before returns how many bytes of the file lie before the data block that can hold key, and which
+// share of the data blocks: that is nearer to the share of the records, as blocks shrink differently
+// when they are compressed. The caller is inside an epoch guard.
+func (r *Reader) Before(key []byte) (sizeBytes int64, share float64, err error) {
 	var at place
 	found, err := r.locate(&at, key, base.SeqNumMax)
 	if err != nil || !found {
-		return int64(r.props.SizeBytes), err
+		return int64(r.props.SizeBytes), 1, err
 	}
-	return dataRef(&at.index, at.entry).offset, nil
+	before := r.parts[at.partition].firstBlock + at.entry
+	return dataRef(&at.index, at.entry).offset, float64(before) / float64(r.blockCount()), nil
 }

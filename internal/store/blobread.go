@@ -334,13 +334,20 @@ func (w *blobWalks) load(key []byte, ref base.BlobRef) ([]byte, error) {
 		return rec.Value, nil
 	}
 	w.whole.free()
-	w.whole = newLarge(w.store, int(ref.StoredBytes))
-	at := w.whole.bytes
+	var err error
+	w.whole, err = w.join(key, ref)
+	return w.whole.bytes, err
+}
+
+// join returns a value that is in pieces as a whole, which belongs to the caller, with an error too.
+func (w *blobWalks) join(key []byte, ref base.BlobRef) (large, error) {
+	whole := newLarge(w.store, int(ref.StoredBytes))
+	at := whole.bytes
 	err := w.pieces(key, ref, func(piece []byte) error {
 		at = at[copy(at, piece):]
 		return nil
 	})
-	return w.whole.bytes, err
+	return whole, err
 }
 
 // first returns an iterator that stands at the record which a reference is to, or at its first.

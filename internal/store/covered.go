@@ -69,7 +69,8 @@ func (t *Tree) bytesUnder(lo, hi []byte, level int, goes map[manifest.LevelNum]b
 	for ; level < len(t.Levels); level++ {
 		t.overlapping(level, lo, hi, func(tab *Table) {
 			if !goes[manifest.LevelNum{Level: level, Num: tab.Meta.Num}] {
-				n += tab.bytesWithin(lo, hi)
+				sizeBytes, _ := tab.within(lo, hi)
+				n += sizeBytes
 			}
 		})
 	}
@@ -92,28 +93,28 @@ func (t *Tree) overlapping(level int, lo, hi []byte, fn func(tab *Table)) {
 	}
 }
 
-// bytesWithin estimates how many bytes of a table the keys of [lo, hi) take. Where the
-// table cannot be read it is half of them: whoever reads it for more will say why.
-func (t *Table) bytesWithin(lo, hi []byte) uint64 {
-	begin, end := int64(0), int64(t.Meta.SizeBytes)
+// within estimates how many bytes of a table the keys of [lo, hi) take, and which share of its
+// records they are. Where the table cannot be read, half of it is a guess.
+func (t *Table) within(lo, hi []byte) (sizeBytes uint64, share float64) {
+	begin, end, first, last := int64(0), int64(t.Meta.SizeBytes), 0.0, 1.0
 	beginsInside, endsInside := bytes.Compare(lo, t.Meta.Lo) > 0, bytes.Compare(hi, t.Meta.Hi) < 0
 	if !beginsInside && !endsInside {
-		return t.Meta.SizeBytes
+		return t.Meta.SizeBytes, 1
 	}
 	r, err := t.Reader()
 	if err != nil {
-		return t.Meta.SizeBytes / 2
+		return t.Meta.SizeBytes / 2, 0.5
 	}
 	g := t.store.cfg.Epochs.Enter()
 	defer g.Exit()
 	if beginsInside {
-		begin, err = r.BytesBefore(lo)
+		begin, first, err = r.Before(lo)
 	}
 	if endsInside && err == nil {
-		end, err = r.BytesBefore(hi)
+		end, last, err = r.Before(hi)
 	}
 	if err != nil {
-		return t.Meta.SizeBytes / 2
+		return t.Meta.SizeBytes / 2, 0.5
 	}
-	return uint64(max(end-begin, 0))
+	return uint64(max(end-begin, 0)), max(last-first, 0)
 }

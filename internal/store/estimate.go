@@ -70,12 +70,12 @@ func (t *Tree) Estimate(lo, hi []byte, at base.Instant, hidden func(key []byte) 
 	for level := range t.Levels {
 		t.overlapping(level, lo, hi, func(tab *Table) {
 			m := tab.Meta
-			part := float64(tab.bytesWithin(lo, hi)) / float64(max(m.SizeBytes, 1))
+			sizeBytes, part := tab.within(lo, hi)
 			stored := float64(m.SizeBytes)
 			for _, blob := range m.Blobs {
 				stored += float64(blob.StoredBytes)
 			}
-			e.SizeBytes += part * stored
+			e.SizeBytes += stored * float64(sizeBytes) / float64(max(m.SizeBytes, 1))
 			if hidden != nil || len(covers) > 0 {
 				part *= tab.visible(lo, hi, func(key []byte) bool {
 					return hidden != nil && hidden(key) || hides(covers, level, tab, key)

@@ -45,17 +45,15 @@ func (p *Part) load(r *sstable.Reader, l *Lookup, ref base.BlobRef) ([]byte, err
 // joinPieces returns the stored value of a reference to pieces, which is valid until the end of
 // the epoch guard that the caller is in.
 func joinPieces(s *Store, r *sstable.Reader, l *Lookup, ref base.BlobRef) ([]byte, error) {
-	whole := newLarge(s, int(ref.StoredBytes))
-	defer whole.retire()
-	at := whole.bytes
-	for i := range ref.Pieces() {
-		piece, err := blobRecord(r, l, ref.Piece(i))
-		if err != nil {
-			return nil, err
-		}
-		at = at[copy(at, piece):]
+	// A walk past the cache uses one buffer for all of them; the cache has better use for its room.
+	walks := blobWalks{
+		store: s, o: sstable.IterOptions{NoFill: true, BulkBytes: blobBulkBytes},
+		open: func(base.FileNum) (*sstable.Reader, error) { return r, nil },
 	}
-	return whole.bytes, nil
+	defer walks.close()
+	whole, err := walks.join(l.Key, ref)
+	defer whole.retire()
+	return whole.bytes, err
 }
 
 // large is memory for one large value: outside of Go's heap, where there is some.

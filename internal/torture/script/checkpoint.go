@@ -19,6 +19,7 @@ func (s *Session) checkpoint(h *History) error {
 	if err := Discard(fsys, copyDir); err != nil { // of an operation that has failed
 		return err
 	}
+	h.BeginCopy()
 	if err := s.DB.Checkpoint(context.Background(), copyDir); err != nil {
 		return err
 	}
@@ -47,12 +48,13 @@ func (s *Session) readCopy(allowed func() Allowed) (err error) {
 	return second.checkChanges(found)
 }
 
-// judgeCopy looks at what a crash has left of a checkpoint: all or nothing.
+// judgeCopy looks at what a crash has left of a checkpoint: all or nothing. It may be of an
+// operation before, which a fault has kept from removing it.
 func (s *Session) judgeCopy(allowed func() Allowed) error {
 	if _, err := s.Options.FS.Stat(copyDir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := s.readCopy(allowed); err != nil {
+	if err := s.readCopy(func() Allowed { return allowed().OfCopy() }); err != nil {
 		return fmt.Errorf("the checkpoint: %w", err)
 	}
 	return nil

@@ -30,6 +30,7 @@ type History struct {
 	spaces  model.State     // with the keyspaces that are there by now
 	maybe   map[string]bool // keyspaces whose making or dropping has begun, or failed
 	changed []string        // keyspaces whose making or dropping ever began
+	copied  *Mark           // when the last checkpoint was begun; nil: there was none
 }
 
 // NewHistory begins with what the database holds durably.
@@ -99,6 +100,7 @@ type Mark struct {
 	durable int
 	maybe   map[string]bool
 	changed int
+	copied  *Mark
 }
 
 // Mark returns the present moment. Who takes a crash does so between Mark and
@@ -106,13 +108,32 @@ type Mark struct {
 func (h *History) Mark() Mark {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Mark{h.durable, maps.Clone(h.maybe), len(h.changed)}
+	return Mark{h.durable, maps.Clone(h.maybe), len(h.changed), h.copied}
+}
+
+// BeginCopy notes that a checkpoint is about to be taken, and that there is no other.
+func (h *History) BeginCopy() {
+	m := h.Mark()
+	m.copied = nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.copied = &m
 }
 
 // Since returns what may be found after a crash between m and now.
 func (h *History) Since(m Mark) Allowed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	a := h.since(m)
+	if m.copied != nil {
+		older := h.since(*m.copied)
+		a.copies = &older
+	}
+	return a
+}
+
+// since is Since but for checkpoints. The caller holds h.mu.
+func (h *History) since(m Mark) Allowed {
 	a := Allowed{spaces: h.spaces, maybe: maps.Clone(m.maybe)}
 	for _, states := range h.states[m.durable:] {
 		a.States = append(a.States, states...)
@@ -142,6 +163,15 @@ type Allowed struct {
 	States []model.State // oldest first
 	spaces model.State
 	maybe  map[string]bool
+	copies *Allowed // what a checkpoint may hold that was left; nil: the same
+}
+
+// OfCopy returns what may be found in a checkpoint that somebody could not remove.
+func (a Allowed) OfCopy() Allowed {
+	if a.copies != nil {
+		return *a.copies
+	}
+	return a
 }
 
 // Check returns an error if found is none of the states that are allowed.
