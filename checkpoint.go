@@ -1,9 +1,12 @@
 package lightning
 
-import "github.com/lightningdb/lightning/internal/checkpoint"
+import (
+	"github.com/lightningdb/lightning/internal/checkpoint"
+	"github.com/lightningdb/lightning/internal/directory"
+)
 
 // ErrCheckpointExists says that there is something where a checkpoint was to go.
-var ErrCheckpointExists = checkpoint.ErrTargetExists
+var ErrCheckpointExists = directory.ErrTargetExists
 
 // CheckpointOptions are for DB.CheckpointWith.
 type CheckpointOptions struct {

@@ -2,6 +2,7 @@ package lightning
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lightningdb/lightning/backup"
 	"github.com/lightningdb/lightning/internal/engine"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/loan"
@@ -130,9 +132,8 @@ func (db *DB) Put(key, value []byte) error { return db.space.put(key, value, db.
 // snapshot, an iterator or a transaction that began earlier go on seeing it. The
 // space is given back in the background, some time later.
 //
-// The time is that of the wall clock, but it never goes back: what has expired
-// stays so when the clock is set back, also while the database is closed. With
-// Forever the key does not expire.
+// The time is that of the wall clock, but it never goes back, also while the database is
+// closed. With Forever the key does not expire.
 func (db *DB) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	return db.space.putFor(key, value, ttl, db.space.durability)
 }
@@ -243,10 +244,8 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 // An error that ends the rows early is returned by Scan itself, so a loop
 // cannot take a damaged file for the end of the data. Key and value belong to the
 // database: they are valid for one turn of the loop, and must not be written to.
-// The rows show one moment and can be ranged over
-// more than once, but not within each other, or by several goroutines at a time, which
-// Scan returns as ErrConcurrentUse; and only until fn returns: later ones give
-// nothing, and Close says so.
+// The rows show one moment and can be ranged over more than once, until fn returns, but not within each
+// other, or by several goroutines at a time, which Scan returns as ErrConcurrentUse.
 func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return db.space.scan(nil, o, fn)
 }
@@ -263,12 +262,9 @@ func (db *DB) Count(ctx context.Context, lo, hi []byte) (int64, error) {
 // what is known of the tables, at their indexes at the ends of the range, and at a thousand
 // keys of each memtable.
 //
-// In data that is compacted it is right up to a block of some kilobytes at each end. Before
-// that a key counts once for each time that it was overwritten, and a delete takes one away
-// even if its key was absent. Keys in memory are right up to some percent where they are alike,
-// such as numbers, and otherwise up to a factor of two. Where range deletes lie over a part of a
-// table, it is right up to some percent of that, and keys are taken to expire evenly around their
-// mean.
+// In data that is compacted it is right up to a block of some kilobytes at each end, in memory up to
+// some percent where keys are alike, as numbers are, and otherwise up to a factor of two. Before a compaction
+// a key counts once for each time that it was overwritten, and a delete takes one away.
 func (db *DB) EstimateCount(lo, hi []byte) (int64, error) {
 	e, err := db.space.estimate(lo, hi)
 	return int64(e.Rows), err
@@ -497,31 +493,22 @@ func (db *DB) DropKeyspace(ctx context.Context, name string) error {
 //		next = batch.Last + 1 // keep it with what was made of the changes
 //	}
 //
-// It begins with the commit that has sequence number from: where from lies
-// inside a batch, with that batch as a whole. 0 means the oldest commit there
-// is, Metrics().VisibleSeq+1 those from now on. The numbers of the batches follow one
-// another without a hole, and are the same after a restart or a crash.
-//
+// It begins with the commit that has sequence number from, or the batch in which that lies. 0 means
+// the oldest commit there is, Metrics().VisibleSeq+1 those from now on. The numbers of the batches follow
+// one another without a hole, and are the same after a restart or a crash.
 // Only durable commits are delivered, so that nothing is that a crash could
 // take back. A synced commit comes at once; where there are others, a
 // feed that waits for them syncs the log, at most every 10 ms, so it lags by
-// that and the time of a sync. A feed costs writers nothing else, however slow
-// its consumer is; between turns it holds one open file and one commit group,
-// which are not part of Options.MemoryBudget, or the open tables of a transaction
-// that was too large for memory. Such a transaction is read once before it is
-// delivered, to see that it is sound.
+// that and the time of a sync. What a feed costs is in docs/changes.md.
 //
 // The loop waits for new commits until ctx ends, which gives ctx.Err(), or the
 // database is closed, which gives ErrClosed. In a read-only database it ends by
 // itself behind the last commit. After a failed write it ends with that failure,
 // when everything durable is delivered.
 //
-// How far back it can begin is for Options.LogArchive to say. Where the wanted
-// commits are not there, because they are too old, the consumer was too slow or
-// a file is damaged, the loop ends with a *GapError that says where to go on,
-// and never leaves anything out silently. Without History the log is used again
-// as soon as it is flushed, so that even a quick consumer can meet a gap. A from
-// beyond the next commit gives ErrChangesAhead.
+// How far back it can begin is for Options.LogArchive to say. Where the wanted commits are not
+// there any more, the loop ends with a *GapError that says where to go on, and never leaves
+// anything out silently. A from beyond the next commit gives ErrChangesAhead.
 func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, error] {
 	if err := db.usable(); err != nil {
 		return func(yield func(*ChangeBatch, error) bool) { yield(nil, err) }
@@ -534,13 +521,9 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 // before the call, whether that was synced or not, and of those after it none or those up
 // to some commit.
 //
-// Files that do not change any more are in both databases, as hard links; only the log is copied, so that
-// it takes little time and space, until the database replaces files that the checkpoint
-// keeps. On another file system, or where there are no links, they are copied. When
-// Checkpoint returns, the checkpoint is on stable storage, and can be opened, also for
-// writing and beside this database: neither is disturbed by what the other one does, or by
-// its being deleted. Since links share what is on the disk, damage to that hits both: a backup
-// against a broken disk is a copy.
+// Files that do not change any more are in both databases, as hard links, or copies where there are
+// no links; only the log is copied. When Checkpoint returns, the checkpoint is on stable storage, and can
+// be opened, also for writing and beside this database: neither is disturbed by the other.
 //
 // dir must not exist, or be an empty directory, which is replaced; otherwise the error matches
 // ErrCheckpointExists. Until the checkpoint is complete it is under the name dir + ".partial",
@@ -567,13 +550,31 @@ func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOption
 	return CheckpointInfo{Seq: uint64(r.Seq), Files: r.Files, LinkedBytes: r.LinkedBytes, CopiedBytes: r.CopiedBytes}, nil
 }
 
-// Verify reads all files of the database, and reports what is damaged: each block of each
-// table with its checksum, order and index, that filters know their keys and that all is what the manifest says;
-// that the values are there and readable which records have in other files; the log as far
-// as it is needed, its archive, and the manifest. It reads past the caches, through files that
-// it opens for itself, so that it takes no memory or open file from others, and beside
-// reads and writes; files that come after it has begun are not read. ctx ends it, and then
-// the report is of what was read by then. Damage is no error: see VerifyReport.
+// Backup stores a copy of the database at a target, while reads and writes go on; package backup has
+// targets, restores and the rest. It holds what a checkpoint would: see Checkpoint. What the target has
+// already is not stored again. The files are read from a checkpoint beside the database, DIR.backup, which is
+// there for as long as that takes. There is one backup of a database at a time; a second one gets
+// ErrLocked. When it returns without an error, the backup is complete, and on stable storage. ctx ends
+// it; what was stored by then is used by the next one. Options.FS is that of the database.
+func (db *DB) Backup(ctx context.Context, t backup.Target, o backup.Options) (backup.Info, error) {
+	if err := db.usable(); err != nil {
+		return backup.Info{}, err
+	}
+	if ctx == nil {
+		return backup.Info{}, errNilContext
+	}
+	_, dir, done, err := db.engine.Checkpoints.Temporary(ctx)
+	if err != nil {
+		return backup.Info{}, err
+	}
+	o.FS = db.opts.FS
+	info, err := backup.Store(ctx, dir, t, o)
+	return info, errors.Join(err, done())
+}
+
+// Verify reads all files of the database, past the caches and beside reads and writes, and reports
+// what is damaged: docs/backups.md says what is looked at. Files that come after it has begun are not
+// read. ctx ends it, and then the report is of what was read by then. Damage is no error: see VerifyReport.
 func (db *DB) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 	if err := db.usable(); err != nil {
 		return VerifyReport{}, err

@@ -45,3 +45,5 @@ func TestCheckIsInterrupted(t *testing.T) {
 		}
 	}
 }
+
+func TestBackup(t *testing.T) { runScripts(t, "backup") }

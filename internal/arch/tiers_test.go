@@ -35,6 +35,7 @@ func tiers() map[string]int {
 		"internal/event":    1,
 		"internal/signal":   1,
 		"internal/health":   2,
+		"internal/meter":    1,
 		"internal/janitor":  1,
 		"internal/timeline": 1,
 		"internal/uuid":     1,
@@ -77,6 +78,7 @@ func tiers() map[string]int {
 		"internal/verify":     8,
 		"internal/writer":     8,
 		"internal/engine":     9,
+		"backup":              9,
 		"internal/session":    10,
 		"internal/bulk":       10,
 

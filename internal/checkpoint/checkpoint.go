@@ -96,7 +96,7 @@ func (t *Taker) Take(ctx context.Context, target string, progress func(Progress)
 	if c.writer, err = newWriter(c.WAL, c.Outer, target, progress); err != nil {
 		return Result{}, err
 	}
-	defer c.writer.abandon()
+	defer c.writer.Abandon()
 	defer c.release()
 	if err := c.write(ctx); err != nil {
 		return Result{}, err

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -19,20 +16,11 @@ import (
 	"github.com/lightningdb/lightning/vfs"
 )
 
-// This file writes the files of a checkpoint. All is made in a directory beside the target,
-// TARGET.partial, which has a lock, and gets the name of the target when everything in it is
-// durable: so the target is there as a whole or not at all. What a crash leaves under the
-// other name goes with the next checkpoint of the same target.
-
-// partialSuffix is what the name ends with of a directory that is not finished.
-const partialSuffix = ".partial"
+// This file writes the files of a checkpoint, whose directory is there as a whole or not at
+// all: see directory.Staged.
 
 // copyBytes is how much is copied at once.
 const copyBytes = 1 << 20
-
-// ErrTargetExists says that there is something under the name of the target. It matches
-// fs.ErrExist.
-var ErrTargetExists = fmt.Errorf("target of the checkpoint: %w", fs.ErrExist)
 
 // Progress is how far a checkpoint has come.
 type Progress struct {
@@ -44,91 +32,25 @@ type Progress struct {
 
 // writer writes a checkpoint. It is used by one goroutine.
 type writer struct {
+	*directory.Staged
 	wal      wal.Config // of the database
 	outer    vfs.FS
-	target   string
-	partial  string
 	progress func(Progress) // may be nil
-	lock     io.Closer      // nil once it is given back
-	named    bool           // the directory has its name
 	done     Progress
 	logs     []manifest.LogSegment
 	buffer   []byte // for copies; nil before the first
 }
 
-// newWriter makes the directory. The target must not be there, or be an empty directory,
-// which is removed.
-func newWriter(source wal.Config, outer vfs.FS, target string, progress func(Progress)) (w *writer, err error) {
-	if target == "" {
-		return nil, fmt.Errorf("%w: the name of the target is empty", fs.ErrInvalid)
-	}
-	target = filepath.Clean(target)
-	if err := vacate(outer, target); err != nil {
-		return nil, err
-	}
-	w = &writer{wal: source, outer: outer, target: target, partial: target + partialSuffix, progress: progress}
-	if err := directory.Create(outer, w.partial); err != nil {
-		return nil, err
-	}
-	w.lock, err = outer.Lock(filepath.Join(w.partial, directory.LockName))
-	switch {
-	case errors.Is(err, vfs.ErrLocked):
-		return nil, fmt.Errorf("%w: %s is just being written", base.ErrLocked, w.partial)
-	case err != nil:
-		return nil, fmt.Errorf("lock %s: %w", w.partial, err)
-	}
-	if err := w.clear(); err != nil {
-		return nil, errors.Join(err, w.unlock())
-	}
-	return w, nil
-}
-
-// vacate makes sure that nothing is under a name.
-func vacate(fsys vfs.FS, target string) error {
-	info, err := fsys.Stat(target)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look for %s: %w", target, err)
-	case !info.IsDir():
-		return fmt.Errorf("%w: %s is a file", ErrTargetExists, target)
-	}
-	names, err := fsys.List(target)
-	switch {
-	case err != nil:
-		return fmt.Errorf("list %s: %w", target, err)
-	case len(names) > 0:
-		return fmt.Errorf("%w: %s is not empty", ErrTargetExists, target)
-	}
-	if err := fsys.Remove(target); err != nil {
-		return fmt.Errorf("make room for the checkpoint: %w", err)
-	}
-	return nil
-}
-
-// clear removes what an unfinished checkpoint has left, and nothing that is not from one.
-func (w *writer) clear() error {
-	names, err := w.outer.List(w.partial)
+func newWriter(source wal.Config, outer vfs.FS, target string, progress func(Progress)) (*writer, error) {
+	staged, err := directory.Stage(outer, target, IsFile)
 	if err != nil {
-		return fmt.Errorf("list %s: %w", w.partial, err)
+		return nil, err
 	}
-	for _, name := range names {
-		if name == directory.LockName {
-			continue
-		}
-		if !isOwn(name) {
-			return fmt.Errorf("%w: %s holds %q, which is of no checkpoint", ErrTargetExists, w.partial, name)
-		}
-		if err := w.remove(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return &writer{Staged: staged, wal: source, outer: outer, progress: progress}, nil
 }
 
-// isOwn reports whether a checkpoint makes files of such a name.
-func isOwn(name string) bool {
+// IsFile reports whether a checkpoint has files of such a name.
+func IsFile(name string) bool {
 	for _, parse := range []func(string) (base.FileNum, bool){
 		store.ParseTableName, wal.ParseFileName, wal.ParseArchivedFileName, manifest.ParseFileName,
 	} {
@@ -137,36 +59,6 @@ func isOwn(name string) bool {
 		}
 	}
 	return strings.HasPrefix(name, manifest.CurrentName)
-}
-
-func (w *writer) remove(name string) error {
-	err := w.outer.Remove(filepath.Join(w.partial, name))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", filepath.Join(w.partial, name), err)
-	}
-	return nil
-}
-
-func (w *writer) unlock() error {
-	lock := w.lock
-	w.lock = nil
-	if lock == nil {
-		return nil
-	}
-	return lock.Close()
-}
-
-// abandon removes what was made, as far as that is possible. After finish it does nothing.
-func (w *writer) abandon() {
-	if w.named || w.lock == nil { // without the lock, somebody else may be writing there
-		return
-	}
-	if w.clear() == nil {
-		_ = w.remove(directory.LockName)
-		_ = w.unlock()
-		_ = w.outer.Remove(w.partial) // else the next one finds it
-	}
-	_ = w.unlock()
 }
 
 func (w *writer) tell() {
@@ -178,7 +70,7 @@ func (w *writer) tell() {
 // log is that of the checkpoint.
 func (w *writer) log() wal.Config {
 	to := w.wal
-	to.FS, to.Dir = w.outer, w.partial
+	to.FS, to.Dir = w.outer, w.Path
 	return to
 }
 
@@ -197,7 +89,7 @@ func (w *writer) writeLog(logs []manifest.LogSegment, from, end wal.Position, hi
 	copied, err := wal.Copy(w.wal, segments, begin, end, w.log())
 	if history && errors.Is(err, base.ErrCorrupted) {
 		for _, s := range segments {
-			if err := w.remove(wal.FileName(s.Num)); err != nil {
+			if err := w.Remove(wal.FileName(s.Num)); err != nil {
 				return err
 			}
 		}
@@ -229,7 +121,7 @@ func (w *writer) spent(n base.FileNum, e wal.Extent, since time.Time) error {
 	}
 	_, err = wal.Copy(w.wal, []wal.Segment{s}, e.Start, e.End, w.log())
 	if errors.Is(err, base.ErrCorrupted) {
-		return w.remove(wal.FileName(n))
+		return w.Remove(wal.FileName(n))
 	}
 	if err != nil {
 		return fmt.Errorf("copy the log: %w", err)
@@ -270,7 +162,7 @@ func (w *writer) share(ctx context.Context, name string, sizeBytes int64) error 
 // else: some file systems make a link and report a failure, and what was written to that
 // name would be written to the source.
 func (w *writer) link(name string) (linked bool, err error) {
-	from, to := filepath.Join(w.wal.Dir, name), filepath.Join(w.partial, name)
+	from, to := filepath.Join(w.wal.Dir, name), filepath.Join(w.Path, name)
 	if w.outer.Link(from, to) == nil {
 		own, ownErr := w.wal.FS.Stat(from)
 		made, madeErr := w.outer.Stat(to)
@@ -278,7 +170,7 @@ func (w *writer) link(name string) (linked bool, err error) {
 			return true, nil
 		}
 	}
-	return false, w.remove(name)
+	return false, w.Remove(name)
 }
 
 func (w *writer) copy(ctx context.Context, name string, sizeBytes int64) (err error) {
@@ -287,7 +179,7 @@ func (w *writer) copy(ctx context.Context, name string, sizeBytes int64) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	out, err := w.outer.Create(filepath.Join(w.partial, name))
+	out, err := w.outer.Create(filepath.Join(w.Path, name))
 	if err != nil {
 		return err
 	}
@@ -317,25 +209,9 @@ func (w *writer) copy(ctx context.Context, name string, sizeBytes int64) (err er
 // and gives the directory its name. seen is the time that readers may have seen. Where the
 // error is of the very last step, the checkpoint may be there.
 func (w *writer) finish(state *manifest.State, ingests []manifest.IngestCommit, seen base.Instant) error {
-	fsys := w.outer
 	// This syncs the directory, with all names in it, before anything names the manifest.
-	if err := state.Copy(fsys, w.partial, w.logs, ingests, seen); err != nil {
+	if err := state.Copy(w.outer, w.Path, w.logs, ingests, seen); err != nil {
 		return err
 	}
-	if runtime.GOOS == "windows" { // where a directory with open files in it cannot be renamed
-		if err := w.unlock(); err != nil {
-			return err
-		}
-	}
-	if err := fsys.Rename(w.partial, w.target); err != nil {
-		return fmt.Errorf("give the checkpoint its name: %w", err)
-	}
-	w.named = true
-	if err := w.unlock(); err != nil {
-		return err
-	}
-	if err := fsys.SyncDir(filepath.Dir(w.target)); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return nil
+	return w.Finish()
 }

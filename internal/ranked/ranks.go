@@ -34,6 +34,7 @@ type Lock struct {
 // can come to wait for a disk.
 func Order() []Lock {
 	return []Lock{
+		{Progress{}, "progress of a backup", "how far a backup or a restore has come; the caller's function is called under it", true, false},
 		{Desk{}, "desk of a queue", "which messages of a queue are being claimed, in package queue", true, false},
 		{Sequence{}, "sequence", "who takes the next block of numbers, in package table", true, false},
 		{Statistics{}, "statistics of a table", "who adds up and stores the statistics of package table", true, false},
@@ -79,6 +80,7 @@ func (rank) isRank() {}
 
 // The ranks; Order says what they are.
 type (
+	Progress      struct{ rank }
 	Desk          struct{ rank }
 	Sequence      struct{ rank }
 	Statistics    struct{ rank }

@@ -30,6 +30,11 @@ func Directory(ctx context.Context, fsys vfs.FS, dir string, o Options) (report 
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	return Files(ctx, held, dir, o)
+}
+
+// Files reads a database as Directory does, which nobody else looks at: the caller sees to that.
+func Files(ctx context.Context, held vfs.FS, dir string, o Options) (Report, error) {
 	names, err := held.List(dir)
 	if err != nil {
 		return Report{}, fmt.Errorf("list %s: %w", dir, err)

@@ -232,7 +232,7 @@ func (f *FS) rebuild(keep func(i int) bool, contentOf func(n *node) content) *FS
 			c.names++
 			return c
 		}
-		c = &node{id: n.id, isDir: n.isDir, names: 1}
+		c = &node{id: n.id, made: n.made, isDir: n.isDir, names: 1}
 		copies[n] = c
 		if !n.isDir {
 			c.live = contentOf(n)

@@ -84,7 +84,7 @@ func (f *FS) freeze() *FS {
 		if n == nil || copies[n] != nil {
 			return copies[n]
 		}
-		c := &node{id: n.id, isDir: n.isDir, reservedPages: n.reservedPages}
+		c := &node{id: n.id, made: n.made, isDir: n.isDir, reservedPages: n.reservedPages}
 		copies[n] = c
 		c.live, c.durable = n.live.snapshot(), n.durable.snapshot()
 		c.changes = slices.Clip(n.changes)

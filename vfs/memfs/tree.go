@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ import (
 type node struct {
 	pending             // of a file
 	id            int64 // in the order of creation, the same in every run and clone
+	made          int64 // counts all files of the process: clones that go apart make others
 	entries       map[string]*node
 	shadow        map[string]*node // nil for a name that the disk does not hold
 	isDir         bool
@@ -42,9 +44,12 @@ type entryOp struct {
 	lost bool
 }
 
+// made counts the files of all file systems.
+var made atomic.Int64
+
 func (f *FS) newNode(isDir bool) *node {
 	f.lastID++
-	n := &node{id: f.lastID, isDir: isDir}
+	n := &node{id: f.lastID, made: made.Add(1), isDir: isDir}
 	if isDir {
 		n.entries = map[string]*node{}
 	}
@@ -223,7 +228,8 @@ func (f *FS) recount(n *node) {
 
 func pagesFor(sizeBytes int64) int64 { return (sizeBytes + pageBytes - 1) / pageBytes }
 
-// info describes a node. There are no times: nothing here depends on a clock.
+// info describes a node. There is no clock here: the time is another one for each file that
+// was ever made, and stays as it is.
 type info struct {
 	name  string
 	size  int64
@@ -239,7 +245,7 @@ func (n *node) info(name string) info {
 
 func (i info) Name() string       { return i.name }
 func (i info) Size() int64        { return i.size }
-func (i info) ModTime() time.Time { return time.Time{} }
+func (i info) ModTime() time.Time { return time.Unix(0, i.node.made) }
 func (i info) IsDir() bool        { return i.isDir }
 func (i info) Sys() any           { return nil }
 func (i info) LinkCount() int     { return i.names } // for vfs.LinkCount

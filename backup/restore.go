@@ -1,0 +1,329 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lightningdb/lightning/internal/clock"
+	"github.com/lightningdb/lightning/internal/directory"
+	"github.com/lightningdb/lightning/internal/store"
+	"github.com/lightningdb/lightning/internal/verify"
+	"github.com/lightningdb/lightning/vfs"
+)
+
+// RestoreOptions say which backup to restore, and how.
+type RestoreOptions struct {
+	// ID is the backup; empty for the newest one that the other conditions allow.
+	ID string
+	// Database, if not empty, is the identity of the database, for targets that have backups of
+	// several: see Info.
+	Database string
+	// At, if not zero, is a time after which the backup must not have been begun.
+	At time.Time
+	// FS is the file system that the database goes to; nil for that of the operating system.
+	FS vfs.FS
+	// BytesPerSecond bounds how fast files are written; 0 for no bound.
+	BytesPerSecond int64
+	// Parallel is how many chunks are read at once, each with some 20 MiB of memory. Default 2.
+	Parallel int
+	// Progress, if given, is called for each chunk, by one goroutine at a time, and as files are
+	// verified. It should be short.
+	Progress func(Progress)
+}
+
+// Restore makes a database in dir from a backup. dir must not exist, or be an empty directory;
+// otherwise the error matches lightning.ErrCheckpointExists. What was written is read again, and
+// verified as lightning.Verify does.
+//
+// Nothing is written before it is known that every chunk of the backup is there, and that there is
+// room for it. dir comes to be as a whole, when the last byte was verified: until then the files
+// are under the name dir + ".partial", and what a crash leaves there goes with the next Restore to dir.
+// Damage to the target matches lightning.ErrCorrupted, and leaves nothing.
+func Restore(ctx context.Context, t Target, dir string, o RestoreOptions) (_ Info, err error) {
+	if ctx == nil {
+		return Info{}, errNilContext
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	if o.Parallel, err = checkLimits(o.Parallel, o.BytesPerSecond); err != nil {
+		return Info{}, err
+	}
+	if err := checkFormat(ctx, t, false); err != nil {
+		return Info{}, err
+	}
+	r := restorer{RestoreOptions: o, target: t, pace: store.NewPace(clock.System, o.BytesPerSecond)}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	if r.with, err = newCodec(o.Parallel); err != nil {
+		return Info{}, err
+	}
+	defer r.with.close()
+	if r.contents, err = r.choose(); err != nil {
+		return Info{}, err
+	}
+	if err := r.checkChunks(); err != nil {
+		return Info{}, err
+	}
+	return r.contents.Info, r.restore(dir)
+}
+
+// restorer restores one backup. Several goroutines bring chunks.
+type restorer struct {
+	RestoreOptions
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	target   Target
+	with     *codec
+	pace     *store.Pace // nil: there is no bound
+	contents *contents
+	path     string // where the files go
+	meter    meter
+}
+
+// choose returns the backup that is wanted.
+func (r *restorer) choose() (*contents, error) {
+	if r.ID != "" {
+		c, err := load(r.ctx, r.target, r.with, r.ID)
+		if err == nil && !r.allows(c) {
+			err = fmt.Errorf("%w: %s is of database %s and %s", ErrNotFound, c.ID, c.Database, c.Time.Format(time.RFC3339))
+		}
+		return c, err
+	}
+	found, err := listIDs(r.ctx, r.target)
+	if err != nil {
+		return nil, err
+	}
+	// A newer backup that is damaged is no reason to give an older one without a word.
+	for _, id := range slices.Backward(found) {
+		c, err := load(r.ctx, r.target, r.with, id)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return nil, err
+		case r.allows(c):
+			return c, r.checkSole(c, found)
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: the target has none", ErrNotFound)
+	}
+	return nil, fmt.Errorf("%w: none of %d is of that database and not after that time", ErrNotFound, len(found))
+}
+
+func (r *restorer) allows(c *contents) bool {
+	return (r.Database == "" || r.Database == c.Database) && (r.At.IsZero() || !c.Time.After(r.At))
+}
+
+// checkSole makes sure that it was said of which database the backup is to be, where there
+// are several.
+func (r *restorer) checkSole(chosen *contents, found []string) error {
+	if r.Database != "" {
+		return nil
+	}
+	for _, id := range found {
+		c, err := load(r.ctx, r.target, r.with, id)
+		if err == nil && c.Database != chosen.Database {
+			return fmt.Errorf("%w: the target has backups of several databases, as %s and %s: say which one, or an ID",
+				ErrOption, c.Database, chosen.Database)
+		}
+	}
+	return nil
+}
+
+// checkChunks makes sure that all chunks are there.
+func (r *restorer) checkChunks() error {
+	have := map[sum]bool{}
+	for o, err := range r.target.List(r.ctx, chunkPrefix) {
+		if err != nil {
+			return fmt.Errorf("list the chunks: %w", err)
+		}
+		if s, ok := parseChunkName(o.Name); ok && o.SizeBytes > headerBytes {
+			have[s] = true
+		}
+	}
+	for i := range r.contents.List {
+		f := &r.contents.List[i]
+		for _, s := range f.Chunks {
+			if !have[s] {
+				return damaged(backupPrefix+r.contents.ID, fmt.Errorf("chunk %s of %s is missing", chunkName(s), f.Name))
+			}
+		}
+	}
+	return nil
+}
+
+// restore writes, verifies and names the directory.
+func (r *restorer) restore(dir string) (err error) {
+	if err := r.checkRoom(dir); err != nil {
+		return err
+	}
+	staged, err := directory.Stage(r.FS, dir, isFile)
+	if err != nil {
+		return err
+	}
+	defer staged.Abandon()
+	r.path = staged.Path
+	r.meter.tell = r.Progress
+	r.meter.done = Progress{TotalFiles: len(r.contents.List), TotalBytes: r.contents.SizeBytes}
+	if err := r.files(); err != nil {
+		return err
+	}
+	if err := r.FS.SyncDir(r.path); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if err := r.verify(); err != nil {
+		return err
+	}
+	return staged.Finish()
+}
+
+// checkRoom makes sure that the database fits.
+func (r *restorer) checkRoom(dir string) error {
+	parent := filepath.Dir(filepath.Clean(dir))
+	for {
+		if _, err := r.FS.Stat(parent); err == nil || parent == filepath.Dir(parent) {
+			break
+		}
+		parent = filepath.Dir(parent)
+	}
+	free, err := r.FS.FreeBytes(parent)
+	if err == nil && free < uint64(r.contents.SizeBytes) {
+		return fmt.Errorf("%w: the backup has %d bytes, there is room for %d", vfs.ErrNoSpace, r.contents.SizeBytes, free)
+	}
+	return nil // where it cannot be told, it will show
+}
+
+// fetching is a chunk that is to be brought.
+type fetching struct {
+	to             *restoring
+	sum            sum
+	offset, length int64
+}
+
+// restoring is a file that is being written. Its last chunk closes it.
+type restoring struct {
+	*file
+	out  vfs.File
+	left atomic.Int64 // chunks
+}
+
+// files brings all files.
+func (r *restorer) files() error {
+	tasks := make(chan fetching)
+	var busy sync.WaitGroup
+	for range r.Parallel {
+		busy.Go(func() {
+			var buffer []byte
+			for t := range tasks {
+				var err error
+				if buffer, err = r.bring(buffer, t); err != nil {
+					r.cancel(fmt.Errorf("restore %s: %w", t.to.Name, err))
+				}
+			}
+		})
+	}
+	err := r.hand(tasks)
+	close(tasks)
+	busy.Wait()
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return err
+}
+
+// hand hands out the chunks of all files.
+func (r *restorer) hand(tasks chan<- fetching) error {
+	for i := range r.contents.List {
+		f := &r.contents.List[i]
+		out, err := r.FS.Create(filepath.Join(r.path, f.Name))
+		if err != nil {
+			return fmt.Errorf("restore %s: %w", f.Name, err)
+		}
+		to := &restoring{file: f, out: out}
+		to.left.Store(int64(max(1, len(f.Chunks))))
+		if len(f.Chunks) == 0 {
+			if err := r.finish(to); err != nil {
+				return fmt.Errorf("restore %s: %w", f.Name, err)
+			}
+			continue
+		}
+		// All of them, so that the last one closes the file even if it is too late.
+		err = f.each(r.contents.ChunkBytes, func(i int, offset, length int64) error {
+			tasks <- fetching{to, f.Chunks[i], offset, length}
+			return nil
+		})
+		if err == nil && r.ctx.Err() != nil {
+			err = context.Cause(r.ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bring brings a chunk, unless it is too late. buffer is memory for it, and is returned.
+func (r *restorer) bring(buffer []byte, t fetching) ([]byte, error) {
+	err := r.ctx.Err()
+	if err == nil {
+		buffer, err = r.fetch(buffer, t)
+	}
+	return buffer, errors.Join(err, r.finish(t.to))
+}
+
+// finish notes that a chunk of a file is done with.
+func (r *restorer) finish(to *restoring) error {
+	last, err := to.finished()
+	if last && err == nil {
+		r.meter.add(0, 0, 1)
+	}
+	return err
+}
+
+// fetch brings a chunk and writes it. buffer is memory for it, and is returned.
+func (r *restorer) fetch(buffer []byte, t fetching) ([]byte, error) {
+	content, err := r.with.getChunk(r.ctx, r.target, buffer, t.sum, t.length)
+	if err != nil {
+		return buffer, err
+	}
+	if r.pace != nil && !r.pace.Await(r.ctx, len(content)) {
+		return content, context.Cause(r.ctx)
+	}
+	if _, err := t.to.out.WriteAt(content, t.offset); err != nil {
+		return content, err
+	}
+	r.meter.add(t.length, 0, 0)
+	return content, nil
+}
+
+// finished notes that a chunk of the file is written, or will not be. After the last one the
+// file is made durable and closed, and it returns true.
+func (f *restoring) finished() (last bool, err error) {
+	if f.left.Add(-1) > 0 {
+		return false, nil
+	}
+	return true, errors.Join(f.out.Sync(), f.out.Close())
+}
+
+// verify reads what was written.
+func (r *restorer) verify() error {
+	report, err := verify.Files(r.ctx, r.FS, r.path, verify.Options{Clock: clock.System})
+	if err != nil {
+		return fmt.Errorf("verify what was restored: %w", err)
+	}
+	var damage error
+	for _, e := range report.Damage {
+		damage = errors.Join(damage, e)
+	}
+	if damage != nil {
+		return fmt.Errorf("what was restored is damaged, as was what was stored, or what is written here does not stay: %w", damage)
+	}
+	return nil
+}
