@@ -25,6 +25,7 @@ type Metrics struct {
 	Files        FileMetrics
 	Reads        ReadMetrics
 	Events       EventMetrics
+	Operations   OperationMetrics
 	Health       HealthMetrics
 
 	// Vectors are the instructions of the processor that searches in blocks use, such as
@@ -203,6 +204,9 @@ func (m Metrics) DiskBytes() uint64 {
 
 // newMetrics translates the figures of the engine.
 func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
+	if e.MemoryByOwner == nil { // the database is closed
+		return Metrics{}
+	}
 	m := Metrics{
 		Vectors:    e.Vectors,
 		VisibleSeq: uint64(e.VisibleSeq),
@@ -240,6 +244,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
 		Files:        FileMetrics{Open: e.OpenFiles, Max: e.OpenFilesMax},
 		Reads:        newReadMetrics(&e),
+		Operations:   newOperationMetrics(&e),
 		Health:       newHealthMetrics(&e),
 	}
 	for _, l := range e.Levels {

@@ -57,8 +57,9 @@ func (f *flight) empty() {
 // The fields after mu are guarded by it; those of the block after that belong to who
 // lands, and change hands under mu.
 type flights struct {
-	env   *Env
-	count atomic.Int32 // how many there are; only the leader makes it more
+	env      *Env
+	measures *Measures
+	count    atomic.Int32 // how many there are; only the leader makes it more
 	// busy says whether some of them are on the way to the disk or the memtable, so that who
 	// comes now goes with the next ones. Written under mu.
 	busy atomic.Bool
@@ -266,6 +267,7 @@ func (fs *flights) perform(g *Group) error {
 	}
 	if g.Durability == Sync {
 		fs.syncTook = fs.env.Clock.Now().Sub(start)
+		fs.measures.syncs.Record(int64(fs.syncTook))
 	}
 	return fs.env.Apply(g)
 }
@@ -284,6 +286,7 @@ func (fs *flights) remove(f *flight, err error) (next *Request) {
 		}
 		failBehind(other.members, err)
 	}
+	fs.measures.served.Record(int64(commits))
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	left := copy(fs.list, fs.list[len(f.batch):])

@@ -57,6 +57,8 @@ type Pipeline struct {
 	lastSeq base.SeqNum // the newest sequence number given out
 
 	flights flights
+
+	Measures Measures
 }
 
 // Request is one commit on its way, or a function that wants to be alone on
@@ -116,7 +118,7 @@ var ErrSeqNumsUsedUp = errors.New("sequence numbers are used up")
 // Init makes the pipeline ready. It is used in place and must not be copied.
 func (p *Pipeline) Init(env Env) {
 	p.env, p.pool = env, new(sync.Pool)
-	p.flights.env = &p.env
+	p.flights.env, p.flights.measures = &p.env, &p.Measures
 }
 
 // LastSeq returns the newest sequence number given out. Only the leader may ask,
@@ -148,7 +150,7 @@ func (p *Pipeline) newRequest() *Request {
 func (p *Pipeline) Commit(ctx context.Context, b *batch.Batch, d Durability, reads *view.ReadSet) error {
 	r := p.newRequest()
 	r.Batch, r.Durability, r.Reads, r.ctx = b, d, reads, ctx
-	err := p.submit(r)
+	err := p.Measures.submit(p, r)
 	if r.after > 0 {
 		// Who begins again sees what stood in his way, and does not meet it once more.
 		_ = p.flights.await(ctx, r.after)
@@ -423,6 +425,9 @@ func (p *Pipeline) runGroup(group []*Request) (flies bool) {
 		return false
 	}
 	flies, err := p.commitGroup(live, true)
+	if err == nil {
+		p.Measures.commits.Add(uint64(len(live)))
+	}
 	if err != nil {
 		failBehind(group, err)
 	}

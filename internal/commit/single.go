@@ -59,7 +59,7 @@ func (p *Pipeline) singleOf(k *keyspace.Info, prefix, key, value []byte) *Reques
 func (p *Pipeline) commitSingle(r *Request, d Durability, err error) error {
 	if err == nil {
 		r.Batch, r.Durability = &r.own, d
-		err = p.submit(r)
+		err = p.Measures.submit(p, r)
 	}
 	r.Batch, r.Decision = nil, nil
 	r.own.ShrinkTo(ownBatchMaxBytes)

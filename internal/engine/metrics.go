@@ -8,6 +8,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/aio"
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/framecache"
@@ -126,6 +127,8 @@ type Metrics struct {
 	MemoryByOwner                     map[string]int64
 	Archive                           feed.Metrics
 	EventsDropped, EventPanics        uint64
+	Gets                              view.Measured
+	Commits                           commit.Measured
 }
 
 // LevelMetrics describes one level of the tree.
@@ -212,6 +215,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()
 	m.EventsDropped, m.EventPanics = db.events.Told()
+	m.Gets, m.Commits = view.Measure(&db.reads), db.commits.Measures.Now()
 	m.ReserveBytes, m.ReserveErr = db.reserve.HeldBytes(), db.reserve.Err()
 	m.BackgroundErr = cmp.Or(db.compactor.outcome.Err(), db.segments.Err(), db.flusher.outcome.Err())
 }

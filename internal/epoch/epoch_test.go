@@ -74,8 +74,8 @@ func TestLateIncrement(t *testing.T) {
 				t.Fatal("readers in an unused domain")
 			}
 			// ... the late reader counts itself ...
-			guard := Guard{&d.stripes[3].readers[(g-uint64(lag))&1]}
-			guard.counter.Add(1)
+			guard := Guard{&d.stripes[3].counters[(g-uint64(lag))&1]}
+			guard.counter.readers.Add(1)
 			// ... the object is unlinked, and only now does the epoch move.
 			ticket := d.Now()
 			d.global.CompareAndSwap(g, g+1)
@@ -235,5 +235,77 @@ func BenchmarkPassed(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		d.Passed(d.Now())
+	}
+}
+
+// Stays are counted by how they end, whoever is inside meanwhile, and some of them are in the
+// sample; what counts as inside is not changed by it.
+func TestCounts(t *testing.T) {
+	var d Domain
+	const goroutines, rounds = 8, 40_000 // the fields of a counter would run over many times
+	var sampled atomic.Uint64
+	var all sync.WaitGroup
+	for i := range goroutines {
+		all.Go(func() {
+			for j := range rounds {
+				g, s := d.EnterCounted()
+				nested := d.Enter()
+				if s {
+					sampled.Add(1)
+					g.Fold()
+				}
+				g.Note(NoteTree)
+				nested.Exit()
+				if (i+j)%4 == 0 {
+					g.ExitMissed()
+				} else {
+					g.ExitFound()
+				}
+			}
+		})
+	}
+	all.Wait()
+	c := d.Counts()
+	if total := uint64(goroutines * rounds); c.Found != total/4*3 || c.Missed != total/4 || c.Notes[NoteTree] != total {
+		t.Errorf("counted %+v, want %d", c, total)
+	}
+	if n := sampled.Load(); n < goroutines*rounds/SampleEvery/20 || n > goroutines*rounds/SampleEvery*20 {
+		t.Errorf("%d of %d are in the sample", n, goroutines*rounds)
+	}
+	ticket := d.Now()
+	g, _ := d.EnterCounted()
+	if d.Passed(ticket) {
+		t.Error("passed over a reader who is counted")
+	}
+	g.ExitFound()
+	if !d.Passed(d.Now()) {
+		t.Error("not passed after it has left")
+	}
+}
+
+// The fields of a counter are moved before they run over.
+func TestFold(t *testing.T) {
+	var d Domain
+	const rounds = 3 << countBits
+	for range rounds {
+		g, sampled := d.EnterCounted()
+		if sampled {
+			g.Fold()
+		}
+		g.ExitMissed()
+	}
+	if c := d.Counts(); c.Missed != rounds || c.Found != 0 {
+		t.Errorf("counted %+v, want %d", c, rounds)
+	}
+}
+
+func BenchmarkEnterCounted(b *testing.B) {
+	var d Domain
+	for b.Loop() {
+		g, sampled := d.EnterCounted()
+		if sampled {
+			g.Fold()
+		}
+		g.ExitFound()
 	}
 }

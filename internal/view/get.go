@@ -1,7 +1,10 @@
 package view
 
 import (
+	"time"
+
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 )
@@ -9,19 +12,26 @@ import (
 // AppendGet appends the newest value of key to dst. It allocates only what dst
 // lacks.
 func (r *Reader) AppendGet(dst, key []byte) ([]byte, error) {
-	g := r.Epochs.Enter()
+	g, sampled := r.Epochs.EnterCounted()
 	if r.closed.Load() { // looked at inside the guard, which Close waits for
-		g.Exit()
+		g.ExitMissed()
 		return dst, base.ErrClosed
 	}
-	dst, err := r.appendNewest(dst, key)
-	g.Exit()
+	var began time.Time
+	if sampled {
+		began = r.measures.begin(g)
+	}
+	dst, err := r.appendNewest(g, dst, key)
+	if sampled {
+		r.measures.end(began)
+	}
+	leave(g, err == nil)
 	return dst, err
 }
 
 // appendNewest is AppendGet inside a guard: from the hot-record cache if it has
 // the key, or else from the tree, in which case the cache may take it.
-func (r *Reader) appendNewest(dst, key []byte) ([]byte, error) {
+func (r *Reader) appendNewest(g epoch.Guard, dst, key []byte) ([]byte, error) {
 	hash := base.Hash(key)
 	ticket := r.hot.ticket(hash)
 	found, answer := r.hot.append(dst, key, hash, base.SeqNumMax)
@@ -31,6 +41,7 @@ func (r *Reader) appendNewest(dst, key []byte) ([]byte, error) {
 	case hotcache.Absent:
 		return dst, base.ErrNotFound
 	}
+	g.Note(epoch.NoteTree)
 	s, seq := r.now()
 	invariant.Yield()
 	value, expiry, err := s.Get(key, hash, seq, 0)
@@ -70,17 +81,22 @@ func (r *Reader) getNow(key []byte) (value []byte, expiry base.Instant, err erro
 // GetFunc calls fn with the newest value of key, in place: the value is valid
 // only during the call. What fn reads stays alive meanwhile, so fn must not
 // wait for anything that waits for memory to be freed.
-func (r *Reader) GetFunc(key []byte, fn func(value []byte) error) error {
-	g := r.Epochs.Enter()
-	defer g.Exit()
+func (r *Reader) GetFunc(key []byte, fn func(value []byte) error) (err error) {
+	g, sampled := r.Epochs.EnterCounted()
+	defer func() { leave(g, err == nil) }()
 	if r.closed.Load() {
 		return base.ErrClosed
+	}
+	if sampled {
+		began := r.measures.begin(g)
+		defer func() { r.measures.end(began) }()
 	}
 	hash := base.Hash(key)
 	ticket := r.hot.ticket(hash)
 	if known, err := r.hot.call(key, hash, base.SeqNumMax, fn); known {
 		return err
 	}
+	g.Note(epoch.NoteTree)
 	at := r.cfg.Timeline.ReadTime()
 	s, seq := r.now()
 	value, _, err := s.Get(key, hash, seq, at)

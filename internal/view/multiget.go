@@ -52,6 +52,8 @@ const prefetchKeys = 64
 // are read side by side.
 func (r *Reader) multiGet(s *State, keys [][]byte, at ReadPoint, expiry *base.Instant,
 	fn func(i int, value []byte, err error) error) error {
+	start := r.cfg.Clock.Now()
+	defer func() { r.measures.endMulti(start, len(keys)) }()
 	m := multiGets.Get().(*multiGet)
 	defer m.free()
 	for i := range keys {

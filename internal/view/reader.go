@@ -51,11 +51,12 @@ type Reader struct {
 	Dead *deadrange.Map
 
 	states
-	cfg     Config
-	hot     hotReads
-	closed  atomic.Bool
-	handles handleRegistry
-	missed  atomic.Pointer[error] // see NoteMissed
+	cfg      Config
+	hot      hotReads
+	closed   atomic.Bool
+	handles  handleRegistry
+	missed   atomic.Pointer[error] // see NoteMissed
+	measures measures
 
 	// joins keeps new snapshots out while operands are applied: an operand that
 	// the memtable joins with older ones must not come to stand for some that a
@@ -67,6 +68,7 @@ type Reader struct {
 // Init makes the reader ready. The first state must be installed before reads.
 func (r *Reader) Init(cfg Config) {
 	r.cfg, r.hot = cfg, hotReads{cfg.Hot, r}
+	r.measures.clock = cfg.Clock
 	r.Dead = deadrange.New(func(lo, hi []byte, after base.SeqNum) bool { return mayHaveAdded(r, lo, hi, after) })
 	r.states.cfg, r.states.epochs, r.states.replaced = &r.cfg, &r.Epochs, r.parkOld
 }

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 )
@@ -178,14 +180,21 @@ func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 
 // AppendGetExpiry is AppendGet that also tells when the key expires, 0 if never.
 func (s *Snapshot) AppendGetExpiry(dst, key []byte) ([]byte, base.Instant, error) {
-	g := s.reader.Epochs.Enter()
-	dst, expiry, err := s.appendSeen(dst, key)
-	g.Exit()
+	g, sampled := s.reader.Epochs.EnterCounted()
+	var began time.Time
+	if sampled {
+		began = s.reader.measures.begin(g)
+	}
+	dst, expiry, err := s.appendSeen(g, dst, key)
+	if sampled {
+		s.reader.measures.end(began)
+	}
+	leave(g, err == nil)
 	return dst, expiry, err
 }
 
 // appendSeen is AppendGetExpiry inside a guard.
-func (s *Snapshot) appendSeen(dst, key []byte) (_ []byte, expiry base.Instant, err error) {
+func (s *Snapshot) appendSeen(g epoch.Guard, dst, key []byte) (_ []byte, expiry base.Instant, err error) {
 	hash := base.Hash(key)
 	hot := &s.reader.hot
 	var ticket hotcache.Ticket
@@ -203,6 +212,7 @@ func (s *Snapshot) appendSeen(dst, key []byte) (_ []byte, expiry base.Instant, e
 	case hotcache.Absent:
 		return dst, 0, base.ErrNotFound
 	}
+	g.Note(epoch.NoteTree)
 	value, expiry, err := state.Get(key, hash, s.at.Seq, s.at.Time)
 	if expiry == 0 {
 		hot.fill(ticket, key, value, hash, s.at.Seq, err)
@@ -214,9 +224,13 @@ func (s *Snapshot) appendSeen(dst, key []byte) (_ []byte, expiry base.Instant, e
 }
 
 // GetFunc is Reader.GetFunc as of the snapshot.
-func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
-	g := s.reader.Epochs.Enter()
-	defer g.Exit()
+func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) (err error) {
+	g, sampled := s.reader.Epochs.EnterCounted()
+	defer func() { leave(g, err == nil) }()
+	if sampled {
+		began := s.reader.measures.begin(g)
+		defer func() { s.reader.measures.end(began) }()
+	}
 	state, err := s.state()
 	if err != nil {
 		return err
@@ -225,6 +239,7 @@ func (s *Snapshot) GetFunc(key []byte, fn func(value []byte) error) error {
 	if known, err := s.reader.hot.call(key, hash, s.at.Seq, fn); known {
 		return err
 	}
+	g.Note(epoch.NoteTree)
 	value, _, err := state.Get(key, hash, s.at.Seq, s.at.Time)
 	if err != nil {
 		return err
