@@ -16,5 +16,6 @@ type (
 	TableInfo      = event.TableInfo
 	CorruptionInfo = event.CorruptionInfo
 	DiskInfo       = event.DiskInfo
+	ScrubInfo      = event.ScrubInfo
 	FailureInfo    = event.FailureInfo
 )

@@ -26,6 +26,7 @@ type Metrics struct {
 	Reads        ReadMetrics
 	Events       EventMetrics
 	Operations   OperationMetrics
+	Scrub        ScrubMetrics
 	Health       HealthMetrics
 
 	// Vectors are the instructions of the processor that searches in blocks use, such as
@@ -86,6 +87,17 @@ type ReadMetrics struct {
 	// ByIOUring reads were done by it, ByPread by goroutines: because it is not used, or
 	// could not do them.
 	ByIOUring, ByPread uint64
+}
+
+// ScrubMetrics tell of scrubs: see ScrubOptions.
+type ScrubMetrics struct {
+	Running               bool
+	ReadBytes, TotalBytes int64 // of the one that is running
+	Runs                  int64 // that came to their end
+	// Of the last one that came to its end.
+	Ended  time.Time
+	Took   time.Duration
+	Damage int // places
 }
 
 // EventMetrics describes the calls of Options.EventListener.
@@ -245,6 +257,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		Files:        FileMetrics{Open: e.OpenFiles, Max: e.OpenFilesMax},
 		Reads:        newReadMetrics(&e),
 		Operations:   newOperationMetrics(&e),
+		Scrub:        ScrubMetrics(e.Scrub),
 		Health:       newHealthMetrics(&e),
 	}
 	for _, l := range e.Levels {

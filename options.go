@@ -112,6 +112,8 @@ type Options struct {
 	// LogArchive says how much of the past DB.Changes can begin at. Default: what
 	// happens to be in the log.
 	LogArchive LogArchiveOptions
+	// Scrub has all files verified from time to time. Default: never.
+	Scrub ScrubOptions
 	// Tree are the settings of the tree of files. The defaults serve well;
 	// tests use others to meet rare cases often.
 	Tree TreeOptions
@@ -140,6 +142,17 @@ type LogArchiveOptions struct {
 	// Age is how long a segment is kept after it was finished, and such a
 	// transaction after its commit.
 	Age time.Duration
+}
+
+// ScrubOptions have all files read and verified in the background, as DB.Verify does, so that
+// damage to what nobody reads is known while there still is a backup of it. What is found is logged,
+// told to EventListener, and counted in Metrics.Scrub.
+type ScrubOptions struct {
+	// Every is how long after Open, and after the end of the last one, a scrub begins, at least
+	// a second; 0: there is none.
+	Every time.Duration
+	// BytesPerSecond bounds how fast it reads. Default 8 MiB.
+	BytesPerSecond int64
 }
 
 // TreeOptions are the settings of the tree of files.
@@ -224,6 +237,7 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&c.Tree.BlobBytes, 4<<10)
 	setDefault(&c.Tree.L0Files, 4)
 	setDefault(&c.Tree.OpenFiles, defaultOpenFiles())
+	setDefault(&c.Scrub.BytesPerSecond, 8<<20)
 	if c.FS == nil {
 		c.FS = vfs.OS
 	}
@@ -264,6 +278,8 @@ func (o *Options) validate() error {
 			"positive and at most one minute"},
 		{o.LogArchive.SizeBytes >= 0, "LogArchive.SizeBytes", o.LogArchive.SizeBytes, "positive, or 0 for no bound"},
 		{o.LogArchive.Age >= 0, "LogArchive.Age", o.LogArchive.Age, "positive, or 0 for no bound"},
+		{o.Scrub.Every == 0 || o.Scrub.Every >= time.Second, "Scrub.Every", o.Scrub.Every, "at least a second, or 0 for never"},
+		{o.Scrub.BytesPerSecond > 0, "Scrub.BytesPerSecond", o.Scrub.BytesPerSecond, "positive, or 0 for 8 MiB"},
 		{t.MemtableBytes >= minMemtableBytes && int64(t.MemtableBytes) <= o.MemoryBudget/2,
 			"Tree.MemtableBytes", t.MemtableBytes, "64 KiB to half of the memory budget"},
 		{t.MemtableBytes <= 1<<30, "Tree.MemtableBytes", t.MemtableBytes, "at most 1 GiB"},
@@ -337,6 +353,8 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 			BlobBytes: max(o.Tree.BlobBytes, 0),
 			Operators: operators,
 		},
+		ScrubEvery: o.Scrub.Every, ScrubBytesPerSecond: o.Scrub.BytesPerSecond,
+
 		Archive:      feed.Retention(o.LogArchive),
 		ReadOnly:     o.ReadOnly,
 		MustExist:    o.MustExist,

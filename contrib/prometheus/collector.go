@@ -218,6 +218,11 @@ func (s *sender) health(m *lightning.Metrics) {
 	s.gauge("writable", "Whether writes are accepted.", truth(h.WriteErr == nil))
 	s.gauge("background_failing", "Whether the last flush, compaction or log segment has failed.", truth(h.BackgroundErr != nil))
 	s.gauge("reserve_failing", "Whether the space for a full disk is not there.", truth(h.ReserveErr != nil))
+	s.counter("scrubs_total", "Scrubs that came to their end.", float64(m.Scrub.Runs))
+	s.gauge("scrub_damaged_places", "Damaged places that the last scrub has found.", float64(m.Scrub.Damage))
+	if m.Scrub.Runs > 0 {
+		s.gauge("scrub_end_timestamp_seconds", "When the last scrub ended.", float64(m.Scrub.Ended.UnixNano())*nanosecond)
+	}
 	s.gauge("quarantined_files", "Damaged files that compactions leave alone.", float64(h.QuarantinedFiles))
 	s.gauge("unreadable_files", "Tables whose file could not be opened.", float64(h.UnreadableFiles))
 }

@@ -60,6 +60,7 @@ type DB struct {
 	// Checkpoints takes them, and Verifier looks for damage.
 	Checkpoints checkpoint.Taker
 	Verifier    verify.Online
+	scrubber    verify.Scrubber
 
 	memory    offheap.Accountant
 	budget    budget

@@ -16,6 +16,7 @@ import (
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
 	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/verify"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -129,6 +130,7 @@ type Metrics struct {
 	EventsDropped, EventPanics        uint64
 	Gets                              view.Measured
 	Commits                           commit.Measured
+	Scrub                             verify.ScrubState
 }
 
 // LevelMetrics describes one level of the tree.
@@ -215,6 +217,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()
 	m.EventsDropped, m.EventPanics = db.events.Told()
+	m.Scrub = db.scrubber.State()
 	m.Gets, m.Commits = view.Measure(&db.reads), db.commits.Measures.Now()
 	m.ReserveBytes, m.ReserveErr = db.reserve.HeldBytes(), db.reserve.Err()
 	m.BackgroundErr = cmp.Or(db.compactor.outcome.Err(), db.segments.Err(), db.flusher.outcome.Err())

@@ -233,6 +233,8 @@ func (db *opener) wireUpkeep() {
 		WAL: db.walConfig(), Reads: &e.reads, Segments: db.segments, Archive: db.archive, Store: db.store, Janitor: db.janitor,
 		Look: e.versions.look, Manifest: e.versions.verify, FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
 	}
+	e.scrubber.Every, e.scrubber.BytesPerSecond = db.opts.ScrubEvery, db.opts.ScrubBytesPerSecond
+	e.scrubber.Clock, e.scrubber.Events, e.scrubber.Verify = db.opts.Clock, db.events, db.Verifier.Run
 }
 
 // blobFiles is how many times larger than other tables those with blobs are.
@@ -290,6 +292,7 @@ func (db *DB) installed(s *view.State) {
 func (db *DB) startWorkers() {
 	for _, worker := range []func(context.Context){
 		db.segments.Run, db.flusher.run, db.compactor.run, db.keeper.run, db.reaper.run, db.deadRanges.run,
+		db.scrubber.Run,
 	} {
 		db.workers.Go(func() { worker(db.stopped) })
 	}

@@ -35,6 +35,10 @@ type Options struct {
 	// Keyspaces say what keyspaces may ask for.
 	Keyspaces keyspace.Config
 
+	// ScrubEvery is how often all files are verified, 0: never, and ScrubBytesPerSecond how fast.
+	ScrubEvery          time.Duration
+	ScrubBytesPerSecond int64
+
 	// Archive is what is kept of the log for feeds.
 	Archive feed.Retention
 

@@ -29,8 +29,8 @@ func (s *sharing) inMemory() bool {
 
 // prefill puts all records into a hot-record cache that has grown and has room for them: to
 // wait until each was asked for would take several gets of each, in which the cache costs more
-// than it saves. A record is put there as by a get, in the order of keys, which takes a third of
-// the time that gets in no order do.
+// than it saves. It takes the rows of an iterator, in the order of keys, while nothing is written, and
+// otherwise gets each.
 func (s *sharing) prefill(ctx context.Context) {
 	if s.now < s.dataBytes() || !s.inMemory() {
 		return
@@ -40,14 +40,17 @@ func (s *sharing) prefill(ctx context.Context) {
 		return // the database is being closed
 	}
 	defer it.Close() // what it may say, others are told by their reads
-	var value []byte
 	n := 0
-	for ok := it.First(); ok; ok = it.Next() {
-		if value, err = s.reads.AppendGet(value[:0], it.Key()); err != nil && ctx.Err() != nil {
-			return
-		}
-		if n++; ctx.Err() != nil || invariant.Enabled && n > prefillChecked {
-			return
-		}
+	wanted := func() bool {
+		n++
+		return ctx.Err() == nil && !(invariant.Enabled && n > prefillChecked)
+	}
+	it.First()
+	if view.KeepHot(it, wanted) {
+		return
+	}
+	var value []byte
+	for ok := it.Valid(); ok && wanted(); ok = it.Next() {
+		value, _ = s.reads.AppendGet(value[:0], it.Key()) // what it may say, others are told by their reads
 	}
 }

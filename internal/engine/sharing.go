@@ -66,6 +66,8 @@ const (
 	sameShare = 0.01
 	// dataRoom is how many times all records that there are a cache for them is.
 	dataRoom = 1.4
+	// dataRoomMin is what serves nearly as well, where that is more than there is.
+	dataRoomMin = 1.1
 	// againShare of the gets must have been of records that were asked for before, for what
 	// was not to be taken for what will be.
 	againShare = 0.02
@@ -188,8 +190,7 @@ func (s *sharing) dataBytes() (n int64) {
 // move makes the cache another size.
 func (s *sharing) move(ctx context.Context, size int64) {
 	s.wanted, s.looks = 0, 0
-	// Where there is memory that nobody uses, blocks have no need of steps.
-	whole := s.budget.cache.Metrics().UsedBytes+s.hot.ResizeBytes(size, true) <= s.size.all
+	size, whole := s.atOnce(size)
 	moved := false
 	s.take(s.hot.ResizeBytes(size, whole), func() {
 		if err := s.hot.Resize(size, whole, s.exclude(ctx)); err != nil {
@@ -207,6 +208,23 @@ func (s *sharing) move(ctx context.Context, size int64) {
 	if moved && whole {
 		s.prefill(ctx)
 	}
+}
+
+// atOnce reports whether there is memory for a size that nobody uses, so that blocks have no need
+// of steps. Where all records are to find room and there is none for as much of it, there may be
+// for somewhat less.
+func (s *sharing) atOnce(size int64) (_ int64, whole bool) {
+	free := s.size.all - s.budget.cache.Metrics().UsedBytes
+	if s.hot.ResizeBytes(size, true) <= free {
+		return size, true
+	}
+	smaller := free - free/indexBeforeFraction
+	if s.now < smaller && smaller < size && s.hot.ResizeBytes(smaller, true) <= free {
+		if data := float64(s.dataBytes()); dataRoomMin*data <= float64(smaller) {
+			return smaller, true
+		}
+	}
+	return size, false
 }
 
 // take has the blocks make room, does what takes so many bytes at most, and gives the

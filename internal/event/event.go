@@ -53,6 +53,16 @@ func tellCorruption(s *Sink, file string, err error) {
 // Damaged says that somebody has met a damaged place of a file. He has the error as well.
 func (s *Sink) Damaged(err *base.CorruptionError) { tellCorruption(s, err.File, err) }
 
+// ScrubEnded tells s what a scrub has found.
+func ScrubEnded(s *Sink, info ScrubInfo) {
+	for _, damage := range info.Damage {
+		s.log.Error("scrub has found damage", "file", damage.File, "err", damage)
+		tellCorruption(s, damage.File, damage)
+	}
+	s.log.Info("scrubbed", "files", info.Files, "bytes", info.ReadBytes, "damage", len(info.Damage), "took", info.Took)
+	tell(s.teller, func(l *Listener) func(ScrubInfo) { return l.ScrubEnd }, info)
+}
+
 // OpenProgress says how much of the log an Open has read.
 func (s *Sink) OpenProgress(info OpenInfo) {
 	tell(s.teller, func(l *Listener) func(OpenInfo) { return l.OpenProgress }, info)

@@ -37,6 +37,8 @@ type Listener struct {
 	DiskFull, DiskFree func(DiskInfo)
 	// WritesRefused says that no write is accepted any more, until the database is opened again.
 	WritesRefused func(FailureInfo)
+	// ScrubEnd says what a scrub has found: see ScrubOptions.
+	ScrubEnd func(ScrubInfo)
 	// BackgroundError says that work in the background has failed; it is tried again.
 	BackgroundError func(FailureInfo)
 }
@@ -105,6 +107,14 @@ type DiskInfo struct {
 type FailureInfo struct {
 	What string // for example "log", "flush" or "compaction"
 	Err  error
+}
+
+// ScrubInfo describes a scrub.
+type ScrubInfo struct {
+	Files     int
+	ReadBytes int64
+	Took      time.Duration
+	Damage    []*base.CorruptionError // each is told as Corruption too, the first time
 }
 
 // waitingMax is how many events wait for a listener.

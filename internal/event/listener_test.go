@@ -36,6 +36,7 @@ func TestListenerHearsEverything(t *testing.T) {
 			s.CompactionEnded(CompactionInfo{})
 			s.StallBegan(StallInfo{})
 			s.StallEnded(StallInfo{})
+			ScrubEnded(s, ScrubInfo{Damage: []*base.CorruptionError{}})
 			s.LogRotated("000002.wal")
 			s.TableCreated(TableInfo{})
 			s.TableDeleted(TableInfo{})

@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/kernel"
 	"github.com/lightningdb/lightning/internal/offheap"
 )
 
@@ -97,6 +99,8 @@ func (c *Cache) takePlace(r *ring, words int) uint64 {
 		r.hand = 0
 		r.isFull.Store(true)
 	}
+	// The next one comes when the processor has forgotten these lines, and would wait for each.
+	kernel.Prefetch(unsafe.Pointer(&r.words[r.hand]), expectedBytes)
 	return at
 }
 

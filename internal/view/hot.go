@@ -108,3 +108,63 @@ func (h *hotReads) check(ticket hotcache.Ticket, key, value []byte, answer hotca
 	invariant.Check((err == nil) == (answer == hotcache.Found) && bytes.Equal(want, value),
 		"hot-record cache says %q for %q, answer %d, the tree %q, %v", value, key, answer, want, err)
 }
+
+// keptRows are some rows of an iterator, whose places in the hot-record cache are asked for
+// before the first of them is put there.
+type keptRows struct {
+	bytes []byte
+	rows  [16]keptRow
+}
+
+type keptRow struct {
+	hash           uint64
+	begin, at, end int // of key and value in bytes
+}
+
+// KeepHot lets the hot-record cache take the rows of an iterator over what is newest, from where it
+// stands, until it has no more or wanted returns false: it is asked now and then. It returns false where
+// something was written since, and the iterator then stands on a row that was not taken.
+func KeepHot(it *Iterator, wanted func() bool) (newest bool) {
+	var kept keptRows
+	for it.Valid() {
+		if !wanted() {
+			return true
+		}
+		if !kept.keep(it) {
+			return false
+		}
+	}
+	return true
+}
+
+// keep takes some rows.
+func (k *keptRows) keep(it *Iterator) bool {
+	r, at := it.reader, it.handle.at
+	if at.Time != 0 {
+		return false
+	}
+	g := r.Epochs.Enter()
+	defer g.Exit()
+	n := 0
+	k.bytes = k.bytes[:0]
+	for ; n < len(k.rows) && it.Valid() && it.Expiry() == 0; n++ {
+		row := &k.rows[n]
+		row.hash, row.begin = base.Hash(it.Key()), len(k.bytes)
+		k.bytes = append(k.bytes, it.Key()...)
+		row.at = len(k.bytes)
+		k.bytes = append(k.bytes, it.Value()...)
+		row.end = len(k.bytes)
+		r.hot.cache.Expect(row.hash)
+		it.Next()
+	}
+	for i := range k.rows[:n] {
+		row := &k.rows[i]
+		ticket := r.hot.ticket(row.hash)
+		invariant.Yield()
+		if r.VisibleSeq() != at.Seq {
+			return false
+		}
+		r.hot.fill(ticket, k.bytes[row.begin:row.at], k.bytes[row.at:row.end], row.hash, at.Seq, nil)
+	}
+	return n > 0
+}

@@ -2,6 +2,7 @@ package view
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -213,4 +214,63 @@ func TestWhoAsksTheCache(t *testing.T) {
 	}
 	must(t, s.Close())
 	must(t, tx.Close())
+}
+
+// The rows of an iterator get into the cache as they are, those that expire and those of a view that is
+// not the newest any more do not.
+func TestKeepHot(t *testing.T) {
+	r := newRoom(t, 1<<20)
+	always := func() bool { return true }
+	for i := range 50 {
+		r.write(set(fmt.Sprintf("\x00k%02d", i), fmt.Sprint(i)))
+	}
+	knows := func(key string) (string, hotcache.Answer) {
+		value, answer := r.hot.GetAt(nil, []byte(key), base.Hash([]byte(key)), base.SeqNumMax)
+		return string(value), answer
+	}
+	it, err := r.NewIterator(IterOptions{})
+	must(t, err)
+	it.First()
+	if !KeepHot(it, always) || it.Valid() {
+		t.Errorf("not all rows were taken; it stands on %q", it.Key())
+	}
+	must(t, it.Close())
+	for i := range 50 {
+		if value, answer := knows(fmt.Sprintf("\x00k%02d", i)); answer != hotcache.Found || value != fmt.Sprint(i) {
+			t.Errorf("row %d is %q, %v in the cache", i, value, answer)
+		}
+	}
+
+	r.write(set("\x00a", "old"))
+	it, err = r.NewIterator(IterOptions{})
+	must(t, err)
+	it.First()
+	r.write(set("\x00a", "new"))
+	if KeepHot(it, always) {
+		t.Error("rows were taken of what is not the newest")
+	}
+	if value, answer := knows("\x00a"); answer == hotcache.Found && value != "new" {
+		t.Errorf("the cache has %q", value)
+	}
+	must(t, it.Close())
+	it, err = r.NewIterator(IterOptions{})
+	must(t, err)
+	it.First()
+	if n := 0; !KeepHot(it, func() bool { n++; return n < 2 }) || !it.Valid() {
+		t.Error("it does not end when it is told to")
+	}
+	must(t, it.Close())
+
+	r.timeline.Use()
+	r.write(op{base.KindSetExpiring, "\x00b", "brief", 5000})
+	it, err = r.NewIterator(IterOptions{})
+	must(t, err)
+	it.First()
+	if KeepHot(it, always) {
+		t.Error("rows were taken where some expire")
+	}
+	must(t, it.Close())
+	if _, answer := knows("\x00b"); answer == hotcache.Found {
+		t.Error("a row that expires is in the cache")
+	}
 }
