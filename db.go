@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lightningdb/lightning/backup"
@@ -24,6 +23,7 @@ type DB struct {
 	engine   *engine.DB
 	sessions *session.Manager // of transactions
 	space    space
+	watchers watchHub
 	opts     Options
 }
 
@@ -55,6 +55,7 @@ func Open(dir string, opts *Options) (*DB, error) {
 	db := &DB{engine: e, sessions: session.NewManager(e, o.sessionConfig()), opts: o}
 	db.space = space{engine: e, durability: o.Durability.engine(), lender: lender}
 	db.space.setPrefix(keyspace.AppendPrefix(nil, 0))
+	db.watchers.space, db.watchers.readOnly = &db.space, o.ReadOnly
 	return db, nil
 }
 
@@ -63,6 +64,17 @@ func Open(dir string, opts *Options) (*DB, error) {
 func (db *DB) usable() error {
 	if db == nil || db.engine == nil {
 		return ErrClosed
+	}
+	return nil
+}
+
+// usableWith is usable for a call that takes a context.
+func (db *DB) usableWith(ctx context.Context) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if ctx == nil {
+		return errNilContext
 	}
 	return nil
 }
@@ -343,11 +355,8 @@ func (db *DB) UpdateWith(o TxOptions, fn func(tx *Tx) error) error {
 
 // Flush writes all that is in memory to files in level 0 and waits for it.
 func (db *DB) Flush(ctx context.Context) error {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return err
-	}
-	if ctx == nil {
-		return errNilContext
 	}
 	return db.engine.Flush(ctx)
 }
@@ -357,11 +366,8 @@ func (db *DB) Flush(ctx context.Context) error {
 // mean all data of all keyspaces. It can be cancelled through ctx at any time;
 // what is done by then stays done.
 func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return err
-	}
-	if ctx == nil {
-		return errNilContext
 	}
 	if lo == nil && hi == nil {
 		return db.engine.Compact(ctx, nil, nil)
@@ -372,11 +378,8 @@ func (db *DB) Compact(ctx context.Context, lo, hi []byte) error {
 // SyncLog makes every acknowledged commit durable. When ctx ends it stops waiting
 // for the disk, which goes on with what it was told.
 func (db *DB) SyncLog(ctx context.Context) error {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return err
-	}
-	if ctx == nil {
-		return errNilContext
 	}
 	return db.engine.SyncLog(ctx)
 }
@@ -401,11 +404,8 @@ func (db *DB) DurableSeq() uint64 {
 // ErrKeyspaceReserved. Making one is a durable commit; ctx ends its waiting in line,
 // not what has begun.
 func (db *DB) Keyspace(ctx context.Context, name string, opts *KeyspaceOptions) (*Keyspace, error) {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return nil, err
-	}
-	if ctx == nil {
-		return nil, errNilContext
 	}
 	if err := checkKeyspaceName(name, opts != nil && opts.Reserved); err != nil {
 		return nil, err
@@ -427,11 +427,8 @@ func (db *DB) Keyspace(ctx context.Context, name string, opts *KeyspaceOptions) 
 // since what is there needs it; another one gives ErrKeyspaceDiffers. This is a durable commit; ctx ends its
 // waiting in line, not what has begun.
 func (db *DB) SetKeyspaceOptions(ctx context.Context, name string, opts KeyspaceOptions) error {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return err
-	}
-	if ctx == nil {
-		return errNilContext
 	}
 	if err := checkKeyspaceName(name, opts.Reserved); err != nil {
 		return err
@@ -452,7 +449,7 @@ func (db *DB) Keyspaces() []string {
 	for _, k := range db.engine.Registry().All() {
 		names = append(names, k.Name)
 	}
-	slices.SortFunc(names, strings.Compare)
+	slices.Sort(names)
 	return names
 }
 
@@ -462,11 +459,8 @@ func (db *DB) Keyspaces() []string {
 // of the library is not dropped, with ErrKeyspaceReserved. This is a durable commit;
 // ctx ends its waiting in line, not what has begun.
 func (db *DB) DropKeyspace(ctx context.Context, name string) error {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return err
-	}
-	if ctx == nil {
-		return errNilContext
 	}
 	if isReserved(name) {
 		return fmt.Errorf("drop keyspace: %w", checkKeyspaceName(name, false))
@@ -516,6 +510,15 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 	return changes(ctx, &db.space, from)
 }
 
+// Watch returns the changes of keys of the default keyspace as they are made, for use with range, until
+// ctx ends: see WatchOptions for which. They come as through Changes: once they are durable, in the order
+// in which they were made, and without a hole; a *GapError says where there is one because the loop
+// was too slow and the log is gone. What a commit does to several keys comes one by one, with the same
+// Seq. A thousand loops that keep up cost little more than one. Slices belong to the caller.
+func (db *DB) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchedChange, error] {
+	return db.watchers.watch(ctx, &db.space, o)
+}
+
 // Checkpoint makes a second database in dir, with all that this one holds at some moment
 // during the call: all keyspaces, and the log archive. It holds every commit that was acknowledged
 // before the call, whether that was synced or not, and of those after it none or those up
@@ -537,11 +540,8 @@ func (db *DB) Checkpoint(ctx context.Context, dir string) error {
 
 // CheckpointWith is Checkpoint with options, and says what the checkpoint holds.
 func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOptions) (CheckpointInfo, error) {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return CheckpointInfo{}, err
-	}
-	if ctx == nil {
-		return CheckpointInfo{}, errNilContext
 	}
 	r, err := db.engine.Checkpoints.Take(ctx, dir, o.progress())
 	if err != nil {
@@ -557,11 +557,8 @@ func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOption
 // ErrLocked. When it returns without an error, the backup is complete, and on stable storage. ctx ends
 // it; what was stored by then is used by the next one. Options.FS is that of the database.
 func (db *DB) Backup(ctx context.Context, t backup.Target, o backup.Options) (backup.Info, error) {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return backup.Info{}, err
-	}
-	if ctx == nil {
-		return backup.Info{}, errNilContext
 	}
 	_, dir, done, err := db.engine.Checkpoints.Temporary(ctx)
 	if err != nil {
@@ -576,11 +573,8 @@ func (db *DB) Backup(ctx context.Context, t backup.Target, o backup.Options) (ba
 // what is damaged: docs/backups.md says what is looked at. Files that come after it has begun are not
 // read. ctx ends it, and then the report is of what was read by then. Damage is no error: see VerifyReport.
 func (db *DB) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
-	if err := db.usable(); err != nil {
+	if err := db.usableWith(ctx); err != nil {
 		return VerifyReport{}, err
-	}
-	if ctx == nil {
-		return VerifyReport{}, errNilContext
 	}
 	how, err := o.inner()
 	if err != nil {
@@ -598,3 +592,6 @@ func (db *DB) Metrics() Metrics {
 	}
 	return newMetrics(db.engine.Metrics(), db.opts.MemoryBudget)
 }
+
+// Health says whether all is well, and if not, why and what is to be done. It is as cheap as Metrics.
+func (db *DB) Health() Health { return newHealth(db) }

@@ -254,6 +254,16 @@ func (k *Keyspace) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 	return k.space.scan(nil, o, fn)
 }
 
+// Watch is DB.Watch in this keyspace, and tells when it is dropped or gets other options. Slices belong
+// to the caller.
+func (k *Keyspace) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchedChange, error] {
+	var hub *watchHub // of the zero Keyspace, which has none
+	if k.db != nil {
+		hub = &k.db.watchers
+	}
+	return hub.watch(ctx, &k.space, o)
+}
+
 // Count is DB.Count in this keyspace.
 func (k *Keyspace) Count(ctx context.Context, lo, hi []byte) (int64, error) {
 	return count(ctx, lo, hi, k.Scan)

@@ -33,6 +33,7 @@ type store interface {
 	Increment(key []byte, delta int64) (int64, error)
 	Touch(key []byte, ttl time.Duration) error
 	EstimateCount(lo, hi []byte) (int64, error)
+	Count(ctx context.Context, lo, hi []byte) (int64, error)
 	Delete(key []byte) error
 	DeleteRange(lo, hi []byte) error
 	Iterator(lightning.IterOptions) (*lightning.Iterator, error)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/cmd/lightning/internal/foreign"
 	"github.com/lightningdb/lightning/cmd/lightning/internal/records"
 )
 
@@ -30,21 +31,10 @@ type importFlags struct {
 	durability *choice[lightning.Durability]
 	memory     byteSize
 	output     choice[outputFormat]
+	from       choice[string]
 }
 
-func newImportCommand() *cobra.Command {
-	flags := importFlags{
-		format: &choice[records.Format]{
-			names: []string{"tsv", "csv", "jsonl"},
-			all:   []records.Format{records.TSV, records.CSV, records.JSONL},
-		},
-		durability: newDurability(lightning.DurabilityAsync),
-		memory:     256 << 20,
-	}
-	cmd := &cobra.Command{
-		Use:   "import DIR {FILE | -}",
-		Short: "Load records from TSV, CSV or JSON lines",
-		Long: `Import loads records from a file, or with - from standard input: tab-separated
+const importText = `Import loads records from a file, or with - from standard input: tab-separated
 values, comma-separated values, or JSON lines, plain or compressed with gzip. A
 directory that does not exist or is empty becomes a new database.
 
@@ -70,15 +60,42 @@ loaded is on stable storage, whatever --durability is.
 
 With --bulk records go straight to the tables of the database, which is more than twice as fast
 for many of them where they come in the order of their keys. Of each keyspace all is loaded or
-nothing: what ends the import ends the load, and nothing is kept of the keyspace at hand.`,
+nothing: what ends the import ends the load, and nothing is kept of the keyspace at hand.
+
+With --from FILE is the database of another engine, which nobody has open: the file of
+bbolt, or the directory of badger, leveldb or pebble. Buckets become keyspaces, those
+inside of others under both names, as outer/inner; times of expiry are kept. Keyspaces
+must be empty; each is loaded as with --bulk, and read back and compared at the end.
+What an engine has and Lightning DB has no place for is an error.`
+
+func newImportCommand() *cobra.Command {
+	flags := importFlags{
+		format: &choice[records.Format]{
+			names: []string{"tsv", "csv", "jsonl"},
+			all:   []records.Format{records.TSV, records.CSV, records.JSONL},
+		},
+		durability: newDurability(lightning.DurabilityAsync),
+		memory:     256 << 20,
+		from:       choice[string]{names: foreign.Names(), all: foreign.Names()},
+	}
+	cmd := &cobra.Command{
+		Use:   "import DIR {FILE | -}",
+		Short: "Load records from TSV, CSV or JSON lines",
+		Long:  importText,
 		Example: `  lightning import my.db words.tsv
   lightning import my.db cities.csv.gz --key country,name --value population
   lightning import my.db events.jsonl --key id --value '*'
   lightning import my.db sorted.tsv.gz --bulk
+  lightning import my.db old/bolt.db --from bbolt
   lightning scan old.db --prefix user/ --json | lightning import new.db - -f jsonl
   lightning dump old.db | lightning import new.db - --format jsonl`,
 		Args: arguments(2, "DIR", "FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error { return flags.run(cmd, args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.from.value != "" {
+				return flags.runForeign(cmd, args[0], args[1])
+			}
+			return flags.run(cmd, args[0], args[1])
+		},
 	}
 	cmd.Flags().StringVarP(&flags.keyspace, "keyspace", "k", "",
 		"load into this keyspace instead of the default one")
@@ -95,6 +112,7 @@ nothing: what ends the import ends the load, and nothing is kept of the keyspace
 	cmd.Flags().BoolVar(&flags.bulk, "bulk", false, "write tables instead of batches: all or nothing")
 	cmd.Flags().Var(flags.durability, "durability", "what each batch must survive before the next one")
 	cmd.Flags().Var(&flags.memory, "memory", "memory budget")
+	cmd.Flags().Var(&flags.from, "from", "the engine whose database FILE is")
 	addJSON(cmd, &flags.output)
 	cmd.Flags().Lookup("json").Usage = "print the result as JSON"
 	return cmd
