@@ -383,6 +383,9 @@ func TestRestoreFails(t *testing.T) {
 			}
 			return
 		}
+		if testing.Short() {
+			n += 2
+		}
 	}
 }
 
