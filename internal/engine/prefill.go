@@ -51,6 +51,6 @@ func (s *sharing) prefill(ctx context.Context) {
 	}
 	var value []byte
 	for ok := it.Valid(); ok && wanted(); ok = it.Next() {
-		value, _ = s.reads.AppendGet(value[:0], it.Key()) // what it may say, others are told by their reads
+		value = view.Warm(s.reads, value, it.Key())
 	}
 }

@@ -178,8 +178,12 @@ func (g Guard) ExitFound() { g.leave(oneFound - 1) }
 // ExitMissed ends a counted stay that has not.
 func (g Guard) ExitMissed() { g.leave(oneMissed - 1) }
 
-// Note counts something.
-func (g Guard) Note(n Note) { g.counter.notes[n].Add(1) }
+// Note counts something; the zero Guard counts nothing.
+func (g Guard) Note(n Note) {
+	if g.counter != nil {
+		g.counter.notes[n].Add(1)
+	}
+}
 
 // Fold moves the counts to where they have more room, if there are many. Those of the sample
 // call it.

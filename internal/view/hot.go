@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 )
@@ -167,4 +168,16 @@ func (k *keptRows) keep(it *Iterator) bool {
 		r.hot.fill(ticket, k.bytes[row.begin:row.at], k.bytes[row.at:row.end], row.hash, at.Seq, nil)
 	}
 	return n > 0
+}
+
+// Warm gets a key for the hot-record cache, and is not counted as a get. It returns buf, with what
+// it may have become.
+func Warm(r *Reader, buf, key []byte) []byte {
+	g := r.Epochs.Enter()
+	defer g.Exit()
+	if r.closed.Load() {
+		return buf
+	}
+	buf, _ = r.appendNewest(epoch.Guard{}, buf[:0], key) // what it may say, others are told by their reads
+	return buf
 }
