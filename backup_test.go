@@ -483,11 +483,12 @@ func TestBackupsOfSeveralDatabases(t *testing.T) {
 func TestBackupOfACopy(t *testing.T) {
 	ctx := context.Background()
 	target := backup.DirOn(memfs.New(), "target")
-	db := open(t, keeping(memfs.New()))
-	rich(t, db)
-	_, err := db.Backup(ctx, target, backup.Options{})
+	source := open(t, keeping(memfs.New()))
+	rich(t, source)
+	_, err := source.Backup(ctx, target, backup.Options{})
 	must(t, err)
-	second := restored(t, target, memfs.New(), "again", "")
+	// Both from the backup, so that they number their files alike.
+	db, second := restored(t, target, memfs.New(), "first", ""), restored(t, target, memfs.New(), "second", "")
 	ids, states := []string{}, []replica{}
 	for i, d := range []*lightning.DB{db, second} {
 		must(t, d.Put([]byte("way"), fmt.Append(nil, i)))
