@@ -31,59 +31,53 @@ func restored(t testing.TB, target backup.Target, fsys vfs.FS, dir, id string) *
 // nothing of it stays beside the source.
 func TestBackup(t *testing.T) {
 	ctx := context.Background()
-	for name, fsys := range map[string]vfs.FS{"memory": memfs.New(), "disk": vfs.OS} {
-		t.Run(name, func(t *testing.T) {
-			dir := ""
-			if name == "disk" {
-				dir = t.TempDir()
+	onBothDisks(t, func(t *testing.T, fsys vfs.FS, dir string) {
+		source, copied := filepath.Join(dir, "db"), filepath.Join(dir, "again")
+		target := backup.DirOn(fsys, filepath.Join(dir, "target"))
+		db, err := lightning.Open(source, keeping(fsys))
+		must(t, err)
+		defer db.Close()
+		rich(t, db)
+		want, history := everything(t, db), tale(t, db)
+		var last backup.Progress
+		info, err := db.Backup(ctx, target, backup.Options{Progress: func(p backup.Progress) {
+			if p.DoneBytes < last.DoneBytes || p.Files < last.Files {
+				t.Errorf("progress goes back from %+v to %+v", last, p)
 			}
-			source, copied := filepath.Join(dir, "db"), filepath.Join(dir, "again")
-			target := backup.DirOn(fsys, filepath.Join(dir, "target"))
-			db, err := lightning.Open(source, keeping(fsys))
-			must(t, err)
-			defer db.Close()
-			rich(t, db)
-			want, history := everything(t, db), tale(t, db)
-			var last backup.Progress
-			info, err := db.Backup(ctx, target, backup.Options{Progress: func(p backup.Progress) {
-				if p.DoneBytes < last.DoneBytes || p.Files < last.Files {
-					t.Errorf("progress goes back from %+v to %+v", last, p)
-				}
-				last = p
-			}})
-			must(t, err)
-			if info.Seq != db.Metrics().VisibleSeq || info.NewBytes == 0 || info.NewBytes > info.SizeBytes || info.StoredBytes == 0 {
-				t.Errorf("backup says %+v", info)
-			}
-			if last.DoneBytes != info.SizeBytes || last.Files != info.Files || last.MovedBytes != info.StoredBytes {
-				t.Errorf("the last progress was %+v, of %+v", last, info)
-			}
-			if _, err := fsys.Stat(source + ".backup"); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("something is left beside the database: %v", err)
-			}
-			must(t, db.DeleteRange(nil, nil))
-			must(t, db.Compact(ctx, nil, nil))
+			last = p
+		}})
+		must(t, err)
+		if info.Seq != db.Metrics().VisibleSeq || info.NewBytes == 0 || info.NewBytes > info.SizeBytes || info.StoredBytes == 0 {
+			t.Errorf("backup says %+v", info)
+		}
+		if last.DoneBytes != info.SizeBytes || last.Files != info.Files || last.MovedBytes != info.StoredBytes {
+			t.Errorf("the last progress was %+v, of %+v", last, info)
+		}
+		if _, err := fsys.Stat(source + ".backup"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("something is left beside the database: %v", err)
+		}
+		must(t, db.DeleteRange(nil, nil))
+		must(t, db.Compact(ctx, nil, nil))
 
-			got, err := backup.Restore(ctx, target, copied, backup.RestoreOptions{FS: fsys})
-			must(t, err)
-			if got.ID != info.ID || got.Files != info.Files {
-				t.Errorf("restored %+v, want %+v", got, info)
-			}
-			_, err = backup.Restore(ctx, target, copied, backup.RestoreOptions{FS: fsys})
-			wantErr(t, err, lightning.ErrCheckpointExists)
-			second := openAt(t, copied, keeping(fsys))
-			if got := everything(t, second); !got.equal(want) {
-				t.Errorf("restored %d rows, want %d", len(got[""]), len(want[""]))
-			}
-			if got := tale(t, second); !slices.Equal(got, history) {
-				t.Errorf("restored %d changes, want %d", len(got), len(history))
-			}
-			rich(t, second)
-			_, err = second.Backup(ctx, target, backup.Options{})
-			must(t, err)
-			must(t, second.Close())
-		})
-	}
+		got, err := backup.Restore(ctx, target, copied, backup.RestoreOptions{FS: fsys})
+		must(t, err)
+		if got.ID != info.ID || got.Files != info.Files {
+			t.Errorf("restored %+v, want %+v", got, info)
+		}
+		_, err = backup.Restore(ctx, target, copied, backup.RestoreOptions{FS: fsys})
+		wantErr(t, err, lightning.ErrCheckpointExists)
+		second := openAt(t, copied, keeping(fsys))
+		if got := everything(t, second); !got.equal(want) {
+			t.Errorf("restored %d rows, want %d", len(got[""]), len(want[""]))
+		}
+		if got := tale(t, second); !slices.Equal(got, history) {
+			t.Errorf("restored %d changes, want %d", len(got), len(history))
+		}
+		rich(t, second)
+		_, err = second.Backup(ctx, target, backup.Options{})
+		must(t, err)
+		must(t, second.Close())
+	})
 }
 
 // Fifty backups of a database that changes and is compacted in between: each brings its own

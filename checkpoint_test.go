@@ -118,57 +118,57 @@ func tale(t testing.TB, db *lightning.DB) (lines []string) {
 	return lines
 }
 
+// onBothDisks runs a test in memory and on a disk, in a directory of its own.
+func onBothDisks(t *testing.T, fn func(t *testing.T, fsys vfs.FS, dir string)) {
+	t.Run("memory", func(t *testing.T) { fn(t, memfs.New(), "") })
+	t.Run("disk", func(t *testing.T) { fn(t, vfs.OS, t.TempDir()) })
+}
+
 // A checkpoint has all rows of all keyspaces, and all of the history, whether that is in the
 // log, in its archive or in tables; and it is a database of its own.
 func TestCheckpoint(t *testing.T) {
 	ctx := context.Background()
-	for name, fsys := range map[string]vfs.FS{"memory": memfs.New(), "disk": vfs.OS} {
-		t.Run(name, func(t *testing.T) {
-			dir := ""
-			if name == "disk" {
-				dir = t.TempDir()
-			}
-			o := keeping(fsys)
-			source, copied := filepath.Join(dir, "db"), filepath.Join(dir, "backups", "one")
-			db, err := lightning.Open(source, o)
-			must(t, err)
-			defer db.Close()
-			rich(t, db)
-			want, history := everything(t, db), tale(t, db)
-			info, err := db.CheckpointWith(ctx, copied, lightning.CheckpointOptions{})
-			must(t, err)
-			if info.Seq != db.Metrics().VisibleSeq || info.Files == 0 || info.LinkedBytes == 0 || info.CopiedBytes > 1<<20 {
-				t.Errorf("checkpoint says %+v; the newest write is %d", info, db.Metrics().VisibleSeq)
-			}
-			must(t, db.DeleteRange(nil, nil))
-			must(t, db.Compact(ctx, nil, nil))
+	onBothDisks(t, func(t *testing.T, fsys vfs.FS, dir string) {
+		o := keeping(fsys)
+		source, copied := filepath.Join(dir, "db"), filepath.Join(dir, "backups", "one")
+		db, err := lightning.Open(source, o)
+		must(t, err)
+		defer db.Close()
+		rich(t, db)
+		want, history := everything(t, db), tale(t, db)
+		info, err := db.CheckpointWith(ctx, copied, lightning.CheckpointOptions{})
+		must(t, err)
+		if info.Seq != db.Metrics().VisibleSeq || info.Files == 0 || info.LinkedBytes == 0 || info.CopiedBytes > 1<<20 {
+			t.Errorf("checkpoint says %+v; the newest write is %d", info, db.Metrics().VisibleSeq)
+		}
+		must(t, db.DeleteRange(nil, nil))
+		must(t, db.Compact(ctx, nil, nil))
 
-			second := openAt(t, copied, o)
-			if got := everything(t, second); !got.equal(want) {
-				t.Errorf("checkpoint holds %d rows, want %d", len(got[""]), len(want[""]))
-			}
-			if got := tale(t, second); !slices.Equal(got, history) {
-				t.Errorf("checkpoint tells %d changes, want %d", len(got), len(history))
-			}
-			if got := second.Metrics().VisibleSeq; got != info.Seq {
-				t.Errorf("newest write of the checkpoint is %d, want %d", got, info.Seq)
-			}
-			// Neither is disturbed by the other.
-			rich(t, db)
-			want = everything(t, db)
-			must(t, second.DeleteRange([]byte("key"), nil))
-			must(t, second.Compact(ctx, nil, nil))
-			must(t, second.Close())
-			if got := everything(t, db); !got.equal(want) {
-				t.Error("the source has changed with the checkpoint")
-			}
-			must(t, db.Close())
-			again := openAt(t, source, o)
-			if got := everything(t, again); !got.equal(want) {
-				t.Error("the source has changed with the checkpoint, as an open shows")
-			}
-		})
-	}
+		second := openAt(t, copied, o)
+		if got := everything(t, second); !got.equal(want) {
+			t.Errorf("checkpoint holds %d rows, want %d", len(got[""]), len(want[""]))
+		}
+		if got := tale(t, second); !slices.Equal(got, history) {
+			t.Errorf("checkpoint tells %d changes, want %d", len(got), len(history))
+		}
+		if got := second.Metrics().VisibleSeq; got != info.Seq {
+			t.Errorf("newest write of the checkpoint is %d, want %d", got, info.Seq)
+		}
+		// Neither is disturbed by the other.
+		rich(t, db)
+		want = everything(t, db)
+		must(t, second.DeleteRange([]byte("key"), nil))
+		must(t, second.Compact(ctx, nil, nil))
+		must(t, second.Close())
+		if got := everything(t, db); !got.equal(want) {
+			t.Error("the source has changed with the checkpoint")
+		}
+		must(t, db.Close())
+		again := openAt(t, source, o)
+		if got := everything(t, again); !got.equal(want) {
+			t.Error("the source has changed with the checkpoint, as an open shows")
+		}
+	})
 }
 
 // sums returns a sum over each file of a directory.

@@ -144,8 +144,8 @@ func (db *DB) Put(key, value []byte) error { return db.space.put(key, value, db.
 // snapshot, an iterator or a transaction that began earlier go on seeing it. The
 // space is given back in the background, some time later.
 //
-// The time is that of the wall clock, but it never goes back, also while the database is
-// closed. With Forever the key does not expire.
+// The time is that of the wall clock, but it never goes back: what has expired stays so when the clock
+// is set back, also while the database is closed. With Forever the key does not expire.
 func (db *DB) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	return db.space.putFor(key, value, ttl, db.space.durability)
 }
@@ -257,7 +257,8 @@ func (db *DB) Iterator(o IterOptions) (*Iterator, error) { return db.space.itera
 // cannot take a damaged file for the end of the data. Key and value belong to the
 // database: they are valid for one turn of the loop, and must not be written to.
 // The rows show one moment and can be ranged over more than once, until fn returns, but not within each
-// other, or by several goroutines at a time, which Scan returns as ErrConcurrentUse.
+// other, or by several goroutines at a time, which Scan returns as ErrConcurrentUse. Later ones give nothing,
+// and Close says so.
 func (db *DB) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {
 	return db.space.scan(nil, o, fn)
 }
@@ -276,7 +277,8 @@ func (db *DB) Count(ctx context.Context, lo, hi []byte) (int64, error) {
 //
 // In data that is compacted it is right up to a block of some kilobytes at each end, in memory up to
 // some percent where keys are alike, as numbers are, and otherwise up to a factor of two. Before a compaction
-// a key counts once for each time that it was overwritten, and a delete takes one away.
+// a key counts once for each time that it was overwritten, and a delete takes one away even if its key was
+// absent. Under range deletes it is right up to some percent of a table, and keys are taken to expire evenly.
 func (db *DB) EstimateCount(lo, hi []byte) (int64, error) {
 	e, err := db.space.estimate(lo, hi)
 	return int64(e.Rows), err

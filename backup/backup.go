@@ -220,7 +220,7 @@ func storeFrom(ctx context.Context, src *source, t Target, o Options) (_ Info, e
 	w.info.Database, w.info.Seq = src.state.DBID.String(), uint64(src.seq)
 	w.info.Files, w.info.SizeBytes = len(src.files), src.bytes
 	w.meter.tell, w.meter.done = o.Progress, Progress{TotalFiles: len(src.files), TotalBytes: src.bytes}
-	if err := w.look(); err != nil {
+	if w.have, err = soundChunks(w.ctx, t); err != nil {
 		return Info{}, err
 	}
 	known, err := w.known()
@@ -231,20 +231,6 @@ func storeFrom(ctx context.Context, src *source, t Target, o Options) (_ Info, e
 		return Info{}, err
 	}
 	return w.info, w.publish(held)
-}
-
-// look finds out which chunks are at the target.
-func (w *writer) look() error {
-	w.have = map[sum]bool{}
-	for o, err := range w.target.List(w.ctx, chunkPrefix) {
-		if err != nil {
-			return fmt.Errorf("list the chunks: %w", err)
-		}
-		if s, ok := parseChunkName(o.Name); ok && o.SizeBytes >= headerBytes {
-			w.have[s] = true
-		}
-	}
-	return nil
 }
 
 // known returns the files of the newest backup of the same database, by name. One that is damaged is

@@ -249,13 +249,13 @@ type tidier interface {
 // sweep deletes the chunks that are not used.
 func (r *remover) sweep(used map[sum]bool) error {
 	var unused []Object
-	for o, err := range r.target.List(r.ctx, chunkPrefix) {
-		if err != nil {
-			return fmt.Errorf("list the chunks: %w", err)
-		}
-		if s, ok := parseChunkName(o.Name); ok && !used[s] {
+	err := listChunks(r.ctx, r.target, func(s sum, o Object) {
+		if !used[s] {
 			unused = append(unused, o)
 		}
+	})
+	if err != nil {
+		return err
 	}
 	for _, o := range unused {
 		if err := r.delete(o.Name); err != nil {

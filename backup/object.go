@@ -63,6 +63,26 @@ func parseChunkName(name string) (s sum, ok bool) {
 	return s, err == nil && n == len(s) && chunkName(s) == name
 }
 
+// listChunks calls fn with each chunk of a target, in any order.
+func listChunks(ctx context.Context, t Target, fn func(s sum, o Object)) error {
+	for o, err := range t.List(ctx, chunkPrefix) {
+		if err != nil {
+			return fmt.Errorf("list the chunks: %w", err)
+		}
+		if s, ok := parseChunkName(o.Name); ok {
+			fn(s, o)
+		}
+	}
+	return nil
+}
+
+// soundChunks returns the chunks of a target that may be whole: none is shorter than its header.
+func soundChunks(ctx context.Context, t Target) (map[sum]bool, error) {
+	have := map[sum]bool{}
+	err := listChunks(ctx, t, func(s sum, o Object) { have[s] = o.SizeBytes >= headerBytes })
+	return have, err
+}
+
 // MarshalText implements encoding.TextMarshaler.
 func (s sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
 

@@ -32,8 +32,8 @@ type RestoreOptions struct {
 	BytesPerSecond int64
 	// Parallel is how many chunks are read at once, each with some 20 MiB of memory. Default 2.
 	Parallel int
-	// Progress, if given, is called for each chunk, by one goroutine at a time, and as files are
-	// verified. It should be short.
+	// Progress, if given, is called for each chunk, by one goroutine at a time. It should be short.
+	// What was written is verified after the last call.
 	Progress func(Progress)
 }
 
@@ -139,14 +139,9 @@ func (r *restorer) checkSole(chosen *contents, found []string) error {
 
 // checkChunks makes sure that all chunks are there.
 func (r *restorer) checkChunks() error {
-	have := map[sum]bool{}
-	for o, err := range r.target.List(r.ctx, chunkPrefix) {
-		if err != nil {
-			return fmt.Errorf("list the chunks: %w", err)
-		}
-		if s, ok := parseChunkName(o.Name); ok && o.SizeBytes > headerBytes {
-			have[s] = true
-		}
+	have, err := soundChunks(r.ctx, r.target)
+	if err != nil {
+		return err
 	}
 	for i := range r.contents.List {
 		f := &r.contents.List[i]

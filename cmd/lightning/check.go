@@ -82,11 +82,8 @@ func runCheck(ctx context.Context, dir string, bytesPerSecond int64, notes io.Wr
 		Progress:       func(p lightning.VerifyProgress) { progress.update(p.ReadBytes, p.TotalBytes) },
 	})
 	progress.finish()
-	if err != nil && ctx.Err() != nil {
-		err = errInterrupted
-	}
 	if err != nil {
-		return checkResult{}, openFailure(dir, err)
+		return checkResult{}, interruptedOr(ctx, openFailure(dir, err))
 	}
 	r := checkResult{
 		Seconds: time.Since(start).Seconds(), Files: report.Files, ReadBytes: report.ReadBytes, Damage: []damagePiece{},
