@@ -1,6 +1,10 @@
 package lightning
 
 import (
+	"context"
+	"errors"
+
+	"github.com/lightningdb/lightning/backup"
 	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/directory"
 )
@@ -40,4 +44,38 @@ func (o *CheckpointOptions) progress() func(checkpoint.Progress) {
 		return nil
 	}
 	return func(p checkpoint.Progress) { o.Progress(CheckpointProgress(p)) }
+}
+
+// takeCheckpoint is DB.CheckpointWith.
+func takeCheckpoint(ctx context.Context, db *DB, dir string, o CheckpointOptions) (CheckpointInfo, error) {
+	if err := db.usableWith(ctx); err != nil {
+		return CheckpointInfo{}, err
+	}
+	r, err := db.engine.Checkpoints.Take(ctx, dir, o.progress())
+	if err != nil {
+		return CheckpointInfo{}, err
+	}
+	return CheckpointInfo{Seq: uint64(r.Seq), Files: r.Files, LinkedBytes: r.LinkedBytes, CopiedBytes: r.CopiedBytes}, nil
+}
+
+// takeBackup is DB.Backup.
+func takeBackup(ctx context.Context, db *DB, t backup.Target, o backup.Options) (backup.Info, error) {
+	if err := db.usableWith(ctx); err != nil {
+		return backup.Info{}, err
+	}
+	_, dir, done, err := db.engine.Checkpoints.Temporary(ctx)
+	if err != nil {
+		return backup.Info{}, err
+	}
+	o.FS = db.opts.FS
+	info, err := backup.Store(ctx, dir, t, o)
+	return info, errors.Join(err, done())
+}
+
+// archiveLog is DB.Archive.
+func archiveLog(ctx context.Context, db *DB, t backup.Target, o backup.ArchiveOptions) error {
+	if err := db.usableWith(ctx); err != nil {
+		return err
+	}
+	return backup.ArchiveLog(ctx, db.engine.Checkpoints.Archive, t, o)
 }

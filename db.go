@@ -2,7 +2,6 @@ package lightning
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -542,14 +541,7 @@ func (db *DB) Checkpoint(ctx context.Context, dir string) error {
 
 // CheckpointWith is Checkpoint with options, and says what the checkpoint holds.
 func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOptions) (CheckpointInfo, error) {
-	if err := db.usableWith(ctx); err != nil {
-		return CheckpointInfo{}, err
-	}
-	r, err := db.engine.Checkpoints.Take(ctx, dir, o.progress())
-	if err != nil {
-		return CheckpointInfo{}, err
-	}
-	return CheckpointInfo{Seq: uint64(r.Seq), Files: r.Files, LinkedBytes: r.LinkedBytes, CopiedBytes: r.CopiedBytes}, nil
+	return takeCheckpoint(ctx, db, dir, o)
 }
 
 // Backup stores a copy of the database at a target, while reads and writes go on; package backup has
@@ -559,16 +551,18 @@ func (db *DB) CheckpointWith(ctx context.Context, dir string, o CheckpointOption
 // ErrLocked. When it returns without an error, the backup is complete, and on stable storage. ctx ends
 // it; what was stored by then is used by the next one. Options.FS is that of the database.
 func (db *DB) Backup(ctx context.Context, t backup.Target, o backup.Options) (backup.Info, error) {
-	if err := db.usableWith(ctx); err != nil {
-		return backup.Info{}, err
-	}
-	_, dir, done, err := db.engine.Checkpoints.Temporary(ctx)
-	if err != nil {
-		return backup.Info{}, err
-	}
-	o.FS = db.opts.FS
-	info, err := backup.Store(ctx, dir, t, o)
-	return info, errors.Join(err, done())
+	return takeBackup(ctx, db, t, o)
+}
+
+// Archive stores the log of the database at a target as it grows, so that backup.Restore can bring it back to each
+// write behind a backup there, and to each time. It needs a backup of this database at the target to begin with, and
+// goes on where it was ended, by itself or by a crash. It runs until ctx ends, or the database is
+// closed, with ErrClosed; of a read-only one it stores what there is. Writers never wait for it. While the target fails it
+// tries again, and Options.LogArchive says how much log may wait: what goes before it was stored leaves a hole,
+// which ArchiveStatus tells of, and behind which another backup is needed. There is one at a time; a second one
+// gets ErrLocked.
+func (db *DB) Archive(ctx context.Context, t backup.Target, o backup.ArchiveOptions) error {
+	return archiveLog(ctx, db, t, o)
 }
 
 // Verify reads all files of the database, past the caches and beside reads and writes, and reports

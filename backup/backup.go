@@ -13,6 +13,7 @@
 //	FORMAT             what it is
 //	chunks/3f/3f9a...  parts of files, by their SHA-256
 //	backups/ID         which files a backup has, and of which chunks; written last
+//	log/...            the log of databases as it grew, see DB.Archive
 //	leases/...         who is just writing or deleting
 //
 // What a killed backup has left is used by the next one, or goes with the next deletion. Backups of
@@ -165,18 +166,25 @@ func openSource(fsys vfs.FS, dir string) (s *source, err error) {
 
 // findSeq finds the newest write, in the manifest or in the log. Damage to the log is told here: a
 // backup that cannot be opened is none.
-func (s *source) findSeq() error {
+func (s *source) findSeq() (err error) {
+	s.seq, _, err = endOf(wal.Config{FS: s.held, Dir: s.dir, DBID: s.state.DBID}, s.state)
+	return err
+}
+
+// endOf returns the newest write of a database that nobody has open, and where its log ends.
+func endOf(cfg wal.Config, state *manifest.State) (base.SeqNum, wal.Position, error) {
 	var segments []wal.Segment
-	for _, l := range s.state.Logs {
+	for _, l := range state.Logs {
 		segments = append(segments, wal.Segment(l))
 	}
 	slices.SortFunc(segments, func(a, b wal.Segment) int { return cmp.Compare(a.Num, b.Num) })
-	s.seq = s.state.LastSeq
-	cfg := wal.Config{FS: s.held, Dir: s.dir, DBID: s.state.DBID}
-	result, err := wal.Replay(cfg, segments, wal.Position(s.state.LogStart), s.state.LastSeq,
+	result, err := wal.Replay(cfg, segments, wal.Position(state.LogStart), state.LastSeq,
 		func(base.SeqNum, []byte) error { return nil })
-	s.seq = max(s.seq, result.LastSeq)
-	return err
+	newest := max(state.LastSeq, result.LastSeq)
+	if n := len(state.Pending); n > 0 {
+		newest = max(newest, state.Pending[n-1].Last)
+	}
+	return newest, result.End, err
 }
 
 func (s *source) close() error {
@@ -217,7 +225,7 @@ func storeFrom(ctx context.Context, src *source, t Target, o Options) (_ Info, e
 		return Info{}, err
 	}
 	defer w.with.close()
-	w.info.Database, w.info.Seq = src.state.DBID.String(), uint64(src.seq)
+	w.info.Database, w.info.History, w.info.Seq = src.state.DBID.String(), historyName(src.state.History), uint64(src.seq)
 	w.info.Files, w.info.SizeBytes = len(src.files), src.bytes
 	w.meter.tell, w.meter.done = o.Progress, Progress{TotalFiles: len(src.files), TotalBytes: src.bytes}
 	if w.have, err = soundChunks(w.ctx, t); err != nil {

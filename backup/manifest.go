@@ -27,6 +27,10 @@ type Info struct {
 	Time time.Time `json:"time"`
 	// Database is the identity of the database, in hexadecimal digits. A restored one keeps it.
 	Database string `json:"database"`
+	// History tells apart copies of the database that go their own ways under one identity, as restored ones and
+	// checkpoints do, and in which the same sequence number means different writes. That of a database that is
+	// no copy is empty.
+	History string `json:"history,omitempty"`
 	// Seq is the sequence number of the newest write in it.
 	Seq       uint64 `json:"seq"`
 	Files     int    `json:"-"`

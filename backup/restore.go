@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/store"
@@ -17,14 +18,20 @@ import (
 	"github.com/lightningdb/lightning/vfs"
 )
 
-// RestoreOptions say which backup to restore, and how.
+// RestoreOptions say what to restore, and how. Without ID, Seq and At it is the newest there is: the newest backup,
+// and all of the archived log that follows it. With an ID alone it is that backup as it is.
 type RestoreOptions struct {
-	// ID is the backup; empty for the newest one that the other conditions allow.
+	// ID is the backup to begin with; empty for the newest one that the other conditions allow.
 	ID string
 	// Database, if not empty, is the identity of the database, for targets that have backups of
 	// several: see Info.
 	Database string
-	// At, if not zero, is a time after which the backup must not have been begun.
+	// Seq, if not zero, is a sequence number: what is restored has all writes up to it, and none behind. A
+	// batch is there as a whole or not at all. The log must lead there.
+	Seq uint64
+	// At, if not zero, is a time: what is restored has all that the archived log had of before, and nothing of
+	// after: see ArchiveOptions.MaxLag for how exact that is. The backup must not have been begun later. If
+	// no log was archived behind it, it is restored as it is; if some was, it must lead to that time.
 	At time.Time
 	// FS is the file system that the database goes to; nil for that of the operating system.
 	FS vfs.FS
@@ -32,46 +39,64 @@ type RestoreOptions struct {
 	BytesPerSecond int64
 	// Parallel is how many chunks are read at once, each with some 20 MiB of memory. Default 2.
 	Parallel int
-	// Progress, if given, is called for each chunk, by one goroutine at a time. It should be short.
-	// What was written is verified after the last call.
+	// Progress, if given, is called for each chunk, and each part of the log, by one goroutine at a time. It
+	// should be short. What was written is verified after the last call.
 	Progress func(Progress)
 }
 
-// Restore makes a database in dir from a backup. dir must not exist, or be an empty directory;
+// Restored says what was restored.
+type Restored struct {
+	Info // of the backup
+	// ToSeq is the newest write in what was restored, and Until a time by which all that is there was written.
+	ToSeq uint64
+	Until time.Time
+}
+
+// Restore makes a database in dir from a backup, and from the log that was archived behind it. dir must not exist, or be an empty directory;
 // otherwise the error matches lightning.ErrCheckpointExists. What was written is read again, and
 // verified as lightning.Verify does.
 //
-// Nothing is written before it is known that every chunk of the backup is there, and that there is
+// Nothing is written before it is known that every chunk of the backup is there, that the log leads to where it
+// should without a hole, that every part of it is sound, and that there is
 // room for it. dir comes to be as a whole, when the last byte was verified: until then the files
 // are under the name dir + ".partial", and what a crash leaves there goes with the next Restore to dir.
-// Damage to the target matches lightning.ErrCorrupted, and leaves nothing.
-func Restore(ctx context.Context, t Target, dir string, o RestoreOptions) (_ Info, err error) {
+// Damage to the target matches lightning.ErrCorrupted, and leaves nothing. Where the log does not lead there, and
+// was never to, the error matches ErrNotCovered.
+//
+// The database keeps its identity and its sequence numbers, and has a history of its own from there on: see Info.
+func Restore(ctx context.Context, t Target, dir string, o RestoreOptions) (_ Restored, err error) {
 	if ctx == nil {
-		return Info{}, errNilContext
+		return Restored{}, errNilContext
 	}
 	if o.FS == nil {
 		o.FS = vfs.OS
 	}
 	if o.Parallel, err = checkLimits(o.Parallel, o.BytesPerSecond); err != nil {
-		return Info{}, err
+		return Restored{}, err
+	}
+	if o.Seq != 0 && !o.At.IsZero() {
+		return Restored{}, fmt.Errorf("%w: Seq and At exclude each other", ErrOption)
 	}
 	if err := checkFormat(ctx, t, false); err != nil {
-		return Info{}, err
+		return Restored{}, err
 	}
 	r := restorer{RestoreOptions: o, target: t, pace: store.NewPace(clock.System, o.BytesPerSecond)}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	if r.with, err = newCodec(o.Parallel); err != nil {
-		return Info{}, err
+		return Restored{}, err
 	}
 	defer r.with.close()
 	if r.contents, err = r.choose(); err != nil {
-		return Info{}, err
+		return Restored{}, err
 	}
 	if err := r.checkChunks(); err != nil {
-		return Info{}, err
+		return Restored{}, err
 	}
-	return r.contents.Info, r.restore(dir)
+	if err := r.restore(dir); err != nil {
+		return Restored{}, err
+	}
+	return Restored{Info: r.contents.Info, ToSeq: r.route.toSeq, Until: r.route.until}, nil
 }
 
 // restorer restores one backup. Several goroutines bring chunks.
@@ -83,16 +108,27 @@ type restorer struct {
 	with     *codec
 	pace     *store.Pace // nil: there is no bound
 	contents *contents
+	route    plan   // what of the log follows the backup
 	path     string // where the files go
 	meter    meter
 }
 
-// choose returns the backup that is wanted.
+// choose returns the backup that is wanted, and plans what of the log is.
 func (r *restorer) choose() (*contents, error) {
+	c, err := r.chooseBackup()
+	if err != nil {
+		return nil, err
+	}
+	r.route, err = r.plan(c)
+	return c, err
+}
+
+func (r *restorer) chooseBackup() (*contents, error) {
 	if r.ID != "" {
 		c, err := load(r.ctx, r.target, r.with, r.ID)
 		if err == nil && !r.allows(c) {
-			err = fmt.Errorf("%w: %s is of database %s and %s", ErrNotFound, c.ID, c.Database, c.Time.Format(time.RFC3339))
+			err = fmt.Errorf("%w: %s is of database %s and %s, and goes to write %d",
+				ErrNotFound, c.ID, c.Database, c.Time.Format(time.RFC3339), c.Seq)
 		}
 		return c, err
 	}
@@ -114,11 +150,12 @@ func (r *restorer) choose() (*contents, error) {
 	if len(found) == 0 {
 		return nil, fmt.Errorf("%w: the target has none", ErrNotFound)
 	}
-	return nil, fmt.Errorf("%w: none of %d is of that database and not after that time", ErrNotFound, len(found))
+	return nil, fmt.Errorf("%w: none of %d is of that database and not after that moment", ErrNotFound, len(found))
 }
 
 func (r *restorer) allows(c *contents) bool {
-	return (r.Database == "" || r.Database == c.Database) && (r.At.IsZero() || !c.Time.After(r.At))
+	return (r.Database == "" || r.Database == c.Database) && (r.At.IsZero() || !c.Time.After(r.At)) &&
+		(r.Seq == 0 || c.Seq <= r.Seq)
 }
 
 // checkSole makes sure that it was said of which database the backup is to be, where there
@@ -151,6 +188,11 @@ func (r *restorer) checkChunks() error {
 			}
 		}
 	}
+	for s, name := range r.route.chunks {
+		if !have[s] {
+			return damaged(name, fmt.Errorf("chunk %s is missing", chunkName(s)))
+		}
+	}
 	return nil
 }
 
@@ -159,15 +201,18 @@ func (r *restorer) restore(dir string) (err error) {
 	if err := r.checkRoom(dir); err != nil {
 		return err
 	}
-	staged, err := directory.Stage(r.FS, dir, isFile)
+	staged, err := directory.Stage(r.FS, dir, checkpoint.IsFile)
 	if err != nil {
 		return err
 	}
 	defer staged.Abandon()
 	r.path = staged.Path
 	r.meter.tell = r.Progress
-	r.meter.done = Progress{TotalFiles: len(r.contents.List), TotalBytes: r.contents.SizeBytes}
-	if err := r.files(); err != nil {
+	r.meter.done = Progress{TotalFiles: len(r.contents.List) + len(r.route.parts), TotalBytes: r.totalBytes()}
+	if err := r.files(r.contents.List, r.contents.ChunkBytes); err != nil {
+		return err
+	}
+	if err := r.forward(); err != nil {
 		return err
 	}
 	if err := r.FS.SyncDir(r.path); err != nil {
@@ -189,11 +234,14 @@ func (r *restorer) checkRoom(dir string) error {
 		parent = filepath.Dir(parent)
 	}
 	free, err := r.FS.FreeBytes(parent)
-	if err == nil && free < uint64(r.contents.SizeBytes) {
-		return fmt.Errorf("%w: the backup has %d bytes, there is room for %d", vfs.ErrNoSpace, r.contents.SizeBytes, free)
+	if err == nil && free < uint64(r.totalBytes()) {
+		return fmt.Errorf("%w: the backup and its log have %d bytes, there is room for %d", vfs.ErrNoSpace, r.totalBytes(), free)
 	}
 	return nil // where it cannot be told, it will show
 }
+
+// totalBytes is how much is restored.
+func (r *restorer) totalBytes() int64 { return r.contents.SizeBytes + r.route.sizeBytes }
 
 // fetching is a chunk that is to be brought.
 type fetching struct {
@@ -209,8 +257,8 @@ type restoring struct {
 	left atomic.Int64 // chunks
 }
 
-// files brings all files.
-func (r *restorer) files() error {
+// files brings files.
+func (r *restorer) files(list []file, chunkBytes int64) error {
 	tasks := make(chan fetching)
 	var busy sync.WaitGroup
 	for range r.Parallel {
@@ -224,7 +272,7 @@ func (r *restorer) files() error {
 			}
 		})
 	}
-	err := r.hand(tasks)
+	err := r.hand(list, chunkBytes, tasks)
 	close(tasks)
 	busy.Wait()
 	if r.ctx.Err() != nil {
@@ -234,9 +282,9 @@ func (r *restorer) files() error {
 }
 
 // hand hands out the chunks of all files.
-func (r *restorer) hand(tasks chan<- fetching) error {
-	for i := range r.contents.List {
-		f := &r.contents.List[i]
+func (r *restorer) hand(list []file, chunkBytes int64, tasks chan<- fetching) error {
+	for i := range list {
+		f := &list[i]
 		out, err := r.FS.Create(filepath.Join(r.path, f.Name))
 		if err != nil {
 			return fmt.Errorf("restore %s: %w", f.Name, err)
@@ -250,7 +298,7 @@ func (r *restorer) hand(tasks chan<- fetching) error {
 			continue
 		}
 		// All of them, so that the last one closes the file even if it is too late.
-		err = f.each(r.contents.ChunkBytes, func(i int, offset, length int64) error {
+		err = f.each(chunkBytes, func(i int, offset, length int64) error {
 			tasks <- fetching{to, f.Chunks[i], offset, length}
 			return nil
 		})

@@ -74,12 +74,12 @@ DIR is there as a whole or not at all.`,
 			progress := newFileProgress(cmd.ErrOrStderr(), "restored")
 			o.BytesPerSecond = int64(rate)
 			o.Progress = func(p backup.Progress) { progress.update(p.DoneBytes, p.TotalBytes) }
-			info, err := backup.Restore(cmd.Context(), backup.Dir(args[0]), args[1], o)
+			restored, err := backup.Restore(cmd.Context(), backup.Dir(args[0]), args[1], o)
 			progress.finish()
 			if err != nil {
 				return interruptedOr(cmd.Context(), err)
 			}
-			return printBackup(cmd.OutOrStdout(), format.value, "restored", info, time.Since(start))
+			return printBackup(cmd.OutOrStdout(), format.value, "restored", restored.Info, time.Since(start))
 		},
 	}
 	cmd.Flags().StringVar(&o.ID, "id", "", "the backup, as 'lightning backups list' has it")

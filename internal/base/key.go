@@ -7,6 +7,7 @@ package base
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -219,6 +220,12 @@ func ParseFileName(name, suffix string) (FileNum, bool) {
 type DBID [16]byte
 
 func (id DBID) String() string { return fmt.Sprintf("%x", id[:]) }
+
+// NewDBID returns an identity that nothing has had before.
+func NewDBID() (id DBID) {
+	_, _ = rand.Read(id[:]) // it never fails
+	return id
+}
 
 // The limits of the data model. A key counts without the keyspace prefix.
 const (

@@ -261,6 +261,17 @@ type Reader struct {
 // NewReader returns a Reader of encoded batches.
 func NewReader(encoded []byte) Reader { return Reader{rest: encoded} }
 
+// LastSeq returns the number of the last record of encoded batches, whose first one has number first. Where they do
+// not decode it is that of the last record before that.
+func LastSeq(first base.SeqNum, encoded []byte) (last base.SeqNum, err error) {
+	r := NewReader(encoded)
+	for last = first - 1; ; last++ {
+		if ok, err := r.Next(); !ok || err != nil {
+			return last, err
+		}
+	}
+}
+
 // Rest returns what was not read yet.
 func (r *Reader) Rest() []byte { return r.rest }
 

@@ -69,7 +69,8 @@ type Result struct {
 // taking is a checkpoint under way.
 type taking struct {
 	*Taker
-	writer *writer
+	writer  *writer
+	history base.DBID // of the checkpoint; zero: that of the source
 
 	end wal.Position // of the log that counts
 	seq base.SeqNum  // of the last commit before it
@@ -81,13 +82,17 @@ type taking struct {
 	kept    []*store.Table // of the ingests, with references
 }
 
-// Take writes a database of the same content into a directory that is not there yet.
-// progress may be nil.
+// Take writes a database of the same content into a directory that is not there yet. It has a
+// history of its own from there on. progress may be nil.
 func (t *Taker) Take(ctx context.Context, target string, progress func(Progress)) (Result, error) {
+	return t.take(ctx, target, base.NewDBID(), progress)
+}
+
+func (t *Taker) take(ctx context.Context, target string, history base.DBID, progress func(Progress)) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(t.Stopped, func() { cancel(base.ErrClosed) })()
-	c := taking{Taker: t}
+	c := taking{Taker: t, history: history}
 	done, err := c.Working(ctx, c.begin)
 	if err != nil {
 		return Result{}, err
@@ -121,7 +126,11 @@ func (c *taking) write(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.writer.finish(c.state, c.ingests, c.Timeline.ReadTime())
+	state, err := c.state.Fork(c.history, nil)
+	if err != nil {
+		return err
+	}
+	return c.writer.finish(state, c.ingests, c.Timeline.ReadTime())
 }
 
 // writeLog takes the state of the manifest, copies the log that belongs to it, and links

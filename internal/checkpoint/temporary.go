@@ -16,8 +16,8 @@ import (
 // temporary checkpoint is: beside it, so that there can be links.
 const temporarySuffix = ".backup"
 
-// Temporary takes a checkpoint that is needed for a while only, and returns where it is and a function
-// that removes it. There is one of a database at a time; what a crash has left of one goes with
+// Temporary takes a checkpoint that is needed for a while only, of the same history, and returns where
+// it is and a function that removes it. There is one of a database at a time; what a crash has left of one goes with
 // the next.
 func (t *Taker) Temporary(ctx context.Context) (_ Result, dir string, done func() error, err error) {
 	room := filepath.Clean(t.WAL.Dir) + temporarySuffix
@@ -46,7 +46,7 @@ func (t *Taker) Temporary(ctx context.Context) (_ Result, dir string, done func(
 	if err := removeFlat(t.Outer, dir); err != nil {
 		return Result{}, "", nil, errors.Join(err, lock.Close())
 	}
-	r, err := t.Take(ctx, dir, nil)
+	r, err := t.take(ctx, dir, base.DBID{}, nil)
 	if err != nil {
 		return Result{}, "", nil, errors.Join(err, done())
 	}

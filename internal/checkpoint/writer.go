@@ -11,7 +11,6 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/manifest"
-	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/wal"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -51,14 +50,9 @@ func newWriter(source wal.Config, outer vfs.FS, target string, progress func(Pro
 
 // IsFile reports whether a checkpoint has files of such a name.
 func IsFile(name string) bool {
-	for _, parse := range []func(string) (base.FileNum, bool){
-		store.ParseTableName, wal.ParseFileName, wal.ParseArchivedFileName, manifest.ParseFileName,
-	} {
-		if _, ok := parse(name); ok {
-			return true
-		}
-	}
-	return strings.HasPrefix(name, manifest.CurrentName)
+	_, isNumbered := FileNum(name)
+	_, isManifest := manifest.ParseFileName(name)
+	return isNumbered || isManifest || strings.HasPrefix(name, manifest.CurrentName)
 }
 
 func (w *writer) tell() {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -119,10 +118,4 @@ func endWhenIdle(db *DB) {
 			db.events.CleanupFailed(db.dir, err)
 		}
 	})
-}
-
-func newDBID() base.DBID {
-	var id base.DBID
-	rand.Read(id[:])
-	return id
 }

@@ -179,7 +179,7 @@ func (db *DB) installIngest(outputs []*manifest.FileMeta) error {
 		return commit.ErrSeqNumsUsedUp
 	}
 	ingest.At = base.Instant(db.opts.Clock.Now().UnixNano())
-	if slices.ContainsFunc(outputs, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 }) {
+	if expire(outputs) {
 		db.timeline.Use()
 	}
 	edit := db.editForIngest(&ingest)
@@ -221,13 +221,25 @@ func place(outputs []*manifest.FileMeta, first base.SeqNum) manifest.IngestCommi
 // is needed no more but for what comes.
 func (db *DB) editForIngest(ingest *manifest.IngestCommit) *manifest.Edit {
 	firstLog, position := segments.Needed(db.reads.State(), 0)
-	edit := &manifest.Edit{RemoveLogs: db.segments.Before(firstLog), LogStart: uint64(position)}
-	for _, meta := range ingest.Tables {
-		edit.AddFiles = append(edit.AddFiles, manifest.LevelFile{Level: 0, Meta: meta})
+	edit := &manifest.Edit{
+		RemoveLogs: db.segments.Before(firstLog), LogStart: uint64(position), AddFiles: level0(ingest.Tables),
 	}
 	edit.LastSeq, edit.IngestedSeq = ingest.Last, ingest.Last
 	if db.archive.Enabled() {
 		edit.AddIngests = []manifest.IngestCommit{*ingest}
 	}
 	return edit
+}
+
+// level0 says that tables are in level 0.
+func level0(tables []*manifest.FileMeta) (files []manifest.LevelFile) {
+	for _, meta := range tables {
+		files = append(files, manifest.LevelFile{Level: 0, Meta: meta})
+	}
+	return files
+}
+
+// expire reports whether there is anything in tables that expires.
+func expire(tables []*manifest.FileMeta) bool {
+	return slices.ContainsFunc(tables, func(m *manifest.FileMeta) bool { return m.Expiring.Count > 0 })
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
@@ -43,7 +44,7 @@ func TestUnusableLogIsRemoved(t *testing.T) {
 		names, err := fs.List("db")
 		must(t, err)
 		for _, name := range names {
-			if n, ok := fileNumOf(name); ok && strings.HasSuffix(name, ".wal") && !known[n] {
+			if n, ok := checkpoint.FileNum(name); ok && strings.HasSuffix(name, ".wal") && !known[n] {
 				t.Errorf("%s is forgotten", name)
 			}
 		}

@@ -156,7 +156,7 @@ func (db *opener) wire(state *manifest.State) {
 		Clock: o.Clock, Timeline: db.timeline, Keyspaces: db.keyspaces, Store: db.store, Janitor: db.janitor,
 		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, Freed: db.budget.divide, SnapshotClosed: db.changed.Notify,
 	})
-	db.archive = feed.NewArchive(db.feedConfig())
+	db.archive = feed.NewArchive(db.feedConfig(state.History))
 	db.versions.archive = db.archive
 	db.reserve = reserve.New(reserve.Config{
 		FS: o.FS, Dir: db.dir, Events: db.events, Changed: &db.changed,
@@ -259,9 +259,9 @@ func (db *DB) walConfig() wal.Config {
 	}
 }
 
-func (db *opener) feedConfig() feed.Config {
+func (db *opener) feedConfig(history base.DBID) feed.Config {
 	return feed.Config{
-		WAL: db.walConfig(), Retention: db.opts.Archive, ReadOnly: db.opts.ReadOnly, Clock: db.opts.Clock,
+		WAL: db.walConfig(), History: history, Retention: db.opts.Archive, ReadOnly: db.opts.ReadOnly, Clock: db.opts.Clock,
 		Events: db.events, Janitor: db.janitor, Keyspaces: db.keyspaces, Store: db.store,
 		Stopped: db.stopped.Done(),
 		Failure: func() error {

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -43,7 +43,7 @@ type recovery struct {
 }
 
 func (r *recovery) run() error {
-	if err := r.checkTables(r.state.Version); err != nil {
+	if err := r.checkTables(); err != nil {
 		return err
 	}
 	if err := r.begin(); err != nil {
@@ -66,6 +66,9 @@ func (r *recovery) run() error {
 	result, err := wal.Replay(
 		r.walConfig(), live, wal.Position(r.state.LogStart), r.state.LastSeq, r.replayGroup)
 	if err != nil {
+		return err
+	}
+	if err := r.installPending(base.SeqNumMax + 1); err != nil {
 		return err
 	}
 	if r.seen.Done = true; r.seen.LogBytes > 0 {
@@ -116,7 +119,7 @@ func (r *recovery) liveLogs() []wal.Segment {
 
 // begin installs the first read state: the tables, and an empty memtable.
 func (r *recovery) begin() error {
-	r.store.SkipFileNums(nextFileNum(r.state.NextFileNum, r.names))
+	r.store.SkipFileNums(checkpoint.NextFileNum(r.state.NextFileNum, r.names))
 	mem, err := view.NewMemtable(&r.memory, r.opts.MemtableBytes)
 	if err != nil {
 		return err
@@ -194,10 +197,12 @@ func (r *recovery) withSpace(do func() error) error {
 }
 
 // isUnnamedTable reports whether a file is a table that the manifest names nowhere,
-// among those that the archive keeps neither, which may not know of them yet.
+// among those that the archive keeps neither, which may not know of them yet, nor among those
+// that are pending.
 func (r *recovery) isUnnamedTable(name string) bool {
 	n, ok := store.ParseTableName(name)
-	return ok && r.state.Blobs[n] == nil && !slices.ContainsFunc(r.state.Ingests, func(c manifest.IngestCommit) bool {
+	kept := slices.Concat(r.state.Ingests, r.state.Pending)
+	return ok && r.state.Blobs[n] == nil && !slices.ContainsFunc(kept, func(c manifest.IngestCommit) bool {
 		return slices.ContainsFunc(c.Tables, func(m *manifest.FileMeta) bool { return m.Num == n })
 	})
 }
@@ -212,8 +217,9 @@ const (
 
 // checkTables reports every live table that is missing or has the wrong size. It opens
 // none of them.
-func (r *recovery) checkTables(v *manifest.Version) error {
-	tables := slices.Concat(append(v.Levels[:], v.Blobs())...)
+func (r *recovery) checkTables() error {
+	v := r.state.Version
+	tables := slices.Concat(append(v.Levels[:], v.Blobs(), r.state.PendingTables())...)
 	parts := min(1+len(tables)/tablesPerChecker, tableCheckers)
 	damage := make([][]error, parts)
 	var wg sync.WaitGroup
@@ -297,10 +303,16 @@ func (r *recovery) replayGroup(first base.SeqNum, payload []byte) error {
 		r.told = r.seen.LogBytes
 		r.events.OpenProgress(r.seen)
 	}
+	if err := r.installPending(first); err != nil {
+		return err
+	}
 	if first <= r.reads.FlushedSeq() {
-		last, err := lastOf(first, payload)
-		if err != nil || last <= r.reads.FlushedSeq() {
-			return err // else in a table since before the crash
+		last, err := batch.LastSeq(first, payload)
+		if err != nil {
+			return &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
+		}
+		if last <= r.reads.FlushedSeq() {
+			return nil // it is in a table since before the crash
 		}
 	}
 	return r.writer.Replay(first, payload, r.flushReplayed)
@@ -324,20 +336,6 @@ func (r *recovery) sizeOf(logs []base.FileNum) (n int64) {
 	return n
 }
 
-// lastOf returns the sequence number of the last record of a group.
-func lastOf(first base.SeqNum, payload []byte) (last base.SeqNum, err error) {
-	b := batch.NewReader(payload)
-	for last = first - 1; ; last++ {
-		ok, err := b.Next()
-		if err != nil {
-			return last, &base.CorruptionError{File: "log", Offset: -1, Kind: "batch", Err: err}
-		}
-		if !ok {
-			return last, nil
-		}
-	}
-}
-
 // replayWriters is how many write what was replayed to tables, each a span of keys:
 // nobody else needs the processors yet.
 const replayWriters = 2
@@ -357,39 +355,13 @@ func (r *recovery) flushReplayed() error {
 	return r.withSpace(func() error { return r.flusher.flush(context.Background(), replayWriters) })
 }
 
-// ownFileNumMax is above every number that a database comes to: a file with a larger one
-// is somebody else's, and to count on from there would end at zero.
-const ownFileNumMax = math.MaxUint64 / 2
-
-// nextFileNum returns a number above all that the manifest gave out or the name of a
-// file bears that may be ours.
-func nextFileNum(next base.FileNum, names []string) base.FileNum {
-	for _, name := range names {
-		if n, ok := fileNumOf(name); ok && n >= next && n < ownFileNumMax {
-			next = n + 1
-		}
-	}
-	return max(next, 1)
-}
-
-func fileNumOf(name string) (base.FileNum, bool) {
-	for _, parse := range []func(string) (base.FileNum, bool){
-		store.ParseTableName, wal.ParseFileName, wal.ParseArchivedFileName,
-	} {
-		if n, ok := parse(name); ok {
-			return n, true
-		}
-	}
-	return 0, false
-}
-
 // removeOrphans deletes tables and log segments that bear our names but are in
 // no manifest and not in the archive: what a crash left of unfinished work, and the
 // archive itself where it is switched off. Anything else is left alone. may says which
 // files may go now.
 func (r *recovery) removeOrphans(may func(name string) bool) {
 	for _, name := range r.names {
-		n, ok := fileNumOf(name)
+		n, ok := checkpoint.FileNum(name)
 		if !ok || r.store.Named(n) || r.segments.Names(n) || !may(name) || !r.isOrphan(name) {
 			continue
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 
+	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -34,7 +35,7 @@ type versions struct {
 
 // create makes the manifest of a new database.
 func (v *versions) create() (state *manifest.State, err error) {
-	v.log, state, err = manifest.Create(v.fs, v.dir, newDBID())
+	v.log, state, err = manifest.Create(v.fs, v.dir, base.NewDBID())
 	return state, err
 }
 

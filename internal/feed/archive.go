@@ -32,6 +32,7 @@ func (o Retention) Enabled() bool { return o.SizeBytes > 0 || o.Age > 0 }
 // Config is what an Archive and its feeds work with.
 type Config struct {
 	WAL       wal.Config
+	History   base.DBID // of the database: see manifest.State
 	Retention Retention
 	ReadOnly  bool
 	Clock     clock.Clock
@@ -60,6 +61,7 @@ type Archive struct {
 	cfg       Config
 	committed signal.Changes // wakes the feeds that wait for the next commit
 	live      []base.FileNum // the segments that the manifest named at open
+	copied    atomic.Bool    // by a Copier
 }
 
 // NewArchive returns an archive that knows nothing yet.

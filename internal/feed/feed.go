@@ -68,7 +68,8 @@ type Feed struct {
 	// The commits of the current group that were not delivered.
 	group  wal.Group
 	rest   []byte
-	first  base.SeqNum // of rest
+	first  base.SeqNum  // of rest
+	end    wal.Position // of the group
 	names  map[uint64]string
 	commit Commit
 }
@@ -304,7 +305,7 @@ func (f *Feed) readGroup() error {
 	case g.First > f.next:
 		return newGap(f.next, g.First, nil)
 	case g.Last >= f.next:
-		f.group, f.rest, f.first = g, g.Payload, g.First
+		f.group, f.rest, f.first, f.end = g, g.Payload, g.First, f.cur.Position()
 	}
 	return nil
 }

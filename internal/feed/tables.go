@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/keyspace"
@@ -24,6 +25,7 @@ type tables struct {
 	readers    []*store.Apart
 	names      []string // of the files
 	first      base.SeqNum
+	at         time.Time // of the commit
 	operations int
 	err        error // of the last walk
 }
@@ -42,7 +44,7 @@ const checkRecords = 1024
 // openTables makes a commit past the log the current one. Everything that Changes does
 // is tried here, so that nothing can fail but the disk.
 func (f *Feed) openTables(ctx context.Context, c *ingestCommit) (err error) {
-	t := &tables{first: c.first}
+	t := &tables{first: c.first, at: c.since}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.close())

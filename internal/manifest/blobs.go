@@ -11,13 +11,13 @@ import (
 )
 
 // This file keeps the blob tables. Nobody says when one goes: it is there as long as a table
-// of a level, or of an ingest commit that the archive keeps, has a value in it. So there is
+// of a level, or of an ingest commit that the archive keeps or that is pending, has a value in it. So there is
 // nothing that could go wrong between the tables and their blobs.
 
 // Blobs returns the blob tables of a version, by number.
 func (v *Version) Blobs() []*FileMeta {
 	blobs := map[*FileMeta]bool{}
-	for f := range tables(v, nil) {
+	for f := range tables(v) {
 		for _, use := range f.Blobs {
 			blobs[use.Table] = true
 		}
@@ -26,7 +26,7 @@ func (v *Version) Blobs() []*FileMeta {
 }
 
 // tables yields all tables of a version and of ingest commits.
-func tables(v *Version, ingests []IngestCommit) iter.Seq[*FileMeta] {
+func tables(v *Version, ingests ...IngestCommit) iter.Seq[*FileMeta] {
 	return func(yield func(*FileMeta) bool) {
 		for _, files := range v.Levels {
 			for _, f := range files {
@@ -53,10 +53,12 @@ func (e *Edit) added() iter.Seq[*FileMeta] {
 				return
 			}
 		}
-		for i := range e.AddIngests {
-			for _, f := range e.AddIngests[i].Tables {
-				if f != nil && !yield(f) {
-					return
+		for _, ingests := range [][]IngestCommit{e.AddIngests, e.AddPending} {
+			for i := range ingests {
+				for _, f := range ingests[i].Tables {
+					if f != nil && !yield(f) {
+						return
+					}
 				}
 			}
 		}
@@ -114,7 +116,7 @@ func (s *State) keepBlobs(blobs map[base.FileNum]*FileMeta) {
 		return
 	}
 	kept := make(map[base.FileNum]*FileMeta, len(blobs))
-	for f := range tables(s.Version, s.Ingests) {
+	for f := range tables(s.Version, slices.Concat(s.Ingests, s.Pending)...) {
 		for _, use := range f.Blobs {
 			kept[use.Num] = use.Table
 		}

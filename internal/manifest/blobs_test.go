@@ -64,7 +64,7 @@ func TestBlobsLiveWithTheirTables(t *testing.T) {
 			if got := slices.Sorted(maps.Keys(s.Blobs)); !slices.Equal(got, step.want) {
 				t.Errorf("step %d, %s: blob tables %v, want %v", i, name, got, step.want)
 			}
-			for f := range tables(s.Version, s.Ingests) {
+			for f := range tables(s.Version, s.Ingests...) {
 				for _, use := range f.Blobs {
 					if use.Table == nil || use.Table != s.Blobs[use.Num] || use.StoredBytes != uint64(use.Num) {
 						t.Errorf("step %d, %s: table %s has %+v", i, name, f.Num, use)

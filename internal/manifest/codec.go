@@ -31,11 +31,13 @@ const (
 	tagForgetIngest   = 16
 	tagAddIngest      = 17
 	tagAddBlob        = 18
+	tagHistory        = 19
+	tagAddPending     = 20
 )
 
 // repeats reports whether a field may stand several times.
 func repeats(tag byte) bool {
-	return tag >= tagRemoveLog && tag <= tagAddDropped || tag >= tagGrowLog && tag <= tagAddBlob
+	return tag >= tagRemoveLog && tag <= tagAddDropped || tag >= tagGrowLog && tag <= tagAddBlob || tag == tagAddPending
 }
 
 // appendEdit appends the encoding of e.
@@ -101,6 +103,17 @@ func appendEdit(dst []byte, e *Edit) []byte {
 	for _, m := range e.AddBlobs {
 		value = appendMeta(value[:0], m)
 		dst = appendField(dst, tagAddBlob, value)
+	}
+	return appendRestored(dst, e)
+}
+
+// appendRestored appends what restored databases have.
+func appendRestored(dst []byte, e *Edit) []byte {
+	if e.History != (base.DBID{}) {
+		dst = appendField(dst, tagHistory, e.History[:])
+	}
+	for i := range e.AddPending {
+		dst = appendField(dst, tagAddPending, appendIngest(nil, &e.AddPending[i]))
 	}
 	return dst
 }
@@ -307,6 +320,12 @@ func (e *Edit) decodeField(tag byte, in *input) {
 		e.AddIngests = append(e.AddIngests, in.ingest())
 	case tagAddBlob:
 		e.AddBlobs = append(e.AddBlobs, in.meta())
+	case tagHistory:
+		if copy(e.History[:], in.take(len(e.History))); e.History == (base.DBID{}) {
+			in.fail(errNumber)
+		}
+	case tagAddPending:
+		e.AddPending = append(e.AddPending, in.ingest())
 	default:
 		in.err = errUnknownField
 	}

@@ -180,6 +180,11 @@ type Edit struct {
 	// ForgetIngests are the first sequence numbers of commits that the archive
 	// keeps no more. One that is not there any more changes nothing.
 	ForgetIngests []base.SeqNum
+	// History, if not zero, is the new one: see State.
+	History base.DBID
+	// AddPending are commits past the log that recovery comes to: see State. They come in the
+	// order of their numbers, and behind those before.
+	AddPending []IngestCommit
 }
 
 func (m *FileMeta) validate() error {
@@ -318,9 +323,11 @@ func (e *Edit) validate() error {
 			return err
 		}
 	}
-	for i := range e.AddIngests {
-		if err := e.AddIngests[i].validate(); err != nil {
-			return err
+	for _, ingests := range [][]IngestCommit{e.AddIngests, e.AddPending} {
+		for i := range ingests {
+			if err := ingests[i].validate(); err != nil {
+				return err
+			}
 		}
 	}
 	for _, m := range e.AddBlobs {

@@ -24,8 +24,16 @@ type State struct {
 	ClockHighWater base.Instant
 	IngestedSeq    base.SeqNum
 	Ingests        []IngestCommit // that the archive keeps, by number
-	Version        *Version
-	Blobs          map[base.FileNum]*FileMeta // the blob tables; nobody writes into it
+	// History tells apart copies of a database that go their own ways, in which the same
+	// sequence number means different writes: each restored one and each checkpoint has a new one.
+	// Zero is that of the first database.
+	History base.DBID
+	// Pending are commits past the log that are not part of the tree yet, by number: the log has
+	// what comes before them. Recovery installs each when it has come so far, so there are none
+	// but in a database that was restored and not opened since.
+	Pending []IngestCommit
+	Version *Version
+	Blobs   map[base.FileNum]*FileMeta // the blob tables; nobody writes into it
 
 	// Of what Load has read, for Open: the number of the manifest, and those of all that
 	// are in the directory.
@@ -55,6 +63,9 @@ func (s *State) apply(e *Edit) (*State, error) {
 	next.LogStart = max(next.LogStart, e.LogStart)
 	next.ClockHighWater = max(next.ClockHighWater, e.ClockHighWater)
 	next.IngestedSeq = max(next.IngestedSeq, e.IngestedSeq)
+	if e.History != (base.DBID{}) {
+		next.History = e.History
+	}
 	for _, f := range e.AddFiles {
 		next.NextFileNum = max(next.NextFileNum, f.Meta.Num+1)
 	}
@@ -70,7 +81,10 @@ func (s *State) apply(e *Edit) (*State, error) {
 	if err := next.applyIngests(e); err != nil {
 		return nil, err
 	}
-	if len(e.AddFiles)+len(e.RemoveFiles)+len(e.AddIngests)+len(e.ForgetIngests) > 0 {
+	if err := next.applyPending(e); err != nil {
+		return nil, err
+	}
+	if len(e.AddFiles)+len(e.RemoveFiles)+len(e.AddIngests)+len(e.ForgetIngests)+len(e.AddPending) > 0 {
 		next.keepBlobs(blobs)
 	}
 	return &next, nil
@@ -265,6 +279,8 @@ func (s *State) snapshot() *Edit {
 		AddKeyspaces:   s.Keyspaces,
 		AddDropped:     s.Dropped,
 		AddIngests:     s.Ingests,
+		History:        s.History,
+		AddPending:     s.Pending,
 		AddBlobs:       slices.SortedFunc(maps.Values(s.Blobs), func(a, b *FileMeta) int { return cmp.Compare(a.Num, b.Num) }),
 	}
 	for level, files := range s.Version.Levels {

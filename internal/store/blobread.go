@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/sstable"
 )
 
@@ -200,6 +201,9 @@ func (t *Table) OpenApart() (*Apart, error) {
 	}
 	return a, nil
 }
+
+// Meta is what the manifest says of the table.
+func (a *Apart) Meta() *manifest.FileMeta { return a.table.Meta }
 
 func (t *Table) openApart() (*sstable.Reader, error) {
 	f, err := t.store.cfg.FS.Open(t.store.path(t.Meta))

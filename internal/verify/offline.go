@@ -45,7 +45,8 @@ func Files(ctx context.Context, held vfs.FS, dir string, o Options) (Report, err
 	}
 	r := newRun(ctx, contents{
 		fs: held, dir: dir, id: state.DBID, state: state, from: wal.Position(state.LogStart),
-		ingests: slices.DeleteFunc(slices.Clone(state.Ingests), func(c manifest.IngestCommit) bool { return !isThere(c, names) }),
+		ingests: slices.Concat(slices.DeleteFunc(slices.Clone(state.Ingests), func(c manifest.IngestCommit) bool { return !isThere(c, names) }),
+			state.Pending),
 	}, o)
 	if err := r.replay(); err != nil {
 		return Report{}, err

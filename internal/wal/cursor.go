@@ -118,6 +118,9 @@ func (c *Cursor) Name() string { return c.in.name }
 // Offset returns where the next group must be.
 func (c *Cursor) Offset() int64 { return c.offset }
 
+// Position returns the position of the log where the next group must be.
+func (c *Cursor) Position() Position { return c.in.position(c.offset) }
+
 // AtEnd reports whether there is nothing more before the limit of the last call
 // of Next.
 func (c *Cursor) AtEnd() bool { return c.offset >= c.in.size }
