@@ -12,14 +12,15 @@ import (
 
 // CheckOptions are for Check.
 type CheckOptions struct {
-	// IDs are the backups to check; none for all.
+	// IDs are the backups to check; none for all, and for the archived log.
 	IDs []string
 	// BytesPerSecond bounds how fast the target is read; 0 for no bound.
 	BytesPerSecond int64
 	// Progress, if given, is called for each chunk. It should be short.
 	Progress func(Progress)
 	// Discard deletes chunks that are damaged. They are of no use, and the next backup of a database that
-	// still has that content stores it again; as long as they are there, it counts on them.
+	// still has that content stores it again; as long as they are there, it counts on them. It deletes damaged
+	// parts of the log, too. If one was the newest, DB.Archive stores it again as long as the database has it.
 	Discard bool
 }
 
@@ -30,9 +31,13 @@ type CheckReport struct {
 	ReadBytes int64
 	// Damage is what is wrong with each backup that cannot be restored, by its ID.
 	Damage map[string]error
+	// LogParts are how many parts of the archived log are sound, and LogDamage is what is wrong with others, or
+	// where one is missing that was there, by the names of the objects.
+	LogParts  int
+	LogDamage map[string]error
 }
 
-// Check reads every chunk of the backups of a target, each once, and tells which can be restored.
+// Check reads every chunk of the backups of a target, each once, and the archived log, and tells which can be restored.
 // Damage is no error of the call.
 func Check(ctx context.Context, t Target, o CheckOptions) (CheckReport, error) {
 	if ctx == nil {
@@ -51,7 +56,7 @@ func Check(ctx context.Context, t Target, o CheckOptions) (CheckReport, error) {
 	defer with.close()
 	c := checker{
 		CheckOptions: o, ctx: ctx, target: t, with: with, pace: store.NewPace(clock.System, o.BytesPerSecond),
-		seen: map[sum]error{}, report: CheckReport{Damage: map[string]error{}},
+		seen: map[sum]error{}, report: CheckReport{Damage: map[string]error{}, LogDamage: map[string]error{}},
 	}
 	if !o.Discard {
 		err = c.run()
@@ -112,7 +117,10 @@ func (c *checker) run() error {
 			c.report.Backups = append(c.report.Backups, b.Info)
 		}
 	}
-	return nil
+	if len(c.IDs) > 0 {
+		return nil
+	}
+	return c.logs(sound)
 }
 
 // backup reads the chunks of a backup that were not read yet.
@@ -120,13 +128,9 @@ func (c *checker) backup(b *contents) (damage, err error) {
 	for i := range b.List {
 		f := &b.List[i]
 		err := f.each(b.ChunkBytes, func(i int, _, length int64) error {
-			found, known := c.seen[f.Chunks[i]]
-			if !known {
-				var err error
-				if found, err = c.chunk(f.Chunks[i], length); err != nil {
-					return err
-				}
-				c.seen[f.Chunks[i]] = found
+			found, err := c.once(f.Chunks[i], length)
+			if err != nil {
+				return err
 			}
 			if found != nil {
 				damage = errors.Join(damage, fmt.Errorf("%s: %w", f.Name, found))
@@ -143,6 +147,18 @@ func (c *checker) backup(b *contents) (damage, err error) {
 		c.done.Files++
 	}
 	return damage, nil
+}
+
+// once reads a chunk that was not read yet.
+func (c *checker) once(s sum, length int64) (damage, err error) {
+	damage, known := c.seen[s]
+	if known {
+		return damage, nil
+	}
+	if damage, err = c.chunk(s, length); err == nil {
+		c.seen[s] = damage
+	}
+	return damage, err
 }
 
 // chunk reads a chunk.

@@ -20,13 +20,17 @@ type Keep struct {
 	Daily, Weekly, Monthly, Yearly int
 	// Within is for how long all stay, back from the newest one.
 	Within time.Duration
+	// Log is for how long the archived log stays, back from the newest backup, so that one can restore to any
+	// time in it; 0 for as long as there are backups from before. It keeps no backup: one that stays has to
+	// be older, or the log goes back to the oldest one only.
+	Log time.Duration
 }
 
 func (k Keep) check() error {
-	if k.Last < 0 || k.Daily < 0 || k.Weekly < 0 || k.Monthly < 0 || k.Yearly < 0 || k.Within < 0 {
+	if k.Last < 0 || k.Daily < 0 || k.Weekly < 0 || k.Monthly < 0 || k.Yearly < 0 || k.Within < 0 || k.Log < 0 {
 		return fmt.Errorf("%w: %+v has a negative number", ErrOption, k)
 	}
-	if k == (Keep{}) {
+	if k == (Keep{Log: k.Log}) {
 		return fmt.Errorf("%w: this would delete all backups: keep one at least", ErrOption)
 	}
 	return nil
@@ -78,6 +82,9 @@ type Deleted struct {
 	// Chunks and Bytes are what nothing refers to any more, and was given back.
 	Chunks int
 	Bytes  int64
+	// LogParts and LogBytes are what of the archived log led on from no backup that is left.
+	LogParts int
+	LogBytes int64
 }
 
 // PruneOptions are for Prune and Delete.
@@ -90,7 +97,8 @@ type PruneOptions struct {
 	clock clock.Clock // nil but in tests
 }
 
-// Prune deletes the backups that no rule keeps, and the chunks that no other backup has.
+// Prune deletes the backups that no rule keeps, the chunks that no other backup has, and what of the archived
+// log leads on from none that is left. DB.Archive may be under way.
 //
 // While a backup is being made it fails with ErrTargetBusy, and while it is under way backups
 // do. A kill leaves chunks to the next deletion, and never a backup without one of its
@@ -100,7 +108,7 @@ func Prune(ctx context.Context, t Target, keep Keep, o PruneOptions) (Deleted, e
 	if err := keep.check(); err != nil {
 		return Deleted{}, err
 	}
-	return remove(ctx, t, o, func(all []*contents, damaged []string) (map[string]bool, error) {
+	return remove(ctx, t, o, keep.Log, func(all []*contents, damaged []string) (map[string]bool, error) {
 		byDatabase := map[string][]Info{}
 		for _, c := range all {
 			byDatabase[c.Database] = append(byDatabase[c.Database], c.Info)
@@ -121,10 +129,10 @@ func Prune(ctx context.Context, t Target, keep Keep, o PruneOptions) (Deleted, e
 	})
 }
 
-// Delete deletes backups by their IDs, and the chunks that no other backup has. It also deletes one
+// Delete deletes backups by their IDs, and what no other backup has or leads on from none. It also deletes one
 // whose manifest is damaged. What Prune says holds.
 func Delete(ctx context.Context, t Target, o PruneOptions, wanted ...string) (Deleted, error) {
-	return remove(ctx, t, o, func(all []*contents, damaged []string) (map[string]bool, error) {
+	return remove(ctx, t, o, 0, func(all []*contents, damaged []string) (map[string]bool, error) {
 		gone := map[string]bool{}
 		for _, id := range wanted {
 			isThere := slices.Contains(damaged, id) || slices.ContainsFunc(all, func(c *contents) bool {
@@ -140,7 +148,7 @@ func Delete(ctx context.Context, t Target, o PruneOptions, wanted ...string) (De
 }
 
 // remove deletes the backups that choose returns, of those that are sound and those that are damaged.
-func remove(ctx context.Context, t Target, o PruneOptions,
+func remove(ctx context.Context, t Target, o PruneOptions, logFor time.Duration,
 	choose func(all []*contents, damaged []string) (map[string]bool, error)) (d Deleted, err error) {
 	if ctx == nil {
 		return d, errNilContext
@@ -156,7 +164,7 @@ func remove(ctx context.Context, t Target, o PruneOptions,
 		return d, err
 	}
 	defer func() { err = errors.Join(err, held.release(ctx)) }()
-	r := remover{PruneOptions: o, ctx: ctx, target: t, held: held}
+	r := remover{PruneOptions: o, ctx: ctx, target: t, held: held, logFor: logFor}
 	if r.with, err = newCodec(1); err != nil {
 		return d, err
 	}
@@ -183,6 +191,7 @@ type remover struct {
 	damaged []string // IDs
 	damage  error
 	deleted Deleted
+	logFor  time.Duration // see Keep
 }
 
 // read reads all manifests.
@@ -226,9 +235,18 @@ func (r *remover) run(gone map[string]bool) error {
 			}
 		}
 	}
-	// Manifests first: a backup never lacks chunks.
+	unused, err := r.unusedLog(used)
+	if err != nil {
+		return err
+	}
+	// Manifests first: a backup never lacks chunks, or log.
 	for id := range gone {
 		if err := r.delete(backupPrefix + id); err != nil {
+			return err
+		}
+	}
+	for _, o := range unused {
+		if err := r.delete(o.Name); err != nil {
 			return err
 		}
 	}
