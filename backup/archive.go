@@ -171,8 +171,8 @@ func (a *archiver) run() error {
 		switch {
 		case errors.Is(err, feed.ErrEnd):
 			return nil
-		case errors.Is(err, feed.ErrChangesAhead):
-			return fmt.Errorf("%w: it goes to %d, and the database does not", ErrForked, a.head.First-1)
+		case errors.Is(err, feed.ErrChangesAhead): // the backup is
+			return fmt.Errorf("%w: a backup goes to write %d, and the database does not", ErrForked, from-1)
 		case !errors.As(err, &gap):
 			return err
 		}
@@ -443,6 +443,9 @@ func (a *archiver) begin() error {
 	}
 	if newest.name == "" {
 		return nil
+	}
+	if has, _ := a.log.Newest(); uint64(has) < newest.last {
+		return fmt.Errorf("%w: it goes to write %d, and the database to %d", ErrForked, newest.last, has)
 	}
 	p, err := loadPart(a.ctx, a.target, a.with, newest)
 	if err != nil {
