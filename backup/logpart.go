@@ -192,6 +192,9 @@ func (p *logPart) decode(content []byte) error {
 	if err := json.Unmarshal(content[:length], &p.partHead); err != nil {
 		return err
 	}
+	if p.First == 0 || p.First > p.Last || p.Last > uint64(base.SeqNumMax) {
+		return fmt.Errorf("it has writes %d to %d", p.First, p.Last)
+	}
 	p.commits = content[length:]
 	if len(p.Files) > 0 {
 		return p.checkFiles()
@@ -218,7 +221,7 @@ func (p *logPart) checkFiles() error {
 		}
 	}
 	if len(p.Ingest) == 0 {
-		if len(p.Files) != 1 || p.Files[0].Name != batchName || p.Files[0].SizeBytes > base.MaxBatchBytes || p.First > p.Last {
+		if len(p.Files) != 1 || p.Files[0].Name != batchName || p.Files[0].SizeBytes > base.MaxBatchBytes {
 			return errors.New("it is not one batch")
 		}
 		return nil

@@ -40,7 +40,7 @@ backups itself, with DB.Backup, to the same TARGET.`,
 			if err != nil {
 				return interruptedOr(cmd.Context(), openFailure(args[0], err))
 			}
-			return printBackup(cmd.OutOrStdout(), format.value, "backed up", info, time.Since(start))
+			return printBackup(cmd.OutOrStdout(), format.value, "backed up", backup.Restored{Info: info}, time.Since(start))
 		},
 	}
 	addBackupLimits(cmd, &rate, &parallel)
@@ -56,12 +56,15 @@ func newRestoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore TARGET DIR",
 		Short: "Make a database from a backup",
-		Long: `Restore makes a database in DIR from a backup in TARGET, the newest one unless --id or
---at says otherwise. DIR must not exist, or be an empty directory. Each file is
-compared with what was stored, and at the end all are verified as by 'lightning check'.
+		Long: `Restore makes a database in DIR from a backup in TARGET and the log that was archived
+behind it: the newest state that is there, or that of a time with --at, or that of a
+write with --seq. With --id alone it is that backup as it is. Where the log has a hole on the
+way, or ends before, that is an error. DIR must not exist, or be an empty directory. All is
+compared with what was stored, and at the end verified as by 'lightning check'.
 DIR is there as a whole or not at all.`,
 		Example: `  lightning restore /mnt/backups/my my.db
-  lightning restore /mnt/backups/my my.db --at 2026-11-30T18:00:00Z`,
+  lightning restore /mnt/backups/my my.db --at 2026-11-30T18:00:00Z
+  lightning restore /mnt/backups/my my.db --seq 120000`,
 		Args: arguments(2, "TARGET", "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			start := time.Now()
@@ -79,11 +82,12 @@ DIR is there as a whole or not at all.`,
 			if err != nil {
 				return interruptedOr(cmd.Context(), err)
 			}
-			return printBackup(cmd.OutOrStdout(), format.value, "restored", restored.Info, time.Since(start))
+			return printBackup(cmd.OutOrStdout(), format.value, "restored", restored, time.Since(start))
 		},
 	}
 	cmd.Flags().StringVar(&o.ID, "id", "", "the backup, as 'lightning backups list' has it")
-	cmd.Flags().StringVar(&at, "at", "", "the newest backup that was begun by then, as 2026-11-30T18:00:00Z")
+	cmd.Flags().StringVar(&at, "at", "", "what was written by then, as 2026-11-30T18:00:00Z; without archived log, the newest backup that was begun by then")
+	cmd.Flags().Uint64Var(&o.Seq, "seq", 0, "all writes up to the one with this sequence number")
 	cmd.Flags().StringVar(&o.Database, "database", "", "the identity of the database, where TARGET has several")
 	addBackupLimits(cmd, &rate, &o.Parallel)
 	format = addFormat(cmd, formatTable, formatJSON)
@@ -108,16 +112,21 @@ type backupResult struct {
 	backup.Info
 	Files   int     `json:"files"`
 	Seconds float64 `json:"seconds"`
+	ToSeq   uint64  `json:"to_seq,omitempty"` // of what was restored
 }
 
-func printBackup(w io.Writer, format outputFormat, what string, info backup.Info, took time.Duration) error {
+func printBackup(w io.Writer, format outputFormat, what string, restored backup.Restored, took time.Duration) error {
+	info := restored.Info
 	if format == formatJSON {
-		return printJSON(w, backupResult{info, info.Files, took.Seconds()})
+		return printJSON(w, backupResult{info, info.Files, took.Seconds(), restored.ToSeq})
 	}
 	text := fmt.Sprintf("%s %s in %s: %s, %s", what, info.ID, console.Duration(took),
 		console.CountOf(int64(info.Files), "file"), console.Bytes(info.SizeBytes))
 	if what == "backed up" {
 		text += fmt.Sprintf(", of which %s new, stored as %s", console.Bytes(info.NewBytes), console.Bytes(info.StoredBytes))
+	}
+	if restored.ToSeq > 0 {
+		text += fmt.Sprintf(", to write %d of %s", restored.ToSeq, restored.Until.UTC().Format(time.RFC3339))
 	}
 	_, err := fmt.Fprintln(w, console.Fill(text, 2, console.LineWidth(w)))
 	return err

@@ -33,7 +33,7 @@ func newBackupsListCommand() *cobra.Command {
 	var format *choice[outputFormat]
 	cmd := &cobra.Command{
 		Use:   "list TARGET",
-		Short: "List the backups of a directory, the oldest first",
+		Short: "List the backups of a directory, the oldest first, and the archived log",
 		Args:  arguments(1, "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			infos, err := backup.List(cmd.Context(), backup.Dir(args[0]))
@@ -43,7 +43,8 @@ func newBackupsListCommand() *cobra.Command {
 			if format.value == formatJSON {
 				return errors.Join(printJSON(cmd.OutOrStdout(), results(infos)), err)
 			}
-			return errors.Join(printBackups(cmd.OutOrStdout(), infos), err)
+			ranges, logErr := backup.Logs(cmd.Context(), backup.Dir(args[0]))
+			return errors.Join(printBackups(cmd.OutOrStdout(), infos), printRanges(cmd.OutOrStdout(), ranges), err, logErr)
 		},
 	}
 	format = addFormat(cmd, formatTable, formatJSON)
@@ -66,10 +67,30 @@ func printBackups(w io.Writer, infos []backup.Info) error {
 	}
 	width := console.LineWidth(w)
 	var page strings.Builder
-	page.WriteString(table.Head(width))
+	page.WriteString(table.Head(width) + "\n")
 	for _, info := range infos {
 		page.WriteString(table.Row(width, info.ID, info.Database[:min(8, len(info.Database))],
-			console.Count(int64(info.Seq)), console.Bytes(info.SizeBytes), console.Bytes(info.NewBytes)))
+			console.Count(int64(info.Seq)), console.Bytes(info.SizeBytes), console.Bytes(info.NewBytes)) + "\n")
+	}
+	_, err := io.WriteString(w, page.String())
+	return err
+}
+
+// printRanges tells to which writes and times one can restore from a backup before.
+func printRanges(w io.Writer, ranges []backup.Range) error {
+	if len(ranges) == 0 {
+		return nil
+	}
+	table := console.Table{
+		{Title: "archived log of", Width: 15, Left: true}, {Title: "from write", Width: 12}, {Title: "to write", Width: 12},
+		{Title: "known until", Width: 20}, {Title: "stored", Width: 10},
+	}
+	width := console.LineWidth(w)
+	var page strings.Builder
+	page.WriteString("\n" + table.Head(width) + "\n")
+	for _, r := range ranges {
+		page.WriteString(table.Row(width, r.Database[:8], console.Count(int64(r.First)), console.Count(int64(r.Last)),
+			r.Until.UTC().Format(time.RFC3339), console.Bytes(r.SizeBytes)) + "\n")
 	}
 	_, err := io.WriteString(w, page.String())
 	return err
@@ -78,7 +99,8 @@ func printBackups(w io.Writer, infos []backup.Info) error {
 // checkedBackups is what 'backups check' prints, in the form of its JSON.
 type checkedBackups struct {
 	Sound     []backupResult    `json:"sound"`
-	Damaged   map[string]string `json:"damaged"` // by ID
+	Damaged   map[string]string `json:"damaged"` // by ID, or the name of a part of the log
+	LogParts  int               `json:"log_parts"`
 	Chunks    int               `json:"chunks"`
 	ReadBytes int64             `json:"read_bytes"`
 	Seconds   float64           `json:"seconds"`
@@ -91,8 +113,8 @@ func newBackupsCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check TARGET [ID]...",
 		Short: "Read all of the backups, and tell which cannot be restored",
-		Long: `Check reads every chunk of the backups in TARGET, each once, and tells which backups
-cannot be restored. With --discard it deletes damaged chunks, so that the next backup
+		Long: `Check reads every chunk of the backups in TARGET, each once, and the archived log, and tells
+which backups cannot be restored, and what of the log is damaged or missing. With --discard it deletes damaged chunks, so that the next backup
 of a database that still has their content stores them again.
 
 The exit code is 1 where there is damage.`,
@@ -112,10 +134,12 @@ The exit code is 1 where there is damage.`,
 			}
 			r := checkedBackups{
 				Sound: results(report.Backups), Damaged: map[string]string{}, Chunks: report.Chunks,
-				ReadBytes: report.ReadBytes, Seconds: time.Since(start).Seconds(),
+				LogParts: report.LogParts, ReadBytes: report.ReadBytes, Seconds: time.Since(start).Seconds(),
 			}
-			for id, err := range report.Damage {
-				r.Damaged[id] = err.Error()
+			for _, damage := range []map[string]error{report.Damage, report.LogDamage} {
+				for id, err := range damage {
+					r.Damaged[id] = err.Error()
+				}
 			}
 			if format.value == formatJSON {
 				err = printJSON(cmd.OutOrStdout(), r)
@@ -152,14 +176,14 @@ func newBackupsPruneCommand() *cobra.Command {
 		Use:   "prune TARGET",
 		Short: "Delete the backups that no rule keeps",
 		Long: `Prune deletes all backups but those that one of the rules keeps, for each database by
-itself, and the chunks that no other backup has. Days, weeks, months and years are
+itself, the chunks that no other backup has, and the archived log before the oldest. Days, weeks, months and years are
 those of UTC; each is represented by its newest backup.`,
 		Example: `  lightning backups prune /mnt/backups/my --keep-last 3 --keep-daily 7 --keep-monthly 12
   lightning backups prune /mnt/backups/my --keep-within 720h --dry-run`,
 		Args: arguments(1, "TARGET"),
 	})
 	remove.cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if keep == (backup.Keep{}) {
+		if keep == (backup.Keep{Log: keep.Log}) {
 			return usagef("nothing says what to keep: see --help")
 		}
 		d, err := backup.Prune(cmd.Context(), backup.Dir(args[0]), keep, remove.options)
@@ -172,6 +196,7 @@ those of UTC; each is represented by its newest backup.`,
 	flags.IntVar(&keep.Monthly, "keep-monthly", 0, "for how many months to keep one")
 	flags.IntVar(&keep.Yearly, "keep-yearly", 0, "for how many years to keep one")
 	flags.DurationVar(&keep.Within, "keep-within", 0, "for how long to keep all, as 720h")
+	flags.DurationVar(&keep.Log, "keep-log", 0, "for how long to keep the archived log, as 168h; 0 is back to the oldest backup")
 	flags.StringVar(&remove.options.Database, "database", "", "delete only backups of the database with this identity")
 	return remove.cmd
 }
@@ -212,6 +237,9 @@ type deletedResult struct {
 	Kept    []backupResult `json:"kept"`
 	Chunks  int            `json:"chunks"`
 	Bytes   int64          `json:"bytes"`
+
+	LogParts int   `json:"log_parts"`
+	LogBytes int64 `json:"log_bytes"`
 }
 
 func (r *removing) report(d backup.Deleted, err error) error {
@@ -220,7 +248,7 @@ func (r *removing) report(d backup.Deleted, err error) error {
 	}
 	out := r.cmd.OutOrStdout()
 	if r.format.value == formatJSON {
-		return printJSON(out, deletedResult{results(d.Backups), results(d.Kept), d.Chunks, d.Bytes})
+		return printJSON(out, deletedResult{results(d.Backups), results(d.Kept), d.Chunks, d.Bytes, d.LogParts, d.LogBytes})
 	}
 	verb := "deleted"
 	if r.options.DryRun {
@@ -231,7 +259,7 @@ func (r *removing) report(d backup.Deleted, err error) error {
 		fmt.Fprintf(&page, "%s %s\n", verb, info.ID)
 	}
 	fmt.Fprintf(&page, "%s deleted, %d kept; %s given back\n", console.CountOf(int64(len(d.Backups)), "backup"),
-		len(d.Kept), console.Bytes(d.Bytes))
+		len(d.Kept), console.Bytes(d.Bytes+d.LogBytes))
 	_, err = io.WriteString(out, page.String())
 	return err
 }
