@@ -254,14 +254,14 @@ func (r *remover) run(gone map[string]bool) error {
 		return err
 	}
 	if tidy, ok := r.target.(tidier); ok && !r.DryRun {
-		return tidy.tidy(r.ctx)
+		return tidy.Tidy(r.ctx)
 	}
 	return nil
 }
 
 // tidier is a target on which writers that were killed leave something.
 type tidier interface {
-	tidy(ctx context.Context) error
+	Tidy(ctx context.Context) error
 }
 
 // sweep deletes the chunks that are not used.

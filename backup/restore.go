@@ -212,11 +212,9 @@ func (r *restorer) restore(dir string) (err error) {
 	if err := r.files(r.contents.List, r.contents.ChunkBytes); err != nil {
 		return err
 	}
+	// This syncs the directory, with all names in it.
 	if err := r.forward(); err != nil {
 		return err
-	}
-	if err := r.FS.SyncDir(r.path); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
 	}
 	if err := r.verify(); err != nil {
 		return err

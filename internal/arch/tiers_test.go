@@ -69,6 +69,7 @@ func tiers() map[string]int {
 		"internal/keyspace":   4,
 		"internal/batch":      5,
 		"internal/store":      5,
+		"internal/objectdir":  5,
 		"internal/view":       6,
 		"internal/spill":      6,
 		"internal/feed":       6,

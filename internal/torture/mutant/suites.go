@@ -16,6 +16,7 @@ var suitesByName = map[string]Suite{
 	"checkpoints":   tests(".", "^TestCheckpoint"),
 	"backups":       tests(".", "^TestBackup"),
 	"restores":      tests(".", "^TestRestore"),
+	"logArchives":   tests(".", "^(TestArchive|TestRestoreTo|TestPruneBeside)"),
 	"targets":       tests("./backup", ""),
 	"verifications": tests(".", "^TestVerify"),
 	"directories":   tests(".", "DatabaseStays|LockFile|LostLock|OpenNames|Beneath|TxAfterClose"),
