@@ -9,6 +9,7 @@ func FuzzDecodeEdit(f *testing.F) {
 	f.Add(appendEdit(nil, fullEdit()))
 	f.Add(appendEdit(nil, keptEdit()))
 	f.Add(appendEdit(nil, newState(testID).snapshot()))
+	f.Add(appendEdit(nil, restoredEdit()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := decodeEdit(b)
 		if err != nil {
