@@ -263,26 +263,29 @@ func (s *pitSource) check(t testing.TB, target backup.Target, seq uint64) uint64
 // beginning of the log that can be restored, and the next one goes on there without a hole.
 func TestArchiveFails(t *testing.T) {
 	s := newPITSource(t)
-	errs := map[string]error{"fails": errors.New("the network is down"), "is full": lightning.ErrNoSpace}
 	for n := int64(1); ; n++ {
 		done := false
-		for what, failure := range errs {
-			for _, keep := range []memfs.Policy{memfs.KeepNone, memfs.KeepRandom} {
-				under := s.away.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
-				away := faultfs.New(under)
-				away.Add(faultfs.Rule{Kinds: vfs.OpMutations, Nth: n, Sticky: true, Err: failure})
-				err := s.archive(t, backup.DirOn(away, "target"), backup.ArchiveOptions{})
-				if done = err == nil; !done {
-					wantErr(t, err, failure)
-				}
-				target := backup.DirOn(under.Crash(memfs.CrashOptions{Keep: keep, Seed: uint64(n)}), "target")
-				if got := s.check(t, target, 0); done && got != s.newest {
-					t.Errorf("restored to %d of %d, which were archived", got, s.newest)
-				}
-				must(t, s.archive(t, target, backup.ArchiveOptions{}))
-				if got := s.check(t, target, 0); got != s.newest {
-					t.Errorf("after a target that %s at operation %d the log goes to %d of %d", what, n, got, s.newest)
-				}
+		for _, c := range []struct {
+			what    string
+			failure error
+			keep    memfs.Policy // what the power cut leaves that comes then
+		}{
+			{"fails", errors.New("the network is down"), memfs.KeepNone}, {"is full", lightning.ErrNoSpace, memfs.KeepRandom},
+		} {
+			under := s.away.Crash(memfs.CrashOptions{Keep: memfs.KeepAll})
+			away := faultfs.New(under)
+			away.Add(faultfs.Rule{Kinds: vfs.OpMutations, Nth: n, Sticky: true, Err: c.failure})
+			err := s.archive(t, backup.DirOn(away, "target"), backup.ArchiveOptions{})
+			if done = err == nil; !done {
+				wantErr(t, err, c.failure)
+			}
+			target := backup.DirOn(under.Crash(memfs.CrashOptions{Keep: c.keep, Seed: uint64(n)}), "target")
+			if got := s.check(t, target, 0); done && got != s.newest {
+				t.Errorf("restored to %d of %d, which were archived", got, s.newest)
+			}
+			must(t, s.archive(t, target, backup.ArchiveOptions{}))
+			if got := s.check(t, target, 0); got != s.newest {
+				t.Errorf("after a target that %s at operation %d the log goes to %d of %d", c.what, n, got, s.newest)
 			}
 		}
 		if done {

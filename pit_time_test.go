@@ -330,7 +330,12 @@ func TestPruneBesideArchive(t *testing.T) {
 				t.Errorf("round %d: no log was deleted: %+v", i, d)
 			}
 		}
+		// What is only in the log stays as well.
+		must(t, loadRows(db, 40))
+		states[db.Metrics().VisibleSeq] = everything(t, db)
 		time.Sleep(time.Minute)
+		_, err = backup.Prune(ctx, target, backup.Keep{Last: 3, Log: 90 * time.Minute}, backup.PruneOptions{})
+		must(t, err)
 		stop()
 		kept := infos[len(infos)-3:]
 		needed := kept[0].Seq // the newest that is old enough

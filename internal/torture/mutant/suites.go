@@ -16,7 +16,7 @@ var suitesByName = map[string]Suite{
 	"checkpoints":   tests(".", "^TestCheckpoint"),
 	"backups":       tests(".", "^TestBackup"),
 	"restores":      tests(".", "^TestRestore"),
-	"logArchives":   tests(".", "^(TestArchive|TestRestoreTo|TestPruneBeside)"),
+	"logArchives":   tests(".", "^(TestArchive(With|Of|Asks|Large|dLog)|TestRestoreTo(Each|Time)|TestPruneBeside)"),
 	"targets":       tests("./backup", ""),
 	"verifications": tests(".", "^TestVerify"),
 	"directories":   tests(".", "DatabaseStays|LockFile|LostLock|OpenNames|Beneath|TxAfterClose"),
