@@ -127,6 +127,9 @@ type LogArchiveMetrics struct {
 	// database looks for it when it is first asked for changes.
 	OldestSeq uint64
 	Feeds     int // loops over DB.Changes that are running
+	// ArchivedSeq is the newest write that DB.Archive has stored, which Metrics.VisibleSeq is ahead of; 0 where
+	// it is not under way.
+	ArchivedSeq uint64
 }
 
 // WorkMetrics counts jobs of one kind.
@@ -240,6 +243,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 			SizeBytes:    e.Archive.SizeBytes,
 			OldestSeq:    uint64(e.Archive.OldestSeq),
 			Feeds:        e.Archive.Feeds,
+			ArchivedSeq:  uint64(e.Archive.CopiedSeq),
 		},
 		Events:  EventMetrics{Dropped: e.EventsDropped, Panics: e.EventPanics},
 		Flushes: WorkMetrics{Count: e.Flushes, WrittenBytes: e.FlushBytes, Time: e.FlushTime},

@@ -109,7 +109,7 @@ type Options struct {
 	MergeOperators []MergeOperator
 	// Log are the settings of the write-ahead log.
 	Log LogOptions
-	// LogArchive says how much of the past DB.Changes can begin at. Default: what
+	// LogArchive says how much of the past DB.Changes can begin at, and DB.Archive store late. Default: what
 	// happens to be in the log.
 	LogArchive LogArchiveOptions
 	// Scrub has all files verified from time to time. Default: never.

@@ -84,6 +84,9 @@ func TestRestoreToTime(t *testing.T) {
 			}
 		}
 		time.Sleep(10 * time.Second)
+		if got := db.Metrics().LogArchive.ArchivedSeq; got != db.Metrics().VisibleSeq {
+			t.Errorf("archived is %d in the metrics", got)
+		}
 		if s := status(); s.ArchivedSeq != db.Metrics().VisibleSeq || s.NewestSeq != s.ArchivedSeq || s.Lag != 0 || s.LagBytes > 200 || s.Parts < 5 {
 			t.Errorf("at the end the status is %v", s)
 		}
@@ -94,6 +97,9 @@ func TestRestoreToTime(t *testing.T) {
 		synctest.Wait()
 		states[last], states[last.Add(30*time.Second)] = everything(t, db), everything(t, db)
 		stop()
+		if got := db.Metrics().LogArchive.ArchivedSeq; got != 0 {
+			t.Errorf("archived is %d in the metrics, and nobody archives", got)
+		}
 		for _, at := range slices.SortedFunc(maps.Keys(states), time.Time.Compare) {
 			got, r := restoredAt(t, target, at)
 			if !got.equal(states[at]) {

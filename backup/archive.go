@@ -382,6 +382,7 @@ func (a *archiver) persist(do func() error) error {
 
 // tell tells how far it is.
 func (a *archiver) tell() {
+	a.log.Copied(base.SeqNum(a.head.First - 1))
 	if a.Progress == nil {
 		return
 	}

@@ -209,6 +209,7 @@ func (s *sender) log(m *lightning.Metrics) {
 	s.gauge("log_files", "Segments of the log.", float64(m.Log.Files))
 	s.gauge("log_archive_size_bytes", "Size of what is kept for the change feed.", float64(m.LogArchive.SizeBytes))
 	s.gauge("feeds", "Loops over changes that are running.", float64(m.LogArchive.Feeds))
+	s.gauge("archived_seq", "Sequence number of the newest write that DB.Archive has stored; 0: it is not under way.", float64(m.LogArchive.ArchivedSeq))
 	s.gauge("visible_seq", "Sequence number of the newest write that readers see.", float64(m.VisibleSeq))
 	s.gauge("durable_seq", "Sequence number up to which all is on stable storage.", float64(m.DurableSeq))
 }

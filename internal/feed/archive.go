@@ -61,7 +61,6 @@ type Archive struct {
 	cfg       Config
 	committed signal.Changes // wakes the feeds that wait for the next commit
 	live      []base.FileNum // the segments that the manifest named at open
-	copied    atomic.Bool    // by a Copier
 }
 
 // NewArchive returns an archive that knows nothing yet.
@@ -99,6 +98,8 @@ type catalogue struct {
 	openedSeq base.SeqNum
 	// ingestedSeq is the newest number that was committed past the log.
 	ingestedSeq atomic.Uint64
+	copying     atomic.Bool // there is a Copier
+	copiedSeq   atomic.Uint64
 }
 
 // segmentInfo is one segment. While it is being written, its End and Last are
@@ -418,13 +419,17 @@ type Metrics struct {
 	SizeBytes int64       // of both, whether tables are in the tree as well or not
 	OldestSeq base.SeqNum // the first number that a feed can begin with
 	Feeds     int         // open ones
+	// CopiedSeq is the newest number that the one who copies the log elsewhere has stored; 0 where nobody does.
+	CopiedSeq base.SeqNum
 }
 
 // Metrics returns the figures of now.
 func (a *catalogue) Metrics() Metrics {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := Metrics{Ingests: len(a.ingests), OldestSeq: a.oldestSeq(), Feeds: a.feeds}
+	m := Metrics{
+		Ingests: len(a.ingests), OldestSeq: a.oldestSeq(), Feeds: a.feeds, CopiedSeq: base.SeqNum(a.copiedSeq.Load()),
+	}
 	for _, s := range a.segments {
 		if s.obsolete {
 			m.Segments++

@@ -20,14 +20,20 @@ type Copier struct{ archive *Archive }
 
 // Copier returns the one who copies the log, until Close.
 func (a *Archive) Copier() (Copier, error) {
-	if !a.copied.CompareAndSwap(false, true) {
+	if !a.copying.CompareAndSwap(false, true) {
 		return Copier{}, fmt.Errorf("%w: the log of this database is being archived already", base.ErrLocked)
 	}
 	return Copier{a}, nil
 }
 
 // Close lets another one copy the log.
-func (c Copier) Close() { c.archive.copied.Store(false) }
+func (c Copier) Close() {
+	c.archive.copiedSeq.Store(0)
+	c.archive.copying.Store(false)
+}
+
+// Copied notes the newest number that is at the other place, for the metrics.
+func (c Copier) Copied(newest base.SeqNum) { c.archive.copiedSeq.Store(uint64(newest)) }
 
 // Identity returns which database it is, and which of its histories.
 func (c Copier) Identity() (database, history base.DBID) {
