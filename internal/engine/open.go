@@ -38,6 +38,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	db.workers.Go(func() { db.sharing.run(db.stopped) })
+	db.workers.Go(func() { db.expirer.run(db.stopped) })
 	if !opts.ReadOnly {
 		db.startWorkers()
 	}
@@ -154,7 +155,7 @@ func (db *opener) wire(state *manifest.State) {
 	}
 	db.reads.Init(view.Config{
 		Clock: o.Clock, Timeline: db.timeline, Keyspaces: db.keyspaces, Store: db.store, Janitor: db.janitor,
-		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, Freed: db.budget.divide, SnapshotClosed: db.changed.Notify,
+		Hot: db.hot, TrackHandles: o.TrackHandles, Events: db.events, Installed: db.installed, Freed: db.budget.divide, SnapshotClosed: db.changed.Notify,
 	})
 	db.archive = feed.NewArchive(db.feedConfig())
 	db.versions.archive = db.archive
@@ -204,6 +205,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.reaper = reaper{
 		reads: &db.reads, claims: &db.claims, flush: db.Flush, changed: &db.changed, clock: o.Clock,
 	}
+	db.expirer = expirer{reads: &db.reads, clock: o.Clock, age: o.HandleAge}
 	db.sharing.hot, db.sharing.budget, db.sharing.events = db.hot, &db.budget, db.events
 	db.sharing.reads, db.sharing.alone = &db.reads, db.commits.Alone
 	db.sharing.divide = func() { db.reads.Update(func(*view.Change) {}) }
