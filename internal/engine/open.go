@@ -205,14 +205,13 @@ func (db *opener) wire(state *manifest.State) {
 	db.reaper = reaper{
 		reads: &db.reads, claims: &db.claims, flush: db.Flush, changed: &db.changed, clock: o.Clock,
 	}
-	db.expirer = expirer{reads: &db.reads, clock: o.Clock, age: o.HandleAge}
 	db.sharing.hot, db.sharing.budget, db.sharing.events = db.hot, &db.budget, db.events
 	db.sharing.reads, db.sharing.alone = &db.reads, db.commits.Alone
 	db.sharing.divide = func() { db.reads.Update(func(*view.Change) {}) }
 	db.commits.Init(db.writer.Env())
 }
 
-// wireUpkeep makes what works on the files of the whole database.
+// wireUpkeep makes what works on the whole database.
 func (db *opener) wireUpkeep() {
 	e := db.DB
 	working := func(ctx context.Context, note func()) (done func(), err error) {
@@ -235,6 +234,7 @@ func (db *opener) wireUpkeep() {
 		WAL: db.walConfig(), Reads: &e.reads, Segments: db.segments, Archive: db.archive, Store: db.store, Janitor: db.janitor,
 		Look: e.versions.look, Manifest: e.versions.verify, FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
 	}
+	e.expirer = expirer{reads: &e.reads, clock: db.opts.Clock, age: db.opts.HandleAge}
 	e.scrubber.Every, e.scrubber.BytesPerSecond = db.opts.ScrubEvery, db.opts.ScrubBytesPerSecond
 	e.scrubber.Clock, e.scrubber.Events, e.scrubber.Verify = db.opts.Clock, db.events, db.Verifier.Run
 }
