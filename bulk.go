@@ -3,12 +3,15 @@ package lightning
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/bulk"
+	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/external"
 	"github.com/lightningdb/lightning/internal/inuse"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -31,6 +34,8 @@ type BulkLoader struct {
 	inner *bulk.Loader
 	inUse inuse.Word
 	buf   []byte // for values that expire
+
+	cleanup runtime.Cleanup // closes it if it is forgotten
 }
 
 func newBulkLoader(db *DB, s *space) (*BulkLoader, error) {
@@ -41,7 +46,13 @@ func newBulkLoader(db *DB, s *space) (*BulkLoader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &BulkLoader{space: s, fs: db.opts.FS, inner: inner}, nil
+	l := &BulkLoader{space: s, fs: db.opts.FS, inner: inner}
+	opened := view.Opened{At: clock.System.Now()}
+	l.cleanup = runtime.AddCleanup(l, func(inner *bulk.Loader) {
+		view.NoteForgotten(s.engine.Reads(), view.KindLoader, opened)
+		inner.Close()
+	}, inner)
+	return l, nil
 }
 
 // Put adds a record. Key and value are copied. After an error of a file nothing of the load will
@@ -156,6 +167,7 @@ func (l *BulkLoader) Commit() error {
 		return err
 	}
 	defer l.inUse.Leave()
+	l.cleanup.Stop()
 	if err := cmp.Or(l.inUse.Err(), l.space.usable()); err != nil {
 		l.inner.Close()
 		return err
@@ -169,6 +181,7 @@ func (l *BulkLoader) Close() error {
 	if l == nil || l.inner == nil {
 		return ErrClosed
 	}
+	l.cleanup.Stop()
 	if !l.inUse.TryEnter() {
 		l.inUse.WhenFree(l.inner.Close)
 		return ErrConcurrentUse

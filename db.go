@@ -313,7 +313,7 @@ func (db *DB) Begin(o TxOptions) (*Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tx{inner: tx, space: &db.space}, nil
+	return (&Tx{inner: tx, space: &db.space}).mind(), nil
 }
 
 // View runs fn in a read-only transaction: all that it reads is of one moment.

@@ -28,6 +28,9 @@ var (
 	ErrClosed = base.ErrClosed
 	// ErrHandleClosed says that an iterator or snapshot was closed before.
 	ErrHandleClosed = base.ErrInvalidHandle
+	// ErrHandleExpired says that an iterator, snapshot or transaction was open for longer than
+	// Options.HandleAge.
+	ErrHandleExpired = base.ErrHandleExpired
 	// ErrKeyOrder says that a key for a TableWriter is not behind the one before it.
 	ErrKeyOrder = external.ErrKeyOrder
 	// ErrConcurrentUse says that a transaction, an iterator, a batch or the rows of a

@@ -18,4 +18,5 @@ type (
 	DiskInfo       = event.DiskInfo
 	ScrubInfo      = event.ScrubInfo
 	FailureInfo    = event.FailureInfo
+	HandleInfo     = event.HandleInfo
 )

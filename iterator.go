@@ -1,10 +1,12 @@
 package lightning
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/inuse"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // IterOptions bound an iterator. The zero value means all keys.
@@ -46,21 +48,34 @@ type ScanOptions struct {
 type Iterator struct {
 	rows   rows        // nil: that of the zero Iterator
 	inUse  *inuse.Word // its own, or that of its transaction
-	own    inuse.Word
-	prefix []byte // of the keyspace
-	buf    []byte // for the keys to seek to
+	inTx   bool        // it is that of a transaction
+	tx     *begun      // which is not forgotten while the iterator is not; nil if it ends by itself
+	prefix []byte      // of the keyspace
+	buf    []byte      // for the keys to seek to
 	short  [40]byte
+
+	cleanup runtime.Cleanup // closes the rows if the iterator is forgotten
 }
 
-// newIterator returns an iterator over rows that belong to nobody else or, if word
-// is not nil, to those who have entered it.
-func newIterator(rows rows, word *inuse.Word, prefix []byte) *Iterator {
-	it := &Iterator{rows: rows, inUse: word, prefix: prefix}
+// newIterator returns an iterator over rows of a space that belong to those who have entered a
+// word. The rows do not lead back to the iterator: so the collector finds it when it is forgotten.
+func newIterator(s *space, rows rows, word *inuse.Word) *Iterator {
+	it := &Iterator{rows: rows, inUse: word, prefix: s.prefix}
 	it.buf = it.short[:0]
-	if word == nil {
-		it.inUse = &it.own
-	}
+	it.cleanup = runtime.AddCleanup(it, forgottenRows.close, forgottenRows{s.engine.Reads(), rows, word})
 	return it
+}
+
+// forgottenRows are what an iterator has left behind that was not closed.
+type forgottenRows struct {
+	reads *view.Reader
+	rows  rows
+	word  *inuse.Word
+}
+
+func (f forgottenRows) close() {
+	view.NoteForgotten(f.reads, view.KindIterator, f.rows.Opened())
+	_ = closeRows(f.rows, f.word) // there is nobody to tell
 }
 
 // rows is what an Iterator walks: those of the engine or, in a transaction, those
@@ -81,6 +96,7 @@ type rows interface {
 	Expiry() base.Instant
 	Err() error
 	Close() error
+	Opened() view.Opened
 }
 
 // enter begins a move; the zero Iterator has none.
@@ -135,7 +151,7 @@ func (it *Iterator) Key() []byte {
 	switch {
 	case it.rows == nil:
 		return nil
-	case it.inUse != &it.own:
+	case it.inTx:
 		return it.inTurn(it.rows.Key)
 	}
 	turn := it.inUse.Turn()
@@ -152,7 +168,7 @@ func (it *Iterator) Value() []byte {
 	switch {
 	case it.rows == nil:
 		return nil
-	case it.inUse != &it.own:
+	case it.inTx:
 		return it.inTurn(it.rows.Value)
 	}
 	turn := it.inUse.Turn()
@@ -212,6 +228,7 @@ func (it *Iterator) Close() error {
 	if it.rows == nil {
 		return ErrClosed
 	}
+	it.cleanup.Stop()
 	return closeRows(it.rows, it.inUse)
 }
 

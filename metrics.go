@@ -3,7 +3,10 @@ package lightning
 import (
 	"time"
 
+	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/engine"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // Metrics is a picture of the database at one moment. Totals count from Open.
@@ -166,11 +169,23 @@ func (m TransactionMetrics) AbortRate() float64 {
 	return float64(m.Conflicts) / float64(m.Commits+m.Conflicts)
 }
 
-// HandleMetrics counts what is open.
+// HandleMetrics counts the handles that are open, and what became of others.
 type HandleMetrics struct {
-	Iterators, Snapshots int
-	OldestAge            time.Duration
+	Iterators, Snapshots, Transactions int
+	OldestAge                          time.Duration // of those that are open
+	// OldestSeq is the oldest write that one of them sees as the newest: what was overwritten
+	// or deleted since then is kept for it. Where it pins nothing it is VisibleSeq.
+	OldestSeq uint64
+	// Forgotten were not closed before the program lost them, and were closed by the garbage
+	// collector; Expired were open for longer than Options.HandleAge.
+	Forgotten, Expired HandleCounts
 }
+
+// HandleCounts counts handles since Open.
+type HandleCounts struct{ Iterators, Snapshots, Transactions, BulkLoaders int }
+
+// Total returns their sum.
+func (c HandleCounts) Total() int { return c.Iterators + c.Snapshots + c.Transactions + c.BulkLoaders }
 
 // HealthMetrics tells what is wrong, if anything is.
 type HealthMetrics struct {
@@ -257,7 +272,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 			RecordsExpired: e.RecordsExpired,
 		},
 		Transactions: TransactionMetrics{Commits: e.TxCommits, Conflicts: e.TxConflicts},
-		Handles:      HandleMetrics{e.OpenIterators, e.OpenSnapshots, e.OldestHandleAge},
+		Handles:      newHandleMetrics(e.Handles, e.VisibleSeq),
 		Files:        FileMetrics{Open: e.OpenFiles, Max: e.OpenFilesMax},
 		Reads:        newReadMetrics(&e),
 		Operations:   newOperationMetrics(&e),
@@ -266,6 +281,24 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 	}
 	for _, l := range e.Levels {
 		m.Levels = append(m.Levels, LevelMetrics{l.Files, l.Bytes, l.Records, l.Deletes, l.Expiring})
+	}
+	return m
+}
+
+func newHandleMetrics(h view.Handles, visible base.SeqNum) HandleMetrics {
+	counts := func(c view.HandleCounts) HandleCounts {
+		return HandleCounts{c[view.KindIterator], c[view.KindSnapshot], c[view.KindTransaction], c[view.KindLoader]}
+	}
+	open := counts(h.Open)
+	m := HandleMetrics{
+		Iterators: open.Iterators, Snapshots: open.Snapshots, Transactions: open.Transactions,
+		OldestSeq: uint64(visible), Forgotten: counts(h.Forgotten), Expired: counts(h.Expired),
+	}
+	if !h.Oldest.IsZero() {
+		m.OldestAge = clock.System.Now().Sub(h.Oldest)
+	}
+	if h.Pinning {
+		m.OldestSeq = uint64(min(h.Seq, visible))
 	}
 	return m
 }

@@ -220,8 +220,8 @@ func TestTxAfterClose(t *testing.T) {
 	reader, err := db.Begin(lightning.TxOptions{ReadOnly: true})
 	must(t, err)
 	must(t, tx.Put([]byte("own"), nil))
-	if n := db.Metrics().Handles.Snapshots; n != 2 {
-		t.Errorf("%d snapshots are open", n)
+	if n := db.Metrics().Handles.Transactions; n != 2 {
+		t.Errorf("%d transactions are open", n)
 	}
 	err = db.Close()
 	wantErr(t, err, lightning.ErrLeaked)

@@ -114,6 +114,11 @@ type Options struct {
 	LogArchive LogArchiveOptions
 	// Scrub has all files verified from time to time. Default: never.
 	Scrub ScrubOptions
+	// HandleAge is how long an iterator, a snapshot or a transaction may be open, at least a
+	// second. One that is open for longer, by up to an eighth, fails with ErrHandleExpired, and
+	// the database does not keep what it sees any more; it must be closed all the same. A
+	// transaction that has expired does not commit. Default: for ever.
+	HandleAge time.Duration
 	// Tree are the settings of the tree of files. The defaults serve well;
 	// tests use others to meet rare cases often.
 	Tree TreeOptions
@@ -192,8 +197,9 @@ type TreeOptions struct {
 
 // DebugOptions are aids for finding mistakes.
 type DebugOptions struct {
-	// TrackHandles makes Close report the stacks that created the iterators
-	// and snapshots that were left open. It costs microseconds for each.
+	// TrackHandles makes Close report the stacks that created the iterators and snapshots
+	// that were left open, and EventListener and Logger those of handles that were forgotten
+	// or have expired. It costs microseconds for each.
 	TrackHandles bool
 	// CheckSlices finds who writes into slices that are lent to him. All verbs that
 	// lend memory lend copies then, so that nothing happens to the database, and look
@@ -280,6 +286,7 @@ func (o *Options) validate() error {
 		{o.LogArchive.Age >= 0, "LogArchive.Age", o.LogArchive.Age, "positive, or 0 for no bound"},
 		{o.Scrub.Every == 0 || o.Scrub.Every >= time.Second, "Scrub.Every", o.Scrub.Every, "at least a second, or 0 for never"},
 		{o.Scrub.BytesPerSecond > 0, "Scrub.BytesPerSecond", o.Scrub.BytesPerSecond, "positive, or 0 for 8 MiB"},
+		{o.HandleAge == 0 || o.HandleAge >= time.Second, "HandleAge", o.HandleAge, "at least a second, or 0 for ever"},
 		{t.MemtableBytes >= minMemtableBytes && int64(t.MemtableBytes) <= o.MemoryBudget/2,
 			"Tree.MemtableBytes", t.MemtableBytes, "64 KiB to half of the memory budget"},
 		{t.MemtableBytes <= 1<<30, "Tree.MemtableBytes", t.MemtableBytes, "at most 1 GiB"},
@@ -358,6 +365,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		Archive:      feed.Retention(o.LogArchive),
 		ReadOnly:     o.ReadOnly,
 		MustExist:    o.MustExist,
+		HandleAge:    o.HandleAge,
 		TrackHandles: o.Debug.TrackHandles,
 	}
 }

@@ -298,12 +298,12 @@ func (s *space) walk(snap *view.Snapshot, o IterOptions, word *inuse.Word) (rows
 }
 
 func (s *space) iterator(snap *view.Snapshot, o IterOptions) (*Iterator, error) {
-	it := newIterator(nil, nil, s.prefix)
-	var err error
-	if it.rows, err = s.walk(snap, o, it.inUse); err != nil {
+	word := new(inuse.Word)
+	rows, err := s.walk(snap, o, word)
+	if err != nil {
 		return nil, err
 	}
-	return it, nil
+	return newIterator(s, rows, word), nil
 }
 
 func (s *space) scan(snap *view.Snapshot, o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) error) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"runtime"
 	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
@@ -85,6 +86,29 @@ func (o TxOptions) session() (session.Options, error) {
 type Tx struct {
 	inner *session.Tx
 	space *space
+	begun *begun // nil: it ends by itself
+}
+
+// begun is what a transaction that was begun with DB.Begin, its views and its iterators have in
+// common. If none of them can be reached any more, it was forgotten, and is rolled back. The
+// transaction itself does not lead here.
+type begun struct {
+	cleanup runtime.Cleanup
+	inner   *session.Tx
+}
+
+// mind has the transaction rolled back if it is forgotten.
+func (tx *Tx) mind() *Tx {
+	tx.begun = &begun{inner: tx.inner}
+	tx.begun.cleanup = runtime.AddCleanup(tx.begun, session.RollbackForgotten, tx.inner)
+	return tx
+}
+
+// ended says that the transaction is about to be ended, and is not to be minded any more.
+func (tx *Tx) ending() {
+	if tx.begun != nil {
+		tx.begun.cleanup.Stop()
+	}
 }
 
 // Options returns the options that the transaction was begun with.
@@ -102,7 +126,7 @@ func (tx *Tx) Options() TxOptions {
 // another database every verb fails with ErrForeignKeyspace.
 func (tx *Tx) In(k *Keyspace) *Tx {
 	s := tx.space.orNone().in(k)
-	return &Tx{inner: tx.inner, space: &s}
+	return &Tx{inner: tx.inner, space: &s, begun: tx.begun}
 }
 
 // writable says why a key cannot be written, if it cannot.
@@ -292,7 +316,9 @@ func (tx *Tx) Iterator(o IterOptions) (*Iterator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newIterator(rows, tx.inner.InUse(), tx.space.prefix), nil
+	it := newIterator(tx.space, rows, tx.inner.InUse())
+	it.inTx, it.tx = true, tx.begun
+	return it, nil
 }
 
 // walk returns the rows within bounds. They must be closed, by one who has entered
@@ -377,7 +403,10 @@ func (tx *Tx) Release(s Savepoint) error { return tx.inner.Release(s.inner) }
 // the transaction. When another commit has changed what it depends on, it
 // returns a *ConflictError, and nothing is written. Once Commit has begun to
 // write it is not cancelled by the context: its answer says what happened.
-func (tx *Tx) Commit() error { return tx.inner.Commit(tx.space.orNone().durability) }
+func (tx *Tx) Commit() error {
+	defer tx.ending()
+	return tx.inner.Commit(tx.space.orNone().durability)
+}
 
 // CommitWith commits with a durability of its own. A transaction that went to files
 // is on stable storage in any case.
@@ -385,10 +414,14 @@ func (tx *Tx) CommitWith(d Durability) error {
 	if d > DurabilityAsync {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "DurabilitySync, DurabilityBuffered or DurabilityAsync"}
 	}
+	defer tx.ending()
 	return tx.inner.Commit(d.engine())
 }
 
 // Rollback ends the transaction and drops its writes. A second call, or one
 // after Commit, does nothing, so that it can be deferred. While another goroutine is in
 // a call, the transaction ends when that one does.
-func (tx *Tx) Rollback() { tx.inner.Rollback() }
+func (tx *Tx) Rollback() {
+	defer tx.ending()
+	tx.inner.Rollback()
+}

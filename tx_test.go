@@ -298,8 +298,8 @@ func TestUpdateRetriesConflicts(t *testing.T) {
 	if has, _ := db.Has([]byte("never")); has {
 		t.Error("a failed function has written")
 	}
-	if n := db.Metrics().Handles.Snapshots; n != 0 {
-		t.Errorf("%d snapshots were left", n)
+	if n := db.Metrics().Handles.Transactions; n != 0 {
+		t.Errorf("%d transactions were left", n)
 	}
 }
 

@@ -152,8 +152,11 @@ func (s *sender) transactions(m *lightning.Metrics) {
 	s.counter("transactions_total", help, float64(m.Transactions.Commits), "result", "committed")
 	s.counter("transactions_total", help, float64(m.Transactions.Conflicts), "result", "conflict")
 	s.gauge("open_iterators", "Iterators that are open.", float64(m.Handles.Iterators))
-	s.gauge("open_snapshots", "Snapshots that are open, those of transactions too.", float64(m.Handles.Snapshots))
-	s.gauge("oldest_handle_age_seconds", "Age of the oldest open iterator or snapshot.", m.Handles.OldestAge.Seconds())
+	s.gauge("open_snapshots", "Snapshots that are open.", float64(m.Handles.Snapshots))
+	s.gauge("open_transactions", "Transactions that are open.", float64(m.Handles.Transactions))
+	s.counter("handles_forgotten_total", "Handles that were not closed before the program lost them.", float64(m.Handles.Forgotten.Total()))
+	s.counter("handles_expired_total", "Handles that were open for longer than Options.HandleAge.", float64(m.Handles.Expired.Total()))
+	s.gauge("oldest_handle_age_seconds", "Age of the oldest open iterator, snapshot or transaction.", m.Handles.OldestAge.Seconds())
 	s.counter("events_dropped_total", "Events that the listener was not told of.", float64(m.Events.Dropped))
 }
 

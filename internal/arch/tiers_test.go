@@ -108,6 +108,7 @@ func tiers() map[string]int {
 		"internal/property":       testOnly,
 		"internal/torture/memory": testOnly,
 		"internal/torture/mutant": testOnly,
+		"internal/torture/soak":   testOnly,
 	}
 }
 

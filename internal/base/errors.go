@@ -18,6 +18,8 @@ var (
 	// ErrInUse is returned by operations on an iterator, snapshot or batch
 	// that was closed or committed before.
 	ErrInvalidHandle = errors.New("handle is closed")
+	// ErrHandleExpired is returned by those that were open for longer than they may be.
+	ErrHandleExpired = errors.New("handle has expired: it was open for longer than Options.HandleAge")
 )
 
 // CorruptionError says that stored bytes are not what was written: in which

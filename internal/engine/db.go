@@ -88,6 +88,7 @@ type DB struct {
 	keeper     keeper
 	reaper     reaper
 	sharing    sharing
+	expirer    expirer
 	counters   counters
 	recovered  recovered
 

@@ -115,10 +115,9 @@ type Metrics struct {
 	RecordsExpired                    int64
 	StallTime                         time.Duration
 	TxCommits, TxConflicts            int64
-	OpenIterators, OpenSnapshots      int
+	Handles                           view.Handles
 	OpenFiles, OpenFilesMax           int
 	Reads                             aio.Stats
-	OldestHandleAge                   time.Duration
 	QuarantinedFiles                  int
 	UnreadableFiles                   int
 	ReadErr                           error
@@ -210,7 +209,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.LogFiles = int64(db.segments.Count())
 	m.LogBytes = db.segments.WrittenBytes()
 	m.StallTime = db.writer.StallTime()
-	m.OpenIterators, m.OpenSnapshots, m.OldestHandleAge = db.reads.OpenHandles()
+	m.Handles = db.reads.Handles()
 	m.OpenFiles, m.OpenFilesMax = db.files.Count(), db.files.Limit()
 	m.Reads = db.io.Stats()
 	m.QuarantinedFiles = db.claims.damagedFiles()

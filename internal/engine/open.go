@@ -38,6 +38,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	db.workers.Go(func() { db.sharing.run(db.stopped) })
+	db.workers.Go(func() { db.expirer.run(db.stopped) })
 	if !opts.ReadOnly {
 		db.startWorkers()
 	}
@@ -154,7 +155,7 @@ func (db *opener) wire(state *manifest.State) {
 	}
 	db.reads.Init(view.Config{
 		Clock: o.Clock, Timeline: db.timeline, Keyspaces: db.keyspaces, Store: db.store, Janitor: db.janitor,
-		Hot: db.hot, TrackHandles: o.TrackHandles, Installed: db.installed, Freed: db.budget.divide, SnapshotClosed: db.changed.Notify,
+		Hot: db.hot, TrackHandles: o.TrackHandles, Events: db.events, Installed: db.installed, Freed: db.budget.divide, SnapshotClosed: db.changed.Notify,
 	})
 	db.archive = feed.NewArchive(db.feedConfig(state.History))
 	db.versions.archive = db.archive
@@ -210,7 +211,7 @@ func (db *opener) wire(state *manifest.State) {
 	db.commits.Init(db.writer.Env())
 }
 
-// wireUpkeep makes what works on the files of the whole database.
+// wireUpkeep makes what works on the whole database.
 func (db *opener) wireUpkeep() {
 	e := db.DB
 	working := func(ctx context.Context, note func()) (done func(), err error) {
@@ -233,6 +234,7 @@ func (db *opener) wireUpkeep() {
 		WAL: db.walConfig(), Reads: &e.reads, Segments: db.segments, Archive: db.archive, Store: db.store, Janitor: db.janitor,
 		Look: e.versions.look, Manifest: e.versions.verify, FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
 	}
+	e.expirer = expirer{reads: &e.reads, clock: db.opts.Clock, age: db.opts.HandleAge}
 	e.scrubber.Every, e.scrubber.BytesPerSecond = db.opts.ScrubEvery, db.opts.ScrubBytesPerSecond
 	e.scrubber.Clock, e.scrubber.Events, e.scrubber.Verify = db.opts.Clock, db.events, db.Verifier.Run
 }

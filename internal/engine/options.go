@@ -44,6 +44,8 @@ type Options struct {
 
 	ReadOnly  bool
 	MustExist bool
+	// HandleAge is how long iterators and snapshots may be open; 0: for ever.
+	HandleAge time.Duration
 	// TrackHandles records the stack that made each iterator and snapshot, for
 	// the report on Close.
 	TrackHandles bool

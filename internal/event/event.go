@@ -63,6 +63,18 @@ func ScrubEnded(s *Sink, info ScrubInfo) {
 	tell(s.teller, func(l *Listener) func(ScrubInfo) { return l.ScrubEnd }, info)
 }
 
+// HandleForgotten tells s of a handle that was not closed and that nobody can reach any more.
+func HandleForgotten(s *Sink, info HandleInfo) {
+	s.log.Warn("a handle was forgotten, and is closed now", "kind", info.Kind, "age", info.Age, "stack", info.Stack)
+	tell(s.teller, func(l *Listener) func(HandleInfo) { return l.HandleForgotten }, info)
+}
+
+// HandleExpired tells s of a handle that was open for too long.
+func HandleExpired(s *Sink, info HandleInfo) {
+	s.log.Warn("a handle has expired", "kind", info.Kind, "age", info.Age, "stack", info.Stack)
+	tell(s.teller, func(l *Listener) func(HandleInfo) { return l.HandleExpired }, info)
+}
+
 // OpenProgress says how much of the log an Open has read.
 func (s *Sink) OpenProgress(info OpenInfo) {
 	tell(s.teller, func(l *Listener) func(OpenInfo) { return l.OpenProgress }, info)

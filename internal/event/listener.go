@@ -39,6 +39,10 @@ type Listener struct {
 	WritesRefused func(FailureInfo)
 	// ScrubEnd says what a scrub has found: see ScrubOptions.
 	ScrubEnd func(ScrubInfo)
+	// HandleForgotten says that an iterator, snapshot, transaction or other handle was not closed
+	// before the program lost it: it is closed now. HandleExpired says that one has been open for
+	// longer than Options.HandleAge.
+	HandleForgotten, HandleExpired func(HandleInfo)
 	// BackgroundError says that work in the background has failed; it is tried again.
 	BackgroundError func(FailureInfo)
 }
@@ -107,6 +111,13 @@ type DiskInfo struct {
 type FailureInfo struct {
 	What string // for example "log", "flush" or "compaction"
 	Err  error
+}
+
+// HandleInfo describes a handle.
+type HandleInfo struct {
+	Kind  string // "iterator", "snapshot", "transaction" or "bulk loader"
+	Age   time.Duration
+	Stack string // of the call that has made it; only with Options.Debug.TrackHandles
 }
 
 // ScrubInfo describes a scrub.

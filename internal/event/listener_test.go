@@ -37,6 +37,8 @@ func TestListenerHearsEverything(t *testing.T) {
 			s.StallBegan(StallInfo{})
 			s.StallEnded(StallInfo{})
 			ScrubEnded(s, ScrubInfo{Damage: []*base.CorruptionError{}})
+			HandleForgotten(s, HandleInfo{})
+			HandleExpired(s, HandleInfo{})
 			s.LogRotated("000002.wal")
 			s.TableCreated(TableInfo{})
 			s.TableDeleted(TableInfo{})

@@ -30,9 +30,13 @@ func (tx *Tx) Commit(d Durability) error {
 	if err := cmp.Or(tx.failure, tx.inUse.Err()); err != nil {
 		return err
 	}
-	switch {
-	case tx.changes == nil:
+	if tx.changes == nil {
 		return nil // it is serialized where it has read
+	}
+	if err := tx.snap.Usable(); err != nil {
+		return err
+	}
+	switch {
 	case tx.own.spill != nil:
 		return tx.commitFiles()
 	case tx.own.writes.Len() == 0:
@@ -83,7 +87,7 @@ func (tx *Tx) claim() *view.ReadSet {
 		return nil
 	}
 	tx.reads.Freeze()
-	tx.claimed = view.ReadSet{Since: tx.snap.Seq(), Reads: &tx.reads}
+	tx.claimed = view.ReadSet{Since: tx.snap.Seq(), Reads: &tx.reads, Of: tx.snap}
 	return &tx.claimed
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -130,8 +131,8 @@ func TestEnd(t *testing.T) {
 			wantErr(t, it.Close(), ErrEnded)
 			wantErr(t, it.Close(), base.ErrInvalidHandle)
 			v.Rollback()
-			if e := db.Metrics(); e.OpenSnapshots+e.OpenIterators != 0 {
-				t.Errorf("%s: %d snapshots and %d iterators are left", name, e.OpenSnapshots, e.OpenIterators)
+			if open := db.Metrics().Handles.Open; open != (view.HandleCounts{}) {
+				t.Errorf("%s: %v are left", name, open)
 			}
 			if held, waiting := m.locks.Held(); held+waiting != 0 {
 				t.Errorf("%s: %d locks are left", name, held)
@@ -231,8 +232,8 @@ func TestUpdate(t *testing.T) {
 		defer func() { _ = recover() }()
 		_ = m.Update(Options{}, commit.Async, func(tx *Tx) error { panic("out") })
 	}()
-	if n := db.Metrics().OpenSnapshots; n != 0 {
-		t.Errorf("%d snapshots are left", n)
+	if open := db.Metrics().Handles.Open; open != (view.HandleCounts{}) {
+		t.Errorf("%v are left", open)
 	}
 }
 

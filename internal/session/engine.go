@@ -10,7 +10,6 @@ import (
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/merge"
 	"github.com/lightningdb/lightning/internal/spill"
-	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
 )
 
@@ -39,13 +38,9 @@ func (s store) open(snap *view.Snapshot) error { return s.engine.Reads().OpenFor
 func (s store) closed() bool { return s.engine.Reads().Closed() }
 
 // rows returns what a snapshot sees within some bounds.
-func (s store) rows(snap *view.Snapshot, b Bounds) (txn.Rows, error) {
+func (s store) rows(snap *view.Snapshot, b Bounds) (*view.Iterator, error) {
 	b.PrefixBytes = 0
-	it, err := snap.NewIterator(b)
-	if err != nil {
-		return nil, err
-	}
-	return it, nil
+	return snap.NewIterator(b)
 }
 
 // newSpill returns a place in files for writes. It must be dropped.

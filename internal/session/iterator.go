@@ -5,6 +5,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/txn"
+	"github.com/lightningdb/lightning/internal/view"
 )
 
 // Iterator walks the rows of a range as a transaction sees them at the moment in
@@ -17,7 +18,8 @@ import (
 // must be closed in any case: it holds files and memory.
 type Iterator struct {
 	tx     *Tx
-	cursor *txn.Cursor // nil once closed
+	rows   *view.Iterator
+	cursor *txn.Cursor // nil once closed; over the rows
 	prefix int         // bytes of each key that Key leaves out
 	err    error
 
@@ -51,10 +53,13 @@ func (tx *Tx) Iterator(k *Keyspace, b Bounds) (*Iterator, error) {
 		return nil, err
 	}
 	tx.hasRead = true
-	it := &Iterator{tx: tx, cursor: c, prefix: b.PrefixBytes, key: []byte{}, value: []byte{}}
+	it := &Iterator{tx: tx, rows: rows, cursor: c, prefix: b.PrefixBytes, key: []byte{}, value: []byte{}}
 	tx.iterators = append(tx.iterators, it)
 	return it, nil
 }
+
+// Opened returns when, and where, the iterator was opened.
+func (it *Iterator) Opened() view.Opened { return it.rows.Opened() }
 
 // usable reports whether the iterator can be moved, and notes why not.
 func (it *Iterator) usable() bool {

@@ -77,5 +77,5 @@ func (tx *Tx) holds(reads *txn.Reads) error {
 		return nil
 	}
 	reads.Freeze()
-	return tx.manager.engine.holds(&view.ReadSet{Since: tx.snap.Seq(), Reads: reads})
+	return tx.manager.engine.holds(&view.ReadSet{Since: tx.snap.Seq(), Reads: reads, Of: tx.snap})
 }

@@ -108,6 +108,14 @@ func (tx *Tx) Usable() error {
 	return nil
 }
 
+// RollbackForgotten rolls a transaction back that nobody can reach any more.
+func RollbackForgotten(tx *Tx) {
+	if !tx.ended.Load() {
+		view.NoteForgotten(tx.manager.engine.engine.Reads(), view.KindTransaction, tx.snap.Opened())
+	}
+	tx.Rollback()
+}
+
 // Writable is Usable for verbs that write.
 func (tx *Tx) Writable() error {
 	if err := tx.Usable(); err != nil {

@@ -16,6 +16,8 @@ import (
 type handleRegistry struct {
 	pins pins // of snapshots and transactions
 
+	forgotten, expired tallies
+
 	mu     ranked.Mutex[ranked.Handles]
 	live   *handle // the newest iterator
 	count  int
@@ -125,6 +127,9 @@ func (h *handleRegistry) points() []ReadPoint {
 	defer h.mu.Unlock()
 	points := make([]ReadPoint, 0, h.count)
 	for n := range h.all {
+		if n.iterator.expired.Load() {
+			continue
+		}
 		n.listed = true
 		points = append(points, n.at)
 	}
@@ -181,8 +186,8 @@ var ErrLeaked = errors.New("handles were left open")
 func (h *handleRegistry) leaks() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var own, iterators int
-	var kinds [2]int
+	var own int
+	var open HandleCounts
 	var stacks strings.Builder
 	note := func(kind string, stack []byte) {
 		if stack != nil {
@@ -195,39 +200,70 @@ func (h *handleRegistry) leaks() error {
 			note("scan of the database", n.stack)
 			continue
 		}
-		iterators++
-		note("iterator", n.stack)
+		open[KindIterator]++
+		note(KindIterator.String(), n.stack)
 	}
 	for p, word := range h.pins.all {
 		kind := p.kindOf(word)
-		kinds[kind]++
+		open[kind]++
 		if stack := p.stack.Load(); stack != nil {
 			note(kind.String(), *stack)
 		}
 	}
-	if own+iterators+kinds[ofSnapshot]+kinds[ofTransaction] == 0 {
+	if own == 0 && open == (HandleCounts{}) {
 		return nil
 	}
 	return fmt.Errorf("%w: iterators: %d, snapshots: %d, transactions: %d%s", ErrLeaked,
-		iterators, kinds[ofSnapshot], kinds[ofTransaction], stacks.String())
+		open[KindIterator], open[KindSnapshot], open[KindTransaction], stacks.String())
 }
 
-// summary returns the numbers of open handles and the age of the oldest. A
-// transaction counts as the snapshot that it has.
-func (h *handleRegistry) summary(now time.Time) (iterators, snapshots int, oldest time.Duration) {
+// Handles is a picture of the handles of users.
+type Handles struct {
+	Open HandleCounts
+	// Forgotten were closed because nobody could reach them; Expired were open for too long.
+	// Both count from the beginning.
+	Forgotten, Expired HandleCounts
+	// Oldest is when the oldest that is open was opened; the zero time: none is.
+	Oldest time.Time
+	// Seq is the oldest sequence number that one of them reads at, if Pinning.
+	Seq     base.SeqNum
+	Pinning bool
+}
+
+// see adds a handle that is open.
+func (h *Handles) see(kind HandleKind, opened time.Time) {
+	h.Open[kind]++
+	if !opened.IsZero() && (h.Oldest.IsZero() || opened.Before(h.Oldest)) {
+		h.Oldest = opened
+	}
+}
+
+// pin adds what one that is open reads at.
+func (h *Handles) pin(seq base.SeqNum) {
+	if !h.Pinning || seq < h.Seq {
+		h.Seq, h.Pinning = seq, true
+	}
+}
+
+// picture returns a picture of the handles.
+func (h *handleRegistry) picture() Handles {
+	now := Handles{Forgotten: h.forgotten.counts(), Expired: h.expired.counts()}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range h.all {
-		if !n.own {
-			iterators++
-			oldest = max(oldest, now.Sub(n.since))
+		if n.own {
+			continue
+		}
+		now.see(KindIterator, n.since)
+		if !n.iterator.expired.Load() {
+			now.pin(n.at.Seq)
 		}
 	}
-	for p := range h.pins.all {
-		snapshots++
-		if since := p.since.Load(); since != 0 {
-			oldest = max(oldest, now.Sub(time.Unix(0, since)))
+	for p, word := range h.pins.all {
+		now.see(p.kindOf(word), p.opened().At)
+		if !p.hasExpired() {
+			now.pin(p.seqOf(word))
 		}
 	}
-	return iterators, snapshots, oldest
+	return now
 }

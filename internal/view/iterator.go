@@ -31,7 +31,8 @@ type Iterator struct {
 	handle handle        // with what it sees
 	err    error
 
-	stale atomic.Bool // the state is old; set under mu
+	stale   atomic.Bool // the state is old; set under mu, or where it has expired
+	expired atomic.Bool // it was open for too long
 	// mu is held by whoever changes what the iterator holds, but for its moves: one who
 	// opens it anew or closes it, and the janitor, who does not wait for it.
 	mu ranked.Mutex[ranked.Iterator]
@@ -111,7 +112,7 @@ func (r *Reader) newIterator(o IterOptions, snap *Snapshot) (*Iterator, error) {
 		return nil, err
 	}
 	if err == nil && snap != nil {
-		err = snap.usable() // after the state was loaded, as in Snapshot.state
+		err = snap.Usable() // after the state was loaded, as in Snapshot.state
 	}
 	if err != nil {
 		_ = it.Close() // nothing was read

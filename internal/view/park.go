@@ -143,6 +143,9 @@ func (c *iteratorCore) unpark(r *Reader) (err error) {
 func (it *Iterator) moveOn(stay bool) bool {
 	it.mu.Lock()
 	defer it.mu.Unlock()
+	if it.expired.Load() {
+		return it.failExpired()
+	}
 	core := it.core
 	var mark iterate.Mark
 	if stay {
@@ -162,6 +165,10 @@ func (it *Iterator) moveOn(stay bool) bool {
 		return false
 	}
 	it.stale.Store(false)
+	if it.expired.Load() { // meanwhile: the state may lack what it saw
+		it.stale.Store(true)
+		return it.failExpired()
+	}
 	return !stay || core.visible.Resume(mark)
 }
 

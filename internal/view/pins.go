@@ -43,11 +43,12 @@ const (
 	pinTries  = 8 // slots that are looked at in each block
 )
 
-// pin is a slot. Its user alone changes it, but for pinListed in its word.
+// pin is a slot. Its user alone changes it, but for pinListed in its word, and for since, which
+// ExpireHandles negates.
 type pin struct {
 	word  atomic.Uint64 // 0: free; else see pinWord
 	time  atomic.Int64  // that the snapshot reads at
-	since atomic.Int64  // when it was opened, in nanoseconds since 1970; 0: just now
+	since atomic.Int64  // when it was opened, in nanoseconds since 1970, negated once it has expired; 0: just now
 	stack atomic.Pointer[[]byte]
 	block *pinBlock       // that it is counted in; nil: in none
 	_     [2*64 - 40]byte // lines are fetched in pairs
@@ -56,29 +57,17 @@ type pin struct {
 // pinListed is the bit of a word that says that somebody keeps something for the snapshot.
 const pinListed uint64 = 1
 
-// pinKind says whose a pin is.
-type pinKind uint64
-
-const (
-	ofSnapshot pinKind = iota
-	ofTransaction
-)
-
-func (k pinKind) String() string {
-	if k == ofTransaction {
-		return "transaction"
-	}
-	return "snapshot"
+// pinWord is a number to read at, with whether a snapshot or a transaction reads, as the word
+// of a pin.
+func pinWord(kind HandleKind, seq base.SeqNum) uint64 {
+	return uint64(seq+1)<<2 | uint64(kind-KindSnapshot)<<1
 }
 
-// pinWord is a number to read at, with who reads, as the word of a pin.
-func pinWord(kind pinKind, seq base.SeqNum) uint64 { return uint64(seq+1)<<2 | uint64(kind)<<1 }
-
 func (p *pin) seqOf(word uint64) base.SeqNum { return base.SeqNum(word>>2) - 1 }
-func (p *pin) kindOf(word uint64) pinKind    { return pinKind(word >> 1 & 1) }
+func (p *pin) kindOf(word uint64) HandleKind { return KindSnapshot + HandleKind(word>>1&1) }
 
 // claim returns a pin that reads at a point.
-func (ps *pins) claim(kind pinKind, at ReadPoint) *pin {
+func (ps *pins) claim(kind HandleKind, at ReadPoint) *pin {
 	word := pinWord(kind, at.Seq)
 	place := epoch.Place()
 	for i := 0; ; i = min(i+1, pinBlocks-1) { // nobody comes to the last one
@@ -116,7 +105,7 @@ func (ps *pins) block(i int) *pinBlock {
 }
 
 // move has a pin read at another point.
-func (p *pin) move(kind pinKind, at ReadPoint) {
+func (p *pin) move(kind HandleKind, at ReadPoint) {
 	for {
 		word := p.word.Load()
 		if p.word.CompareAndSwap(word, pinWord(kind, at.Seq)|word&pinListed) {
@@ -137,8 +126,8 @@ func (p *pin) setTime(at base.Instant) {
 	}
 }
 
-// opened notes when, and where, the snapshot was opened.
-func (p *pin) opened(at time.Time, track bool) {
+// noteOpened notes when, and where, the snapshot was opened.
+func (p *pin) noteOpened(at time.Time, track bool) {
 	p.since.Store(at.UnixNano())
 	if track {
 		stack := debug.Stack()
@@ -159,12 +148,12 @@ func (p *pin) release() (listed bool) {
 	return word&pinListed != 0
 }
 
-// list returns what a pin reads at, for somebody who keeps it; false if it is free. The bit
+// list returns what a pin reads at, for somebody who keeps it; false if it is free, or has expired. The bit
 // is set in the word of the very snapshot: when that is closed, the workers are told.
 func (p *pin) list() (at ReadPoint, ok bool) {
 	for {
 		word := p.word.Load()
-		if word == 0 {
+		if word == 0 || p.hasExpired() {
 			return at, false
 		}
 		if word&pinListed != 0 || p.word.CompareAndSwap(word, word|pinListed) {

@@ -144,9 +144,9 @@ func TestWhoIsListedIsMissed(t *testing.T) {
 	const count = 200_000
 	var ps pins
 	var found, missed [count]bool
-	moved := ps.claim(ofSnapshot, ReadPoint{})
+	moved := ps.claim(KindSnapshot, ReadPoint{})
 	moved.list()
-	if moved.move(ofSnapshot, ReadPoint{Seq: 1}); !moved.release() {
+	if moved.move(KindSnapshot, ReadPoint{Seq: 1}); !moved.release() {
 		t.Error("a snapshot that was found was moved, and is not missed")
 	}
 	var stop atomic.Bool
@@ -161,9 +161,9 @@ func TestWhoIsListedIsMissed(t *testing.T) {
 		}
 	})
 	for seq := range base.SeqNum(count) {
-		p := ps.claim(ofSnapshot, ReadPoint{Seq: seq})
+		p := ps.claim(KindSnapshot, ReadPoint{Seq: seq})
 		if seq%3 == 0 {
-			p.move(ofSnapshot, ReadPoint{Seq: seq})
+			p.move(KindSnapshot, ReadPoint{Seq: seq})
 		}
 		missed[seq] = p.release()
 	}
@@ -188,7 +188,7 @@ func TestEmptyBlocksOfPinsAreSkipped(t *testing.T) {
 	var ps pins
 	var open []*pin
 	for seq := range base.SeqNum(10_000) {
-		open = append(open, ps.claim(ofSnapshot, ReadPoint{Seq: seq}))
+		open = append(open, ps.claim(KindSnapshot, ReadPoint{Seq: seq}))
 	}
 	if ps.newest() != 9_999 {
 		t.Errorf("the newest is at %d", ps.newest())
@@ -212,7 +212,7 @@ func TestSnapshotThatCloseOvertakes(t *testing.T) {
 	r := newRoom(t, 0)
 	r.Close()
 	var s Snapshot
-	wantErr(t, s.pinIn(&r.Reader, ofSnapshot), base.ErrClosed)
+	wantErr(t, s.pinIn(&r.Reader, KindSnapshot), base.ErrClosed)
 	if r.handles.pins.any() {
 		t.Error("a pin is not free")
 	}

@@ -6,12 +6,12 @@ package view
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/clock"
 	"github.com/lightningdb/lightning/internal/deadrange"
 	"github.com/lightningdb/lightning/internal/epoch"
+	"github.com/lightningdb/lightning/internal/event"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/janitor"
@@ -37,6 +37,8 @@ type Config struct {
 	// Freed is called, as Installed is, when memory of states that were current before
 	// has been given back.
 	Freed func(s *State)
+	// Events is told of handles that were forgotten, or have expired.
+	Events *event.Sink
 	// SnapshotClosed is called when a snapshot has gone. It must not wait.
 	SnapshotClosed func()
 }
@@ -145,8 +147,5 @@ func (r *Reader) Missed() error {
 // WhenIdle runs fn once no handle is open, which may be now.
 func (r *Reader) WhenIdle(fn func()) { r.handles.whenIdle(fn) }
 
-// OpenHandles returns the numbers of open iterators and snapshots, and the age of
-// the oldest.
-func (r *Reader) OpenHandles() (iterators, snapshots int, oldest time.Duration) {
-	return r.handles.summary(r.cfg.Clock.Now())
-}
+// Handles returns a picture of the handles of users.
+func (r *Reader) Handles() Handles { return r.handles.picture() }

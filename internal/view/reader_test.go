@@ -295,8 +295,13 @@ func TestHandlesAreCounted(t *testing.T) {
 	r := newRoom(t, 0)
 	expect := func(iterators, snapshots int, oldest time.Duration) {
 		t.Helper()
-		if i, s, o := r.OpenHandles(); i != iterators || s != snapshots || o != oldest {
-			t.Errorf("%d iterators, %d snapshots, the oldest of %v; want %d, %d, %v", i, s, o, iterators, snapshots, oldest)
+		now := r.Handles()
+		var age time.Duration
+		if !now.Oldest.IsZero() {
+			age = r.clock.Now().Sub(now.Oldest)
+		}
+		if now.Open != (HandleCounts{KindIterator: iterators, KindSnapshot: snapshots}) || age != oldest {
+			t.Errorf("%v are open, the oldest of %v; want %d, %d, %v", now.Open, age, iterators, snapshots, oldest)
 		}
 	}
 	expect(0, 0, 0)

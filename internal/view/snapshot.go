@@ -2,6 +2,7 @@ package view
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -85,24 +86,27 @@ type Snapshot struct {
 	pin    *pin
 	closed atomic.Bool
 	ofTx   bool // what it reads goes into the hot-record cache
+
+	cleanup runtime.Cleanup // of one that is forgotten; not of those of transactions
 }
 
 // Snapshot returns a view of what is visible now.
 func (r *Reader) Snapshot() (*Snapshot, error) {
 	s := new(Snapshot)
-	if err := r.open(s, ofSnapshot); err != nil {
+	if err := r.open(s, KindSnapshot); err != nil {
 		return nil, err
 	}
+	s.closeIfForgotten()
 	return s, nil
 }
 
 // OpenForTx makes s, which is new, a view of what is visible now, for a transaction: Close
 // of the reader calls it one, if it is open then.
-func (r *Reader) OpenForTx(s *Snapshot) error { return r.open(s, ofTransaction) }
+func (r *Reader) OpenForTx(s *Snapshot) error { return r.open(s, KindTransaction) }
 
 // open opens a snapshot, unless the reader is closed: then it takes no pin, which would be a
 // leak to who looks just then.
-func (r *Reader) open(s *Snapshot, kind pinKind) error {
+func (r *Reader) open(s *Snapshot, kind HandleKind) error {
 	if r.closed.Load() {
 		return base.ErrClosed
 	}
@@ -113,7 +117,7 @@ func (r *Reader) open(s *Snapshot, kind pinKind) error {
 // pinIn gives a new snapshot a pin. Whoever looks at the pins, before he drops what nobody sees,
 // joins operands or closes the database, has said so before: so either he finds the pin, or
 // that is seen here.
-func (s *Snapshot) pinIn(r *Reader, kind pinKind) error {
+func (s *Snapshot) pinIn(r *Reader, kind HandleKind) error {
 	at := r.readPoint()
 	invariant.Yield()
 	p := r.handles.pins.claim(kind, at)
@@ -127,8 +131,8 @@ func (s *Snapshot) pinIn(r *Reader, kind pinKind) error {
 			r.joins.Lock() // until the operands that are being applied are visible
 			r.joins.Unlock()
 		case r.VisibleSeq() == at.Seq && !r.cfg.Timeline.Purged(at.Time):
-			p.opened(r.cfg.Clock.Now(), r.cfg.TrackHandles)
-			s.reader, s.at, s.pin, s.ofTx = r, at, p, kind == ofTransaction
+			p.noteOpened(r.cfg.Clock.Now(), r.cfg.TrackHandles)
+			s.reader, s.at, s.pin, s.ofTx = r, at, p, kind == KindTransaction
 			return nil
 		}
 		at = r.readPoint()
@@ -148,18 +152,26 @@ func (s *Snapshot) Close() error {
 	if s.closed.Swap(true) {
 		return base.ErrInvalidHandle
 	}
+	s.cleanup.Stop()
 	if s.reader.handles.unpin(s.pin) {
 		s.reader.cfg.SnapshotClosed()
 	}
 	return nil
 }
 
-func (s *Snapshot) usable() error {
+// Opened returns when, and where, the snapshot was opened; the snapshot must be open.
+func (s *Snapshot) Opened() Opened { return s.pin.opened() }
+
+// Usable says why the snapshot cannot be used, if it cannot.
+func (s *Snapshot) Usable() error {
 	if s.reader.closed.Load() {
 		return base.ErrClosed
 	}
 	if s.closed.Load() {
 		return base.ErrInvalidHandle
+	}
+	if s.pin.hasExpired() {
+		return base.ErrHandleExpired
 	}
 	return nil
 }
@@ -169,7 +181,7 @@ func (s *Snapshot) usable() error {
 // loaded: a state that is installed after Close may lack what the snapshot saw.
 func (s *Snapshot) state() (*State, error) {
 	state, _ := s.reader.now()
-	return state, s.usable()
+	return state, s.Usable()
 }
 
 // AppendGet is Reader.AppendGet as of the snapshot.

@@ -30,6 +30,8 @@ import (
 type ReadSet struct {
 	Since base.SeqNum
 	Reads *txn.Reads
+	// Of is that snapshot, which may expire; nil: it does not.
+	Of *Snapshot
 }
 
 // Validate returns a *txn.ConflictError if something that was read has changed in
@@ -65,6 +67,9 @@ func (r *Reader) Validate(c *ReadSet) error {
 		if changed {
 			return &txn.ConflictError{Key: bytes.Clone(s.Lo), End: bytes.Clone(s.Hi)}
 		}
+	}
+	if c.Of != nil {
+		return c.Of.Usable() // after all was looked at: what one that expires saw is dropped later
 	}
 	return nil
 }
