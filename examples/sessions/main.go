@@ -56,15 +56,16 @@ type options struct {
 
 func parse(args []string, out io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("sessions", flag.ContinueOnError)
-	flags.SetOutput(out)
+	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.dir, "db", "sessions.db", "the `directory` of the database")
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:8080", "the `address` to listen on")
 	flags.DurationVar(&o.idle, "idle", 30*time.Minute, "how long a session lives that is not used")
-	flags.Usage = func() {
-		fmt.Fprint(out, usage)
-		flags.PrintDefaults()
-	}
 	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(out, usage)
+			flags.SetOutput(out)
+			flags.PrintDefaults()
+		}
 		return o, err
 	}
 	switch {
