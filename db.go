@@ -511,7 +511,8 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 // ctx ends: see WatchOptions for which. They come as through Changes: once they are durable, in the order
 // in which they were made, and without a hole; a *GapError says where there is one because the loop
 // was too slow and the log is gone. What a commit does to several keys comes one by one, with the same
-// Seq. A thousand loops that keep up cost little more than one. Slices belong to the caller.
+// Seq. A thousand loops that keep up cost little more than one. Loops share the slices: the caller may
+// keep them, and must not write to them.
 func (db *DB) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchedChange, error] {
 	return db.watchers.watch(ctx, &db.space, o)
 }

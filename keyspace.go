@@ -263,8 +263,8 @@ func (k *Keyspace) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 	return k.space.scan(nil, o, fn)
 }
 
-// Watch is DB.Watch in this keyspace, and tells when it is dropped or gets other options. Slices belong
-// to the caller.
+// Watch is DB.Watch in this keyspace, and tells when it is dropped or gets other options. Loops share the
+// slices: the caller may keep them, and must not write to them.
 func (k *Keyspace) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchedChange, error] {
 	var hub *watchHub // of the zero Keyspace, which has none
 	if k.db != nil {
