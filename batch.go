@@ -231,19 +231,20 @@ func (b *Batch) Reset() {
 
 // Commit writes the batch with the database's durability.
 func (b *Batch) Commit() error {
-	return b.commit(context.Background(), b.space.orNone().durability)
+	s := b.space.orNone()
+	return b.commit(s.waits(), s.durability)
 }
 
 // CommitWith writes the batch with a durability of its own.
 func (b *Batch) CommitWith(d Durability) error {
-	return b.CommitContext(context.Background(), d)
+	return b.CommitContext(b.space.orNone().waits(), d)
 }
 
 // CommitContext is CommitWith for those who do not want to wait for as long as the
-// disk or other commits make them. If ctx is done before the commit has begun,
-// nothing is written, and the error is the cause of ctx; from then on the outcome
-// is waited for. Plain writes that should do the same go through a batch, and
-// transactions have TxOptions.Context.
+// disk or other commits make them. If ctx ends while the commit stands in line, or waits
+// for room in memory that background work has to make, nothing is written, and the error is
+// the cause of ctx; from then on the outcome is waited for. Plain writes have
+// DB.WithContext, and transactions TxOptions.Context.
 func (b *Batch) CommitContext(ctx context.Context, d Durability) error {
 	if d > DurabilityAsync {
 		return &OptionError{Field: "Durability", Value: d.String(), Rule: "DurabilitySync, DurabilityBuffered or DurabilityAsync"}

@@ -42,7 +42,7 @@ func newBulkLoader(db *DB, s *space) (*BulkLoader, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	inner, err := bulk.New(s.engine, s.info, s.prefix)
+	inner, err := bulk.New(s.ctx, s.engine, s.info, s.prefix)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func (c conditional) decide(x *commit.Decision) error {
 	s := c.space
 	x.Key = s.key(make([]byte, 0, len(s.prefix)+len(c.key)), c.key)
 	x.SizeBytes += len(x.Key)
-	return s.engine.Commits().Decide(s.info, x, s.durability)
+	return s.engine.Commits().Decide(s.ctx, s.info, x, s.durability)
 }
 
 // made turns the error of a decision into the answer whether something was written.
@@ -113,7 +113,7 @@ func (c conditional) getAndDelete() ([]byte, error) {
 	err := c.decide(&commit.Decision{
 		Check: isThere,
 		Write: func(now view.Current, b *batch.Batch) error {
-			value = append(value, now.Value...)
+			value = append(value[:0], now.Value...)
 			return b.Delete(s.prefix, key)
 		},
 	})

@@ -338,21 +338,7 @@ func (db *DB) Update(fn func(tx *Tx) error) error { return db.UpdateWith(TxOptio
 
 // UpdateWith is Update with options. Their context ends the attempts, too; the
 // error is then that of the context, joined with the last conflict.
-func (db *DB) UpdateWith(o TxOptions, fn func(tx *Tx) error) error {
-	if err := db.usable(); err != nil {
-		return err
-	}
-	if fn == nil {
-		return errNilFunction
-	}
-	options, err := o.session()
-	if err != nil {
-		return err
-	}
-	return db.sessions.Update(options, db.space.durability, func(tx *session.Tx) error {
-		return fn(&Tx{inner: tx, space: &db.space})
-	})
-}
+func (db *DB) UpdateWith(o TxOptions, fn func(tx *Tx) error) error { return update(db, o, fn) }
 
 // Flush writes all that is in memory to files in level 0 and waits for it.
 func (db *DB) Flush(ctx context.Context) error {
@@ -393,6 +379,15 @@ func (db *DB) DurableSeq() uint64 {
 		return 0
 	}
 	return uint64(db.engine.DurableSeq())
+}
+
+// WithContext returns the default keyspace with verbs that wait no longer than ctx lasts. A write that
+// stands in line, or waits for room in memory, is given up when ctx ends: nothing is written, and the error is
+// the cause of ctx. One that is on its way to the log ends as it does. A verb that comes after the end of ctx
+// does nothing. Reads wait for nobody, and do not look at ctx later. Batches and bulk loads that the keyspace
+// makes do the same at their commit; where a call has a context of its own, that one counts.
+func (db *DB) WithContext(ctx context.Context) *Keyspace {
+	return &Keyspace{space: db.space.with(ctx), db: db}
 }
 
 // Keyspace returns the keyspace called name, making it if there is none. A
@@ -515,7 +510,8 @@ func (db *DB) Changes(ctx context.Context, from uint64) iter.Seq2[*ChangeBatch, 
 // ctx ends: see WatchOptions for which. They come as through Changes: once they are durable, in the order
 // in which they were made, and without a hole; a *GapError says where there is one because the loop
 // was too slow and the log is gone. What a commit does to several keys comes one by one, with the same
-// Seq. A thousand loops that keep up cost little more than one. Slices belong to the caller.
+// Seq. A thousand loops that keep up cost little more than one. Loops share the slices: the caller may
+// keep them, and must not write to them.
 func (db *DB) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchedChange, error] {
 	return db.watchers.watch(ctx, &db.space, o)
 }

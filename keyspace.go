@@ -114,7 +114,13 @@ func newKeyspace(db *DB, info *keyspace.Info) *Keyspace {
 	return k
 }
 
-// Name returns the keyspace's name.
+// WithContext returns the keyspace with verbs that wait no longer than ctx lasts: see
+// DB.WithContext.
+func (k *Keyspace) WithContext(ctx context.Context) *Keyspace {
+	return &Keyspace{space: k.space.with(ctx), db: k.db}
+}
+
+// Name returns the keyspace's name; empty for the default one of DB.WithContext.
 func (k *Keyspace) Name() string {
 	if k.space.info == nil {
 		return "" // it came from no database
@@ -183,6 +189,9 @@ func (k *Keyspace) Merge(key, operand []byte) error {
 	s := &k.space
 	if err := s.checkOperand(key, operand); err != nil {
 		return err
+	}
+	if s.ctx != nil {
+		return s.patiently(s.durability, func(b *Batch) error { return b.Merge(key, operand) })
 	}
 	return s.engine.Commits().Merge(s.info, s.prefix, key, operand, s.durability)
 }
@@ -254,8 +263,8 @@ func (k *Keyspace) Scan(o ScanOptions, fn func(rows iter.Seq2[[]byte, []byte]) e
 	return k.space.scan(nil, o, fn)
 }
 
-// Watch is DB.Watch in this keyspace, and tells when it is dropped or gets other options. Slices belong
-// to the caller.
+// Watch is DB.Watch in this keyspace, and tells when it is dropped or gets other options. Loops share the
+// slices: the caller may keep them, and must not write to them.
 func (k *Keyspace) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchedChange, error] {
 	var hub *watchHub // of the zero Keyspace, which has none
 	if k.db != nil {

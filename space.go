@@ -29,7 +29,8 @@ type space struct {
 	prefix     []byte
 	end        []byte // of the keys with the prefix
 	durability commit.Durability
-	lender     *loan.Lender // nil: memory is lent as it is
+	lender     *loan.Lender    // nil: memory is lent as it is
+	ctx        context.Context // ends the waiting of its verbs; nil: nothing does
 	// refusal is what every use fails with, nil if none has to: the keyspace
 	// belongs to another database than the one it was asked for in, or is nil.
 	refusal error
@@ -53,7 +54,7 @@ func (s *space) in(k *Keyspace) space {
 			out.refusal = ErrForeignKeyspace
 		}
 	}
-	out.engine, out.durability, out.lender = s.engine, s.durability, s.lender
+	out.engine, out.durability, out.lender, out.ctx = s.engine, s.durability, s.lender, s.ctx
 	return out
 }
 
@@ -67,8 +68,37 @@ func (s *space) usable() error {
 		return s.refusal
 	case s.info != nil && s.info.Dropped():
 		return ErrKeyspaceDropped
+	case s.ctx != nil && s.ctx.Err() != nil:
+		return context.Cause(s.ctx)
 	}
 	return nil
+}
+
+// with returns the space with a context, instead of the one that it has.
+func (s *space) with(ctx context.Context) space {
+	out := *s
+	if out.ctx = ctx; ctx == nil {
+		out.refusal = errNilContext
+	}
+	return out
+}
+
+// waits returns what ends the waiting of a commit.
+func (s *space) waits() context.Context {
+	if s.ctx == nil {
+		return context.Background()
+	}
+	return s.ctx
+}
+
+// patiently commits one write, which add makes, for one who does not wait longer than his
+// context lasts.
+func (s *space) patiently(d commit.Durability, add func(b *Batch) error) error {
+	b := newBatch(s)
+	if err := add(b); err != nil {
+		return err
+	}
+	return b.commit(s.ctx, d)
 }
 
 // setPrefix makes it the space of the keys with a prefix, which belongs to it.
@@ -201,6 +231,9 @@ func (s *space) put(key, value []byte, d commit.Durability) error {
 
 // set writes a value that expires, unless expiry is 0.
 func (s *space) set(key, value []byte, expiry base.Instant, d commit.Durability) error {
+	if s.ctx != nil {
+		return s.patiently(d, func(b *Batch) error { return b.put(key, value, expiry) })
+	}
 	if expiry == 0 {
 		return s.engine.Commits().Set(s.info, s.prefix, key, value, d)
 	}
@@ -211,6 +244,9 @@ func (s *space) delete(key []byte, d commit.Durability) error {
 	if err := s.check(key); err != nil {
 		return err
 	}
+	if s.ctx != nil {
+		return s.patiently(d, func(b *Batch) error { return b.Delete(key) })
+	}
 	return s.engine.Commits().Delete(s.info, s.prefix, key, d)
 }
 
@@ -218,6 +254,9 @@ func (s *space) deleteRange(lo, hi []byte, d commit.Durability) error {
 	first, end, empty, err := s.span(lo, hi)
 	if err != nil || empty {
 		return err
+	}
+	if s.ctx != nil {
+		return s.patiently(d, func(b *Batch) error { return b.DeleteRange(lo, hi) })
 	}
 	return s.engine.Commits().DeleteRange(s.info, first, end, d)
 }

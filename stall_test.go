@@ -1,9 +1,11 @@
 package lightning
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -250,6 +252,200 @@ func TestActsEndWithTheirContext(t *testing.T) {
 		if err := act(nil); !errors.Is(err, ErrNilArgument) {
 			t.Errorf("%s without a context: %v", name, err)
 		}
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// stallMemory makes a database whose memory is full, while the disk keeps the tables until
+// release is called, so that commits of large values wait for room. lists is one of its keyspaces.
+func stallMemory(t *testing.T) (db *DB, lists *Keyspace, release func()) {
+	t.Helper()
+	disk := faultfs.New(memfs.New())
+	begun := make(chan struct{}, 1)
+	opts := Options{FS: disk, MemoryBudget: 8 << 20, Durability: DurabilityAsync, EventListener: &EventListener{
+		StallBegin: func(StallInfo) {
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
+		},
+	}}
+	opts.Tree.MemtableBytes = 64 << 10
+	db, err := Open("db", &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lists, err = db.Keyspace(t.Context(), "lists", &KeyspaceOptions{Merge: MergeAppend}); err != nil {
+		t.Fatal(err)
+	}
+	released := make(chan struct{})
+	disk.Add(faultfs.Rule{Kinds: vfs.OpCreate, Name: "*.sst", Sticky: true, Before: func(vfs.Op) { <-released }})
+	ctx, cancel := context.WithCancel(t.Context())
+	filled := make(chan error, 1)
+	go func() {
+		within := db.WithContext(ctx)
+		for i := 0; ; i++ {
+			if err := within.Put(fmt.Appendf(nil, "fill%05d", i), make([]byte, 1000)); err != nil {
+				filled <- err
+				return
+			}
+		}
+	}()
+	<-begun
+	cancel()
+	if err := <-filled; !errors.Is(err, context.Canceled) {
+		t.Errorf("who has filled memory: %v", err)
+	}
+	return db, lists, func() { close(released) }
+}
+
+var errTired = errors.New("waited long enough")
+
+// giveUp runs a verb that has to wait, beside a commit that does, has both wait, and then ends
+// their context.
+func giveUp(t *testing.T, db *DB, name string, verb func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	given := make(chan error, 2)
+	go func() { given <- verb(ctx) }()
+	go func() { given <- db.WithContext(ctx).Put([]byte("beside"), make([]byte, 10<<10)) }()
+	for db.engine.Commits().Waiting() == 0 {
+		runtime.Gosched() // one leads, or is kept by the disk, and the other stands in line
+	}
+	cancel(errTired)
+	for range 2 {
+		if err := <-given; !errors.Is(err, errTired) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := verb(ctx); !errors.Is(err, errTired) {
+		t.Errorf("%s after the end of its context: %v", name, err)
+	}
+}
+
+// large are the verbs that write a large value, under their names.
+func large(lists *Keyspace, value []byte) map[string]func(k *Keyspace) error {
+	return map[string]func(k *Keyspace) error{
+		"Put":         func(k *Keyspace) error { return k.Put([]byte("Put"), value) },
+		"PutWithTTL":  func(k *Keyspace) error { return k.PutWithTTL([]byte("PutWithTTL"), value, time.Hour) },
+		"PutIfAbsent": func(k *Keyspace) error { _, err := k.PutIfAbsent([]byte("PutIfAbsent"), value); return err },
+		"CompareAndSwap": func(k *Keyspace) error {
+			_, err := k.CompareAndSwap([]byte("fill00000"), make([]byte, 1000), value)
+			return err
+		},
+		"Merge": func(k *Keyspace) error { return lists.WithContext(k.space.ctx).Merge([]byte("Merge"), value) },
+		"Commit": func(k *Keyspace) error {
+			b := k.NewBatch()
+			if err := b.Put([]byte("Commit"), value); err != nil {
+				return err
+			}
+			return b.Commit()
+		},
+		"CommitWith": func(k *Keyspace) error {
+			b := k.NewBatch()
+			if err := b.Put([]byte("CommitWith"), value); err != nil {
+				return err
+			}
+			return b.CommitWith(DurabilitySync)
+		},
+		"PutReader": func(k *Keyspace) error {
+			_, err := k.db.PutReader(k.space.ctx, []byte("PutReader"), bytes.NewReader(value))
+			return err
+		},
+		"transaction": func(k *Keyspace) error {
+			return k.db.UpdateWith(TxOptions{Context: k.space.ctx}, func(tx *Tx) error { return tx.Put([]byte("transaction"), value) })
+		},
+	}
+}
+
+// TestVerbsGiveUpWaitingForRoom lets each verb that writes wait for room in memory, which the disk
+// keeps from being made, and give up. What was given up was not written.
+func TestVerbsGiveUpWaitingForRoom(t *testing.T) {
+	db, lists, release := stallMemory(t)
+	verbs := large(lists, make([]byte, 10<<10))
+	for name, verb := range verbs {
+		giveUp(t, db, name, func(ctx context.Context) error { return verb(db.WithContext(ctx)) })
+	}
+	release()
+	for name := range verbs {
+		has, err := db.Has([]byte(name))
+		inLists, listsErr := lists.Has([]byte(name))
+		if has || inLists || err != nil || listsErr != nil {
+			t.Errorf("%s was given up and is there: %v, %v, %v", name, has || inLists, err, listsErr)
+		}
+	}
+	if first, err := db.Get([]byte("fill00000")); err != nil || len(first) != 1000 {
+		t.Errorf("a swap was given up: %d bytes, %v", len(first), err)
+	}
+	for name, verb := range verbs { // and in time they do what they do
+		if err := verb(db.WithContext(t.Context())); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestVerbsGiveUpInLine does the same with verbs that write little, and with loads, behind a commit
+// that the disk keeps.
+func TestVerbsGiveUpInLine(t *testing.T) {
+	disk := faultfs.New(memfs.New())
+	db, err := Open("db", &Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, key := []byte("number"), []byte("key")
+	_, err = db.Increment(number, 7)
+	if err := errors.Join(err, db.PutWithTTL(key, []byte("value"), time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := db.ExpiresAt(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, release := stallCommit(disk, db)
+	for name, verb := range map[string]func(k *Keyspace) error{
+		"Delete":           func(k *Keyspace) error { return k.Delete(key) },
+		"DeleteRange":      func(k *Keyspace) error { return k.DeleteRange(key, nil) },
+		"Increment":        func(k *Keyspace) error { _, err := k.Increment(number, 1); return err },
+		"Touch":            func(k *Keyspace) error { return k.Touch(key, 2*time.Hour) },
+		"GetAndDelete":     func(k *Keyspace) error { _, err := k.GetAndDelete(key); return err },
+		"CompareAndDelete": func(k *Keyspace) error { _, err := k.CompareAndDelete(key, []byte("value")); return err },
+		"BulkLoader": func(k *Keyspace) error {
+			load, err := k.BulkLoader()
+			if err != nil {
+				return err
+			}
+			defer load.Close()
+			if err := load.Put([]byte("loaded"), nil); err != nil {
+				return err
+			}
+			return load.Commit()
+		},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		given := make(chan error, 1)
+		go func() { given <- verb(db.WithContext(ctx)) }()
+		cancel(errTired)
+		if err := <-given; !errors.Is(err, errTired) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	release()
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	after, err := db.ExpiresAt(key)
+	n, numberErr := db.Increment(number, 0)
+	loaded, loadedErr := db.Has([]byte("loaded"))
+	if err := errors.Join(err, numberErr, loadedErr); err != nil || !after.Equal(before) || n != 7 || loaded {
+		t.Errorf("something was done: expires %v and not %v, %d, loaded %v, %v", after, before, n, loaded, err)
+	}
+	if err := db.WithContext(nil).Put(key, nil); !errors.Is(err, ErrNilArgument) {
+		t.Errorf("without a context: %v", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)

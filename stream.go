@@ -43,15 +43,16 @@ func putStream(ctx context.Context, s *space, key []byte, r io.Reader, expiry ba
 		if err := s.checkValue(key, begin); err != nil {
 			return counted.n, err
 		}
-		return counted.n, s.set(key, begin, expiry, s.durability)
+		patient := s.with(ctx)
+		return counted.n, patient.set(key, begin, expiry, s.durability)
 	}
-	value := &engine.Value{Ctx: ctx, Value: store.Value{
+	value := &engine.Value{Value: store.Value{
 		Key: internal, Expiry: expiry, Begin: begin, Rest: counted, PieceBytes: pieceBytes,
 	}}
 	if expiry > 0 {
 		value.Head = base.AppendExpiry(nil, expiry)
 	}
-	in := engine.Ingest{Value: value}
+	in := engine.Ingest{Ctx: ctx, Value: value}
 	if s.info != nil {
 		in.Keyspaces = []*keyspace.Info{s.info}
 	}

@@ -70,6 +70,23 @@ func (o TxOptions) session() (session.Options, error) {
 	}, nil
 }
 
+// update is DB.UpdateWith.
+func update(db *DB, o TxOptions, fn func(tx *Tx) error) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	if fn == nil {
+		return errNilFunction
+	}
+	options, err := o.session()
+	if err != nil {
+		return err
+	}
+	return db.sessions.Update(options, db.space.durability, func(tx *session.Tx) error {
+		return fn(&Tx{inner: tx, space: &db.space})
+	})
+}
+
 // Tx is a transaction: reads show the database as it was when the transaction
 // began, with the transaction's own writes over it, and Commit makes all writes
 // take effect at once, or none.

@@ -13,7 +13,8 @@ import (
 
 // This file has watchers: loops over the changes of some keys. Those who are up to date share one
 // feed, so that a thousand of them cost little more than one: the hub reads each commit once, and
-// gives each change to those whose prefix its key has. Who comes late, or is too slow for that, reads
+// gives each change to those whose prefix its key has: all of them get the same copy, which nobody
+// writes to. Who comes late, or is too slow for that, reads
 // a feed of his own until he has caught up.
 
 // WatchOptions choose what Watch tells.
@@ -26,7 +27,8 @@ type WatchOptions struct {
 	From uint64
 }
 
-// WatchedChange is a change, and where to go on behind it.
+// WatchedChange is a change, and where to go on behind it. Its slices are shared with other loops: the
+// caller may keep them, and must not write to them.
 type WatchedChange struct {
 	Change
 	// Seq is the last sequence number of its commit. Who has made all changes with that number
@@ -129,8 +131,10 @@ func (w *watcher) catchUp(ctx context.Context, h *watchHub, yield func(WatchedCh
 
 // follow yields what the hub gives, until the watcher is too slow for it.
 func (w *watcher) follow(ctx context.Context, h *watchHub, yield func(WatchedChange, error) bool) (goesOn bool, err error) {
+	var queue []WatchedChange
 	for {
-		queue, behind, err := h.take(w)
+		var behind uint64
+		queue, behind, err = h.take(w, queue)
 		for _, change := range queue {
 			if !yield(change, nil) {
 				return false, nil
@@ -168,7 +172,7 @@ func (w *watcher) wants(c Change) bool {
 	return len(c.Key) >= len(w.prefix) && string(c.Key[:len(w.prefix)]) == w.prefix
 }
 
-// copyChange returns a change whose slices belong to who gets it.
+// copyChange returns a change whose slices stay as they are when the feed goes on.
 func copyChange(c Change, seq uint64) WatchedChange {
 	c.Key, c.End, c.Value = bytes.Clone(c.Key), bytes.Clone(c.End), bytes.Clone(c.Value)
 	return WatchedChange{c, seq}
@@ -244,11 +248,13 @@ func (h *watchHub) leave(w *watcher) {
 	h.remove(w)
 }
 
-// take returns what waits for a watcher, and where he has to go on alone, if he has to.
-func (h *watchHub) take(w *watcher) (queue []WatchedChange, behind uint64, err error) {
+// take returns what waits for a watcher, and where he has to go on alone, if he has to. The memory of
+// what he has taken before is used again.
+func (h *watchHub) take(w *watcher, before []WatchedChange) (queue []WatchedChange, behind uint64, err error) {
+	clear(before)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	queue, w.queue, w.queueBytes = w.queue, nil, 0
+	queue, w.queue, w.queueBytes = w.queue, before[:0], 0
 	return queue, w.behind, w.err
 }
 
@@ -288,10 +294,15 @@ func (h *watchHub) tell(ctx context.Context, c Change, batch *ChangeBatch) {
 	if ctx.Err() != nil {
 		return
 	}
+	var told WatchedChange // the same for all
 	for _, w := range h.whoWants(c) {
-		if w.from <= batch.Last {
-			h.give(w, copyChange(c, batch.Last), batch.First)
+		if w.from > batch.Last {
+			continue
 		}
+		if told.Seq == 0 {
+			told = copyChange(c, batch.Last)
+		}
+		h.give(w, told, batch.First)
 	}
 }
 

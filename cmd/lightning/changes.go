@@ -28,7 +28,9 @@ drop-keyspace, its keyspace, where that is not the default one, and key, end, va
 and options. What is not UTF-8 goes into "key_hex" and so
 on. Where the wanted commits are not there any more, it says where to go on.
 
-It opens the database read-only, which the program that uses it must have closed.`,
+It opens the database read-only, which the program that uses it must have closed. So
+it cannot follow a program at work: that has to tell of its changes itself, with
+DB.Watch or DB.Changes of the library.`,
 		Example: `  lightning changes my.db
   lightning changes my.db --from 1200 --limit 10`,
 		Args: arguments(1, "DIR"),

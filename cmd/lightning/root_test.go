@@ -82,3 +82,32 @@ func TestAllDamageIsTold(t *testing.T) {
 		}
 	}
 }
+
+// The commands and the dump that docs/cookbook.md shows are those that keyspaces.txtar runs.
+func TestCookbookCommandsAreRun(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "cookbook.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile(filepath.Join("testdata", "script", "root", "keyspaces.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for line := range strings.Lines(string(page)) {
+		shown := strings.TrimPrefix(line, "    ")
+		command := strings.HasPrefix(shown, "lightning ")
+		if shown == line || !command && !strings.HasPrefix(shown, `{"`) {
+			continue
+		}
+		if command {
+			shown = "exec " + shown
+		}
+		if found++; !strings.Contains("\n"+string(script), "\n"+shown) {
+			t.Errorf("keyspaces.txtar does not have %q", shown)
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d lines were found; the search is broken", found)
+	}
+}

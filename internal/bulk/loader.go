@@ -29,7 +29,8 @@ type Loader struct {
 	db       *engine.DB
 	keyspace *keyspace.Info // nil: the default one
 	prefix   []byte
-	err      error // what has gone wrong; nothing goes on after it
+	ctx      context.Context // ends the load; nil: nothing does
+	err      error           // what has gone wrong; nothing goes on after it
 
 	chunk  *chunk
 	chunks int    // that there are
@@ -56,12 +57,13 @@ const (
 )
 
 // New returns a Loader for a keyspace, nil for the default one, if the database can be written.
-func New(db *engine.DB, k *keyspace.Info, prefix []byte) (*Loader, error) {
+// ctx, which may be nil, ends the load up to the edit that commits it.
+func New(ctx context.Context, db *engine.DB, k *keyspace.Info, prefix []byte) (*Loader, error) {
 	if err := db.Spills().Begin(); err != nil {
 		return nil, err
 	}
 	db.Spills().End()
-	return &Loader{db: db, keyspace: k, prefix: prefix, chunk: &chunk{}, chunks: 1}, nil
+	return &Loader{db: db, ctx: ctx, keyspace: k, prefix: prefix, chunk: &chunk{}, chunks: 1}, nil
 }
 
 // Add takes a record, which is copied.
@@ -182,7 +184,7 @@ func (l *Loader) sorted() (txn.Records, error) {
 func (l *Loader) commit(records txn.Records, instead func([]*manifest.FileMeta) (txn.Records, error)) error {
 	// Nobody knows how much it will be. Tables of the usual size are synced while the next
 	// ones are written.
-	in := engine.Ingest{Records: records, Instead: instead}
+	in := engine.Ingest{Ctx: l.ctx, Records: records, Instead: instead}
 	if l.keyspace != nil {
 		in.Keyspaces = []*keyspace.Info{l.keyspace}
 	}

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"context"
 	"errors"
 
 	"github.com/lightningdb/lightning/internal/batch"
@@ -24,7 +25,8 @@ type Decision struct {
 	// Check says why nothing is to be written: ErrDeclined, or what is wrong. It may be
 	// called at any time.
 	Check func(now view.Current) error
-	// Write fills the batch. It is called once, after a Check of the same.
+	// Write fills the batch, which is empty. It is called after a Check of the same, and again
+	// where its group begins again.
 	Write func(now view.Current, b *batch.Batch) error
 	// Behind says that the decision rests on a member of the group that goes before it.
 	// Env.Validate sets it.
@@ -46,12 +48,13 @@ func (x *Decision) Make(now view.Current, b *batch.Batch) error {
 // It returns ErrDeclined where that is nothing. What is declined in advance was so at that
 // moment, and takes no turn. Otherwise the leader, who looks again, finds in the caches what
 // he needs, so that nobody waits for his reads.
-func (p *Pipeline) Decide(k *keyspace.Info, x *Decision, d Durability) error {
+// Of ctx, which may be nil, the same is true as for Commit.
+func (p *Pipeline) Decide(ctx context.Context, k *keyspace.Info, x *Decision, d Durability) error {
 	if err := p.env.Foresee(x); err != nil {
 		return err
 	}
 	r := p.single(k)
-	r.Decision = x
+	r.Decision, r.keyspace, r.ctx = x, k, ctx
 	return p.commitSingle(r, d, nil)
 }
 

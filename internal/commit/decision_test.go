@@ -32,7 +32,7 @@ func decision(key string, what byte) *Decision {
 
 // decide starts a decision.
 func (f *fake) decide(x *Decision) *committer {
-	return start(func() error { return f.Decide(nil, x, Async) })
+	return start(func() error { return f.Decide(nil, nil, x, Async) })
 }
 
 // A decision is made when its turn has come, behind those that are written; what is decided
@@ -40,8 +40,8 @@ func (f *fake) decide(x *Decision) *committer {
 func TestDecisionIsMadeInTheGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		must(t, f.Decide(nil, decision("a", 'p'), Async))
-		if err := f.Decide(nil, decision("b", '-'), Async); err != ErrDeclined {
+		must(t, f.Decide(nil, nil, decision("a", 'p'), Async))
+		if err := f.Decide(nil, nil, decision("b", '-'), Async); err != ErrDeclined {
 			t.Errorf("a decision to write nothing gave %v", err)
 		}
 		f.expectSteps("validate  behind []", "room a", "log a", "apply a", "validate  behind []")
@@ -136,7 +136,7 @@ func TestDeclinedDecisionAsksForNoSync(t *testing.T) {
 		release := f.holdAt("log a")
 		a := f.commit(Async, "a")
 		b := start(func() error { return f.Commit(context.Background(), batchOf(t, "b"), Async, nil) })
-		c := start(func() error { return f.Decide(nil, decision("c", '-'), Sync) })
+		c := start(func() error { return f.Decide(nil, nil, decision("c", '-'), Sync) })
 		release()
 		f.expect(a, nil)
 		f.expect(b, nil)

@@ -1,6 +1,8 @@
 package commit
 
 import (
+	"context"
+
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
 	"github.com/lightningdb/lightning/internal/clock"
@@ -39,7 +41,8 @@ type Env struct {
 	// or applied meanwhile. It returns false where that takes more than to count: then
 	// MakeRoom is called, when they have landed.
 	Join func(g *Group) bool
-	// MakeRoom waits until there is room for a group. Nothing is in flight.
+	// MakeRoom waits until there is room for a group. Nothing is in flight. It fails with
+	// ErrGivenUp where Group.Until has ended its waiting.
 	MakeRoom func(g *Group) error
 	// WriteLog writes a group to the log and makes it as durable as it asks. Nothing is in
 	// flight, and Apply follows.
@@ -74,15 +77,20 @@ type Group struct {
 	// Large is set by MakeRoom: the group goes into no memtable, and does not fly.
 	Large bool
 	Flown bool // whether it was in flight: Append and Harden were called, and not WriteLog
+
+	patience []context.Context // of the members that may give up, while the group waits: see Until
 }
 
 // fill makes it the group of some requests, behind the number last.
 func (g *Group) fill(members []*Request, last base.SeqNum) {
-	*g = Group{Payloads: g.Payloads[:0]}
+	*g = Group{Payloads: g.Payloads[:0], patience: g.patience[:0]}
 	if len(members) == 1 {
 		g.Sole = members[0].Batch
 	}
 	for _, r := range members {
+		if r.ctx != nil && r.ctx.Done() != nil {
+			g.patience = append(g.patience, r.ctx)
+		}
 		g.Payloads = append(g.Payloads, r.Batch.Bytes())
 		g.Records += r.Batch.Len()
 		g.SizeBytes += int64(r.Batch.SizeBytes())

@@ -25,7 +25,8 @@ type flight struct {
 // board puts a group that is in the log into the flight. What was in memory of the flight
 // goes back to where the group came from.
 func (f *flight) board(g *Group, members, live []*Request) {
-	f.group, *g = *g, Group{Payloads: f.group.Payloads[:0]}
+	f.group, *g = *g, Group{Payloads: f.group.Payloads[:0], patience: g.patience}
+	f.group.patience = nil
 	f.members = append(f.members[:0], members...)
 	f.live = append(f.live[:0], live...)
 }

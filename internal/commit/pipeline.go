@@ -13,6 +13,7 @@ import (
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/batch"
+	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/ranked"
 	"github.com/lightningdb/lightning/internal/view"
 	"github.com/lightningdb/lightning/vfs"
@@ -69,8 +70,9 @@ type Request struct {
 	// Reads must still hold; nil: the batch is written whatever others have
 	// written.
 	Reads *view.ReadSet
-	// Decision says what is written; nil: the batch.
+	// Decision says what is written, which is of keyspace; nil: the batch.
 	Decision *Decision
+	keyspace *keyspace.Info
 
 	exclusive func() error
 	ctx       context.Context // ends its waiting in line; nil: nothing does
@@ -145,8 +147,8 @@ func (p *Pipeline) newRequest() *Request {
 
 // Commit writes a batch atomically, if what was read still holds; reads may be
 // nil. The batch can be read and reset afterwards. If ctx, which may be nil, ends
-// while the commit waits in line, or for the landing of others that was under way when it
-// came, nothing is written; once it is in the log it goes on to the end.
+// while the commit waits in line, for others to land, or for room, nothing is written; once it
+// is in the log it goes on to the end.
 func (p *Pipeline) Commit(ctx context.Context, b *batch.Batch, d Durability, reads *view.ReadSet) error {
 	r := p.newRequest()
 	r.Batch, r.Durability, r.Reads, r.ctx = b, d, reads, ctx
@@ -230,7 +232,7 @@ func (p *Pipeline) submit(r *Request) error {
 		return r.err
 	}
 	p.leads.Enter()
-	flies := p.runGroup(p.group)
+	flies := p.runGroup()
 	p.leads.Leave()
 	if flies {
 		p.fly(r)
@@ -392,39 +394,70 @@ func (p *Pipeline) fly(r *Request) {
 	}
 }
 
-// runGroup commits a group and sets the error of each member, or says that it flies.
-func (p *Pipeline) runGroup(group []*Request) (flies bool) {
-	if fn := group[0].exclusive; fn != nil {
-		if group[0].err = p.flights.drain(group[0].ctx); group[0].err == nil {
-			group[0].err = fn()
+// runGroup commits the leader's group and sets the error of each member, or says that it
+// flies.
+func (p *Pipeline) runGroup() (flies bool) {
+	if leader := p.group[0]; leader.exclusive != nil {
+		if leader.err = p.flights.drain(leader.ctx); leader.err == nil {
+			leader.err = leader.exclusive()
 		}
 		return false
 	}
+	for {
+		flies, err := runMembers(p, p.group)
+		if !errors.Is(err, ErrGivenUp) || !letGo(p) {
+			return flies
+		}
+	}
+}
+
+// admit says whether a request may be committed behind those of its group that are live.
+func (r *Request) admit(p *Pipeline, live []*Request) error {
+	if err := p.env.Admit(r.Batch); err != nil {
+		return err
+	}
 	// A batch that writes to a dropped keyspace would leave keys that nobody
 	// can reach; drops are alone in the pipeline, so this look is exact.
+	if err := r.Batch.CheckKeyspaces(); err != nil {
+		return err
+	}
+	switch {
+	case r.Decision != nil:
+		// It looks at what is visible, and at its group.
+		if err := p.flights.drain(r.ctx); err != nil {
+			return err
+		}
+		r.own.Reset() // it may have been made before, in a group that was given up
+		r.own.Touch(r.keyspace)
+		return p.env.Validate(r, live)
+	case r.Reads != nil:
+		return p.flights.validate(r, live)
+	}
+	return nil
+}
+
+// runMembers commits those of a group that have no error yet, and sets the error of each, or
+// says that they fly. It returns ErrGivenUp, and has set no errors by that, if a member did not
+// want to wait.
+func runMembers(p *Pipeline, group []*Request) (flies bool, err error) {
 	live := p.live[:0]
 	for _, r := range group {
-		if r.err = p.env.Admit(r.Batch); r.err == nil {
-			r.err = r.Batch.CheckKeyspaces()
+		if r.err != nil {
+			continue
 		}
-		switch {
-		case r.err != nil:
-		case r.Decision != nil:
-			_ = p.flights.drain(nil) // it looks at what is visible, and at its group
-			r.err = p.env.Validate(r, live)
-		case r.Reads != nil:
-			r.err = p.flights.validate(r, live)
-		}
-		if r.err == nil {
+		if r.err = r.admit(p, live); r.err == nil {
 			live = append(live, r)
 		}
 	}
 	p.live = live
 	defer forget(live)
 	if len(live) == 0 {
-		return false
+		return false, nil
 	}
-	flies, err := p.commitGroup(live, true)
+	flies, err = p.commitGroup(live, true)
+	if errors.Is(err, ErrGivenUp) {
+		return false, err
+	}
 	if err == nil {
 		p.Measures.commits.Add(uint64(len(live)))
 	}
@@ -437,6 +470,9 @@ func (p *Pipeline) runGroup(group []*Request) (flies bool) {
 			flies, err = p.commitGroup(live, true)
 		}
 	}
+	if errors.Is(err, ErrGivenUp) {
+		return false, err
+	}
 	if err != nil {
 		for _, r := range live {
 			r.err = err
@@ -445,7 +481,7 @@ func (p *Pipeline) runGroup(group []*Request) (flies bool) {
 	if flies {
 		group[0].flight.board(&p.write, group, live)
 	}
-	return flies
+	return flies, err
 }
 
 // forget lets go of what a group had. Most groups are of one, and a call to clear that costs
@@ -479,6 +515,8 @@ func (p *Pipeline) commitGroup(members []*Request, mayFly bool) (flies bool, err
 	g := &p.write
 	g.fill(members, p.lastSeq)
 	defer func() {
+		forget(g.patience)
+		g.patience = g.patience[:0]
 		if !flies {
 			forget(g.Payloads)
 		}
@@ -488,7 +526,9 @@ func (p *Pipeline) commitGroup(members []*Request, mayFly bool) (flies bool, err
 	}
 	joins := p.flights.count.Load() > 0 && p.env.Join(g)
 	if !joins {
-		_ = p.flights.drain(nil)
+		if err := p.flights.drainFor(g); err != nil {
+			return false, err
+		}
 		if err := p.env.MakeRoom(g); err != nil {
 			return false, err
 		}

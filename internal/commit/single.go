@@ -61,7 +61,7 @@ func (p *Pipeline) commitSingle(r *Request, d Durability, err error) error {
 		r.Batch, r.Durability = &r.own, d
 		err = p.Measures.submit(p, r)
 	}
-	r.Batch, r.Decision = nil, nil
+	r.Batch, r.Decision, r.keyspace, r.ctx = nil, nil, nil, nil
 	r.own.ShrinkTo(ownBatchMaxBytes)
 	p.pool.Put(r)
 	return err

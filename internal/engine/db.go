@@ -104,7 +104,7 @@ func (db *DB) Reads() *view.Reader { return &db.reads }
 func (db *DB) Commits() *commit.Pipeline { return &db.commits }
 
 // Commit writes a batch atomically. The batch can be read and reset afterwards. ctx
-// ends its waiting in line.
+// ends its waiting in line, and for room.
 func (db *DB) Commit(ctx context.Context, b *batch.Batch, d commit.Durability) error {
 	if b.Len() == 0 {
 		return db.health.Writable()
@@ -153,7 +153,7 @@ func (db *DB) Flush(ctx context.Context) error {
 		if db.reads.State().Mem.Empty() {
 			return nil
 		}
-		return db.writer.Rotate(upTo)
+		return writer.RotateWithin(ctx, db.writer, upTo)
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"math"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/txn"
 	"github.com/lightningdb/lightning/internal/view"
+	"github.com/lightningdb/lightning/internal/writer"
 )
 
 // This file commits transactions that are too large for memory and log, and bulk loads. Their
@@ -34,6 +36,9 @@ import (
 
 // Ingest is a transaction, a bulk load, or one large value, that is committed past the log.
 type Ingest struct {
+	// Ctx, which may be nil, ends the reading, the writing of tables, and all waiting, up to
+	// the edit of the manifest.
+	Ctx context.Context
 	// Value, if not nil, is all that is committed.
 	Value *Value
 	// Records have sequence numbers from zero on, and are not under Deletes, which may be nil.
@@ -64,10 +69,12 @@ func (db *DB) CommitIngest(in *Ingest) error {
 		return err
 	}
 	defer db.spills.End()
+	ctx, stop := in.begin(db.stopped)
+	defer stop()
 	start := db.opts.Clock.Now()
 	if in.Value != nil {
-		if err := in.Value.write(db); err != nil {
-			return db.spills.StoppedBy(err)
+		if err := in.Value.write(ctx, db); err != nil {
+			return in.stoppedBy(db, err)
 		}
 		in.Records = in.Value
 	}
@@ -77,19 +84,19 @@ func (db *DB) CommitIngest(in *Ingest) error {
 			in.Value.table.Release()
 		}
 	}()
-	outputs, err := in.write(db)
+	outputs, err := in.write(ctx, db)
 	if err != nil || len(outputs) == 0 {
-		return db.spills.StoppedBy(err)
+		return in.stoppedBy(db, err)
 	}
 	var reads *view.ReadSet
 	if in.Reads != nil {
 		reads = in.Reads()
 	}
 	// Most of what is in memory goes while others go on.
-	err = db.Flush(db.stopped)
+	err = db.Flush(ctx)
 	if err == nil {
-		err = db.commits.Alone(db.stopped, func() error {
-			if err := db.admitIngest(in, reads); err != nil {
+		err = db.commits.Alone(ctx, func() error {
+			if err := db.admitIngest(ctx, in, reads); err != nil {
 				return err
 			}
 			err := db.installIngest(outputs)
@@ -104,7 +111,7 @@ func (db *DB) CommitIngest(in *Ingest) error {
 		db.counters.transaction(err)
 	}
 	if err != nil {
-		return db.spills.StoppedBy(err)
+		return in.stoppedBy(db, err)
 	}
 	now := db.opts.Clock.Now()
 	db.counters.flushed(outputs, now, now.Sub(start))
@@ -112,14 +119,32 @@ func (db *DB) CommitIngest(in *Ingest) error {
 	return nil
 }
 
+// begin returns what ends the waiting: that the database closes, or Ctx ends.
+func (in *Ingest) begin(stopped context.Context) (ctx context.Context, stop func()) {
+	if in.Ctx == nil || in.Ctx.Done() == nil {
+		return stopped, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(stopped)
+	ended := context.AfterFunc(in.Ctx, func() { cancel(context.Cause(in.Ctx)) })
+	return ctx, func() { ended(); cancel(nil) }
+}
+
+// stoppedBy turns the error of work that Ctx, or Close, has stopped into what was the cause.
+func (in *Ingest) stoppedBy(db *DB, err error) error {
+	if errors.Is(err, context.Canceled) && db.stopped.Err() == nil && in.Ctx != nil && in.Ctx.Err() != nil {
+		return context.Cause(in.Ctx)
+	}
+	return db.spills.StoppedBy(err)
+}
+
 // write writes the tables that are to be committed, to which nothing refers yet. On an error
 // there are none.
-func (in *Ingest) write(db *DB) ([]*manifest.FileMeta, error) {
+func (in *Ingest) write(ctx context.Context, db *DB) ([]*manifest.FileMeta, error) {
 	var deletes rangedel.Iterator
 	if in.Deletes != nil {
 		deletes = in.Deletes.Iter()
 	}
-	outputs, err := in.writeRecords(db, in.Records, deletes)
+	outputs, err := in.writeRecords(ctx, db, in.Records, deletes)
 	if err != nil || in.Instead == nil {
 		return outputs, err
 	}
@@ -127,15 +152,15 @@ func (in *Ingest) write(db *DB) ([]*manifest.FileMeta, error) {
 	if err != nil || records == nil {
 		return outputs, err
 	}
-	return in.writeRecords(db, records, nil)
+	return in.writeRecords(ctx, db, records, nil)
 }
 
-func (in *Ingest) writeRecords(db *DB, records txn.Records, deletes rangedel.Iterator) ([]*manifest.FileMeta, error) {
+func (in *Ingest) writeRecords(ctx context.Context, db *DB, records txn.Records, deletes rangedel.Iterator) ([]*manifest.FileMeta, error) {
 	out := store.Output{FileBytes: db.spills.FileBytes(in.SizeBytes, ingestFiles), Spare: db.writer.HasSpace}
 	if in.SizeBytes == 0 {
 		out.GrowToBytes = db.spills.FileBytes(math.MaxInt64, ingestFiles)
 	}
-	outputs, stats, err := db.store.Write(db.stopped, records, out, compact.Config{RangeDeletes: deletes})
+	outputs, stats, err := db.store.Write(ctx, records, out, compact.Config{RangeDeletes: deletes})
 	if err == nil && len(outputs) > 0 {
 		db.counters.merged(stats)
 	}
@@ -144,7 +169,7 @@ func (in *Ingest) writeRecords(db *DB, records txn.Records, deletes rangedel.Ite
 
 // admitIngest validates the transaction and has memory emptied for it. Called by
 // the leader.
-func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
+func (db *DB) admitIngest(ctx context.Context, in *Ingest, reads *view.ReadSet) error {
 	if err := cmp.Or(db.health.Writable(), db.reserve.Admit()); err != nil {
 		return err
 	}
@@ -160,11 +185,11 @@ func (db *DB) admitIngest(in *Ingest, reads *view.ReadSet) error {
 	// batches would hold one, and all commits in it, for ever.
 	inLog := db.archive.Enabled() && db.segments.CurrentBytes() > 0
 	if inLog || !db.reads.State().Mem.Empty() {
-		if err := db.writer.Rotate(db.commits.LastSeq()); err != nil {
+		if err := writer.RotateWithin(ctx, db.writer, db.commits.LastSeq()); err != nil {
 			return err
 		}
 	}
-	if err := db.flusher.await(db.stopped, db.stopped, db.commits.LastSeq()); err != nil {
+	if err := db.flusher.await(ctx, db.stopped, db.commits.LastSeq()); err != nil {
 		return err
 	}
 	// Feeds come to the commit only when they can read the log before it.

@@ -115,7 +115,7 @@ func TestIngestEmptiesMemory(t *testing.T) {
 	for _, n := range []int{0, 10, 2000} {
 		fill(t, db, "a", n)
 		must(t, db.commits.Alone(context.Background(), func() error {
-			if err := db.admitIngest(&Ingest{}, nil); err != nil {
+			if err := db.admitIngest(db.stopped, &Ingest{}, nil); err != nil {
 				return err
 			}
 			if rs := db.reads.State(); !rs.Mem.Empty() || len(rs.Immutables) > 0 {

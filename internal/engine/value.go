@@ -11,17 +11,13 @@ import (
 // As txn.Records it is the record that refers to it.
 type Value struct {
 	store.Value
-	Ctx context.Context // ends the reading
 
 	table *store.Table // that has it, until the commit is known to have worked or failed
 	rec   base.Record
 }
 
 // write writes the blob table.
-func (v *Value) write(db *DB) error {
-	ctx, cancel := context.WithCancelCause(v.Ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(db.stopped, func() { cancel(base.ErrClosed) })()
+func (v *Value) write(ctx context.Context, db *DB) error {
 	v.Spare = db.writer.HasSpace
 	table, ref, err := v.Value.Write(ctx, db.store)
 	if err != nil {

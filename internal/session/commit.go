@@ -63,6 +63,7 @@ func (tx *Tx) commitFiles() error {
 		written = tx.reads.AddPoint
 	}
 	err = tx.manager.engine.commitIngest(&engine.Ingest{
+		Ctx:       tx.options.Context,
 		Records:   tx.own.writes.Result(walk, written),
 		Deletes:   tx.own.writes.Deletes(),
 		SizeBytes: tx.own.spill.SizeBytes(),

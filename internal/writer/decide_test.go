@@ -124,7 +124,7 @@ func TestDecisionOnFullDisk(t *testing.T) {
 	must(t, r.Set(nil, []byte{0}, []byte("k"), []byte("v"), commit.Async))
 	r.reserve.Spend(vfs.ErrNoSpace)
 	decide := func(write func(b *batch.Batch) error) error {
-		return r.Decide(nil, &commit.Decision{
+		return r.Decide(nil, nil, &commit.Decision{
 			Key: []byte{0, 'k'}, Check: func(view.Current) error { return nil },
 			Write: func(_ view.Current, b *batch.Batch) error { return write(b) },
 		}, commit.Async)

@@ -2,6 +2,7 @@
 package writer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,7 @@ type Writer struct {
 	// leftBytes is what the memtable has left for further groups, as is known without a look
 	// at it; heldBytes what all in memory takes as tables at most.
 	leftBytes, heldBytes int64
+	group                *commit.Group // that room is made for; nil: none
 }
 
 // New returns a Writer.
@@ -172,7 +174,11 @@ func (w *Writer) makeRoom(g *commit.Group) error {
 	if g.Expires {
 		w.cfg.Timeline.Use()
 	}
-	w.pause(g.SizeBytes)
+	w.group = g
+	defer func() { w.group = nil }()
+	if err := w.pause(g.SizeBytes); err != nil {
+		return err
+	}
 	if !w.isCovered(g) {
 		if err := w.cover(g); err != nil {
 			return err
@@ -247,8 +253,8 @@ func (w *Writer) cover(g *commit.Group) error {
 		case nothing && w.cfg.Reserve.InUse():
 			// What a compaction is taking now comes back.
 			idle := func() bool { return !w.cfg.Reserve.InUse() }
-			if w.cfg.Changed.Wait(w.cfg.Stopped, idle) != nil {
-				return base.ErrClosed
+			if err := waitUntil(w, idle); err != nil {
+				return err
 			}
 			continue
 		case nothing:
@@ -277,17 +283,39 @@ func (c *Config) isLarge(records int, sizeBytes int64) bool {
 	return sizeBytes > limit || int64(memtable.LoadBound(records, int(sizeBytes))) > limit
 }
 
-// pause makes a group wait for what it owes that adds bytes to the log.
-func (w *Writer) pause(sizeBytes int64) {
+// pause makes a group wait for what it owes that adds bytes to the log. It fails where
+// somebody gives up meanwhile.
+func (w *Writer) pause(sizeBytes int64) error {
 	owed := w.pace.owed(sizeBytes, w.reads.State().Mem)
 	if owed == 0 && !w.pace.slows() {
 		w.stall.end()
 	}
-	if owed > 0 {
-		w.stall.begin(w.pace.reason())
-		signal.Sleep(w.cfg.Stopped, w.cfg.Clock, owed)
-		w.stall.waited.Add(int64(owed))
+	if owed == 0 {
+		return nil
 	}
+	w.stall.begin(w.pace.reason())
+	ctx, stop := w.group.Until(w.cfg.Stopped)
+	defer stop()
+	signal.Sleep(ctx, w.cfg.Clock, owed)
+	w.stall.waited.Add(int64(owed))
+	if cause := context.Cause(ctx); cause == commit.ErrGivenUp {
+		return cause
+	}
+	return nil
+}
+
+// waitUntil has the leader wait until ready returns true, which only looks. It fails when the
+// database closes, or somebody in the group that room is made for gives up.
+func waitUntil(w *Writer, ready func() bool) error {
+	ctx, stop := w.group.Until(w.cfg.Stopped)
+	defer stop()
+	switch err := w.cfg.Changed.Wait(ctx, ready); {
+	case err == nil:
+		return nil
+	case context.Cause(ctx) == commit.ErrGivenUp:
+		return commit.ErrGivenUp
+	}
+	return base.ErrClosed
 }
 
 // wait is what somebody waits for.
@@ -315,7 +343,7 @@ func (f wait) isFull(s *view.State, memtableBytes int) bool {
 func (w *Writer) waitForFlushes(f wait) error {
 	start := w.cfg.Clock.Now()
 	var err error
-	stopErr := w.cfg.Changed.Wait(w.cfg.Stopped, func() bool {
+	waitErr := waitUntil(w, func() bool {
 		full := f.isFull(w.reads.State(), w.cfg.MemtableBytes)
 		noLog := f.log && w.cfg.Segments.Prepared() == 0
 		failed, flushErr, logErr := w.cfg.Health.Err(), w.cfg.FlushErr(), w.cfg.Segments.Err()
@@ -336,10 +364,7 @@ func (w *Writer) waitForFlushes(f wait) error {
 		return true
 	})
 	w.stall.waited.Add(int64(w.cfg.Clock.Now().Sub(start)))
-	if stopErr != nil {
-		return base.ErrClosed
-	}
-	return err
+	return cmp.Or(waitErr, err)
 }
 
 // Rotate turns the memtable into an immutable one and begins a new memtable
@@ -349,6 +374,17 @@ func (w *Writer) Rotate(lastSeq base.SeqNum) error {
 		return err
 	}
 	return w.sealAt(lastSeq, func() (base.FileNum, wal.Position, error) { return w.cfg.Segments.Rotate(lastSeq) })
+}
+
+// RotateWithin is Writer.Rotate, unless ctx ends while it waits.
+func RotateWithin(ctx context.Context, w *Writer, lastSeq base.SeqNum) error {
+	w.group = commit.Waiting(ctx)
+	defer func() { w.group = nil }()
+	err := w.Rotate(lastSeq)
+	if errors.Is(err, commit.ErrGivenUp) {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // sealAt is seal with a new memtable, whose records begin in the log where place says.
