@@ -14,6 +14,11 @@ type Definition struct {
 	Key     Column
 	Codec   string
 	Indexes []Index
+	// Expires says that rows may expire. It stays once it is set.
+	Expires bool
+	// Version is that of the schema by which rows are written; no row is of one before
+	// Oldest. Both are 0 until a program declares a version.
+	Version, Oldest uint64
 }
 
 // Index is what an index was declared as.
@@ -61,7 +66,21 @@ func (d *Definition) Encode() []byte {
 		}
 		indexes = append(indexes, keyenc.Tuple{x.Id, x.Name, x.Unique, x.Ready, columns})
 	}
-	return seal(d.NextID, d.RowsID, d.Key.Tuple(), d.Codec, indexes)
+	elems := []any{d.NextID, d.RowsID, d.Key.Tuple(), d.Codec, indexes}
+	if d.hasMore() {
+		elems = append(elems, keyenc.Tuple{d.Expires, d.Version, d.Oldest})
+	}
+	return seal(elems...)
+}
+
+// hasMore says that a record has what tables without versions and expiry do without.
+func (d *Definition) hasMore() bool { return d.Expires || d.Version > 0 }
+
+func (d *Definition) readMore(r *reader) {
+	d.Expires, d.Version, d.Oldest = r.boolean(), r.number(), r.number()
+	if r.end(); !d.hasMore() || d.Oldest > d.Version {
+		r.fail()
+	}
 }
 
 // Tuple is the column as part of a record.
@@ -85,6 +104,9 @@ func DecodeDefinition(record []byte) (*Definition, error) {
 			r.fail()
 		}
 		d.Indexes = append(d.Indexes, x)
+	}
+	if r.more() {
+		d.readMore(r.tuple())
 	}
 	r.end()
 	if d.RowsID >= d.NextID {
