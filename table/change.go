@@ -110,7 +110,7 @@ func (c *core[R]) change(tx *lightning.Tx, v *view, primary []byte, old, new *st
 	edits := make([]edit, len(c.indexes))
 	for i, x := range c.indexes {
 		var err error
-		if edits[i], err = x.edit(tx, v, v.ready[i], primary, old, new); err != nil {
+		if edits[i], err = x.edit(tx, v.ready[i], primary, old, new); err != nil {
 			return c.describe(err, primary)
 		}
 	}
@@ -166,7 +166,7 @@ func (c *core[R]) apply(tx *lightning.Tx, v *view, old, new *stored[R], primary 
 // edit returns what to do when a row is changed, after having looked for
 // duplicates.
 func (x *index[R]) edit(
-	tx *lightning.Tx, v *view, ready bool, primary []byte, old, new *stored[R],
+	tx *lightning.Tx, ready bool, primary []byte, old, new *stored[R],
 ) (edit, error) {
 	var was, is []entry
 	var err error
@@ -190,15 +190,14 @@ func (x *index[R]) edit(
 			return edit{}, err
 		}
 	}
-	if !ready || v.expires {
-		// An entry that the builder has not come to may be another row's. One that has
-		// expired for somebody who came later may be his by now: that it is read makes
-		// this a conflict with him.
-		change.removed, err = x.own(tx, change.removed)
+	if ready {
+		return change, nil
 	}
-	if err == nil && v.expires {
-		change.kept, err = x.own(tx, change.kept)
+	// An entry that the builder has not come to may be another row's.
+	if change.removed, err = x.own(tx, change.removed); err != nil {
+		return edit{}, err
 	}
+	change.kept, err = x.own(tx, change.kept)
 	return change, err
 }
 

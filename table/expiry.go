@@ -15,8 +15,8 @@ import (
 //
 // Invariant: where a row has an entry in an index, both expire at the same instant. So a
 // row whose instant changes is written with all its entries, those that stay as they are
-// included; and as somebody may have taken a unique value whose row had expired to him,
-// each of these entries is read before it is written again.
+// included. A transaction that has read a row which expires before it commits is in
+// conflict, so nobody gives new life to a row whose unique values have been taken.
 
 // Expiry says when the rows of a table expire. It is not stored: it holds for what is
 // written from then on. What is said first of the following holds for a row:
