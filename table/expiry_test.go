@@ -27,6 +27,9 @@ func inBubble(t *testing.T, test func(t *testing.T, db *lightning.DB)) {
 	})
 }
 
+// pass lets time pass in a bubble.
+func pass(d time.Duration) { time.Sleep(d) }
+
 func openExpiring(t testing.TB, db *lightning.DB, e *Expiry[person], indexes ...string) *Table[person, int64] {
 	t.Helper()
 	s := personSchema(indexes...)
@@ -67,7 +70,7 @@ func TestRowsExpireAtOneInstant(t *testing.T) {
 		other := ada
 		other.ID = 2
 		sound(t, people, people.Put(ada))
-		time.Sleep(time.Minute - time.Nanosecond)
+		pass(time.Minute - time.Nanosecond)
 		for way, q := range waysTo(people.Query(), ada) {
 			if n, err := q.Count(); n != 1 || err != nil {
 				t.Errorf("just before, %s: %d rows, %v", way, n, err)
@@ -79,7 +82,7 @@ func TestRowsExpireAtOneInstant(t *testing.T) {
 		before, err := db.Begin(lightning.TxOptions{ReadOnly: true})
 		sound(t, people, err)
 		defer before.Rollback()
-		time.Sleep(time.Nanosecond)
+		pass(time.Nanosecond)
 		for way, q := range waysTo(people.Query(), ada) {
 			all, err := collect(q)
 			n, countErr := q.Count()
@@ -130,7 +133,7 @@ func TestLifetimes(t *testing.T) {
 		}
 		sound(t, extending, extending.Put(person{ID: 1, Email: "a"}))
 		expect("put", time.Minute)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		sound(t, keeping, keeping.Update(1, grow(0)))
 		expect("updated and kept", time.Minute)
 		sound(t, keeping, keeping.Put(person{ID: 1, Email: "b"}))
@@ -200,7 +203,7 @@ func TestExpiredValueIsTakenMeanwhile(t *testing.T) {
 					sound(t, people, people.Put(person{ID: 1, Email: "ada"}))
 					old, err := db.Begin(lightning.TxOptions{})
 					sound(t, people, err)
-					time.Sleep(time.Minute)
+					pass(time.Minute)
 					new, err := db.Begin(lightning.TxOptions{})
 					sound(t, people, err)
 					sound(t, people, late(people.In(old)))
@@ -259,7 +262,7 @@ func TestExpiryAgainstModel(t *testing.T) {
 			if delete(until, p.ID); err == nil {
 				until[p.ID] = at
 			}
-			time.Sleep(time.Duration(rng.IntN(4)) * time.Second)
+			pass(time.Duration(rng.IntN(4)) * time.Second)
 			for id, at := range until {
 				if !at.After(time.Now()) {
 					delete(until, id)

@@ -22,8 +22,8 @@ type Migration struct {
 	// From is the version of the rows that Upgrade takes; it makes rows of the next one.
 	From uint64
 	// Upgrade turns what the codec of a version has made into what that of the next one
-	// would. It must depend on data only, which it must not keep or write to; the result
-	// belongs to the table. nil: both are the same. UpgradeOf makes one of a function
+	// would. It must depend on data only, which is valid until it returns and must not be
+	// written to; what it returns belongs to the table. nil: both are the same. UpgradeOf makes one of a function
 	// of records. It must not change the primary key, nor what an index holds that goes
 	// on under its name: what is sorted by something new is an index of a new name.
 	Upgrade func(data []byte) ([]byte, error)
