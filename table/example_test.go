@@ -313,3 +313,24 @@ func ExampleMigration() {
 	// 1 row, version 1
 	// <nil>
 }
+
+// A table gets another name. Who opens it by the old one is told.
+func ExampleRename() {
+	db, _ := openPeople()
+	defer db.Close()
+
+	fmt.Println(table.Rename(context.Background(), db, "people", "authors"))
+	_, err := table.Open(context.Background(), db, peopleSchema())
+	fmt.Println(err)
+	schema := peopleSchema()
+	schema.Name = "authors"
+	authors, err := table.Open(context.Background(), db, schema)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(authors.Query().Count())
+	// Output:
+	// <nil>
+	// table people: name: the table is called authors now
+	// 4 <nil>
+}

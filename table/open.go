@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func open[R, K any](
 		expiry: s.Expiry, versions: v,
 		catalogue: records, definitionKey: catalogue.Key(catalogue.KindDefinition, s.Name),
 	}
-	if c.rows, err = db.Keyspace(ctx, catalogue.KeyspaceName(s.Name, def.RowsID), nil); err != nil {
+	if c.rows, err = db.Keyspace(ctx, def.Keyspace(s.Name, def.RowsID), nil); err != nil {
 		return nil, err
 	}
 	for _, declared := range s.Indexes { // in the order of the schema
@@ -75,7 +76,7 @@ func open[R, K any](
 		for _, column := range declared.On {
 			x.columns = append(x.columns, column.column())
 		}
-		if x.keyspace, err = db.Keyspace(ctx, catalogue.KeyspaceName(s.Name, x.id), nil); err != nil {
+		if x.keyspace, err = db.Keyspace(ctx, def.Keyspace(s.Name, x.id), nil); err != nil {
 			return nil, err
 		}
 		c.indexes = append(c.indexes, x)
@@ -205,7 +206,7 @@ func lastRow(
 	if stored == nil || stored.RowsID == 0 {
 		return nil, nil
 	}
-	rows, err := db.Keyspace(ctx, catalogue.KeyspaceName(name, stored.RowsID), nil)
+	rows, err := db.Keyspace(ctx, stored.Keyspace(name, stored.RowsID), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +224,7 @@ func lastRow(
 // than the definition knows belong to someone who is declaring.
 func dropLeftovers(ctx context.Context, db *lightning.DB, name string, def *catalogue.Definition) error {
 	for _, keyspace := range db.Keyspaces() {
-		number, ok := strings.CutPrefix(keyspace, catalogue.KeyspacePrefix(name))
+		number, ok := strings.CutPrefix(keyspace, catalogue.KeyspacePrefix(cmp.Or(def.Home, name)))
 		if !ok {
 			continue
 		}
@@ -260,7 +261,7 @@ func DropIndex(ctx context.Context, db *lightning.DB, table, index string) error
 // it fail with ErrStale. A table of the same name can be made anew.
 func Drop(ctx context.Context, db *lightning.DB, table string) error {
 	return redefine(ctx, db, table, "drop", func(tx *lightning.Tx, def *catalogue.Definition) error {
-		*def = catalogue.Definition{NextID: def.NextID}
+		*def = catalogue.Definition{NextID: def.NextID, Home: def.Home}
 		lo := catalogue.Key(catalogue.KindProgress, table)
 		return errors.Join(
 			tx.DeleteRange(lo, keyenc.PrefixEnd(lo)), tx.Delete(catalogue.Key(catalogue.KindStatistics, table)))

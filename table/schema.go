@@ -163,8 +163,11 @@ func join(
 		NextID: 1, Key: declared.Key, Codec: declared.Codec,
 		Expires: declared.Expires, Version: declared.Version, Oldest: declared.Oldest,
 	}
+	if stored != nil && stored.Moved != "" {
+		return fail("name", "the table is called %s now", stored.Moved)
+	}
 	if stored != nil {
-		merged.NextID, merged.RowsID = stored.NextID, stored.RowsID
+		merged.NextID, merged.RowsID, merged.Home = stored.NextID, stored.RowsID, stored.Home
 	}
 	if merged.RowsID == 0 {
 		merged.RowsID = merged.NextID

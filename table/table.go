@@ -101,6 +101,10 @@ func (c *core[R]) look(tx *lightning.Tx) (*view, error) {
 func (c *core[R]) view(def *catalogue.Definition) *view {
 	v := &view{ready: make([]bool, len(c.indexes)), expires: def.Expires}
 	stale := func(what string) error { return fmt.Errorf("table %s: %w: %s", c.name, ErrStale, what) }
+	if def.Moved != "" {
+		v.readErr = stale("it is called " + def.Moved + " now")
+		return v
+	}
 	if def.RowsID != c.rowsID {
 		v.readErr = stale("it was dropped")
 		return v

@@ -57,13 +57,15 @@ type edition[R any] struct {
 	settle     func(rec *R, city string)
 }
 
-const tableName = "book"
+// names are those that the table has in turn.
+var names = [2]string{"book", "tome"}
 
 // extra is an index that comes and goes.
 const extra = "extra"
 
-// openBook opens the table by a version of its schema, with the index extra or without.
-func openBook(db *lightning.DB, version int, withExtra bool) (book, error) {
+// openBook opens the table by a name and a version of its schema, with the index extra or
+// without.
+func openBook(db *lightning.DB, name string, version int, withExtra bool) (book, error) {
 	if version == 0 {
 		return openEdition(db, edition[record0]{
 			city:   table.One("town", func(r record0) string { return r.Town }),
@@ -71,7 +73,7 @@ func openBook(db *lightning.DB, version int, withExtra bool) (book, error) {
 			write:  func(r row) record0 { return record0{r.ID, r.Nick, r.City} },
 			read:   func(r record0) row { return row{r.ID, r.Nick, r.Town} },
 			settle: func(r *record0, city string) { r.Town = city },
-		}, table.Schema[record0, int]{Key: table.One("id", func(r record0) int { return r.ID })}, "town", withExtra)
+		}, table.Schema[record0, int]{Name: name, Key: table.One("id", func(r record0) int { return r.ID })}, "town", withExtra)
 	}
 	make1 := func(id int, nick, city string) record1 { return record1{id, nick, city, strings.ToUpper(nick)} }
 	return openEdition(db, edition[record1]{
@@ -81,7 +83,7 @@ func openBook(db *lightning.DB, version int, withExtra bool) (book, error) {
 		read:   func(r record1) row { return row{r.ID, strings.ToLower(r.Shout), r.City} },
 		settle: func(r *record1, city string) { r.City = city },
 	}, table.Schema[record1, int]{
-		Key: table.One("id", func(r record1) int { return r.ID }), Version: 1,
+		Name: name, Key: table.One("id", func(r record1) int { return r.ID }), Version: 1,
 		Migrations: []table.Migration{{
 			RenamedAttributes: map[string]string{"town": "city"}, RenamedIndexes: map[string]string{"town": "city"},
 			Upgrade: table.UpgradeOf(nil, nil, func(r record0) (record1, error) { return make1(r.ID, r.Nick, r.Town), nil }),
@@ -92,7 +94,7 @@ func openBook(db *lightning.DB, version int, withExtra bool) (book, error) {
 func openEdition[R any](
 	db *lightning.DB, e edition[R], s table.Schema[R, int], cityIndex string, withExtra bool,
 ) (book, error) {
-	s.Name, s.Expiry = tableName, &table.Expiry[R]{Keep: true}
+	s.Expiry = &table.Expiry[R]{Keep: true}
 	s.Indexes = []table.Index[R]{
 		{Name: cityIndex, On: []table.Column[R]{e.city}},
 		{Name: "nick", Unique: true, On: []table.Column[R]{e.nick}},

@@ -55,11 +55,16 @@ func (r *round) judge(p picture) (err error) {
 	return claimAll(jobs, r.states[p.first+at])
 }
 
-// openNewest opens the table by the newest schema, with the index extra where it is there.
-func openNewest(db *lightning.DB) (book, error) {
-	b, err := openBook(db, 1, false)
-	if errors.As(err, new(*table.DefinitionError)) {
-		return openBook(db, 1, true)
+// openNewest opens the table by the newest schema, by the name that it has, with the index
+// extra where it is there.
+func openNewest(db *lightning.DB) (b book, err error) {
+	for _, name := range names {
+		for _, extra := range []bool{false, true} {
+			b, err = openBook(db, name, 1, extra)
+			if !errors.As(err, new(*table.DefinitionError)) {
+				return b, err
+			}
+		}
 	}
 	return b, err
 }

@@ -15,7 +15,7 @@ import (
 // that the model knows.
 
 func (r *round) step() error {
-	switch n := r.rng.IntN(24); {
+	switch n := r.rng.IntN(25); {
 	case n < 8:
 		return r.write()
 	case n < 10:
@@ -33,6 +33,8 @@ func (r *round) step() error {
 	case n == 21:
 		return errors.Join(r.book.build(), r.book.migrate())
 	case n == 22:
+		return r.rename()
+	case n == 23:
 		return r.db.Flush(context.Background())
 	default:
 		return r.db.Compact(context.Background(), nil, nil)
@@ -276,24 +278,38 @@ func (r *round) end() error {
 // redeclare adds the index that comes and goes, or drops it.
 func (r *round) redeclare() (err error) {
 	if r.extra {
-		if err := table.DropIndex(context.Background(), r.db, tableName, extra); err != nil {
+		if err := table.DropIndex(context.Background(), r.db, names[r.name], extra); err != nil {
 			return err
 		}
 	}
 	r.extra = !r.extra
-	r.book, err = openBook(r.db, r.version, r.extra)
+	r.book, err = openBook(r.db, names[r.name], r.version, r.extra)
 	return err
+}
+
+// rename gives the table its other name.
+func (r *round) rename() error {
+	from := names[r.name]
+	r.name = 1 - r.name
+	if err := table.Rename(context.Background(), r.db, from, names[r.name]); err != nil {
+		return err
+	}
+	return r.refused(r.book)
 }
 
 // upgrade opens the table by the newer version. The handle of the older one must be
 // refused from then on.
-func (r *round) upgrade() (err error) {
+func (r *round) upgrade() error {
 	if r.version > 0 {
 		return nil
 	}
-	old := r.book
 	r.version++
-	if r.book, err = openBook(r.db, r.version, r.extra); err != nil {
+	return r.refused(r.book)
+}
+
+// refused opens the table anew. The handle of before must be refused from then on.
+func (r *round) refused(old book) (err error) {
+	if r.book, err = openBook(r.db, names[r.name], r.version, r.extra); err != nil {
 		return err
 	}
 	for name, do := range map[string]func(tx *lightning.Tx) error{
@@ -301,7 +317,7 @@ func (r *round) upgrade() (err error) {
 		"writes": func(tx *lightning.Tx) error { return old.put(tx, row{ID: 1}) },
 	} {
 		if err := r.db.Update(do); !errors.Is(err, table.ErrStale) {
-			return fmt.Errorf("a handle of the version before %s: %w", name, err)
+			return fmt.Errorf("a handle of the definition before %s: %w", name, err)
 		}
 	}
 	return nil

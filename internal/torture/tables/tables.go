@@ -93,6 +93,7 @@ type round struct {
 	db      *lightning.DB
 	version int
 	extra   bool
+	name    int // place in names
 	book    book
 	queue   *queue.Queue
 	jobs    map[queue.ID]*queue.Job
@@ -159,7 +160,7 @@ func (r *round) run(ctx context.Context, tally *ledger.Tally) (err error) {
 }
 
 func (r *round) openAll() (err error) {
-	if r.book, err = openBook(r.db, r.version, r.extra); err != nil {
+	if r.book, err = openBook(r.db, names[r.name], r.version, r.extra); err != nil {
 		return err
 	}
 	r.queue, err = openQueue(r.db)
