@@ -53,8 +53,7 @@ database. Before a key or value that begins with a dash write --, after all flag
 			if expires && ttl <= 0 {
 				return usagef("--ttl is %v: it must be positive", ttl)
 			}
-			when.given = cmd.Flags().Changed("if-value")
-			if err := when.check(expires); err != nil {
+			if err := when.check(cmd.Flags().Changed("if-value"), expires); err != nil {
 				return err
 			}
 			opts := lightning.Options{Durability: durability.value}
@@ -91,8 +90,9 @@ type condition struct {
 	value         string // if given
 }
 
-// check says why a condition cannot be.
-func (c *condition) check(expires bool) error {
+// check says why a condition cannot be. given says that there is a value for it.
+func (c *condition) check(given, expires bool) error {
+	c.given = given
 	switch {
 	case c.absent && c.given:
 		return usagef("give either --if-absent or --if-value, not both")
