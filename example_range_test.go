@@ -26,6 +26,22 @@ func ExampleDB_Count() {
 	// 100 <nil>
 }
 
+// How much do a customer's orders take, all of them and the newer half?
+func ExampleDB_EstimateSize() {
+	db := memory()
+	defer db.Close()
+	for i := range 10_000 {
+		_ = db.Put(fmt.Appendf(nil, "order/alice/%05d", i), fmt.Appendf(nil, "%0100d", i))
+	}
+	if err := db.Flush(context.Background()); err != nil {
+		panic(err)
+	}
+	all, err := db.EstimateSize(nil, nil)
+	half, halfErr := db.EstimateSize([]byte("order/alice/05000"), nil)
+	fmt.Println(all > 0, half > all/3 && half < all*2/3, err, halfErr)
+	// Output: true true <nil> <nil>
+}
+
 // Keys without their values.
 func ExampleDB_Scan_keysOnly() {
 	db := memory()

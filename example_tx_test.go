@@ -247,3 +247,21 @@ func ExampleTx_ExpiresAt() {
 	fmt.Println(time.Until(at) > 50*time.Minute, err)
 	// Output: true <nil>
 }
+
+// A session and its entry by user expire at the same instant: no reader sees one without
+// the other.
+func ExampleTx_PutUntil() {
+	db := memory()
+	defer db.Close()
+	err := db.Update(func(tx *lightning.Tx) error {
+		until := time.Now().Add(time.Hour)
+		if err := tx.PutUntil([]byte("session/5f3a"), []byte("alice"), until); err != nil {
+			return err
+		}
+		return tx.PutUntil([]byte("by-user/alice/5f3a"), nil, until)
+	})
+	one, _ := db.ExpiresAt([]byte("session/5f3a"))
+	other, _ := db.ExpiresAt([]byte("by-user/alice/5f3a"))
+	fmt.Println(one.Equal(other), err)
+	// Output: true <nil>
+}

@@ -257,6 +257,23 @@ func (tx *Tx) PutWithTTL(key, value []byte, ttl time.Duration) error {
 	return tx.put(key, value, expiry)
 }
 
+// PutUntil sets the value of key until an instant, as ExpiresAt of another key tells it;
+// the zero time: for ever. Keys that are put until the same instant are there or gone
+// together, to every reader. Where the instant has passed the key is absent from then on.
+func (tx *Tx) PutUntil(key, value []byte, expiresAt time.Time) error {
+	if err := tx.writable(key); err != nil {
+		return err
+	}
+	expiry, err := tx.space.expiryAt(expiresAt)
+	if err != nil {
+		return err
+	}
+	if err := tx.space.checkValue(key, value); err != nil {
+		return err
+	}
+	return tx.put(key, value, expiry)
+}
+
 func (tx *Tx) put(key, value []byte, expiry base.Instant) error {
 	var stack [keyStackBytes]byte
 	return tx.inner.Put(tx.space.info, tx.space.key(stack[:0], key), value, expiry)

@@ -223,3 +223,54 @@ func TestTxExpiresAt(t *testing.T) {
 		must(t, snap.Close())
 	})
 }
+
+// What a transaction puts until one instant is there or gone together, whatever it holds
+// of its own: also where the instant has passed, and in a keyspace whose keys would expire.
+func TestTxPutUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := lightning.Open("db", small(memfs.New()))
+		must(t, err)
+		defer func() { must(t, db.Close()) }()
+		soon, err := db.Keyspace(t.Context(), "soon", &lightning.KeyspaceOptions{TTL: time.Minute})
+		must(t, err)
+		until := time.Now().Add(time.Hour)
+		must(t, db.Update(func(tx *lightning.Tx) error {
+			must(t, tx.PutUntil([]byte("a"), []byte("1"), until))
+			must(t, tx.In(soon).PutUntil([]byte("b"), []byte("2"), until))
+			must(t, tx.In(soon).PutUntil([]byte("for ever"), nil, time.Time{}))
+			must(t, tx.PutUntil([]byte("passed"), nil, time.Now()))
+			wantErr(t, tx.PutUntil([]byte("c"), nil, time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC)), lightning.ErrTTL)
+			at, err := tx.ExpiresAt([]byte("a"))
+			if must(t, err); !at.Equal(until) {
+				t.Errorf("expires at %v, not %v", at, until)
+			}
+			return nil
+		}))
+		there := func() (found string) {
+			for _, has := range []func() (bool, error){
+				func() (bool, error) { return db.Has([]byte("a")) },
+				func() (bool, error) { return soon.Has([]byte("b")) },
+				func() (bool, error) { return soon.Has([]byte("for ever")) },
+				func() (bool, error) { return db.Has([]byte("passed")) },
+			} {
+				is, err := has()
+				must(t, err)
+				found += map[bool]string{true: "+", false: "-"}[is]
+			}
+			return found
+		}
+		time.Sleep(time.Hour - 1)
+		if got := there(); got != "+++-" {
+			t.Errorf("just before: %s", got)
+		}
+		time.Sleep(1)
+		if got := there(); got != "--+-" {
+			t.Errorf("then: %s", got)
+		}
+		tx, err := db.Begin(lightning.TxOptions{ReadOnly: true})
+		must(t, err)
+		wantErr(t, tx.PutUntil([]byte("a"), nil, until), lightning.ErrTxReadOnly)
+		tx.Rollback()
+		wantErr(t, tx.PutUntil([]byte("a"), nil, until), lightning.ErrTxEnded)
+	})
+}

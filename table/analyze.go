@@ -45,7 +45,7 @@ func (c *core[R]) analyze(ctx context.Context) error {
 	}
 	known := c.counts.known.Load()
 	found := &catalogue.Statistics{Analyzed: true, Indexes: map[uint64]catalogue.IndexStatistics{}}
-	rows, err := survey(tx.In(c.rows), func(key, value []byte) error { return nil })
+	rows, err := survey(tx.In(c.rows), func(*lightning.Iterator) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,8 @@ func (x *index[R]) survey(tx *lightning.Tx) (catalogue.IndexStatistics, error) {
 	distinct := make([]int64, len(x.columns))
 	var previous, key []byte
 	var ends []int
-	s, err := survey(tx, func(now, value []byte) error {
+	s, err := survey(tx, func(it *lightning.Iterator) error {
+		now, value := it.Key(), it.Value()
 		previous, key = key, append(previous[:0], now...)
 		p, err := x.decode(ends, key, value)
 		if err != nil {
@@ -110,7 +111,7 @@ const (
 
 // survey walks through a keyspace and keeps keys at equal distances, which it
 // doubles whenever there are too many of them.
-func survey(tx *lightning.Tx, see func(key, value []byte) error) (s surveyed, err error) {
+func survey(tx *lightning.Tx, see func(it *lightning.Iterator) error) (s surveyed, err error) {
 	it, err := tx.Iterator(lightning.IterOptions{})
 	if err != nil {
 		return s, err
@@ -122,7 +123,7 @@ func survey(tx *lightning.Tx, see func(key, value []byte) error) (s surveyed, er
 	}()
 	for distance := int64(1); it.Next(); s.count++ {
 		key := it.Key()
-		if err := see(key, it.Value()); err != nil {
+		if err := see(it); err != nil {
 			return s, err
 		}
 		if s.count%distance != 0 {

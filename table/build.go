@@ -142,7 +142,7 @@ func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax in
 		sizeBytes += len(it.Value())
 		now.Position = append(now.Position[:0], it.Key()...)
 		now.Rows++
-		added, err := c.backfillRow(tx.In(x.keyspace), x, now.Position, it.Value())
+		added, err := c.backfillRow(tx.In(x.keyspace), x, now.Position, it)
 		if err != nil {
 			return fmt.Errorf("row %s: %w", keyenc.Format(now.Position), err)
 		}
@@ -154,12 +154,12 @@ func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax in
 	return nil
 }
 
-// backfillRow writes the entries of a row that are missing. Those that are
+// backfillRow writes the entries of the row at an iterator that are missing. Those that are
 // there were written by who changed the row since.
 func (c *core[R]) backfillRow(
-	tx *lightning.Tx, x *index[R], primary, data []byte,
+	tx *lightning.Tx, x *index[R], primary []byte, it *lightning.Iterator,
 ) (added int, err error) {
-	rec, err := c.decode(primary, data)
+	rec, err := c.decode(primary, it.Value())
 	if err != nil {
 		return 0, err
 	}
@@ -175,7 +175,7 @@ func (c *core[R]) backfillRow(
 		if !missing {
 			continue
 		}
-		if err := tx.Put(e.key, e.value); err != nil {
+		if err := tx.PutUntil(e.key, e.value, it.ExpiresAt()); err != nil {
 			return 0, err
 		}
 		added++

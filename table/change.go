@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
@@ -31,7 +32,7 @@ func (c *core[R]) get(tx *lightning.Tx, primary []byte) (R, error) {
 }
 
 func (c *core[R]) decode(primary, data []byte) (R, error) {
-	rec, err := c.codec.Decode(data)
+	rec, err := c.decodeVersion(data)
 	if err != nil {
 		err = fmt.Errorf("table %s: decode row %s: %w", c.name, keyenc.Format(primary), err)
 	}
@@ -44,32 +45,33 @@ func (c *core[R]) put(tx *lightning.Tx, v *view, rec R, replace bool) error {
 	if err != nil {
 		return err
 	}
-	if replace && len(c.indexes) > 0 {
-		old, err := c.get(tx.In(c.rows), n.primary)
-		if err == nil {
-			return c.change(tx, v, n.primary, &old, n)
-		}
-		if !errors.Is(err, lightning.ErrNotFound) {
+	if replace && (len(c.indexes) > 0 || v.expires) {
+		old, err := c.loadIfThere(tx, v, n.primary)
+		if err != nil {
 			return err
 		}
-		return c.change(tx, v, n.primary, nil, n)
+		n.life = c.lifetimeOf(n.rec, old)
+		return c.change(tx, v, n.primary, old, n)
 	}
 	exists, err := tx.In(c.rows).Has(n.primary)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case exists && !replace:
+	}
+	if exists && !replace {
 		return &DuplicateError{Table: c.name, Values: n.primary, Existing: n.primary, New: n.primary}
-	case exists:
-		return c.change(tx, v, n.primary, &n.rec, n) // no index asks what it was
+	}
+	n.life = c.lifetimeOf(n.rec, nil)
+	if exists {
+		return c.change(tx, v, n.primary, n, n) // no index asks what it was
 	}
 	return c.change(tx, v, n.primary, nil, n)
 }
 
-// stored is a row that is to be written: the record as it will be read.
+// stored is a row that is there, or is to be written: the record as it will be read.
 type stored[R any] struct {
 	rec           R
-	primary, data []byte
+	primary, data []byte // data only of one that is to be written
+	life          lifetime
 }
 
 // encode returns what is written for a record. All that is derived from it is
@@ -80,7 +82,7 @@ func (c *core[R]) encode(rec R) (*stored[R], error) {
 	if err != nil {
 		return nil, fmt.Errorf("table %s: encode row: %w", c.name, err)
 	}
-	n := &stored[R]{data: data}
+	n := &stored[R]{data: c.versions.frame(data)}
 	if n.rec, err = c.codec.Decode(data); err != nil {
 		return nil, fmt.Errorf("table %s: decode row that was just encoded: %w", c.name, err)
 	}
@@ -98,12 +100,13 @@ func (c *core[R]) encode(rec R) (*stored[R], error) {
 	return n, nil
 }
 
-// edit is what a change of a row does to an index.
-type edit struct{ removed, added []entry }
+// edit is what a change of a row does to an index. Entries that are kept are written
+// again if the row expires at another instant than it did.
+type edit struct{ removed, added, kept []entry }
 
 // change turns a row into another one; nil stands for none. It writes all of it
 // or nothing.
-func (c *core[R]) change(tx *lightning.Tx, v *view, primary []byte, old *R, new *stored[R]) error {
+func (c *core[R]) change(tx *lightning.Tx, v *view, primary []byte, old, new *stored[R]) error {
 	edits := make([]edit, len(c.indexes))
 	for i, x := range c.indexes {
 		var err error
@@ -112,7 +115,7 @@ func (c *core[R]) change(tx *lightning.Tx, v *view, primary []byte, old *R, new 
 		}
 	}
 	before := tx.Savepoint()
-	if err := c.apply(tx, primary, new, edits); err != nil {
+	if err := c.apply(tx, v, old, new, primary, edits); err != nil {
 		return errors.Join(c.describe(err, primary), tx.RollbackTo(before))
 	}
 	c.count(old != nil, new != nil, edits)
@@ -129,10 +132,12 @@ func (c *core[R]) describe(err error, primary []byte) error {
 	return fmt.Errorf("table %s: row %s: %w", c.name, keyenc.Format(primary), err)
 }
 
-func (c *core[R]) apply(tx *lightning.Tx, primary []byte, new *stored[R], edits []edit) error {
+func (c *core[R]) apply(tx *lightning.Tx, v *view, old, new *stored[R], primary []byte, edits []edit) error {
 	rows := tx.In(c.rows)
+	var until time.Time
 	if new != nil {
-		if err := rows.Put(primary, new.data); err != nil {
+		var err error
+		if until, err = new.life.put(rows, primary, new.data); err != nil {
 			return err
 		}
 	} else if err := rows.Delete(primary); err != nil {
@@ -145,8 +150,12 @@ func (c *core[R]) apply(tx *lightning.Tx, primary []byte, new *stored[R], edits 
 				return fmt.Errorf("index %s: %w", x.name, err)
 			}
 		}
-		for _, e := range edits[i].added {
-			if err := entries.Put(e.key, e.value); err != nil {
+		written := edits[i].added
+		if v.expires && old != nil && !until.Equal(old.life.until) {
+			written = append(written, edits[i].kept...)
+		}
+		for _, e := range written {
+			if err := entries.PutUntil(e.key, e.value, until); err != nil {
 				return fmt.Errorf("index %s: %w", x.name, err)
 			}
 		}
@@ -157,12 +166,12 @@ func (c *core[R]) apply(tx *lightning.Tx, primary []byte, new *stored[R], edits 
 // edit returns what to do when a row is changed, after having looked for
 // duplicates.
 func (x *index[R]) edit(
-	tx *lightning.Tx, ready bool, primary []byte, old *R, new *stored[R],
+	tx *lightning.Tx, ready bool, primary []byte, old, new *stored[R],
 ) (edit, error) {
 	var was, is []entry
 	var err error
 	if old != nil {
-		if was, err = x.entries(*old, primary); err != nil {
+		if was, err = x.entries(old.rec, primary); err != nil {
 			return edit{}, err
 		}
 	}
@@ -171,8 +180,7 @@ func (x *index[R]) edit(
 			return edit{}, err
 		}
 	}
-	var change edit
-	change.removed, change.added = difference(was, is)
+	change := difference(was, is)
 	if !x.unique {
 		return change, nil
 	}
@@ -182,10 +190,14 @@ func (x *index[R]) edit(
 			return edit{}, err
 		}
 	}
-	if !ready {
-		// An entry that the builder has not come to may be another row's.
-		change.removed, err = x.own(tx, change.removed)
+	if ready {
+		return change, nil
 	}
+	// An entry that the builder has not come to may be another row's.
+	if change.removed, err = x.own(tx, change.removed); err != nil {
+		return edit{}, err
+	}
+	change.kept, err = x.own(tx, change.kept)
 	return change, err
 }
 

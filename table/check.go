@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/keyenc"
@@ -20,7 +21,8 @@ func (r Rows[R, K]) Check() error {
 	}
 	t, tx := r.table.core, r.tx
 	wanted := make([]int64, len(t.indexes))
-	_, err = survey(tx.In(t.rows), func(key, value []byte) error {
+	_, err = survey(tx.In(t.rows), func(it *lightning.Iterator) error {
+		key, value := it.Key(), it.Value()
 		rec, err := t.decode(key, value)
 		if err != nil {
 			return err
@@ -34,7 +36,7 @@ func (r Rows[R, K]) Check() error {
 			if !v.ready[i] {
 				continue
 			}
-			n, err := x.check(tx.In(x.keyspace), rec, primary)
+			n, err := x.check(tx.In(x.keyspace), v, rec, primary, it.ExpiresAt())
 			if err != nil {
 				return t.describe(err, primary)
 			}
@@ -61,8 +63,9 @@ func (r Rows[R, K]) Check() error {
 	return nil
 }
 
-// check returns how many entries a row has, all of which must be there.
-func (x *index[R]) check(tx *lightning.Tx, rec R, primary []byte) (int, error) {
+// check returns how many entries a row has, all of which must be there, and until when
+// the row is.
+func (x *index[R]) check(tx *lightning.Tx, v *view, rec R, primary []byte, until time.Time) (int, error) {
 	entries, err := x.entries(rec, primary)
 	if err != nil {
 		return 0, err
@@ -75,6 +78,13 @@ func (x *index[R]) check(tx *lightning.Tx, rec R, primary []byte) (int, error) {
 		if err != nil || !bytes.Equal(value, e.value) {
 			return 0, fmt.Errorf("index %s lacks the entry %s: %w", x.name, keyenc.Format(e.key),
 				lightning.ErrCorrupted)
+		}
+		if !v.expires {
+			continue
+		}
+		if at, err := tx.ExpiresAt(e.key); err != nil || !at.Equal(until) {
+			return 0, errors.Join(err, fmt.Errorf("index %s: entry %s expires at %v and its row at %v: %w", x.name,
+				keyenc.Format(e.key), at, until, lightning.ErrCorrupted))
 		}
 	}
 	return len(entries), nil

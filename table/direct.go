@@ -1,6 +1,10 @@
 package table
 
-import "github.com/lightningdb/lightning"
+import (
+	"time"
+
+	"github.com/lightningdb/lightning"
+)
 
 // The verbs of a table without a transaction of the caller: each makes one for the
 // call. Those that write run again after a conflict, as lightning.DB.Update does, and
@@ -43,6 +47,26 @@ func (t *Table[R, K]) Has(key K) (has bool, err error) {
 // Put is Rows.Put in a transaction of its own. Many rows are faster in one transaction.
 func (t *Table[R, K]) Put(rec R) error {
 	return t.write(func(rows Rows[R, K]) error { return rows.Put(rec) })
+}
+
+// PutWithTTL is Rows.PutWithTTL in a transaction of its own. After a conflict the time
+// begins anew.
+func (t *Table[R, K]) PutWithTTL(rec R, ttl time.Duration) error {
+	return t.write(func(rows Rows[R, K]) error { return rows.PutWithTTL(rec, ttl) })
+}
+
+// Touch is Rows.Touch in a transaction of its own.
+func (t *Table[R, K]) Touch(key K, ttl time.Duration) error {
+	return t.write(func(rows Rows[R, K]) error { return rows.Touch(key, ttl) })
+}
+
+// ExpiresAt is Rows.ExpiresAt in a transaction of its own.
+func (t *Table[R, K]) ExpiresAt(key K) (at time.Time, err error) {
+	err = t.read(func(rows Rows[R, K]) error {
+		at, err = rows.ExpiresAt(key)
+		return err
+	})
+	return at, err
 }
 
 // Insert is Rows.Insert in a transaction of its own.

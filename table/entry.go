@@ -122,20 +122,23 @@ func (x *index[R]) decode(ends []int, key, value []byte) (place, error) {
 	return p, nil
 }
 
-// difference returns what is only in one and only in the other of two lists of
+// difference returns what is only in one, only in the other and in both of two lists of
 // entries of the same row. Equal keys have equal values then.
-func difference(old, new []entry) (removed, added []entry) {
+func difference(old, new []entry) (change edit) {
 	for len(old) > 0 && len(new) > 0 {
 		switch c := bytes.Compare(old[0].key, new[0].key); {
 		case c < 0:
-			removed = append(removed, old[0])
+			change.removed = append(change.removed, old[0])
 			old = old[1:]
 		case c > 0:
-			added = append(added, new[0])
+			change.added = append(change.added, new[0])
 			new = new[1:]
 		default:
+			change.kept = append(change.kept, new[0])
 			old, new = old[1:], new[1:]
 		}
 	}
-	return append(removed, old...), append(added, new...)
+	change.removed = append(change.removed, old...)
+	change.added = append(change.added, new...)
+	return change
 }

@@ -31,6 +31,9 @@ var (
 	// ErrLostKey says that a codec does not keep the primary key: the record that it
 	// decodes has another one, under which the row would not be found.
 	ErrLostKey = errors.New("codec does not keep the primary key")
+	// ErrNoExpiry says that a row was to live for some time in a table whose rows do not
+	// expire: Schema.Expiry is not declared.
+	ErrNoExpiry = errors.New("rows of the table do not expire: the schema declares no Expiry")
 	// ErrUnknownAttribute says that a query names an attribute that is not one of the
 	// table's, or is another one of the same name. It is no reason to read all rows.
 	ErrUnknownAttribute = errors.New("unknown attribute")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/table"
@@ -233,4 +235,102 @@ func ExampleQuery_Explain() {
 	//   index city-age with city = "London" and age >= 30 and <= 40: reads 10, cost 34.0
 	//   all rows: reads 1000, checks city = "London" and age >= 30 and <= 40, cost 1001.0
 	//   index language: not usable, lacks rows without language
+}
+
+// Sessions end an hour after they were last written, with their index entries.
+func ExampleExpiry() {
+	db, err := lightning.Open("db", &lightning.Options{FS: memfs.New()})
+	if err != nil {
+		panic(err)
+	}
+	defer db.Close()
+	type Session struct{ Token, User string }
+	token := table.One("token", func(s Session) string { return s.Token })
+	user := table.One("user", func(s Session) string { return s.User })
+	sessions, err := table.Open(context.Background(), db, table.Schema[Session, string]{
+		Name: "sessions", Key: token,
+		Indexes: []table.Index[Session]{{Name: "user", On: []table.Column[Session]{user}}},
+		Expiry:  &table.Expiry[Session]{TTL: time.Hour},
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(sessions.Put(Session{"t1", "ada"}))
+	fmt.Println(sessions.PutWithTTL(Session{"t2", "ada"}, time.Minute)) // this one is over sooner
+	fmt.Println(sessions.Touch("t1", 24*time.Hour))
+	at, err := sessions.ExpiresAt("t1")
+	fmt.Println(time.Until(at) > 23*time.Hour, err)
+	fmt.Println(sessions.Query().Where(user.Eq("ada")).Count())
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// true <nil>
+	// 2 <nil>
+}
+
+// A name is split in two. Rows that were written before are read in the new form at once.
+func ExampleMigration() {
+	db, err := lightning.Open("db", &lightning.Options{FS: memfs.New()})
+	if err != nil {
+		panic(err)
+	}
+	defer db.Close()
+	ctx := context.Background()
+
+	type Author0 struct{ ID, Name string } // as it was
+	old, err := table.Open(ctx, db, table.Schema[Author0, string]{
+		Name: "authors", Key: table.One("id", func(a Author0) string { return a.ID }),
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(old.Put(Author0{"al", "Ada Lovelace"}))
+
+	type Author struct{ ID, First, Last string }
+	authors, err := table.Open(ctx, db, table.Schema[Author, string]{
+		Name: "authors", Key: table.One("id", func(a Author) string { return a.ID }), Version: 1,
+		Migrations: []table.Migration{{
+			From: 0,
+			Upgrade: table.UpgradeOf(nil, nil, func(a Author0) (Author, error) {
+				first, last, _ := strings.Cut(a.Name, " ")
+				return Author{a.ID, first, last}, nil
+			}),
+		}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(authors.Get("al"))
+	_, err = old.Get("al")
+	fmt.Println(errors.Is(err, table.ErrStale))
+	err = authors.Migrate(ctx, func(p table.MigrateProgress) { fmt.Println(p.Rows, "row, version", p.Version) })
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// {al Ada Lovelace} <nil>
+	// true
+	// 1 row, version 1
+	// <nil>
+}
+
+// A table gets another name. Who opens it by the old one is told.
+func ExampleRename() {
+	db, _ := openPeople()
+	defer db.Close()
+
+	fmt.Println(table.Rename(context.Background(), db, "people", "authors"))
+	_, err := table.Open(context.Background(), db, peopleSchema())
+	fmt.Println(err)
+	schema := peopleSchema()
+	schema.Name = "authors"
+	authors, err := table.Open(context.Background(), db, schema)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(authors.Query().Count())
+	// Output:
+	// <nil>
+	// table people: name: the table is called authors now
+	// 4 <nil>
 }

@@ -25,12 +25,13 @@ type Plan struct {
 type Candidate struct {
 	// Access is "all rows", "primary key", or "index" and a name; where one of several
 	// conditions must hold, one of these for each, in the order in which they are taken.
+	// "index a and index b" are the rows that both lead to.
 	Access string
 	// Range is the conditions that bound what is read, Check those that are
 	// left to be looked up in each row; both in words.
 	Range, Check string
 	// Reads is how many rows, or entries and their rows, are read if there is
-	// no limit. An estimate.
+	// no limit; where indexes are intersected, the entries. An estimate.
 	Reads int64
 	// Sorts says that the rows do not come in the order asked for, and are
 	// collected and sorted.
@@ -80,6 +81,8 @@ func (q *Query[R]) candidate(p *path[R]) Candidate {
 
 func (p *path[R]) access() string {
 	switch {
+	case p.meets != nil:
+		return accessOfAll(p.meets)
 	case p.either != nil:
 		parts := make([]string, len(p.either))
 		for i := range p.either {

@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,11 @@ func Open[R, K any](ctx context.Context, db *lightning.DB, schema Schema[R, K]) 
 	if err != nil {
 		return nil, err
 	}
-	t, err := open(ctx, db, &schema, declared)
+	versions, err := schema.versions()
+	if err != nil {
+		return nil, err
+	}
+	t, err := open(ctx, db, &schema, declared, versions)
 	if err != nil && !errors.As(err, new(*DefinitionError)) {
 		err = fmt.Errorf("open table %s: %w", schema.Name, err)
 	}
@@ -45,13 +50,13 @@ func Open[R, K any](ctx context.Context, db *lightning.DB, schema Schema[R, K]) 
 }
 
 func open[R, K any](
-	ctx context.Context, db *lightning.DB, s *Schema[R, K], declared *catalogue.Definition,
+	ctx context.Context, db *lightning.DB, s *Schema[R, K], declared *catalogue.Definition, v versions,
 ) (*Table[R, K], error) {
 	records, err := openCatalogue(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	def, err := declare(ctx, db, records, s.Name, declared)
+	def, err := declare(ctx, db, records, s.Name, declared, &v)
 	if err != nil {
 		return nil, err
 	}
@@ -60,9 +65,10 @@ func open[R, K any](
 	}
 	c := &core[R]{
 		db: db, name: s.Name, key: s.Key.attribute, codec: s.codec(), rowsID: def.RowsID,
+		expiry: s.Expiry, versions: v,
 		catalogue: records, definitionKey: catalogue.Key(catalogue.KindDefinition, s.Name),
 	}
-	if c.rows, err = db.Keyspace(ctx, catalogue.KeyspaceName(s.Name, def.RowsID), nil); err != nil {
+	if c.rows, err = db.Keyspace(ctx, def.Keyspace(s.Name, def.RowsID), nil); err != nil {
 		return nil, err
 	}
 	for _, declared := range s.Indexes { // in the order of the schema
@@ -70,7 +76,7 @@ func open[R, K any](
 		for _, column := range declared.On {
 			x.columns = append(x.columns, column.column())
 		}
-		if x.keyspace, err = db.Keyspace(ctx, catalogue.KeyspaceName(s.Name, x.id), nil); err != nil {
+		if x.keyspace, err = db.Keyspace(ctx, def.Keyspace(s.Name, x.id), nil); err != nil {
 			return nil, err
 		}
 		c.indexes = append(c.indexes, x)
@@ -88,7 +94,7 @@ func openCatalogue(ctx context.Context, db *lightning.DB) (*lightning.Keyspace, 
 
 // declare writes to the catalogue what is declared, if it does not say so yet.
 func declare(
-	ctx context.Context, db *lightning.DB, records *lightning.Keyspace, name string, declared *catalogue.Definition,
+	ctx context.Context, db *lightning.DB, records *lightning.Keyspace, name string, declared *catalogue.Definition, v *versions,
 ) (def *catalogue.Definition, err error) {
 	known := false
 	err = db.View(func(tx *lightning.Tx) error {
@@ -96,9 +102,8 @@ func declare(
 		if err != nil {
 			return err
 		}
-		var fresh []int
-		def, fresh, err = join(name, stored, declared)
-		known = err == nil && stored != nil && stored.RowsID != 0 && len(fresh) == 0
+		def, _, err = join(name, stored, declared, v)
+		known = err == nil && stored != nil && bytes.Equal(stored.Encode(), def.Encode())
 		return err
 	})
 	if err != nil || known {
@@ -110,26 +115,65 @@ func declare(
 			return err
 		}
 		var fresh []int
-		if def, fresh, err = join(name, stored, declared); err != nil {
+		if def, fresh, err = join(name, stored, declared, v); err != nil {
 			return err
 		}
 		last, err := lastRow(ctx, db, tx, name, stored)
 		if err != nil {
 			return err
 		}
-		for _, i := range fresh {
-			x := &def.Indexes[i]
-			if x.Ready = last == nil; x.Ready {
-				continue
-			}
-			begun := catalogue.Progress{Until: last}
-			if err := tx.In(records).Put(catalogue.Key(catalogue.KindProgress, name, x.Id), begun.Encode()); err != nil {
+		return redefinition{tx.In(records), name, stored, def}.write(fresh, last)
+	})
+	return def, err
+}
+
+// redefinition is a change of a definition: what was stored, which can be nil, and what will be.
+type redefinition struct {
+	records *lightning.Tx
+	name    string
+	was, is *catalogue.Definition
+}
+
+// write stores the definition, and the progress of what has to be done for rows that are
+// there; last is the last of these, or nil.
+func (c redefinition) write(fresh []int, last []byte) error {
+	begun := catalogue.Progress{Until: last}
+	for _, i := range fresh {
+		x := &c.is.Indexes[i]
+		if x.Ready = last == nil; x.Ready {
+			continue
+		}
+		if err := c.records.Put(catalogue.Key(catalogue.KindProgress, c.name, x.Id), begun.Encode()); err != nil {
+			return err
+		}
+	}
+	if c.was != nil && c.was.RowsID != 0 {
+		if err := c.writeMigration(last, begun.Encode()); err != nil {
+			return err
+		}
+	}
+	return c.records.Put(catalogue.Key(catalogue.KindDefinition, c.name), c.is.Encode())
+}
+
+// writeMigration begins the migration to a new version anew, and forgets how far the
+// building of indexes is that are dropped.
+func (c redefinition) writeMigration(last, begun []byte) error {
+	for _, x := range c.was.Indexes {
+		if c.is.ByID(x.Id) == nil {
+			if err := c.records.Delete(catalogue.Key(catalogue.KindProgress, c.name, x.Id)); err != nil {
 				return err
 			}
 		}
-		return tx.In(records).Put(catalogue.Key(catalogue.KindDefinition, name), def.Encode())
-	})
-	return def, err
+	}
+	if c.was.Version == c.is.Version {
+		return nil
+	}
+	key := catalogue.Key(catalogue.KindProgress, c.name, c.is.RowsID)
+	if last == nil {
+		c.is.Oldest = c.is.Version
+		return c.records.Delete(key)
+	}
+	return c.records.Put(key, begun)
 }
 
 // updateDurably is db.Update for changes of the catalogue. They go before
@@ -162,7 +206,7 @@ func lastRow(
 	if stored == nil || stored.RowsID == 0 {
 		return nil, nil
 	}
-	rows, err := db.Keyspace(ctx, catalogue.KeyspaceName(name, stored.RowsID), nil)
+	rows, err := db.Keyspace(ctx, stored.Keyspace(name, stored.RowsID), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +224,7 @@ func lastRow(
 // than the definition knows belong to someone who is declaring.
 func dropLeftovers(ctx context.Context, db *lightning.DB, name string, def *catalogue.Definition) error {
 	for _, keyspace := range db.Keyspaces() {
-		number, ok := strings.CutPrefix(keyspace, catalogue.KeyspacePrefix(name))
+		number, ok := strings.CutPrefix(keyspace, catalogue.KeyspacePrefix(cmp.Or(def.Home, name)))
 		if !ok {
 			continue
 		}
@@ -217,7 +261,7 @@ func DropIndex(ctx context.Context, db *lightning.DB, table, index string) error
 // it fail with ErrStale. A table of the same name can be made anew.
 func Drop(ctx context.Context, db *lightning.DB, table string) error {
 	return redefine(ctx, db, table, "drop", func(tx *lightning.Tx, def *catalogue.Definition) error {
-		*def = catalogue.Definition{NextID: def.NextID}
+		*def = catalogue.Definition{NextID: def.NextID, Home: def.Home}
 		lo := catalogue.Key(catalogue.KindProgress, table)
 		return errors.Join(
 			tx.DeleteRange(lo, keyenc.PrefixEnd(lo)), tx.Delete(catalogue.Key(catalogue.KindStatistics, table)))

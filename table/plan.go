@@ -8,7 +8,8 @@ import (
 )
 
 // The planner makes a path for each way to the rows of a query: all rows, the
-// primary key, each index, and several of them for conditions of which one must hold.
+// primary key, each index, and several of them for conditions of which one must hold, or
+// all (intersect.go).
 // It estimates what each costs and takes the cheapest. Every path gives the same
 // rows, as all conditions are checked against each row; and in the same order if one
 // is asked for, as a path that does not give it is followed by a sort.
@@ -26,7 +27,8 @@ type path[R any] struct {
 	cost     float64
 	unusable string // why it cannot be taken, or is not worth a thought
 
-	either []path[R] // in the place of all that: one after the other
+	either []path[R] // in the place of index and keys: one after the other
+	meets  []path[R] // or: the rows to which all of them lead
 }
 
 // Costs, in units of reading and decoding a row that lies next to the one
@@ -56,6 +58,9 @@ func (q *Query[R]) plan(v *view) *planned[R] {
 		if q.conds[i].attribute == nil {
 			p.paths = append(p.paths, q.union(v, p, i))
 		}
+	}
+	if m, ok := q.intersection(p); ok {
+		p.paths = append(p.paths, m)
 	}
 	p.sort()
 	return p

@@ -2,7 +2,6 @@ package table
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"github.com/lightningdb/lightning"
@@ -105,7 +104,7 @@ func (r Rows[R, K]) Update(key K, fn func(rec *R) error) error {
 // update lets fn change a row that is there.
 func (c *core[R]) update(tx *lightning.Tx, v *view, primary []byte, fn func(rec *R) error) error {
 	// It is read twice: what fn changes may share memory with what it was given.
-	old, err := c.get(tx.In(c.rows), primary)
+	old, err := c.load(tx, v, primary)
 	if err != nil {
 		return err
 	}
@@ -124,7 +123,8 @@ func (c *core[R]) update(tx *lightning.Tx, v *view, primary []byte, fn func(rec 
 		return fmt.Errorf("table %s: row %s: %w to %s", c.name, keyenc.Format(primary), ErrKeyChanged,
 			keyenc.Format(n.primary))
 	}
-	return c.change(tx, v, primary, &old, n)
+	n.life = c.lifetimeOf(n.rec, old)
+	return c.change(tx, v, primary, old, n)
 }
 
 // Delete removes the row with a primary key. Deleting a row that does not exist
@@ -140,14 +140,11 @@ func (r Rows[R, K]) Delete(key K) error {
 
 // remove deletes a row, and reports whether there was one.
 func (c *core[R]) remove(tx *lightning.Tx, v *view, primary []byte) (bool, error) {
-	old, err := c.get(tx.In(c.rows), primary)
-	if errors.Is(err, lightning.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
+	old, err := c.loadIfThere(tx, v, primary)
+	if old == nil || err != nil {
 		return false, err
 	}
-	return true, c.change(tx, v, primary, &old, nil)
+	return true, c.change(tx, v, primary, old, nil)
 }
 
 // place is where a row with a primary key is written.

@@ -146,6 +146,10 @@ func (q Query[R]) change(do func(q *Query[R], v *view, primary []byte) error) (c
 // may do.
 func (q *Query[R]) run(p *planned[R], give func(primary []byte, rec R) error) error {
 	err := q.walk(&p.paths[0], give)
+	if err == errTooManyToMeet {
+		p.paths = p.paths[1:]
+		err = q.walk(&p.paths[0], give)
+	}
 	if !errors.Is(err, ErrQueryMemory) || p.paths[0].ordered {
 		return err
 	}

@@ -22,6 +22,15 @@ type Schema[R, K any] struct {
 	// Attributes that queries may name besides those of the primary key and the indexes.
 	// Conditions on them are checked row by row. They are not stored.
 	Attributes []Column[R]
+	// Expiry says when rows expire; nil: never. Once a table was declared with it, rows
+	// that were written then expire also when it is not declared any more.
+	Expiry *Expiry[R]
+	// Version of the schema. A program that declares a greater one than the database has
+	// needs Migrations that lead to it, one for each step, from the oldest version that
+	// rows have; one that declares a smaller one is refused. A table that never declared
+	// a version is of version 0.
+	Version    uint64
+	Migrations []Migration
 }
 
 // Index declares a secondary index. What its columns compute must not change
@@ -54,7 +63,12 @@ func (s *Schema[R, K]) define() (*catalogue.Definition, error) {
 	if s.Key.many != nil {
 		return fail("primary key", "must be made with One")
 	}
-	d := &catalogue.Definition{Key: define(s.Key.attribute), Codec: s.codec().Name()}
+	if reason := s.Expiry.check(); reason != "" {
+		return fail("expiry", reason)
+	}
+	d := &catalogue.Definition{
+		Key: define(s.Key.attribute), Codec: s.codec().Name(), Expires: s.Expiry != nil, Version: s.Version, Oldest: s.Version,
+	}
 	for _, x := range s.Indexes {
 		part := "index " + x.Name
 		switch {
@@ -139,22 +153,46 @@ func (s *Schema[R, K]) codec() Codec[R] {
 
 // join merges what is declared into what is stored, which can be nil. It
 // returns the indexes that are new, by their place in the result.
-func join(table string, stored, declared *catalogue.Definition) (merged *catalogue.Definition, fresh []int, err error) {
+func join(
+	table string, stored, declared *catalogue.Definition, v *versions,
+) (merged *catalogue.Definition, fresh []int, err error) {
 	fail := func(part, format string, args ...any) (*catalogue.Definition, []int, error) {
 		return nil, nil, &DefinitionError{Table: table, Part: part, Reason: fmt.Sprintf(format, args...)}
 	}
-	merged = &catalogue.Definition{NextID: 1, Key: declared.Key, Codec: declared.Codec}
+	merged = &catalogue.Definition{
+		NextID: 1, Key: declared.Key, Codec: declared.Codec,
+		Expires: declared.Expires, Version: declared.Version, Oldest: declared.Oldest,
+	}
+	if stored != nil && stored.Moved != "" {
+		return fail("name", "the table is called %s now", stored.Moved)
+	}
 	if stored != nil {
-		merged.NextID, merged.RowsID = stored.NextID, stored.RowsID
+		merged.NextID, merged.RowsID, merged.Home = stored.NextID, stored.RowsID, stored.Home
 	}
 	if merged.RowsID == 0 {
 		merged.RowsID = merged.NextID
 		merged.NextID++
 		stored = &catalogue.Definition{}
-	} else if stored.Key != declared.Key {
-		return fail("primary key", "was %s and is declared as %s", stored.Key, declared.Key)
-	} else if stored.Codec != declared.Codec {
-		return fail("codec", "was %s and is declared as %s", stored.Codec, declared.Codec)
+	} else {
+		was := stored
+		if stored, err = v.carry(table, was); err != nil {
+			return nil, nil, err
+		}
+		if stored.Key != declared.Key {
+			return fail("primary key", "was %s and is declared as %s", stored.Key, declared.Key)
+		} else if stored.Codec != declared.Codec && was.Version == declared.Version {
+			return fail("codec", "was %s and is declared as %s", stored.Codec, declared.Codec)
+		}
+		merged.Expires = stored.Expires || declared.Expires
+		merged.Oldest = stored.Oldest
+	}
+	return joinIndexes(table, merged, stored, declared)
+}
+
+// joinIndexes adds the indexes of both to what is merged of them.
+func joinIndexes(table string, merged, stored, declared *catalogue.Definition) (*catalogue.Definition, []int, error) {
+	fail := func(part, format string, args ...any) (*catalogue.Definition, []int, error) {
+		return nil, nil, &DefinitionError{Table: table, Part: part, Reason: fmt.Sprintf(format, args...)}
 	}
 	for _, x := range stored.Indexes {
 		want := declared.Index(x.Name)
@@ -166,6 +204,7 @@ func join(table string, stored, declared *catalogue.Definition) (merged *catalog
 		}
 		merged.Indexes = append(merged.Indexes, x)
 	}
+	var fresh []int
 	for _, x := range declared.Indexes {
 		if stored.Index(x.Name) == nil {
 			x.Id = merged.NextID

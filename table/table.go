@@ -37,6 +37,8 @@ type core[R any] struct {
 	rows          *lightning.Keyspace
 	rowsID        uint64
 	indexes       []*index[R]
+	expiry        *Expiry[R]
+	versions      versions
 	seen          atomic.Pointer[view] // the one that was read last
 	counts        counts
 }
@@ -46,6 +48,7 @@ type core[R any] struct {
 type view struct {
 	record   []byte
 	ready    []bool // for each index of the handle: queries may use it
+	expires  bool   // rows may expire
 	readErr  error  // why rows cannot be read, if so
 	writeErr error  // why rows cannot be changed, if so
 }
@@ -96,10 +99,19 @@ func (c *core[R]) look(tx *lightning.Tx) (*view, error) {
 // index of the handle does no harm: a transaction that has read it cannot
 // commit changes.
 func (c *core[R]) view(def *catalogue.Definition) *view {
-	v := &view{ready: make([]bool, len(c.indexes))}
+	v := &view{ready: make([]bool, len(c.indexes)), expires: def.Expires}
 	stale := func(what string) error { return fmt.Errorf("table %s: %w: %s", c.name, ErrStale, what) }
+	if def.Moved != "" {
+		v.readErr = stale("it is called " + def.Moved + " now")
+		return v
+	}
 	if def.RowsID != c.rowsID {
 		v.readErr = stale("it was dropped")
+		return v
+	}
+	if def.Version > c.versions.now {
+		v.readErr = stale(fmt.Sprintf("its schema is of version %d now, and this handle's of version %d",
+			def.Version, c.versions.now))
 		return v
 	}
 	for i, x := range c.indexes {

@@ -16,9 +16,10 @@ type walk[R any] struct {
 	query   *Query[R]
 	rows    *lightning.Tx // view of the rows
 	give    func(primary []byte, rec R) error
-	sorter  *sorter[R] // nil where rows are given as they come
-	passed  int        // rows that were to be given, those of the offset included
-	repeats bool       // rows may come twice
+	sorter  *sorter[R]                 // nil where rows are given as they come
+	passed  int                        // rows that were to be given, those of the offset included
+	repeats bool                       // rows may come twice
+	collect func(primary []byte) error // takes what entries lead to, in the place of rows
 
 	met      map[string]struct{} // primary keys of rows that have come
 	metBytes int
@@ -28,6 +29,9 @@ type walk[R any] struct {
 
 // along goes along a path.
 func (w *walk[R]) along(p *path[R]) error {
+	if p.meets != nil {
+		return w.throughAll(p)
+	}
 	for i := range p.either {
 		if err := w.along(&p.either[i]); err != nil {
 			return err
@@ -124,6 +128,9 @@ func (w *walk[R]) entry(p *path[R], entries *lightning.Tx, key, value []byte) er
 		return err
 	}
 	w.ends = at.ends
+	if w.collect != nil {
+		return w.collect(at.primary)
+	}
 	if _, ok := w.met[string(at.primary)]; ok {
 		return nil
 	}

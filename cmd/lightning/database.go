@@ -30,6 +30,8 @@ type store interface {
 	PutReader(ctx context.Context, key []byte, r io.Reader) (int64, error)
 	PutReaderWithTTL(ctx context.Context, key []byte, r io.Reader, ttl time.Duration) (int64, error)
 	PutIfAbsent(key, value []byte) (bool, error)
+	CompareAndSwap(key, old, new []byte) (bool, error)
+	CompareAndDelete(key, old []byte) (bool, error)
 	Increment(key []byte, delta int64) (int64, error)
 	Touch(key []byte, ttl time.Duration) error
 	EstimateCount(lo, hi []byte) (int64, error)
@@ -308,8 +310,13 @@ func (e plainError) Error() string { return e.text }
 
 func (e plainError) Unwrap() error { return e.cause }
 
-// errHasValue says that a key has a value that was to have none.
+// errHasValue says that a key has a value that was to have none, or another one.
 var errHasValue = errors.New("key has a value")
+
+// errOtherValue says that a key does not have the value that it was to have.
+func errOtherValue(shown string) error {
+	return plainError{fmt.Sprintf("key %s has another value, or none", shown), errHasValue}
+}
 
 // errNoKey says that a key is not there; it matches lightning.ErrNotFound.
 func errNoKey(shown string) error {

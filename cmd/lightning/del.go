@@ -11,16 +11,19 @@ import (
 func newDelCommand() *cobra.Command {
 	var keys keyFlags
 	var what deletion
+	var value string
 	durability := newDurability(lightning.DurabilitySync)
 	cmd := &cobra.Command{
 		Use:   "del DIR {KEY | --prefix KEY | --from KEY --to KEY}",
 		Short: "Delete a key or a range of keys",
-		Long: `Del deletes a key; if the key is not there, the exit code is 1. With --from and
+		Long: `Del deletes a key; if the key is not there, or with --if-value has another value
+than this, the exit code is 1. With --from and
 --to it deletes all keys from the first, inclusive, to the second, exclusive, and
 with --prefix those that begin with it, in one step, however many there are. A
 bound that is not given or empty is open: --from '' alone deletes all keys. Before
 a key that begins with a dash write --.`,
 		Example: `  lightning del my.db greeting
+  lightning del my.db lock --if-value "$HOSTNAME"
   lightning del my.db --prefix user/
   lightning del my.db --from 2024- --to 2025-
   lightning del my.db -- -5`,
@@ -32,10 +35,16 @@ a key that begins with a dash write --.`,
 			if err != nil {
 				return err
 			}
+			if given("if-value") && (what.isPrefix || what.isRange) {
+				return usagef("--if-value is for a KEY, not for many")
+			}
 			opts := lightning.Options{Durability: durability.value}
 			return writeStore(args[0], keys.keyspace, opts, func(_ *lightning.DB, target store) error {
 				if what.isPrefix || what.isRange {
 					return target.DeleteRange(lo, hi)
+				}
+				if given("if-value") {
+					return deleteValue(target, lo, []byte(value), keys.show(lo))
 				}
 				return deleteKey(target, lo, keys.show(lo))
 			})
@@ -45,6 +54,7 @@ a key that begins with a dash write --.`,
 	cmd.Flags().StringVarP(&what.prefix, "prefix", "p", "", "delete the keys that begin with this")
 	cmd.Flags().StringVar(&what.from, "from", "", "first key to delete")
 	cmd.Flags().StringVar(&what.to, "to", "", "first key after the range to delete")
+	cmd.Flags().StringVar(&value, "if-value", "", "leave a key that does not have this value as it is")
 	cmd.Flags().Var(durability, "durability", "what the write must survive before del returns")
 	return cmd
 }
@@ -100,4 +110,13 @@ func deleteKey(target store, key []byte, shown string) error {
 		return errNoKey(shown)
 	}
 	return target.Delete(key)
+}
+
+// deleteValue deletes a key that must have a value.
+func deleteValue(target store, key, value []byte, shown string) error {
+	deleted, err := target.CompareAndDelete(key, value)
+	if err == nil && !deleted {
+		err = errOtherValue(shown)
+	}
+	return err
 }

@@ -17,7 +17,7 @@ func newPutCommand() *cobra.Command {
 	var keys keyFlags
 	var file string
 	var ttl time.Duration
-	var ifAbsent bool
+	var when condition
 	durability := newDurability(lightning.DurabilitySync)
 	cmd := &cobra.Command{
 		Use:   "put DIR KEY [VALUE | - | --file FILE]",
@@ -25,13 +25,15 @@ func newPutCommand() *cobra.Command {
 		Long: `Put sets the value of a key. The value is an argument, or with - the whole of
 standard input, or with --file the whole of a file; values of megabytes are not read
 into memory. With --ttl the key expires after that time. With --if-absent a key that
-has a value keeps it, and the exit code is 1. A directory that does not exist or is empty becomes a new
+has a value keeps it, and with --if-value one that has another value than this, or none;
+the exit code is 1 then. A directory that does not exist or is empty becomes a new
 database. Before a key or value that begins with a dash write --, after all flags.`,
 		Example: `  lightning put my.db greeting 'hello, world'
   lightning put my.db photo --file photo.jpg
   date | lightning put my.db now -
   lightning put my.db token 5f3a --ttl 1h30m
   lightning put my.db leader "$HOSTNAME" --if-absent
+  lightning put my.db state done --if-value running
   lightning put my.db -- temperature -5`,
 		Args: arguments(2, "DIR", "KEY", "VALUE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,16 +53,16 @@ database. Before a key or value that begins with a dash write --, after all flag
 			if expires && ttl <= 0 {
 				return usagef("--ttl is %v: it must be positive", ttl)
 			}
-			if expires && ifAbsent {
-				return usagef("give either --if-absent or --ttl, not both")
+			if err := when.check(cmd.Flags().Changed("if-value"), expires); err != nil {
+				return err
 			}
 			opts := lightning.Options{Durability: durability.value}
 			return createStore(cmd.Context(), cmd.OutOrStdout(), args[0], keys.keyspace, opts,
 				func(_ *lightning.DB, target store) error {
 					var err error
 					switch {
-					case ifAbsent:
-						err = putIfAbsent(target, key, value, keys.show(key))
+					case when.absent || when.given:
+						err = when.put(target, key, value, keys.show(key))
 					case expires:
 						_, err = target.PutReaderWithTTL(cmd.Context(), key, value, ttl)
 					default:
@@ -76,15 +78,43 @@ database. Before a key or value that begins with a dash write --, after all flag
 	keys.register(cmd)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from this file")
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the key lives (default for ever)")
-	cmd.Flags().BoolVar(&ifAbsent, "if-absent", false, "leave a key that has a value as it is")
+	cmd.Flags().StringVar(&when.value, "if-value", "", "leave a key that does not have this value as it is")
+	cmd.Flags().BoolVar(&when.absent, "if-absent", false, "leave a key that has a value as it is")
 	cmd.Flags().Var(durability, "durability", "what the write must survive before put returns")
 	return cmd
 }
 
-// putIfAbsent puts the value of a key that must have none.
-func putIfAbsent(target store, key []byte, value io.Reader, shown string) error {
+// condition is what the value of a key must be before it is put.
+type condition struct {
+	absent, given bool
+	value         string // if given
+}
+
+// check says why a condition cannot be. given says that there is a value for it.
+func (c *condition) check(given, expires bool) error {
+	c.given = given
+	switch {
+	case c.absent && c.given:
+		return usagef("give either --if-absent or --if-value, not both")
+	case c.absent && expires:
+		return usagef("give either --if-absent or --ttl, not both")
+	case c.given && expires:
+		return usagef("give either --if-value or --ttl, not both")
+	}
+	return nil
+}
+
+// put puts the value of a key that meets the condition.
+func (c *condition) put(target store, key []byte, value io.Reader, shown string) error {
 	whole, err := io.ReadAll(value)
 	if err != nil {
+		return err
+	}
+	if c.given {
+		swapped, err := target.CompareAndSwap(key, []byte(c.value), whole)
+		if err == nil && !swapped {
+			err = errOtherValue(shown)
+		}
 		return err
 	}
 	put, err := target.PutIfAbsent(key, whole)

@@ -100,6 +100,7 @@ func tiers() map[string]int {
 		"internal/torture/metamorph": 13,
 		"internal/torture/process":   13,
 		"internal/torture/serial":    13,
+		"internal/torture/tables":    13,
 
 		"internal/torture": 14,
 

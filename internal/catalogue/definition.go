@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/lightningdb/lightning/keyenc"
@@ -14,6 +15,14 @@ type Definition struct {
 	Key     Column
 	Codec   string
 	Indexes []Index
+	// Expires says that rows may expire. It stays once it is set.
+	Expires bool
+	// Version is that of the schema by which rows are written; no row is of one before
+	// Oldest. Both are 0 until a program declares a version.
+	Version, Oldest uint64
+	// Home is the name under which the keyspaces are, "" for that of the table. Moved is
+	// the name that a table has now which had this one; it leaves nothing else.
+	Home, Moved string
 }
 
 // Index is what an index was declared as.
@@ -51,6 +60,11 @@ func (d *Definition) ByID(id uint64) *Index {
 	return nil
 }
 
+// Keyspace returns the name of the keyspace with a number of the table that has a name.
+func (d *Definition) Keyspace(name string, id uint64) string {
+	return KeyspaceName(cmp.Or(d.Home, name), id)
+}
+
 // Encode returns the record.
 func (d *Definition) Encode() []byte {
 	indexes := keyenc.Tuple{}
@@ -61,7 +75,24 @@ func (d *Definition) Encode() []byte {
 		}
 		indexes = append(indexes, keyenc.Tuple{x.Id, x.Name, x.Unique, x.Ready, columns})
 	}
-	return seal(d.NextID, d.RowsID, d.Key.Tuple(), d.Codec, indexes)
+	elems := []any{d.NextID, d.RowsID, d.Key.Tuple(), d.Codec, indexes}
+	if d.hasMore() {
+		elems = append(elems, keyenc.Tuple{d.Expires, d.Version, d.Oldest, d.Home, d.Moved})
+	}
+	return seal(elems...)
+}
+
+// hasMore says that a record has what most tables do without.
+func (d *Definition) hasMore() bool {
+	return d.Expires || d.Version > 0 || d.Home != "" || d.Moved != ""
+}
+
+func (d *Definition) readMore(r *reader) {
+	d.Expires, d.Version, d.Oldest = r.boolean(), r.number(), r.number()
+	d.Home, d.Moved = r.text(), r.text()
+	if r.end(); !d.hasMore() || d.Oldest > d.Version {
+		r.fail()
+	}
 }
 
 // Tuple is the column as part of a record.
@@ -85,6 +116,9 @@ func DecodeDefinition(record []byte) (*Definition, error) {
 			r.fail()
 		}
 		d.Indexes = append(d.Indexes, x)
+	}
+	if r.more() {
+		d.readMore(r.tuple())
 	}
 	r.end()
 	if d.RowsID >= d.NextID {

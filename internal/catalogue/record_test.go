@@ -32,7 +32,8 @@ func someStatistics() *Statistics {
 // panics, and what is accepted is what is written.
 func FuzzRecords(f *testing.F) {
 	records := [][]byte{
-		someDefinition().Encode(), (&Definition{NextID: 3}).Encode(), someStatistics().Encode(),
+		someDefinition().Encode(), (&Definition{NextID: 3}).Encode(),
+		(&Definition{NextID: 3, RowsID: 1, Expires: true, Version: 7, Oldest: 2}).Encode(), (&Definition{NextID: 3, Home: "a", Moved: "b"}).Encode(), someStatistics().Encode(),
 		(&Progress{[]byte{1}, []byte{2}, 3}).Encode(), seal(), EncodeSequence(300),
 	}
 	for _, record := range records {
@@ -79,6 +80,8 @@ func TestRecordsAreChecked(t *testing.T) {
 func TestGoldenRecords(t *testing.T) {
 	d := Definition{NextID: 3, RowsID: 1, Key: Column{"id", "integer", false}, Codec: "json"}
 	expectHex(t, "definition", d.Encode(), "01232174"+"6c696400"+"6c696e746567657200"+"0800"+"6c6a736f6e00"+"7400"+"f77e65a2")
+	d.Expires, d.Version, d.Oldest = true, 300, 2
+	expectHex(t, "definition with a version", d.Encode(), "01232174"+"6c696400"+"6c696e746567657200"+"0800"+"6c6a736f6e00"+"7400"+"740959012c226c006c0000"+"6063f26e")
 	expectHex(t, "key", Key(KindDefinition, "a"), "236c6100")
 }
 

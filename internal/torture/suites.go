@@ -12,6 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/torture/metamorph"
 	"github.com/lightningdb/lightning/internal/torture/process"
 	"github.com/lightningdb/lightning/internal/torture/serial"
+	"github.com/lightningdb/lightning/internal/torture/tables"
 )
 
 // Suite is one way of tormenting the database.
@@ -62,6 +63,11 @@ func Suites() []Suite {
 			Name:  "serial",
 			About: "transactions through crashes, which one order must explain",
 			Round: serial.Round,
+		},
+		{
+			Name:  "tables",
+			About: "tables and queues through power cuts, rows against index entries and a model",
+			Round: tables.Round,
 		},
 		{
 			Name:  "kill",

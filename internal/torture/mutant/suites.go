@@ -94,6 +94,7 @@ var suitesByName = map[string]Suite{
 	"anomalies":     tests(".", "Tx|Hermitage|Phantom|Schedule|Conflict|Iterators|ForUpdate", "-short"),
 
 	"queues":     tests("./queue", "", "-timeout=60s"),
+	"tableRows":  tests("./table", "Intersect|Expir|Lifetime|Touch|Version|Migrat"),
 	"tablePages": tests("./table", "AgainstModel|Page|Cursor|AllOrNothing|Sequence"),
 
 	"concurrentUse": tests(".", "SecondGoroutine|SecondLoop|OtherOneLeaves|LeavesA|ConcurrentUse"),
@@ -114,5 +115,6 @@ var suitesByName = map[string]Suite{
 	"damagedInputs":  tests("./internal/torture/damage", "^TestCompactionPassesDamage$"),
 	"histories":      tests("./internal/torture/metamorph", "^TestFrozen$|^TestRounds$"),
 	"checkedHistory": tests("./internal/torture/metamorph", "^TestRounds$", "-tags=invariants"),
+	"tableCrashes":   tests("./internal/torture/tables", "^TestRounds$"),
 	"concurrency":    tests("./internal/torture/linear", "^TestBursts$|^TestLives$|^TestVersions$", "-tags=invariants"),
 }
