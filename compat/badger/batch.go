@@ -1,17 +1,13 @@
 package badger
 
-import (
-	"sync"
-
-	"github.com/lightningdb/lightning"
-)
+import "github.com/lightningdb/lightning"
 
 // WriteBatch writes many entries, in as many commits as it takes, without reading anything, so that
 // it meets no conflict. Later entries win over earlier ones.
 type WriteBatch struct {
 	db *DB
 
-	mu    sync.Mutex // held while it commits: others have to wait for that in any case
+	turn  chan struct{} // has who is in, also while it commits: others wait for that in any case
 	batch *lightning.Batch
 	err   error
 	ended bool
@@ -22,7 +18,7 @@ const batchBytes = 4 << 20
 
 // NewWriteBatch returns an empty batch.
 func (db *DB) NewWriteBatch() *WriteBatch {
-	wb := &WriteBatch{db: db, err: db.writable()}
+	wb := &WriteBatch{db: db, err: db.writable(), turn: make(chan struct{}, 1)}
 	if wb.err == nil {
 		wb.batch = db.space.NewBatch()
 	}
@@ -53,8 +49,8 @@ func (wb *WriteBatch) Delete(key []byte) error {
 
 // add adds a write. After an error nothing more is written.
 func (wb *WriteBatch) add(key []byte, write func() error) error {
-	wb.mu.Lock()
-	defer wb.mu.Unlock()
+	wb.turn <- struct{}{}
+	defer func() { <-wb.turn }()
 	switch {
 	case len(key) == 0:
 		return ErrEmptyKey
@@ -69,7 +65,7 @@ func (wb *WriteBatch) add(key []byte, write func() error) error {
 	return wb.err
 }
 
-// commit commits what there is. Its caller holds wb.mu.
+// commit commits what there is. Its caller has the turn.
 func (wb *WriteBatch) commit() {
 	if wb.batch.Len() > 0 {
 		wb.err = wb.batch.Commit()
@@ -79,8 +75,8 @@ func (wb *WriteBatch) commit() {
 
 // Flush commits what is left, and ends the batch. It returns the first error of all of it.
 func (wb *WriteBatch) Flush() error {
-	wb.mu.Lock()
-	defer wb.mu.Unlock()
+	wb.turn <- struct{}{}
+	defer func() { <-wb.turn }()
 	if wb.err == nil && !wb.ended {
 		wb.commit()
 	}
@@ -90,14 +86,14 @@ func (wb *WriteBatch) Flush() error {
 
 // Cancel drops what was not committed yet, and ends the batch. It can be deferred.
 func (wb *WriteBatch) Cancel() {
-	wb.mu.Lock()
-	defer wb.mu.Unlock()
+	wb.turn <- struct{}{}
+	defer func() { <-wb.turn }()
 	wb.ended = true
 }
 
 // Error returns the first error.
 func (wb *WriteBatch) Error() error {
-	wb.mu.Lock()
-	defer wb.mu.Unlock()
+	wb.turn <- struct{}{}
+	defer func() { <-wb.turn }()
 	return wb.err
 }

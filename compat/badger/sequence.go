@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/lightningdb/lightning"
 )
@@ -16,7 +15,7 @@ type Sequence struct {
 	key       []byte
 	bandwidth uint64
 
-	mu           sync.Mutex // held while numbers are taken from the database
+	turn         chan struct{} // has who is in, also while numbers are taken from the database
 	next, leased uint64
 }
 
@@ -32,14 +31,14 @@ func (db *DB) GetSequence(key []byte, bandwidth uint64) (*Sequence, error) {
 	case bandwidth == 0:
 		return nil, ErrZeroBandwidth
 	}
-	s := &Sequence{db: db, key: key, bandwidth: bandwidth}
+	s := &Sequence{db: db, key: key, bandwidth: bandwidth, turn: make(chan struct{}, 1)}
 	return s, s.lease()
 }
 
 // Next returns the next number.
 func (s *Sequence) Next() (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	if s.next >= s.leased {
 		if err := s.lease(); err != nil {
 			return 0, err
@@ -51,8 +50,8 @@ func (s *Sequence) Next() (uint64, error) {
 
 // Release gives the numbers back that were not given out, unless somebody has taken later ones.
 func (s *Sequence) Release() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	err := s.update(func(stored uint64) uint64 {
 		if stored == s.leased {
 			return s.next
@@ -65,7 +64,7 @@ func (s *Sequence) Release() error {
 	return err
 }
 
-// lease takes numbers from the database. Its caller holds s.mu, or is alone.
+// lease takes numbers from the database. Its caller has the turn, or is alone.
 func (s *Sequence) lease() error {
 	return s.update(func(stored uint64) uint64 {
 		s.next, s.leased = stored, stored+s.bandwidth

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +55,7 @@ type DB struct {
 	space    *lightning.Keyspace // nil: read-only, and nothing was ever written
 	closed   atomic.Bool
 
-	writer sync.Mutex // of the one transaction that writes
+	writer chan struct{} // has the one transaction that writes, while there is one
 	batch  batcher
 }
 
@@ -108,7 +107,7 @@ func New(inner *lightning.DB, o *Options) (*DB, error) {
 	options := o.orDefault()
 	db := &DB{
 		MaxBatchSize: DefaultMaxBatchSize, MaxBatchDelay: DefaultMaxBatchDelay,
-		inner: inner, readOnly: options.ReadOnly,
+		inner: inner, readOnly: options.ReadOnly, writer: make(chan struct{}, 1),
 	}
 	var err error
 	db.space, err = inner.Keyspace(context.Background(), options.Keyspace, nil)
@@ -146,8 +145,8 @@ func (db *DB) String() string { return fmt.Sprintf("DB<%q>", db.path) }
 // calls do nothing. Transactions that read must have ended: those that have not fail from then
 // on, and Close returns lightning.ErrLeaked.
 func (db *DB) Close() error {
-	db.writer.Lock()
-	defer db.writer.Unlock()
+	db.writer <- struct{}{}
+	defer func() { <-db.writer }()
 	if db.closed.Swap(true) || !db.owned {
 		return nil
 	}
@@ -171,10 +170,10 @@ func (db *DB) Begin(writable bool) (*Tx, error) {
 	if db.readOnly {
 		return nil, ErrDatabaseReadOnly
 	}
-	db.writer.Lock()
+	db.writer <- struct{}{}
 	tx, err := db.begin(true)
 	if err != nil {
-		db.writer.Unlock()
+		<-db.writer
 	}
 	return tx, err
 }

@@ -139,7 +139,7 @@ func (tx *Tx) end() {
 	tx.closeCursors()
 	tx.inner.Rollback()
 	if tx.writable {
-		tx.db.writer.Unlock()
+		<-tx.db.writer
 	}
 }
 
