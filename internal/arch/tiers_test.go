@@ -85,6 +85,8 @@ func tiers() map[string]int {
 
 		".": 11,
 
+		"compat/badger":     12,
+		"compat/bolt":       12,
 		"queue":             12,
 		"table":             12,
 		"internal/workload": 12,
