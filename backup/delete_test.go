@@ -1,10 +1,12 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -92,6 +94,75 @@ func TestDeleteBesideDamage(t *testing.T) {
 	infos, err := List(t.Context(), target)
 	if err != nil || len(infos) != 1 || infos[0].ID != good {
 		t.Errorf("left are %v, %v", infos, err)
+	}
+}
+
+// dying is a target whose user dies: after some deletions nothing is deleted any more, a lease
+// neither.
+type dying struct {
+	Target
+	left atomic.Int64
+}
+
+func (d *dying) Delete(ctx context.Context, name string) error {
+	if d.left.Add(-1) < 0 {
+		return errDown
+	}
+	return d.Target.Delete(ctx, name)
+}
+
+// Wherever a deletion ends, the backups that are listed are whole, also those that share chunks
+// with what went, and the next deletion takes away what the first one has left.
+func TestDeleteEndsAnywhere(t *testing.T) {
+	ended := 0
+	for n := int64(0); ; n++ {
+		target := &dying{Target: newTarget(t)}
+		kept, shares := putBackup(t, target, "shared"), putBackup(t, target, "shared")
+		alone, last := putBackup(t, target, "alone"), putBackup(t, target, "last")
+		target.left.Store(n)
+		_, err := Delete(t.Context(), target, PruneOptions{}, shares, alone)
+		target.left.Store(1 << 30)
+		for _, name := range names(t, target) {
+			if strings.HasPrefix(name, leasePrefix) {
+				must(t, target.Delete(t.Context(), name))
+			}
+		}
+		report, checkErr := Check(t.Context(), target, CheckOptions{})
+		must(t, checkErr)
+		if len(report.Damage) != 0 {
+			t.Fatalf("after %d deletions: %+v", n, report.Damage)
+		}
+		_, again := Delete(t.Context(), target, PruneOptions{}, last)
+		must(t, again)
+		infos, listErr := List(t.Context(), target)
+		must(t, listErr)
+		if !slices.ContainsFunc(infos, func(i Info) bool { return i.ID == kept }) {
+			t.Fatalf("after %d deletions %s is gone", n, kept)
+		}
+		used := map[string]bool{}
+		for _, i := range infos {
+			used[i.ID] = true
+		}
+		want := 1
+		if used[alone] {
+			want++
+		}
+		chunks := 0
+		for _, name := range names(t, target) {
+			if strings.HasPrefix(name, chunkPrefix) {
+				chunks++
+			}
+		}
+		if chunks != want {
+			t.Fatalf("after %d deletions and one more backup's, %d chunks are left, want %d", n, chunks, want)
+		}
+		if err == nil {
+			break
+		}
+		ended++
+	}
+	if ended < 3 {
+		t.Errorf("the deletion has ended early in %d places, want three at least", ended)
 	}
 }
 
