@@ -12,6 +12,8 @@ func TestCheckpoint(t *testing.T) { runScripts(t, "checkpoint") }
 
 func TestCheck(t *testing.T) { runScripts(t, "check") }
 
+func TestRepair(t *testing.T) { runScripts(t, "repair") }
+
 // The line tells as much as fits, and nothing that is not known yet.
 func TestFileProgress(t *testing.T) {
 	p := newFileProgress(&bytes.Buffer{}, "read")
@@ -39,7 +41,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for _, args := range [][]string{{"check", dir}, {"checkpoint", dir, dir + "-copy"}} {
+	for _, args := range [][]string{{"check", dir}, {"checkpoint", dir, dir + "-copy"}, {"repair", dir, dir + "-new"}} {
 		if code := run(ctx, args, nil, &bytes.Buffer{}, &bytes.Buffer{}); code != exitInterrupted {
 			t.Errorf("%s: exit code %d", args[0], code)
 		}

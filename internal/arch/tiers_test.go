@@ -80,6 +80,7 @@ func tiers() map[string]int {
 		"internal/writer":     8,
 		"internal/engine":     9,
 		"backup":              9,
+		"repair":              9,
 		"internal/session":    10,
 		"internal/bulk":       10,
 

@@ -58,6 +58,28 @@ func Hold(vfsys vfs.FS, dir string, a Access) (held vfs.Dir, err error) {
 	return held, nil
 }
 
+// HoldDamaged holds a directory to read what is left of a database in it, of which nothing
+// needs to be sound.
+func HoldDamaged(vfsys vfs.FS, dir string) (vfs.Dir, error) {
+	if dir == "" {
+		return nil, fmt.Errorf("%w: the name of the directory is empty", ErrNotDatabase)
+	}
+	info, err := vfsys.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: %w", ErrNotDatabase, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("%w: %s is a file", ErrNotDatabase, dir)
+	}
+	held, err := vfs.Hold(vfsys, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	return held, nil
+}
+
 // check looks whether a directory holds a database or may become one.
 func check(vfsys vfs.FS, held vfs.Dir, dir string, a Access, isNew bool) error {
 	exists, err := manifest.Exists(held, dir)

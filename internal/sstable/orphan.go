@@ -2,6 +2,7 @@ package sstable
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/vfs"
@@ -25,4 +26,16 @@ func IsOrphan(f vfs.File, db base.DBID, file base.FileNum) bool {
 	}
 	_, headerErr := checkHeader(h, "", db, file)
 	return headerErr == nil || bytes.Count(h, []byte{0}) == len(h)
+}
+
+// Owner returns the database that a table belongs to and its number, by its header; ok is
+// false where that is not intact.
+func Owner(f vfs.File) (db base.DBID, file base.FileNum, ok bool) {
+	h := make([]byte, headerBytes)
+	if _, err := f.ReadAt(h, 0); err != nil {
+		return db, 0, false
+	}
+	db, file = base.DBID(h[16:32]), base.FileNum(binary.LittleEndian.Uint64(h[32:]))
+	_, err := checkHeader(h, "", db, file)
+	return db, file, err == nil
 }

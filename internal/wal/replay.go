@@ -74,6 +74,22 @@ func Identify(cfg Config, n base.FileNum) (s Segment, begun bool, err error) {
 	return s, begun, err
 }
 
+// Owner returns the database that segment file n belongs to, by its header; ok is false where
+// that is not intact.
+func Owner(cfg Config, n base.FileNum) (id base.DBID, ok bool, err error) {
+	var in reader
+	if err := in.open(cfg, FileName(n), n); err != nil {
+		return id, false, err
+	}
+	defer func() { err = errors.Join(err, in.f.Close()) }()
+	b, err := in.read(0, segmentHeaderBytes)
+	if err != nil {
+		return id, false, err
+	}
+	id, _, err = decodePrepared(in.name, b)
+	return id, err == nil, nil
+}
+
 // replayer walks the log once. It hands out groups until the first gap, and
 // goes on behind gaps only to learn whether they are damage: claimed, the
 // highest position that anything says was durable, decides it in the end.
