@@ -15,6 +15,7 @@ type (
 	LogInfo        = event.LogInfo
 	TableInfo      = event.TableInfo
 	CorruptionInfo = event.CorruptionInfo
+	HealInfo       = event.HealInfo
 	DiskInfo       = event.DiskInfo
 	ScrubInfo      = event.ScrubInfo
 	FailureInfo    = event.FailureInfo

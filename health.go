@@ -91,6 +91,12 @@ func newHealth(db *DB) (h Health) {
 			Do: "set right what the error says",
 		})
 	}
+	if m.Parity.Unhealed > 0 {
+		h.add(HealthReason{
+			Status: HealthDegraded, What: "files have lost sectors, which parity makes good, and are not rewritten yet", Mends: true,
+			Do: "have a look at the disk; where it does not end, look in the log why a file cannot be healed",
+		})
+	}
 	if state.QuarantinedFiles > 0 || m.Scrub.Damage > 0 {
 		h.add(HealthReason{
 			Status: HealthDegraded, What: "files are damaged: reads of some keys fail",

@@ -30,6 +30,7 @@ type Metrics struct {
 	Events       EventMetrics
 	Operations   OperationMetrics
 	Scrub        ScrubMetrics
+	Parity       ParityMetrics
 	Health       HealthMetrics
 
 	// Vectors are the instructions of the processor that searches in blocks use, such as
@@ -101,6 +102,16 @@ type ScrubMetrics struct {
 	Ended  time.Time
 	Took   time.Duration
 	Damage int // places
+}
+
+// ParityMetrics tell what parity has made good since Open: see Options.ParityPercent.
+type ParityMetrics struct {
+	LostSectors int64 // of 4 KiB, that could not be read or were not what was written
+	HealedFiles int64 // that were rewritten
+	Failures    int64 // to rewrite one
+	// Unhealed is how many files with lost sectors there are at the moment: they wait to be
+	// rewritten, or cannot be.
+	Unhealed int
 }
 
 // EventMetrics describes the calls of Options.EventListener.
@@ -277,6 +288,7 @@ func newMetrics(e engine.Metrics, budgetBytes int64) Metrics {
 		Reads:        newReadMetrics(&e),
 		Operations:   newOperationMetrics(&e),
 		Scrub:        ScrubMetrics(e.Scrub),
+		Parity:       ParityMetrics(e.Heal),
 		Health:       newHealthMetrics(&e),
 	}
 	for _, l := range e.Levels {

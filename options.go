@@ -119,6 +119,12 @@ type Options struct {
 	// the database does not keep what it sees any more; it must be closed all the same. A
 	// transaction that has expired does not commit. Default: for ever.
 	HandleAge time.Duration
+	// ParityPercent is how much Reed-Solomon parity follows each table, those of large values
+	// too, in percent of it, 1 to 50: lost sectors are made good from it when they are read,
+	// as many of any 640 KiB as they have parity, and the file is rewritten in the background. It
+	// takes that much more space, and two sectors for the least. Tables that are there get theirs when
+	// a compaction rewrites them. Default 0: no parity.
+	ParityPercent int
 	// Tree are the settings of the tree of files. The defaults serve well;
 	// tests use others to meet rare cases often.
 	Tree TreeOptions
@@ -287,6 +293,7 @@ func (o *Options) validate() error {
 		{o.Scrub.Every == 0 || o.Scrub.Every >= time.Second, "Scrub.Every", o.Scrub.Every, "at least a second, or 0 for never"},
 		{o.Scrub.BytesPerSecond > 0, "Scrub.BytesPerSecond", o.Scrub.BytesPerSecond, "positive, or 0 for 8 MiB"},
 		{o.HandleAge == 0 || o.HandleAge >= time.Second, "HandleAge", o.HandleAge, "at least a second, or 0 for ever"},
+		{o.ParityPercent >= 0 && o.ParityPercent <= 50, "ParityPercent", o.ParityPercent, "1 to 50, or 0 for none"},
 		{t.MemtableBytes >= minMemtableBytes && int64(t.MemtableBytes) <= o.MemoryBudget/2,
 			"Tree.MemtableBytes", t.MemtableBytes, "64 KiB to half of the memory budget"},
 		{t.MemtableBytes <= 1<<30, "Tree.MemtableBytes", t.MemtableBytes, "at most 1 GiB"},
@@ -347,6 +354,7 @@ func (o *Options) engineOptions(operators merge.Registry) engine.Options {
 		BlockBytes:    o.Tree.BlockBytes,
 		FilterBits:    max(o.Tree.FilterBitsPerKey, 0),
 		FileBytes:     o.Tree.FileBytes,
+		ParityPercent: o.ParityPercent,
 		L0Files:       o.Tree.L0Files,
 
 		CompactionBytesPerSecond: o.Tree.CompactionBytesPerSecond,

@@ -36,6 +36,10 @@ type VerifyReport struct {
 	// Damage is all that is damaged, each with its file, the place in it and the keys that
 	// are affected, as far as they are known. Of a file that has a great deal of it, the first part.
 	Damage []*CorruptionError
+	// Healable are sectors that are lost, and that parity makes good, so that no read fails: see
+	// Options.ParityPercent. DB.Verify has the files rewritten, which may still be under way when it
+	// returns; the function Verify changes nothing.
+	Healable []*CorruptionError
 }
 
 // Err returns the damage as an error that matches ErrCorrupted, and from which Corruptions

@@ -31,7 +31,10 @@ also reads a database that cannot be opened because of damage, and changes nothi
 What a crash has left unfinished is no damage. Nobody else may have the database
 open meanwhile: a program that has it open checks it with DB.Verify.
 
-The exit code is 1 where there is damage.`,
+Sectors that are lost, and that the parity of a table makes good, are reported as healable: a
+database that is opened has the files rewritten when it reads there, or verifies itself.
+
+The exit code is 1 where there is damage; what is healable is none.`,
 		Args: arguments(1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := runCheck(cmd.Context(), args[0], int64(rate), cmd.ErrOrStderr())
@@ -60,6 +63,7 @@ type checkResult struct {
 	Files     int           `json:"files"`
 	ReadBytes int64         `json:"read_bytes"`
 	Damage    []damagePiece `json:"damage"`
+	Healable  []damagePiece `json:"healable"` // sectors that parity makes good
 }
 
 type damagePiece struct {
@@ -86,14 +90,20 @@ func runCheck(ctx context.Context, dir string, bytesPerSecond int64, notes io.Wr
 		return checkResult{}, interruptedOr(ctx, openFailure(dir, err))
 	}
 	r := checkResult{
-		Seconds: time.Since(start).Seconds(), Files: report.Files, ReadBytes: report.ReadBytes, Damage: []damagePiece{},
+		Seconds: time.Since(start).Seconds(), Files: report.Files, ReadBytes: report.ReadBytes,
+		Damage: damagePieces(report.Damage), Healable: damagePieces(report.Healable),
 	}
-	for _, e := range report.Damage {
-		r.Damage = append(r.Damage, damagePiece{
+	return r, nil
+}
+
+func damagePieces(found []*lightning.CorruptionError) []damagePiece {
+	pieces := []damagePiece{}
+	for _, e := range found {
+		pieces = append(pieces, damagePiece{
 			e.File, e.Offset, e.Length, e.Kind, e.Err.Error(), hex.EncodeToString(e.Lo), hex.EncodeToString(e.Hi),
 		})
 	}
-	return r, nil
+	return pieces
 }
 
 func (r *checkResult) print(w io.Writer) error {
@@ -109,9 +119,15 @@ func (r *checkResult) print(w io.Writer) error {
 			fmt.Fprintf(&page, "  keys %s to %s\n", d.LoHex, d.HiHex)
 		}
 	}
+	for _, d := range r.Healable {
+		fmt.Fprintf(&page, "%s at %d: healable: %s\n", d.File, d.Offset, d.Error)
+	}
 	found := "no damage"
 	if n := len(r.Damage); n > 0 {
 		found = style.Bad("damage in " + console.CountOf(int64(n), "place"))
+	}
+	if n := len(r.Healable); n > 0 {
+		found += ", " + console.CountOf(int64(n), "healable sector")
 	}
 	fmt.Fprintf(&page, "%s, %s read in %s: %s\n", console.CountOf(int64(r.Files), "file"), console.Bytes(r.ReadBytes),
 		console.Duration(asDuration(r.Seconds)), found)

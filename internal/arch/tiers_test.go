@@ -49,6 +49,8 @@ func tiers() map[string]int {
 		"internal/framecache":     2,
 		"internal/deadrange":      2,
 		"internal/filepool":       2,
+		"internal/parity":         2,
+		"internal/heal":           6,
 		"internal/hotcache":       2,
 		"internal/merge":          2,
 		"internal/loan":           2,

@@ -26,6 +26,7 @@ import (
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/heal"
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/janitor"
@@ -87,6 +88,7 @@ type DB struct {
 	deadRanges deadRanges
 	keeper     keeper
 	reaper     reaper
+	healer     *heal.Healer
 	sharing    sharing
 	expirer    expirer
 	counters   counters

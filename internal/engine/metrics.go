@@ -12,6 +12,7 @@ import (
 	"github.com/lightningdb/lightning/internal/compact"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/heal"
 	"github.com/lightningdb/lightning/internal/kernel"
 	"github.com/lightningdb/lightning/internal/manifest"
 	"github.com/lightningdb/lightning/internal/offheap"
@@ -130,6 +131,7 @@ type Metrics struct {
 	Gets                              view.Measured
 	Commits                           commit.Measured
 	Scrub                             verify.ScrubState
+	Heal                              heal.Metrics
 }
 
 // LevelMetrics describes one level of the tree.
@@ -216,7 +218,7 @@ func (db *DB) addOwnMetrics(m *Metrics) {
 	m.UnreadableFiles, m.ReadErr = db.store.Unreadable()
 	m.WriteErr = db.health.Err()
 	m.EventsDropped, m.EventPanics = db.events.Told()
-	m.Scrub = db.scrubber.State()
+	m.Scrub, m.Heal = db.scrubber.State(), db.healer.Metrics()
 	m.Gets, m.Commits = view.Measure(&db.reads), db.commits.Measures.Now()
 	m.ReserveBytes, m.ReserveErr = db.reserve.HeldBytes(), db.reserve.Err()
 	m.BackgroundErr = cmp.Or(db.compactor.outcome.Err(), db.segments.Err(), db.flusher.outcome.Err())

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/lightningdb/lightning/internal/aio"
@@ -12,6 +13,7 @@ import (
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
+	"github.com/lightningdb/lightning/internal/heal"
 	"github.com/lightningdb/lightning/internal/health"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/janitor"
@@ -52,6 +54,7 @@ type opener struct {
 }
 
 func (db *opener) open() (err error) {
+	db.healer = heal.New()
 	db.stopped, db.stop = context.WithCancel(context.Background())
 	db.events = event.NewSink(db.opts.Logger, db.opts.Listener)
 	db.health.Config = health.Config{
@@ -147,6 +150,7 @@ func (db *opener) wire(state *manifest.State) {
 		FS: o.FS, Dir: db.dir, Files: db.files, DBID: db.id, IO: db.io, Cache: db.cache, Epochs: &db.reads.Epochs,
 		Keyspaces: db.keyspaces, Events: db.events, BlockBytes: o.BlockBytes, FilterBits: o.FilterBits,
 		Memory: &db.memory, Later: db.janitor.Add, MergeBytes: mergeBytes(o.MemoryBudget), BlobFileBytes: blobFiles * o.FileBytes,
+		ParityPercent: o.ParityPercent, Lost: db.healer.Note,
 	})
 	db.versions.store = db.store
 	db.budget = budget{
@@ -205,9 +209,8 @@ func (db *opener) wire(state *manifest.State) {
 	db.reaper = reaper{
 		reads: &db.reads, claims: &db.claims, flush: db.Flush, changed: &db.changed, clock: o.Clock,
 	}
-	db.sharing.hot, db.sharing.budget, db.sharing.events = db.hot, &db.budget, db.events
-	db.sharing.reads, db.sharing.alone = &db.reads, db.commits.Alone
-	db.sharing.divide = func() { db.reads.Update(func(*view.Change) {}) }
+	db.sharing.hot, db.sharing.budget, db.sharing.events, db.sharing.reads = db.hot, &db.budget, db.events, &db.reads
+	db.sharing.alone, db.sharing.divide = db.commits.Alone, func() { db.reads.Update(func(*view.Change) {}) }
 	db.commits.Init(db.writer.Env())
 }
 
@@ -233,6 +236,11 @@ func (db *opener) wireUpkeep() {
 	db.Verifier = verify.Online{
 		WAL: db.walConfig(), Reads: &e.reads, Segments: db.segments, Archive: db.archive, Store: db.store, Janitor: db.janitor,
 		Look: e.versions.look, Manifest: e.versions.verify, FoundEnd: foundEnd, Working: working, Stopped: db.stopped,
+		Lost: e.healer.Note,
+	}
+	db.healer.Config = heal.Config{
+		Store: db.store, Events: db.events, Clock: db.opts.Clock, RetryDelay: retryDelay,
+		Admit: func() error { return errors.Join(e.health.Err(), e.writer.HasSpace()) },
 	}
 	e.expirer = expirer{reads: &e.reads, clock: db.opts.Clock, age: db.opts.HandleAge}
 	e.scrubber.Every, e.scrubber.BytesPerSecond = db.opts.ScrubEvery, db.opts.ScrubBytesPerSecond
@@ -294,7 +302,7 @@ func (db *DB) installed(s *view.State) {
 func (db *DB) startWorkers() {
 	for _, worker := range []func(context.Context){
 		db.segments.Run, db.flusher.run, db.compactor.run, db.keeper.run, db.reaper.run, db.deadRanges.run,
-		db.scrubber.Run,
+		db.scrubber.Run, db.healer.Run,
 	} {
 		db.workers.Go(func() { worker(db.stopped) })
 	}

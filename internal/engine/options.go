@@ -26,6 +26,7 @@ type Options struct {
 	BlockBytes    int
 	FilterBits    int
 	FileBytes     int64
+	ParityPercent int // of tables; 0: they have none
 	L0Files       int
 	// CompactionBytesPerSecond bounds how fast compactions write; 0: not at all.
 	CompactionBytesPerSecond int64

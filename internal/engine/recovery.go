@@ -202,7 +202,7 @@ func (r *recovery) withSpace(do func() error) error {
 func (r *recovery) isUnnamedTable(name string) bool {
 	n, ok := store.ParseTableName(name)
 	kept := slices.Concat(r.state.Ingests, r.state.Pending)
-	return ok && r.state.Blobs[n] == nil && !slices.ContainsFunc(kept, func(c manifest.IngestCommit) bool {
+	return name == store.HealName || ok && r.state.Blobs[n] == nil && !slices.ContainsFunc(kept, func(c manifest.IngestCommit) bool {
 		return slices.ContainsFunc(c.Tables, func(m *manifest.FileMeta) bool { return m.Num == n })
 	})
 }
@@ -361,14 +361,24 @@ func (r *recovery) flushReplayed() error {
 // files may go now.
 func (r *recovery) removeOrphans(may func(name string) bool) {
 	for _, name := range r.names {
+		if name == store.HealName && may(name) {
+			r.removeOrphan(name)
+			continue
+		}
 		n, ok := checkpoint.FileNum(name)
 		if !ok || r.store.Named(n) || r.segments.Names(n) || !may(name) || !r.isOrphan(name) {
 			continue
 		}
-		if err := r.store.Remove(name); err != nil {
-			r.events.CleanupFailed(name, err)
-			continue
-		}
+		r.removeOrphan(name)
+	}
+}
+
+func (r *recovery) removeOrphan(name string) {
+	switch err := r.store.Remove(name); {
+	case errors.Is(err, fs.ErrNotExist): // it has gone before
+	case err != nil:
+		r.events.CleanupFailed(name, err)
+	default:
 		r.events.OrphanRemoved(name)
 	}
 }

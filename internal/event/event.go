@@ -53,6 +53,22 @@ func tellCorruption(s *Sink, file string, err error) {
 // Damaged says that somebody has met a damaged place of a file. He has the error as well.
 func (s *Sink) Damaged(err *base.CorruptionError) { tellCorruption(s, err.File, err) }
 
+// SectorLost tells s that a sector of a file cannot be read, or is not what was written, and that
+// parity makes it good.
+func SectorLost(s *Sink, err *base.CorruptionError) {
+	s.log.Warn("a sector is lost, and made good by parity", "file", err.File, "offset", err.Offset, "err", err)
+}
+
+// Healed tells s that a file was rewritten of whose sectors some were lost, or could not be.
+func Healed(s *Sink, info HealInfo) {
+	if info.Err == nil {
+		s.log.Info("healed", "file", info.File, "sectors", info.Sectors)
+	} else {
+		s.log.Error("cannot heal a file", "file", info.File, "err", info.Err)
+	}
+	tell(s.teller, func(l *Listener) func(HealInfo) { return l.Healed }, info)
+}
+
 // ScrubEnded tells s what a scrub has found.
 func ScrubEnded(s *Sink, info ScrubInfo) {
 	for _, damage := range info.Damage {

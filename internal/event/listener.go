@@ -32,6 +32,9 @@ type Listener struct {
 	TableCreated, TableDeleted func(TableInfo)
 	// Corruption says that a file is damaged, once for each place.
 	Corruption func(CorruptionInfo)
+	// Healed says that a damaged file was rewritten from its parity, or could not be: see
+	// Options.ParityPercent.
+	Healed func(HealInfo)
 	// DiskFull says that the disk is full, so that only deletes are accepted, and DiskFree that
 	// all writes are again.
 	DiskFull, DiskFree func(DiskInfo)
@@ -99,6 +102,13 @@ type TableInfo struct {
 type CorruptionInfo struct {
 	File string
 	Err  error // a *CorruptionError
+}
+
+// HealInfo describes the healing of a file.
+type HealInfo struct {
+	File    string
+	Sectors int   // of 4 KiB, that were lost and are there again
+	Err     error // nil: it has worked
 }
 
 // DiskInfo describes the space that is held for a full disk.

@@ -106,6 +106,7 @@ type File struct {
 	pins         int      // reads that are under way
 	opening      bool
 	closed       bool
+	stale        bool  // what is open has another name by now, or none
 	newer, older *File // in the ring of idle files; nil while it is not there
 }
 
@@ -250,13 +251,54 @@ func (p *Pool) makeRoom(own int) bool {
 
 // unpin ends a read.
 func (f *File) unpin() {
+	if old := f.leave(); old != nil {
+		closeRead(old)
+	}
+}
+
+// leave is unpin, and returns what is to be closed, if anything is.
+func (f *File) leave() (old vfs.File) {
 	p := f.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if f.pins--; f.pins == 0 {
-		p.reading--
-		f.joinIdle()
+	if f.pins--; f.pins > 0 {
+		return nil
+	}
+	p.reading--
+	f.joinIdle()
+	if f.stale {
+		old = f.drop()
+	}
+	p.released.Broadcast()
+	return old
+}
+
+// drop takes an idle file out of the pool, and returns what is to be closed. The caller has the
+// lock.
+func (f *File) drop() vfs.File {
+	old := f.under
+	f.leaveIdle()
+	f.under, f.stale = nil, false
+	f.pool.open--
+	return old
+}
+
+// Renew says that the name is that of another file now, with the same content: reads that begin
+// when nobody reads the old one any more open that.
+func (f *File) Renew() {
+	p := f.pool
+	p.mu.Lock()
+	var old vfs.File
+	switch {
+	case f.under != nil && f.pins == 0:
+		old = f.drop()
 		p.released.Broadcast()
+	case f.under != nil || f.opening:
+		f.stale = true
+	}
+	p.mu.Unlock()
+	if old != nil {
+		closeRead(old)
 	}
 }
 

@@ -485,7 +485,7 @@ func (it *Iter) loadValue(ref blockRef) error {
 // unpack verifies a stored block and returns its payload, in place or, where
 // it is compressed, in *raw.
 func (r *Reader) unpack(kind blockKind, ref blockRef, stored []byte, raw *[]byte) ([]byte, error) {
-	codec, err := r.layout.checkStored(stored, r.o.FileNum, kind, ref)
+	codec, err := r.checkStored(stored, kind, ref)
 	if err != nil || codec == compress.None {
 		return stored[:ref.diskBytes], err
 	}

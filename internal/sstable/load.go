@@ -139,7 +139,7 @@ func (r *Reader) fill(dst []byte, kind blockKind, ref blockRef, stored []byte) e
 	} else if err := r.readAt(dst, ref.offset); err != nil {
 		return err
 	}
-	_, err := r.layout.checkStored(dst, r.o.FileNum, kind, ref)
+	_, err := r.checkStored(dst, kind, ref)
 	return err
 }
 
@@ -159,7 +159,7 @@ func (r *Reader) fetchCompressed(kind blockKind, ref blockRef, stored []byte) (f
 			return frame{}, err
 		}
 	}
-	codec, err := r.layout.checkStored(stored, r.o.FileNum, kind, ref)
+	codec, err := r.checkStored(stored, kind, ref)
 	if err != nil {
 		return frame{}, err
 	}

@@ -13,9 +13,11 @@ import (
 	"github.com/lightningdb/lightning/internal/base"
 	"github.com/lightningdb/lightning/internal/block"
 	"github.com/lightningdb/lightning/internal/buffers"
+	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/epoch"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/parity"
 	"github.com/lightningdb/lightning/vfs"
 )
 
@@ -50,6 +52,9 @@ type ReaderOptions struct {
 	Later  func(task func())
 	// Damaged, which may be nil, is told of each damaged place that is met.
 	Damaged func(err *base.CorruptionError)
+	// Lost, which may be nil, is told of each sector that cannot be read, or is not what was
+	// written, and that parity makes good.
+	Lost func(err *base.CorruptionError)
 }
 
 // Reader reads one table. It keeps properties and top index in Go memory, the latter
@@ -73,6 +78,10 @@ type Reader struct {
 	props  Properties
 
 	topLarge bool // the top index comes from the cache
+
+	tableBytes int64         // of the file, up to the parity
+	parity     parity.Layout // zero where there is none
+	careful    *parity.File  // through which all is read; nil: only what is damaged
 
 	filter       atomic.Pointer[[]byte] // the filter block, where there is no cache
 	filterBroken atomic.Bool            // the filter was found damaged
@@ -99,7 +108,13 @@ func (e *readError) Unwrap() error { return e.err }
 // OpenReader opens a table. It takes f over, and closes it if it fails.
 func OpenReader(f vfs.ReadFile, o ReaderOptions) (*Reader, error) {
 	r := &Reader{file: f, name: o.Name, o: o, scratch: new(sync.Pool), iters: new(sync.Pool)}
-	if err := r.open(); err != nil {
+	r.o.Damaged = nil // what is made good is not told
+	err := r.open()
+	r.o.Damaged = o.Damaged
+	if err != nil {
+		err = r.reopen(err)
+	}
+	if err != nil {
 		// Nothing was written: a failed close adds nothing to err.
 		_ = f.Close()
 		return nil, err
@@ -119,6 +134,9 @@ func (r *Reader) open() error {
 	if err != nil {
 		return fmt.Errorf("size of table %s: %w", r.name, err)
 	}
+	if r.careful == nil {
+		r.findParity(size)
+	}
 	if err := r.readHeader(size); err != nil {
 		return err
 	}
@@ -126,12 +144,12 @@ func (r *Reader) open() error {
 		err := fmt.Errorf("file has %d bytes, not %d", size, r.o.SizeBytes)
 		return r.corrupt(-1, size, "table file", err)
 	}
-	tail, err := r.readTail(size)
+	tail, err := r.readTail(r.tableBytes)
 	defer func() { buffers.Put(tail) }() // nothing of it is kept
 	if err != nil {
 		return err
 	}
-	props, err := r.section(kindProperties, r.footer.properties, tail, size)
+	props, err := r.section(kindProperties, r.footer.properties, tail, r.tableBytes)
 	if err == nil {
 		r.props, err = decodeProperties(props)
 		r.props.SizeBytes = uint64(size)
@@ -143,7 +161,7 @@ func (r *Reader) open() error {
 	if err != nil {
 		return r.blame(err, kindProperties, r.footer.properties, nil, nil)
 	}
-	return r.openTop(tail, size)
+	return r.openTop(tail, r.tableBytes)
 }
 
 func (r *Reader) readHeader(size int64) error {
@@ -186,7 +204,7 @@ func (r *Reader) readTail(size int64) ([]byte, error) {
 func (r *Reader) section(kind blockKind, ref blockRef, tail []byte, size int64) ([]byte, error) {
 	begin := ref.offset - (size - int64(len(tail)))
 	stored := tail[begin : begin+r.layout.storedBytes(ref)]
-	_, err := r.layout.checkStored(stored, r.o.FileNum, kind, ref)
+	_, err := r.checkStored(stored, kind, ref)
 	return stored[:ref.diskBytes], err
 }
 
@@ -221,7 +239,7 @@ func (r *Reader) openTop(tail []byte, size int64) error {
 // readAt fills p from offset. The error is a readError, or errTruncated where
 // the file ends too early, or one that matches fs.ErrNotExist where it has gone.
 func (r *Reader) readAt(p []byte, offset int64) error {
-	n, err := r.file.ReadAt(p, offset)
+	n, err := r.readFile(p, offset)
 	switch {
 	case n == len(p):
 		return nil
@@ -230,7 +248,31 @@ func (r *Reader) readAt(p []byte, offset int64) error {
 	case errors.Is(err, fs.ErrNotExist): // it was to be opened again, and is gone
 		return err
 	}
-	return &readError{name: r.name, offset: offset, err: err}
+	return r.rescue(p, offset, &readError{name: r.name, offset: offset, err: err})
+}
+
+// readFile reads from the file, through its parity if the reader is careful. What that cannot make
+// good is read as it is: it may be of no block, and those have checksums of their own.
+func (r *Reader) readFile(p []byte, offset int64) (int, error) {
+	if r.careful != nil {
+		if n, err := r.careful.ReadAt(p, offset); !errors.Is(err, parity.ErrBeyond) {
+			return n, err
+		}
+	}
+	return r.file.ReadAt(p, offset)
+}
+
+// checkStored verifies a block as read from the file, and returns the payload's codec. Where
+// parity makes it good, stored is that afterwards.
+func (r *Reader) checkStored(stored []byte, kind blockKind, ref blockRef) (compress.Codec, error) {
+	codec, err := r.layout.checkStored(stored, r.o.FileNum, kind, ref)
+	if err == nil {
+		return codec, nil
+	}
+	if err := r.rescue(stored, ref.offset, err); err != nil {
+		return 0, err
+	}
+	return r.layout.checkStored(stored, r.o.FileNum, kind, ref)
 }
 
 func (r *Reader) corrupt(offset, length int64, kind string, err error) error {

@@ -46,7 +46,7 @@ func (r *Reader) Verify(ctx context.Context) (Summary, error) {
 	o := r.o
 	o.Cache, o.Epochs = nil, nil
 	fresh := &Reader{file: r.file, name: r.name, o: o, scratch: new(sync.Pool), iters: new(sync.Pool)}
-	if err := fresh.open(); err != nil {
+	if err := fresh.openCareful(); err != nil {
 		return Summary{}, err
 	}
 	v := verifier{r: fresh, window: window{bulk: true}, partitions: window{bulk: true}}
@@ -150,7 +150,7 @@ func (v *verifier) sections() error {
 		if section.ref == (blockRef{}) {
 			continue
 		}
-		payload, err := v.stored(&v.window, section.kind, section.ref, int64(v.r.props.SizeBytes)-footerBytes, nil)
+		payload, err := v.stored(&v.window, section.kind, section.ref, v.r.tableBytes-footerBytes, nil)
 		if err == nil && section.check != nil {
 			err = section.check(payload)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/buffers"
 	"github.com/lightningdb/lightning/internal/compress"
 	"github.com/lightningdb/lightning/internal/filter"
+	"github.com/lightningdb/lightning/internal/parity"
 	"github.com/lightningdb/lightning/internal/rangedel"
 	"github.com/lightningdb/lightning/vfs"
 )
@@ -46,6 +47,8 @@ type WriterOptions struct {
 	// Temporary says that nobody needs the table after a crash: Finish does not
 	// make it durable.
 	Temporary bool
+	// ParityPercent is how much parity follows the table, as a part of it; 0: none.
+	ParityPercent int
 }
 
 var (
@@ -397,6 +400,11 @@ func (w *Writer) finish(floor, ceiling []byte) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
+	if w.o.ParityPercent > 0 {
+		if err := w.protect(f.sizeBytes); err != nil {
+			return err
+		}
+	}
 	if !w.o.Temporary {
 		if err := w.file.SyncData(); err != nil {
 			return w.fail("sync", err)
@@ -406,6 +414,16 @@ func (w *Writer) finish(floor, ceiling []byte) error {
 		w.done = true
 		return w.fail("close", err)
 	}
+	return nil
+}
+
+// protect writes the parity of a table of tableBytes behind it.
+func (w *Writer) protect(tableBytes int64) error {
+	l := parity.Layout{ContentBytes: tableBytes, Percent: w.o.ParityPercent}
+	if err := parity.Append(w.file, w.o.FileNum, l); err != nil {
+		return w.fail("write parity", err)
+	}
+	w.tally.SizeBytes = uint64(l.FileBytes())
 	return nil
 }
 

@@ -23,7 +23,7 @@ func (t *Tree) NoteCovered(outputs []*manifest.FileMeta, level int, gone []manif
 			continue
 		}
 		// What cannot be read hides nothing; whoever reads it for more will say why.
-		if r, err := t.store.openPooled(meta, nil); err == nil {
+		if r, _, err := t.store.openPooled(meta, nil); err == nil {
 			meta.CoveredBytes = t.CoveredBytes(r.RangeDeletes(), level, gone)
 			_ = r.Close()
 		}

@@ -51,9 +51,12 @@ const compressed = 7
 func newRoom(t testing.TB) *room { return newRoomWith(t, 0) }
 
 // newRoomWith returns a room where values of blobBytes are kept apart from their keys.
-func newRoomWith(t testing.TB, blobBytes int) *room {
+func newRoomWith(t testing.TB, blobBytes int) *room { return newRoomOn(t, memfs.New(), blobBytes) }
+
+// newRoomOn is newRoomWith on a disk of the caller.
+func newRoomOn(t testing.TB, disk *memfs.FS, blobBytes int) *room {
 	t.Helper()
-	r := &room{t: t, fs: faultfs.New(memfs.New())}
+	r := &room{t: t, fs: faultfs.New(disk)}
 	must(t, r.fs.MkdirAll("db"))
 	memory := new(offheap.Accountant)
 	cache := framecache.New(framecache.Config{CapacityBytes: 1 << 20, Epochs: &r.epochs, Memory: memory})

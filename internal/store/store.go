@@ -43,9 +43,13 @@ type Config struct {
 	// Memory and Later are for large values: see sstable.ReaderOptions.
 	Memory *offheap.Accountant
 	Later  func(task func())
+	// Lost, which may be nil, is told of each sector of a table that is lost and that parity
+	// makes good.
+	Lost func(table base.FileNum, err *base.CorruptionError)
 
 	BlockBytes    int
 	FilterBits    int
+	ParityPercent int   // of tables that are not temporary; 0: they have none
 	BlobFileBytes int64 // the size at which blob tables end
 	MergeBytes    int64 // that the inputs of a merge read ahead together, about
 }

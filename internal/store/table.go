@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/base"
+	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/iterate"
 	"github.com/lightningdb/lightning/internal/manifest"
@@ -32,6 +33,7 @@ type Table struct {
 	refs   atomic.Int32
 	reader atomic.Pointer[sstable.Reader]
 	mu     ranked.Mutex[ranked.TableOpen]
+	file   atomic.Pointer[filepool.File] // that reader reads
 
 	// obsolete is set, before the last reference goes, when the manifest no
 	// longer names the file, neither in the tree nor for the log archive.
@@ -67,20 +69,22 @@ func (t *Table) open() (*sstable.Reader, error) {
 		return r, nil
 	}
 	noted := func(err error) { t.store.opened(t.Meta.Num, openError(t.Meta, err)) }
-	r, err := t.store.openPooled(t.Meta, noted)
+	r, f, err := t.store.openPooled(t.Meta, noted)
 	t.store.opened(t.Meta.Num, err)
 	if err != nil {
 		return nil, err
 	}
+	t.file.Store(f)
 	t.reader.Store(r)
 	return r, nil
 }
 
 // openPooled opens a table as one of those that are closed for others. noted is as
 // filepool.Pool.Open has it.
-func (s *Store) openPooled(meta *manifest.FileMeta, noted func(err error)) (*sstable.Reader, error) {
+func (s *Store) openPooled(meta *manifest.FileMeta, noted func(err error)) (*sstable.Reader, *filepool.File, error) {
 	f, err := s.cfg.Files.Open(s.path(meta), noted)
-	return s.openReader(meta, f, err, s.cfg.Cache)
+	r, err := s.openReader(meta, f, err, s.cfg.Cache)
+	return r, f, err
 }
 
 func (s *Store) path(meta *manifest.FileMeta) string {
@@ -93,7 +97,12 @@ func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, c
 	if err := openError(meta, err); err != nil {
 		return nil, err
 	}
-	return sstable.OpenReader(f, sstable.ReaderOptions{
+	return sstable.OpenReader(f, readerOptions(s, meta, cache))
+}
+
+// readerOptions says which table a file of the store should be.
+func readerOptions(s *Store, meta *manifest.FileMeta, cache *framecache.Cache) sstable.ReaderOptions {
+	o := sstable.ReaderOptions{
 		Name:      TableName(meta.Num),
 		DBID:      s.cfg.DBID,
 		FileNum:   meta.Num,
@@ -107,7 +116,11 @@ func (s *Store) openReader(meta *manifest.FileMeta, f vfs.ReadFile, err error, c
 		Memory:    s.cfg.Memory,
 		Later:     s.cfg.Later,
 		Damaged:   s.cfg.Events.Damaged,
-	})
+	}
+	if s.cfg.Lost != nil {
+		o.Lost = func(err *base.CorruptionError) { s.cfg.Lost(meta.Num, err) }
+	}
+	return o
 }
 
 // openError says what it means that the file of a table could not be opened; nil if it

@@ -31,7 +31,7 @@ func (t *Table) Verify(ctx context.Context) error {
 			err = t.blame(finding)
 		}
 	}
-	return errors.Join(err, r.Close())
+	return errors.Join(err, r.LostParity(), r.Close())
 }
 
 // deviation says in what a table is not what the manifest says.

@@ -104,7 +104,7 @@ func (s *Store) begin(o sstable.WriterOptions, out Output, finishing *finishing)
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
 	if !out.Temporary {
-		f = sendEarly(f)
+		f, o.ParityPercent = sendEarly(f), s.cfg.ParityPercent
 	}
 	if out.Pace != nil {
 		f = &pacedFile{File: f, ctx: finishing.ctx, pace: out.Pace}
@@ -143,7 +143,7 @@ var ErrOutputDiffers = errors.New("table differs from what was written")
 
 // verifyOutput re-reads a new table in full before anything depends on it.
 func (s *Store) verifyOutput(ctx context.Context, meta *manifest.FileMeta) error {
-	r, err := s.openPooled(meta, nil)
+	r, _, err := s.openPooled(meta, nil)
 	if err != nil {
 		return err
 	}

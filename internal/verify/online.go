@@ -37,6 +37,8 @@ type Online struct {
 	// returns.
 	Working func(ctx context.Context, note func()) (done func(), err error)
 	Stopped context.Context
+	// Lost is told of sectors of tables that are lost and that parity makes good.
+	Lost func(table base.FileNum, err *base.CorruptionError)
 }
 
 // Run reads everything.
@@ -50,7 +52,7 @@ func (v *Online) Run(ctx context.Context, o Options) (Report, error) {
 	}
 	defer done()
 	defer v.Segments.Holds.Take()()
-	c := contents{fs: v.WAL.FS, dir: v.WAL.Dir, id: v.WAL.DBID, end: v.FoundEnd()}
+	c := contents{fs: v.WAL.FS, dir: v.WAL.Dir, id: v.WAL.DBID, end: v.FoundEnd(), lost: v.Lost}
 	if log := v.Segments.Log(); log != nil {
 		c.end = log.Durable() // before the state
 	}

@@ -45,6 +45,8 @@ type Report struct {
 	Files     int
 	ReadBytes int64
 	Damage    []*base.CorruptionError
+	// Healable are the sectors that are lost and that parity makes good.
+	Healable []*base.CorruptionError
 }
 
 // contents is what there is to read.
@@ -62,6 +64,8 @@ type contents struct {
 	// isGone reports whether a segment is not needed any more, so that what was found there
 	// means nothing. Nil: they all are.
 	isGone func(name string) bool
+	// lost, which may be nil, is told of sectors that parity makes good.
+	lost func(table base.FileNum, err *base.CorruptionError)
 }
 
 // run is one verification. It is used by one goroutine.
@@ -114,7 +118,7 @@ func (r *run) paced() vfs.FS { return &pacedFS{FS: r.fs, run: r} }
 // tables returns all tables, by number, of a store of their own.
 func (r *run) tables() []*store.Table {
 	silent := event.NewSink(slog.New(slog.DiscardHandler), nil) // what is wrong is in the report
-	s := store.New(store.Config{FS: r.paced(), Dir: r.dir, DBID: r.id, Events: silent})
+	s := store.New(store.Config{FS: r.paced(), Dir: r.dir, DBID: r.id, Events: silent, Lost: r.healable})
 	files := map[base.FileNum]*manifest.FileMeta{}
 	add := func(metas []*manifest.FileMeta) {
 		for _, f := range metas {
@@ -200,6 +204,19 @@ func (r *run) add(e *base.CorruptionError) {
 	r.seen[key] = true
 	r.report.Damage = append(r.report.Damage, e)
 	r.done.Findings = len(r.report.Damage)
+}
+
+// healable notes a sector that is lost and made good, once.
+func (r *run) healable(table base.FileNum, e *base.CorruptionError) {
+	key := e.Error()
+	if r.seen[key] {
+		return
+	}
+	r.seen[key] = true
+	r.report.Healable = append(r.report.Healable, e)
+	if r.lost != nil {
+		r.lost(table, e)
+	}
 }
 
 func (r *run) tell() {

@@ -50,6 +50,7 @@ var suitesByName = map[string]Suite{
 
 	"views":            tests("./internal/view", ""),
 	"stores":           tests("./internal/store", ""),
+	"parity":           tests("./internal/parity", ""),
 	"commits":          tests("./internal/commit", ""),
 	"writers":          tests("./internal/writer", ""),
 	"logSegments":      tests("./internal/segments", ""),
