@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -98,6 +99,9 @@ func Places(s script.Script, o lightning.Options) ([]Place, error) {
 // fileClass returns the pattern of the files of the same kind.
 func fileClass(name string) string {
 	base := filepath.Base(name)
+	if dir, _, _ := strings.Cut(filepath.ToSlash(name), "/"); dir == script.VaultDir {
+		return strings.Repeat("?", len(base)) // named by what they hold, or by chance
+	}
 	if ext := filepath.Ext(base); ext != "" && base[0] >= '0' && base[0] <= '9' {
 		return "*" + ext
 	}

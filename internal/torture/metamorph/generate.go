@@ -110,7 +110,7 @@ func (g *generator) chooseKinds() {
 	all := weights()
 	for kind := range script.Kinds {
 		switch kind {
-		case script.Merge, script.PutLong, script.PutGone, script.Transact, script.Checkpoint, script.Decide:
+		case script.Merge, script.PutLong, script.PutGone, script.Transact, script.Checkpoint, script.Backup, script.Decide:
 			continue // not drawn for, so that seeds keep their histories
 		}
 		weight := all[kind] * []int{3, 3, 3, 9, 1}[g.rng.IntN(5)]
@@ -125,6 +125,9 @@ func (g *generator) op() script.Op {
 	kind := g.kinds[g.rng.IntN(len(g.kinds))]
 	if kind == script.Check && g.values%4 == 0 { // not drawn either
 		kind = script.Checkpoint
+		if g.values%12 == 0 {
+			kind = script.Backup
+		}
 	}
 	if kind == script.CreateSpace || kind == script.DropSpace {
 		return g.changeSpaces(kind)

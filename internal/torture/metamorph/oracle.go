@@ -124,7 +124,7 @@ func (o *oracle) answer(op *script.Op) []Line {
 	case script.ReadOnly:
 		o.dropHandles()
 		return o.everything()
-	case script.Verify, script.Checkpoint:
+	case script.Verify, script.Checkpoint, script.Backup:
 		return o.everything()
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -98,8 +99,8 @@ func firstDifference(a, b []step) int {
 func (s Suite) runOne(ctx context.Context, p plan, h script.Script, want [][]Line) ([]step, error) {
 	if s.Dir != "" && p.seed%4 == 3 && p.set == int(p.seed/4%sets) {
 		p.dir = filepath.Join(s.Dir, fmt.Sprintf("metamorph-%d", p.seed))
-		defer remove(p.dir)
-		if err := remove(p.dir); err != nil {
+		defer clean(p.dir)
+		if err := clean(p.dir); err != nil {
 			return nil, fmt.Errorf("metamorph: %w", err)
 		}
 	}
@@ -111,18 +112,24 @@ func (s Suite) runOne(ctx context.Context, p plan, h script.Script, want [][]Lin
 	return steps, nil
 }
 
-// remove removes a database on the disk, if there is one.
-func remove(dir string) error {
-	names, err := vfs.OS.List(dir)
-	if err != nil {
+// clean removes a database on the disk, if there is one, and its backups.
+func clean(dir string) error { return errors.Join(remove(dir), remove(dir+"-vault")) }
+
+// remove removes a file, or a directory with all in it.
+func remove(path string) error {
+	names, err := vfs.OS.List(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil { // a file
+		return vfs.OS.Remove(path)
+	}
 	for _, name := range names {
-		if err := vfs.OS.Remove(filepath.Join(dir, name)); err != nil {
+		if err := remove(filepath.Join(path, name)); err != nil {
 			return err
 		}
 	}
-	return vfs.OS.Remove(dir)
+	return vfs.OS.Remove(path)
 }
 
 // Failure is a wrong answer.

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/lightningdb/lightning"
+	"github.com/lightningdb/lightning/backup"
 	"github.com/lightningdb/lightning/internal/torture/script"
 	"github.com/lightningdb/lightning/vfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
@@ -148,6 +149,8 @@ func (w *world) do(op *script.Op, j *judge) error {
 		return w.verify(j)
 	case script.Checkpoint:
 		return checkpoint(w, j)
+	case script.Backup:
+		return backUp(w, j)
 	}
 	return fmt.Errorf("%v is no operation", op.Kind)
 }
@@ -298,23 +301,54 @@ func checkpoint(w *world, j *judge) error {
 	if err := w.db.Checkpoint(ctx, copied); err != nil {
 		return err
 	}
+	if err := compareCopy(ctx, w, j, copied); err != nil {
+		return fmt.Errorf("the checkpoint: %w", err)
+	}
+	return script.Discard(fs, copied)
+}
+
+// backUp makes a backup beside those that were made before, and restores it, which must show
+// everything; the last three stay.
+func backUp(w *world, j *judge) error {
+	fs, dir := w.location()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	target := backup.DirOn(fs, dir+"-vault")
+	info, err := w.db.Backup(ctx, target, backup.Options{})
+	if err != nil {
+		return err
+	}
+	restored := dir + "-restored"
+	if _, err := backup.Restore(ctx, target, restored, backup.RestoreOptions{FS: fs, ID: info.ID}); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if err := compareCopy(ctx, w, j, restored); err != nil {
+		return fmt.Errorf("the restored backup: %w", err)
+	}
+	if err := script.Discard(fs, restored); err != nil {
+		return err
+	}
+	_, err = backup.Prune(ctx, target, backup.Keep{Last: 3}, backup.PruneOptions{})
+	return err
+}
+
+// compareCopy opens a second database, which must show what the first one does.
+func compareCopy(ctx context.Context, w *world, j *judge, dir string) error {
+	fs, _ := w.location()
 	o := w.settings.options
 	o.FS, o.MustExist = fs, true
-	db, err := lightning.Open(copied, &o)
+	db, err := lightning.Open(dir, &o)
 	if err != nil {
-		return fmt.Errorf("open the checkpoint: %w", err)
+		return err
 	}
 	there := &world{plan: w.plan, db: db, spaces: map[string]*lightning.Keyspace{}}
 	for name := range w.spaces {
 		if there.spaces[name], err = db.Keyspace(ctx, name, nil); err != nil {
-			return errors.Join(fmt.Errorf("keyspace %q of the checkpoint: %w", name, err), db.Close())
+			return errors.Join(fmt.Errorf("keyspace %q: %w", name, err), db.Close())
 		}
 	}
 	err = there.verify(j)
-	if err := errors.Join(err, db.Close()); err != nil {
-		return fmt.Errorf("the checkpoint: %w", err)
-	}
-	return script.Discard(fs, copied)
+	return errors.Join(err, db.Close())
 }
 
 func (w *world) createSpace(name string) error {

@@ -23,16 +23,16 @@ func (s *Session) checkpoint(h *History) error {
 	if err := s.DB.Checkpoint(context.Background(), copyDir); err != nil {
 		return err
 	}
-	if err := s.readCopy(h.Now); err != nil {
+	if err := s.readCopy(copyDir, h.Now); err != nil {
 		return fmt.Errorf("the checkpoint: %w", err)
 	}
 	return Discard(fsys, copyDir)
 }
 
-// readCopy reads the checkpoint of a session and compares it with what is allowed.
-func (s *Session) readCopy(allowed func() Allowed) (err error) {
+// readCopy reads a checkpoint of a session, or a restored backup, and compares it with what is allowed.
+func (s *Session) readCopy(dir string, allowed func() Allowed) (err error) {
 	second := NewSession(s.Options)
-	second.dir = copyDir
+	second.dir = dir
 	second.Options.MustExist = true
 	if err := second.Open(); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (s *Session) judgeCopy(allowed func() Allowed) error {
 	if _, err := s.Options.FS.Stat(copyDir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := s.readCopy(func() Allowed { return allowed().OfCopy() }); err != nil {
+	if err := s.readCopy(copyDir, func() Allowed { return allowed().OfCopy() }); err != nil {
 		return fmt.Errorf("the checkpoint: %w", err)
 	}
 	return nil

@@ -88,6 +88,9 @@ func (g *generator) op() Op {
 		if g.values%2 == 0 { // not drawn, so that the seeds that were found keep the rest
 			return Op{Kind: Checkpoint}
 		}
+		if g.values%4 == 1 { // nor is this
+			return Op{Kind: Backup}
+		}
 		return Op{Kind: SyncLog}
 	case n < 18:
 		return Op{Kind: Reopen}

@@ -31,6 +31,9 @@ type History struct {
 	maybe   map[string]bool // keyspaces whose making or dropping has begun, or failed
 	changed []string        // keyspaces whose making or dropping ever began
 	copied  *Mark           // when the last checkpoint was begun; nil: there was none
+	backed  *Mark           // when the oldest backup was begun that may be there; nil: there was none
+	newest  *Mark           // when the last one was
+	kept    bool            // a backup is complete
 }
 
 // NewHistory begins with what the database holds durably.
@@ -101,6 +104,8 @@ type Mark struct {
 	maybe   map[string]bool
 	changed int
 	copied  *Mark
+	backed  *Mark
+	kept    bool
 }
 
 // Mark returns the present moment. Who takes a crash does so between Mark and
@@ -108,16 +113,35 @@ type Mark struct {
 func (h *History) Mark() Mark {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Mark{h.durable, maps.Clone(h.maybe), len(h.changed), h.copied}
+	return Mark{h.durable, maps.Clone(h.maybe), len(h.changed), h.copied, h.backed, h.kept}
 }
 
 // BeginCopy notes that a checkpoint is about to be taken, and that there is no other.
 func (h *History) BeginCopy() {
 	m := h.Mark()
-	m.copied = nil
+	m.copied, m.backed = nil, nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.copied = &m
+}
+
+// BeginBackup notes that a backup is about to be made, and EndBackup that it is complete and
+// those before it were deleted.
+func (h *History) BeginBackup() {
+	m := h.Mark()
+	m.copied, m.backed = nil, nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.newest = &m
+	if h.backed == nil {
+		h.backed = &m
+	}
+}
+
+func (h *History) EndBackup() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.backed, h.kept = h.newest, true
 }
 
 // Since returns what may be found after a crash between m and now.
@@ -129,10 +153,18 @@ func (h *History) Since(m Mark) Allowed {
 		older := h.since(*m.copied)
 		a.copies = &older
 	}
+	if m.backed != nil || h.backed != nil {
+		from := m.backed
+		if from == nil { // it was begun since
+			from = &m
+		}
+		older := h.since(*from)
+		a.backups, a.kept = &older, m.kept
+	}
 	return a
 }
 
-// since is Since but for checkpoints. The caller holds h.mu.
+// since is Since but for checkpoints and backups. The caller holds h.mu.
 func (h *History) since(m Mark) Allowed {
 	a := Allowed{spaces: h.spaces, maybe: maps.Clone(m.maybe)}
 	for _, states := range h.states[m.durable:] {
@@ -164,6 +196,10 @@ type Allowed struct {
 	spaces model.State
 	maybe  map[string]bool
 	copies *Allowed // what a checkpoint may hold that was left; nil: the same
+	// backups is what the newest backup may hold, nil: there is none; kept says that there must be
+	// one.
+	backups *Allowed
+	kept    bool
 }
 
 // OfCopy returns what may be found in a checkpoint that somebody could not remove.

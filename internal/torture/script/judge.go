@@ -36,6 +36,9 @@ func Judge(fs vfs.FS, o lightning.Options, allowed func() Allowed) error {
 	if err := s.judgeCopy(allowed); err != nil {
 		return err
 	}
+	if err := s.judgeBackups(allowed); err != nil {
+		return fmt.Errorf("the backups: %w", err)
+	}
 	after := Op{Key: Data{Text: "after"}, Value: Data{Text: "crash"}, Wait: WaitFor(lightning.DurabilitySync)}
 	if err := s.Run(&after, NewHistory(found)); err != nil {
 		return fmt.Errorf("after recovery: %w", err)

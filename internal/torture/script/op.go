@@ -54,6 +54,7 @@ const (
 	Check      // metrics
 	Verify     // all rows
 	Checkpoint // takes one, which must hold all rows, and removes it
+	Backup     // makes one, restores it, which must hold all rows, and deletes older ones
 	First
 	Last
 	Next
@@ -67,8 +68,8 @@ func (k Kind) String() string {
 	return [...]string{"put", "delete", "delete-range", "merge", "put-long", "put-gone", "overwrite", "fill",
 		"sweep", "decide", "batch", "transact", "batch-add", "batch-commit", "batch-reset", "get", "multi-get", "scan",
 		"take-snapshot", "close-snapshot", "open-iterator", "move", "close-iterator", "flush", "compact",
-		"sync-log", "create-space", "drop-space", "reopen", "read-only", "check", "verify", "checkpoint", "first", "last",
-		"next", "prev", "seek-ge", "seek-lt"}[k]
+		"sync-log", "create-space", "drop-space", "reopen", "read-only", "check", "verify", "checkpoint", "backup", "first",
+		"last", "next", "prev", "seek-ge", "seek-lt"}[k]
 }
 
 // hasParts reports whether operations of this kind hold others.

@@ -106,8 +106,11 @@ func (s *Session) do(o *Op, h *History) error {
 		}
 		return h.Now().Check(found)
 	}
-	if o.Kind == Checkpoint {
+	switch o.Kind {
+	case Checkpoint:
 		return s.checkpoint(h)
+	case Backup:
+		return s.backup(h)
 	}
 	if o.Wait == WaitFor(s.Options.Durability) {
 		single := *o
