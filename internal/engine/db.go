@@ -23,6 +23,7 @@ import (
 	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/commit"
 	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/expirer"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
@@ -32,6 +33,7 @@ import (
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/offheap"
+	"github.com/lightningdb/lightning/internal/prover"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
 	"github.com/lightningdb/lightning/internal/signal"
@@ -79,20 +81,20 @@ type DB struct {
 	segments *segments.Segments
 	writer   *writer.Writer
 
-	changed    signal.Changes
-	health     health.Health
-	versions   versions
-	claims     claims
-	flusher    flusher
-	compactor  compactor
-	deadRanges deadRanges
-	keeper     keeper
-	reaper     reaper
-	healer     *heal.Healer
-	sharing    sharing
-	expirer    expirer
-	counters   counters
-	recovered  recovered
+	changed   signal.Changes
+	health    health.Health
+	versions  versions
+	claims    claims
+	flusher   flusher
+	compactor compactor
+	prover    prover.Prover
+	keeper    keeper
+	reaper    reaper
+	healer    *heal.Healer
+	sharing   sharing
+	expirer   expirer.Expirer
+	counters  counters
+	recovered recovered
 
 	workers sync.WaitGroup
 	stopped context.Context

@@ -10,6 +10,7 @@ import (
 	"github.com/lightningdb/lightning/internal/checkpoint"
 	"github.com/lightningdb/lightning/internal/directory"
 	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/expirer"
 	"github.com/lightningdb/lightning/internal/feed"
 	"github.com/lightningdb/lightning/internal/filepool"
 	"github.com/lightningdb/lightning/internal/framecache"
@@ -19,6 +20,7 @@ import (
 	"github.com/lightningdb/lightning/internal/janitor"
 	"github.com/lightningdb/lightning/internal/keyspace"
 	"github.com/lightningdb/lightning/internal/manifest"
+	"github.com/lightningdb/lightning/internal/prover"
 	"github.com/lightningdb/lightning/internal/ranked/watchfs"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
@@ -40,7 +42,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	db.workers.Go(func() { db.sharing.run(db.stopped) })
-	db.workers.Go(func() { db.expirer.run(db.stopped) })
+	db.workers.Go(func() { db.expirer.Run(db.stopped) })
 	if !opts.ReadOnly {
 		db.startWorkers()
 	}
@@ -194,7 +196,7 @@ func (db *opener) wire(state *manifest.State) {
 		archive: db.archive, keyspaces: db.keyspaces, claims: &db.claims, health: &db.health,
 		writer: db.writer, memory: &db.memory, counters: &db.counters, events: db.events, clock: o.Clock, changed: &db.changed,
 	}
-	db.deadRanges = deadRanges{reads: &db.reads, commits: &db.commits}
+	db.prover = prover.Prover{Reads: &db.reads, Commits: &db.commits}
 	db.compactor = compactor{
 		reads: &db.reads, store: db.store, versions: &db.versions, archive: db.archive, keyspaces: db.keyspaces,
 		timeline: db.timeline, claims: &db.claims, health: &db.health, reserve: db.reserve, counters: &db.counters,
@@ -242,7 +244,7 @@ func (db *opener) wireUpkeep() {
 		Store: db.store, Events: db.events, Clock: db.opts.Clock, RetryDelay: retryDelay,
 		Admit: func() error { return errors.Join(e.health.Err(), e.writer.HasSpace()) },
 	}
-	e.expirer = expirer{reads: &e.reads, clock: db.opts.Clock, age: db.opts.HandleAge}
+	e.expirer = expirer.Expirer{Reads: &e.reads, Clock: db.opts.Clock, Age: db.opts.HandleAge}
 	e.scrubber.Every, e.scrubber.BytesPerSecond = db.opts.ScrubEvery, db.opts.ScrubBytesPerSecond
 	e.scrubber.Clock, e.scrubber.Events, e.scrubber.Verify = db.opts.Clock, db.events, db.Verifier.Run
 }
@@ -301,7 +303,7 @@ func (db *DB) installed(s *view.State) {
 
 func (db *DB) startWorkers() {
 	for _, worker := range []func(context.Context){
-		db.segments.Run, db.flusher.run, db.compactor.run, db.keeper.run, db.reaper.run, db.deadRanges.run,
+		db.segments.Run, db.flusher.run, db.compactor.run, db.keeper.run, db.reaper.run, db.prover.Run,
 		db.scrubber.Run, db.healer.Run,
 	} {
 		db.workers.Go(func() { worker(db.stopped) })

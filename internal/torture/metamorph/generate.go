@@ -121,14 +121,21 @@ func (g *generator) chooseKinds() {
 	}
 }
 
-func (g *generator) op() script.Op {
+// kind draws a kind of operation. That some checks are copies of the database is not drawn, so
+// that seeds keep their histories.
+func (g *generator) kind() script.Kind {
 	kind := g.kinds[g.rng.IntN(len(g.kinds))]
-	if kind == script.Check && g.values%4 == 0 { // not drawn either
-		kind = script.Checkpoint
-		if g.values%12 == 0 {
-			kind = script.Backup
-		}
+	switch {
+	case kind == script.Check && g.values%12 == 0:
+		return script.Backup
+	case kind == script.Check && g.values%4 == 0:
+		return script.Checkpoint
 	}
+	return kind
+}
+
+func (g *generator) op() script.Op {
+	kind := g.kind()
 	if kind == script.CreateSpace || kind == script.DropSpace {
 		return g.changeSpaces(kind)
 	}
