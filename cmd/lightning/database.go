@@ -32,6 +32,7 @@ type store interface {
 	PutIfAbsent(key, value []byte) (bool, error)
 	CompareAndSwap(key, old, new []byte) (bool, error)
 	CompareAndDelete(key, old []byte) (bool, error)
+	GetAndDelete(key []byte) ([]byte, error)
 	Increment(key []byte, delta int64) (int64, error)
 	Touch(key []byte, ttl time.Duration) error
 	EstimateCount(lo, hi []byte) (int64, error)
