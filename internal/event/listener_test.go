@@ -37,6 +37,7 @@ func TestListenerHearsEverything(t *testing.T) {
 			s.StallBegan(StallInfo{})
 			s.StallEnded(StallInfo{})
 			ScrubEnded(s, ScrubInfo{Damage: []*base.CorruptionError{}})
+			Healed(s, HealInfo{})
 			HandleForgotten(s, HandleInfo{})
 			HandleExpired(s, HandleInfo{})
 			s.LogRotated("000002.wal")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/internal/torture/ledger"
@@ -18,6 +19,9 @@ import (
 const (
 	roundPlaces     = 150
 	roundDivePlaces = 6
+	// backupPerOp is PerOp where there are backups: they write many files, in all of which a crash
+	// can leave something, and to restore one takes as long as all the rest.
+	backupPerOp = 2
 )
 
 // Round torments one random script, or a database that lives through several
@@ -42,6 +46,9 @@ func Round(_ context.Context, seed uint64, tally *ledger.Tally) error {
 		return nil
 	}
 	s := script.Generate(rng, n)
+	if slices.ContainsFunc(s, func(o script.Op) bool { return o.Kind == script.Backup }) {
+		c.PerOp = min(c.PerOp, backupPerOp)
+	}
 	run := func(s script.Script, tally *ledger.Tally) error {
 		if err := Run(s, c, tally); err != nil {
 			return fmt.Errorf("stride %d: %w", c.Stride, err)
