@@ -16,6 +16,8 @@ import (
 	"github.com/lightningdb/lightning"
 	"github.com/lightningdb/lightning/compat/badger"
 	"github.com/lightningdb/lightning/internal/leak"
+	"github.com/lightningdb/lightning/vfs"
+	"github.com/lightningdb/lightning/vfs/faultfs"
 	"github.com/lightningdb/lightning/vfs/memfs"
 )
 
@@ -185,7 +187,7 @@ func TestClosed(t *testing.T) {
 	if v := valueOf(t, db, "a"); v != "a" || !db.Opts().ReadOnly {
 		t.Errorf("%q", v)
 	}
-	wantErr(t, db.Update(nothing), lightning.ErrReadOnly)
+	wantErr(t, db.Update(func(txn *badger.Txn) error { return txn.Set([]byte("a"), nil) }), badger.ErrReadOnlyTxn)
 	wantErr(t, db.DropPrefix([]byte("a")), lightning.ErrReadOnly)
 	must(t, db.Close())
 	db, err = badger.Open(options.WithReadOnly(true).WithKeyspace("never written"))
@@ -414,4 +416,58 @@ func TestSubscribe(t *testing.T) {
 	}
 	cancel()
 	wantErr(t, <-ended, context.Canceled)
+}
+
+// Over a database that can be written, a read-only DB writes nothing.
+func TestReadOnlyOverWritable(t *testing.T) {
+	inner, err := lightning.Open("db", &lightning.Options{FS: memfs.New()})
+	must(t, err)
+	db, err := badger.New(inner, badger.DefaultOptions(""))
+	must(t, err)
+	put(t, db, "a")
+	reader, err := badger.New(inner, badger.DefaultOptions("").WithReadOnly(true))
+	must(t, err)
+	wantErr(t, reader.Update(func(txn *badger.Txn) error { return txn.Delete([]byte("a")) }), badger.ErrReadOnlyTxn)
+	if v := valueOf(t, reader, "a"); v != "a" {
+		t.Errorf("%q", v)
+	}
+	must(t, inner.Close())
+}
+
+// Items of an iterator have the values that there were when it was made, whatever its transaction
+// has written since.
+func TestItemsAreOfTheirIterator(t *testing.T) {
+	db := open(t)
+	put(t, db, "a", "b")
+	must(t, db.Update(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			key := it.Item().KeyCopy(nil)
+			must(t, txn.Delete(key))
+			value, err := it.Item().ValueCopy(nil)
+			if err != nil || string(value) != string(key) {
+				t.Errorf("%q = %q, %v", key, value, err)
+			}
+		}
+		return it.Err()
+	}))
+}
+
+// A number that could not be stored is not given out.
+func TestSequenceThatFails(t *testing.T) {
+	disk := memfs.New()
+	fs := faultfs.New(disk)
+	db, err := badger.Open(badger.DefaultOptions("db").WithSyncWrites(true).WithLightning(&lightning.Options{FS: fs}))
+	must(t, err)
+	s, err := db.GetSequence([]byte("seq"), 1)
+	must(t, err)
+	must(t, second(s.Next()))
+	fs.Add(faultfs.Rule{Kinds: vfs.OpAnySync, Sticky: true, Err: errors.New("no")})
+	for range 3 {
+		if n, err := s.Next(); err == nil {
+			t.Errorf("%d was given out", n)
+		}
+	}
+	_ = db.Close() // which fails
 }

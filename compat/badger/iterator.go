@@ -9,7 +9,7 @@ import (
 // IteratorOptions bound an iterator.
 type IteratorOptions struct {
 	// PrefetchValues reads values with the keys. Without it an item reads its value when it is asked
-	// for it: that is cheaper where most are not.
+	// for it: that is cheaper where most are not. In a transaction that writes all are read.
 	PrefetchValues bool
 	// Reverse makes Next go down.
 	Reverse bool
@@ -33,6 +33,7 @@ type Iterator struct {
 
 // NewIterator returns an iterator, which stands nowhere: Rewind and Seek move it.
 func (txn *Txn) NewIterator(opt IteratorOptions) *Iterator {
+	opt.PrefetchValues = opt.PrefetchValues || txn.update // which may write while it walks
 	it := &Iterator{txn: txn, opt: opt}
 	if it.err = txn.usable([]byte{0}); it.err == nil && txn.rows != nil {
 		it.it, it.err = txn.rows.Iterator(lightning.IterOptions{Prefix: opt.Prefix, KeysOnly: !opt.PrefetchValues})

@@ -66,10 +66,15 @@ func (s *Sequence) Release() error {
 
 // lease takes numbers from the database. Its caller has the turn, or is alone.
 func (s *Sequence) lease() error {
-	return s.update(func(stored uint64) uint64 {
-		s.next, s.leased = stored, stored+s.bandwidth
-		return s.leased
+	var first uint64
+	err := s.update(func(stored uint64) uint64 {
+		first = stored
+		return stored + s.bandwidth
 	})
+	if err == nil { // or others may get them
+		s.next, s.leased = first, first+s.bandwidth
+	}
+	return err
 }
 
 // update changes the number that is stored. Conflicts with others are tried again.

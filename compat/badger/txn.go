@@ -20,8 +20,10 @@ type Txn struct {
 	failure   error // why it could not begin
 }
 
-// NewTransaction begins a transaction. One that cannot begin says so with each verb.
+// NewTransaction begins a transaction. One that cannot begin says so with each verb. In a read-only
+// database all are for reading.
 func (db *DB) NewTransaction(update bool) *Txn {
+	update = update && !db.options.ReadOnly
 	txn := &Txn{db: db, update: update}
 	if db.closed.Load() {
 		txn.failure = ErrDBClosed

@@ -423,3 +423,59 @@ func TestForeignRowsAreErrors(t *testing.T) {
 		}
 	}
 }
+
+// What is written through a handle of a bucket that was deleted, or moved, is refused: it would be
+// where nobody finds it, or in two places.
+func TestOldHandlesWriteNothing(t *testing.T) {
+	db := open(t)
+	must(t, db.Update(func(tx *bolt.Tx) error {
+		outer, err := fill(tx, "outer", "a")
+		must(t, err)
+		inner, err := outer.CreateBucket([]byte("inner"))
+		must(t, err)
+		other, err := tx.CreateBucket([]byte("other"))
+		must(t, err)
+		must(t, tx.MoveBucket([]byte("inner"), outer, other))
+		wantErr(t, second(inner.NextSequence()), bolt.ErrBucketNotFound)
+		if outer.Bucket([]byte("inner")) != nil {
+			t.Error("the bucket is in both places")
+		}
+		for want := uint64(1); want < 3; want++ {
+			if n, err := other.Bucket([]byte("inner")).NextSequence(); err != nil || n != want {
+				t.Errorf("%d, %v", n, err)
+			}
+		}
+		must(t, tx.DeleteBucket([]byte("other")))
+		for _, b := range []*bolt.Bucket{inner, other} {
+			for _, err := range []error{
+				b.Put([]byte("k"), nil), b.Delete([]byte("k")), b.SetSequence(3), b.DeleteBucket([]byte("k")),
+				second(b.NextSequence()), second(b.CreateBucket([]byte("k"))), second(b.CreateBucketIfNotExists([]byte("k"))),
+			} {
+				wantErr(t, err, bolt.ErrBucketNotFound)
+			}
+		}
+		return nil
+	}))
+	k, err := db.Lightning().Keyspace(t.Context(), bolt.DefaultKeyspace, nil)
+	must(t, err)
+	if n, err := k.Count(t.Context(), nil, nil); err != nil || n != 4 { // outer twice, its key, the number
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+// A bucket is not moved into itself, nor into one within.
+func TestMoveIntoItself(t *testing.T) {
+	db := open(t)
+	must(t, db.Update(func(tx *bolt.Tx) error {
+		outer, err := fill(tx, "outer", "a")
+		must(t, err)
+		inner, err := outer.CreateBucket([]byte("inner"))
+		must(t, err)
+		wantErr(t, tx.MoveBucket([]byte("outer"), nil, outer), bolt.ErrSameBuckets)
+		wantErr(t, tx.MoveBucket([]byte("outer"), nil, inner), bolt.ErrSameBuckets)
+		if tx.Bucket([]byte("outer")).Bucket([]byte("inner")) == nil {
+			t.Error("it is gone")
+		}
+		return nil
+	}))
+}

@@ -2,7 +2,9 @@ package bolt
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/lightningdb/lightning"
 )
@@ -35,6 +37,17 @@ func (b *Bucket) entry(key []byte) (entry, bool, error) {
 	return e, err == nil, err
 }
 
+// usable says why the bucket cannot be written to.
+func (b *Bucket) usable() error {
+	if err := b.tx.usable(true); err != nil {
+		return err
+	}
+	if b.tx.gone[b.number] {
+		return ErrBucketNotFound
+	}
+	return nil
+}
+
 // look is entry for verbs that have no error to return.
 func (b *Bucket) look(key []byte) (entry, bool) {
 	if b.tx.ended || len(key) > MaxKeySize {
@@ -54,7 +67,7 @@ func (b *Bucket) Get(key []byte) []byte {
 
 // Put sets the value of a key.
 func (b *Bucket) Put(key, value []byte) error {
-	if err := b.tx.usable(true); err != nil {
+	if err := b.usable(); err != nil {
 		return err
 	}
 	switch {
@@ -79,7 +92,7 @@ func (b *Bucket) Put(key, value []byte) error {
 
 // Delete removes a key with its value. A key that is not there is no error.
 func (b *Bucket) Delete(key []byte) error {
-	if err := b.tx.usable(true); err != nil {
+	if err := b.usable(); err != nil {
 		return err
 	}
 	if len(key) > MaxKeySize {
@@ -143,7 +156,7 @@ func (b *Bucket) CreateBucketIfNotExists(name []byte) (*Bucket, error) {
 
 // writableEntry returns what is under the name of a bucket that is to be written.
 func (b *Bucket) writableEntry(name []byte) (entry, bool, error) {
-	if err := b.tx.usable(true); err != nil {
+	if err := b.usable(); err != nil {
 		return entry{}, false, err
 	}
 	switch {
@@ -184,7 +197,7 @@ func (b *Bucket) DeleteBucket(name []byte) error {
 
 // existing returns the bucket under a name that is to be written.
 func (b *Bucket) existing(name []byte) (entry, error) {
-	if err := b.tx.usable(true); err != nil {
+	if err := b.usable(); err != nil {
 		return entry{}, err
 	}
 	if len(name) > MaxKeySize {
@@ -202,10 +215,9 @@ func (b *Bucket) existing(name []byte) (entry, error) {
 	return e, nil
 }
 
-// removeAll removes the rows of a bucket and of those within, in time that grows with the number
-// of buckets.
-func (tx *Tx) removeAll(bucket number) error {
-	within := []number{bucket}
+// family returns a bucket and those within, in time that grows with their number.
+func (tx *Tx) family(bucket number) (within []number, err error) {
+	within = []number{bucket}
 	for i := 0; i < len(within); i++ {
 		err := tx.rows.Scan(lightning.ScanOptions{IterOptions: lightning.IterOptions{Prefix: childKey(within[i], nil)}},
 			func(rows iter.Seq2[[]byte, []byte]) error {
@@ -219,10 +231,23 @@ func (tx *Tx) removeAll(bucket number) error {
 				return nil
 			})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
+	return within, nil
+}
+
+// removeAll removes the rows of a bucket and of those within.
+func (tx *Tx) removeAll(bucket number) error {
+	within, err := tx.family(bucket)
+	if err != nil {
+		return err
+	}
 	for _, n := range within {
+		if tx.gone == nil {
+			tx.gone = map[number]bool{}
+		}
+		tx.gone[n] = true
 		tx.writes++
 		for _, key := range [][]byte{rowKey(n, nil), childKey(n, nil)} {
 			if err := tx.rows.DeleteRange(key, keyOf(key[0], n+1, nil)); err != nil {
@@ -233,7 +258,8 @@ func (tx *Tx) removeAll(bucket number) error {
 	return nil
 }
 
-// MoveBucket moves a bucket of the bucket into another one of the same transaction.
+// MoveBucket moves a bucket of the bucket into another one of the same transaction, which must not be
+// within it.
 func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 	e, err := b.existing(name)
 	switch {
@@ -254,6 +280,13 @@ func (b *Bucket) MoveBucket(name []byte, dst *Bucket) error {
 		}
 		return ErrIncompatibleValue
 	}
+	within, err := b.tx.family(e.child)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(within, dst.number) {
+		return fmt.Errorf("move %q into itself: %w", name, ErrSameBuckets)
+	}
 	if err := b.unlink(name); err != nil {
 		return err
 	}
@@ -265,8 +298,18 @@ func (b *Bucket) Sequence() uint64 {
 	if b.number == rootNumber {
 		return 0
 	}
-	e, _ := (&Bucket{tx: b.tx, number: b.parent}).look(b.name)
+	e, _ := b.own()
 	return e.sequence
+}
+
+// own returns the bucket's own row, false if it was deleted or moved: the sequence belongs to who
+// has it by its new name then.
+func (b *Bucket) own() (entry, bool) {
+	e, found := (&Bucket{tx: b.tx, number: b.parent}).look(b.name)
+	if !found || e.child != b.number {
+		return entry{}, false
+	}
+	return e, true
 }
 
 // SetSequence sets the number.
@@ -276,6 +319,9 @@ func (b *Bucket) SetSequence(v uint64) error {
 	}
 	if b.number == rootNumber {
 		return ErrIncompatibleValue // it has no row
+	}
+	if _, found := b.own(); !found {
+		return ErrBucketNotFound
 	}
 	return b.tx.put(rowKey(b.parent, b.name), encodeBucket(b.number, v))
 }

@@ -15,8 +15,9 @@ type Tx struct {
 	managed  bool // by View, Update or Batch, which end it
 	ended    bool
 	root     Bucket
-	writes   uint64    // counts what was written, for cursors
-	cursors  []*Cursor // that have an iterator
+	writes   uint64          // counts what was written, for cursors
+	gone     map[number]bool // buckets that it has deleted
+	cursors  []*Cursor       // that have an iterator
 	onCommit []func()
 	failure  error // the first read that has failed
 }

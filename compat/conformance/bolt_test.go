@@ -149,7 +149,7 @@ func (p *boltPair) step(theirs *bbolt.Bucket, ours *bolt.Bucket) {
 		p.sameErr("create", err, ownErr)
 		return
 	}
-	switch p.rng.IntN(14) {
+	switch p.rng.IntN(16) {
 	case 0:
 		p.say("create %q", key)
 		_, err := theirs.CreateBucket(key)
@@ -193,6 +193,16 @@ func (p *boltPair) step(theirs *bbolt.Bucket, ours *bolt.Bucket) {
 		p.same("buckets", s.BucketN, own.BucketN)
 		p.same("keys", s.KeyN, own.KeyN)
 	case 12:
+		if len(key) == 0 {
+			return
+		}
+		p.say("move %q to the root", key)
+		p.sameErr("move", p.tx.MoveBucket(key, theirs, nil), p.own.MoveBucket(key, ours, nil))
+	case 13:
+		n := p.rng.Uint64N(100)
+		p.say("set the sequence to %d", n)
+		p.sameErr("set the sequence", theirs.SetSequence(n), ours.SetSequence(n))
+	case 14:
 		p.say("for each bucket")
 		var names, own []string
 		p.sameErr("for each bucket", theirs.ForEachBucket(func(k []byte) error { names = append(names, string(k)); return nil }),
@@ -250,7 +260,9 @@ func (p *boltPair) compare(theirs *bbolt.Cursor, ours *bolt.Cursor) {
 		p.same("key", k, ok)
 		p.same("value", v, ov)
 		if v == nil {
-			p.compare(theirs.Bucket().Bucket(k).Cursor(), ours.Bucket().Bucket(ok).Cursor())
+			within, own := theirs.Bucket().Bucket(k), ours.Bucket().Bucket(ok)
+			p.same("sequence", within.Sequence(), own.Sequence())
+			p.compare(within.Cursor(), own.Cursor())
 		}
 		k, v = theirs.Next()
 		ok, ov = ours.Next()
