@@ -17,7 +17,7 @@ import (
 
 // Random programs of bbolt's verbs: whatever one engine answers, the other one answers.
 func TestBoltAnswersAlike(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { runBolt(t, seed) })
 	}
 }
