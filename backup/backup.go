@@ -123,12 +123,12 @@ type source struct {
 }
 
 // openSource looks at a database, and keeps others out.
-func openSource(fsys vfs.FS, dir string) (s *source, err error) {
+func openSource(fsys vfs.FS, dir string) (_ *source, err error) {
 	held, err := directory.Hold(fsys, dir, directory.Access{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
-	s = &source{held: held, dir: dir}
+	s := &source{held: held, dir: dir} // not the result, which is nil by the time that it is closed
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())

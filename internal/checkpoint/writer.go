@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ func (w *writer) copied(sizeBytes int64) {
 // that of the source.
 func (w *writer) spent(n base.FileNum, e wal.Extent, since time.Time) error {
 	s, begun, err := wal.Identify(w.wal, n)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was renamed, though the disk has said that it was not; the next open finds it
+	}
 	if err != nil || !begun {
 		return err
 	}

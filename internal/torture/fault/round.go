@@ -23,13 +23,6 @@ func Round(ctx context.Context, seed uint64, tally *ledger.Tally) error {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	o := script.Options(rng)
 	s := script.Generate(rng, 3+rng.IntN(20))
-	for i := range s {
-		if s[i].Kind == script.Backup {
-			// Where a segment was renamed to the archive and the disk says that it was not, a backup looks
-			// for it at its old name, and its error does not say why it is not there.
-			s[i].Kind = script.Checkpoint
-		}
-	}
 	places, err := Places(s, o)
 	if err != nil {
 		return fmt.Errorf("seed %d, without a fault: %w\noptions %s\nscript:\n%s", seed, err, script.Describe(o), s)
