@@ -502,3 +502,35 @@ func TestBackupOfACopy(t *testing.T) {
 		}
 	}
 }
+
+// A directory that cannot be read as a database is an error that says why, and is let go of.
+func TestStoreOfWhatIsNone(t *testing.T) {
+	fs := memfs.New()
+	target := backup.DirOn(fs, "target")
+	store := func() error {
+		_, err := backup.Store(t.Context(), "db", target, backup.Options{FS: fs})
+		return err
+	}
+	must(t, fs.MkdirAll("db"))
+	if err := store(); err == nil {
+		t.Error("an empty directory was stored")
+	}
+	must(t, fs.Remove("db"))
+	db, err := lightning.Open("db", small(fs))
+	must(t, err)
+	wantErr(t, store(), lightning.ErrLocked)
+	must(t, db.Close())
+	must(t, store())
+	names, err := fs.List("db")
+	must(t, err)
+	for _, name := range names {
+		if strings.HasSuffix(name, ".manifest") {
+			f, err := fs.Create(filepath.Join("db", name))
+			must(t, err)
+			must(t, f.Close())
+		}
+	}
+	if err := store(); err == nil {
+		t.Error("a database without a manifest was stored")
+	}
+}
