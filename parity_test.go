@@ -139,7 +139,7 @@ func (p *parityDB) read(db *lightning.DB) error {
 }
 
 // heals opens the database, reads everything, and waits until the file is healed.
-func (p *parityDB) heals(t *testing.T, fsys vfs.FS, what string, sectors int) {
+func (p *parityDB) heals(t *testing.T, fsys vfs.FS, what string) {
 	t.Helper()
 	healed := make(chan lightning.HealInfo, 100)
 	o := withParity(fsys)
@@ -157,12 +157,9 @@ func (p *parityDB) heals(t *testing.T, fsys vfs.FS, what string, sectors int) {
 	if r, err := db.Verify(context.Background(), lightning.VerifyOptions{}); err != nil || r.Err() != nil {
 		t.Errorf("%s: %v, %v", what, err, r.Err())
 	}
-	for known := 0; known < sectors; {
-		info := <-healed
-		if info.Err != nil {
-			t.Fatalf("%s: %v", what, info.Err)
-		}
-		known += info.Sectors
+	// The file may be whole again before anybody has met the second of its lost sectors.
+	if info := <-healed; info.Err != nil {
+		t.Fatalf("%s: %v", what, info.Err)
 	}
 	for db.Metrics().Parity.Unhealed > 0 { // who had the old file open has met it there once more
 		<-healed
@@ -174,7 +171,7 @@ func (p *parityDB) heals(t *testing.T, fsys vfs.FS, what string, sectors int) {
 	if err != nil || r.Err() != nil || len(r.Healable) > 0 {
 		t.Errorf("%s, healed: %v, %v, %v", what, err, r.Err(), r.Healable)
 	}
-	if m := db.Metrics().Parity; m.HealedFiles == 0 || m.LostSectors < int64(sectors) || m.Failures != 0 || m.Unhealed != 0 {
+	if m := db.Metrics().Parity; m.HealedFiles == 0 || m.LostSectors == 0 || m.Failures != 0 || m.Unhealed != 0 {
 		t.Errorf("%s: %+v", what, m)
 	}
 	if h := db.Health(); h.Status != lightning.HealthOK {
@@ -218,13 +215,13 @@ func TestParityHealsEverySector(t *testing.T) {
 				if err != nil || offline.Err() != nil || len(offline.Healable) != 1 || offline.Healable[0].Offset != int64(at) {
 					t.Errorf("%s: offline %v, %v, %v", what, err, offline.Err(), offline.Healable)
 				}
-				p.heals(t, p.disk, what, 1)
+				p.heals(t, p.disk, what)
 				if !bytes.Equal(readAllOf(t, p.disk, path), was) {
 					t.Fatalf("%s: the file is not what it was", what)
 				}
 			}
 			dying := &dyingFS{FS: p.disk, name: name, dead: map[int64]bool{int64(at / sectorBytes): true}}
-			p.heals(t, dying, fmt.Sprintf("%s at %d of %d: dead", name, at, len(was)), 1)
+			p.heals(t, dying, fmt.Sprintf("%s at %d of %d: dead", name, at, len(was)))
 			if dying.name != "" || !bytes.Equal(readAllOf(t, p.disk, path), was) {
 				t.Fatalf("%s at %d: the dead sector is still in use", name, at)
 			}
@@ -239,7 +236,7 @@ func TestParityLimit(t *testing.T) {
 	path := filepath.Join("db", p.blob)
 	was := readAllOf(t, p.disk, path)
 	p.overwrite(t, p.blob, sectorBytes, make([]byte, 2*sectorBytes))
-	p.heals(t, p.disk, "two sectors", 2)
+	p.heals(t, p.disk, "two sectors")
 	if !bytes.Equal(readAllOf(t, p.disk, path), was) {
 		t.Fatal("the file is not what it was")
 	}
