@@ -281,3 +281,22 @@ func ExampleDB_Changes() {
 	fmt.Println(errors.Is(err, lightning.ErrNotFound), string(value), next)
 	// Output: true 2 4
 }
+
+func ExampleDB_WithContext() {
+	db := inMemory()
+	defer db.Close()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	withCtx := db.WithContext(ctx) // mostly that of a request
+	fmt.Println(withCtx.Put([]byte("key"), []byte("value")))
+
+	cancel() // whoever asked has gone
+	err := withCtx.Put([]byte("key"), []byte("other"))
+	fmt.Println(errors.Is(err, context.Canceled))
+	value, err := db.Get([]byte("key"))
+	fmt.Printf("%s %v\n", value, err)
+	// Output:
+	// <nil>
+	// true
+	// value <nil>
+}

@@ -108,7 +108,7 @@ func (c *core[R]) buildIn(tx *lightning.Tx, x *index[R], rowsMax int) (*built, e
 		return nil, err
 	}
 	now := &built{Progress: *begun, rowsMax: rowsMax}
-	if err := c.backfill(tx, x, now, rowsMax); err != nil {
+	if err := c.backfill(tx, x, now); err != nil {
 		return nil, err
 	}
 	if !now.ready {
@@ -118,15 +118,28 @@ func (c *core[R]) buildIn(tx *lightning.Tx, x *index[R], rowsMax int) (*built, e
 	return now, errors.Join(records.Delete(key), records.Put(c.definitionKey, def.Encode()))
 }
 
-// backfill writes the entries of the rows after a position, and moves it on.
-func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax int) (err error) {
+// backfill writes the entries of the next rows.
+func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built) (err error) {
+	now.ready, err = c.advance(tx, &now.Progress, now.rowsMax, func(it *lightning.Iterator) error {
+		added, err := c.backfillRow(tx.In(x.keyspace), x, now.Position, it)
+		now.entries += added
+		return err
+	})
+	return err
+}
+
+// advance calls each for the rows behind a position, up to rowsMax of them or buildBytesMax, and
+// moves the position on. It reports whether there are no more.
+func (c *core[R]) advance(
+	tx *lightning.Tx, now *catalogue.Progress, rowsMax int, each func(it *lightning.Iterator) error,
+) (done bool, err error) {
 	o := lightning.IterOptions{Upper: append(bytes.Clone(now.Until), 0)}
 	if len(now.Position) > 0 {
 		o.Lower = append(bytes.Clone(now.Position), 0)
 	}
 	it, err := tx.In(c.rows).Iterator(o)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() {
 		if closeErr := it.Close(); err == nil {
@@ -136,22 +149,19 @@ func (c *core[R]) backfill(tx *lightning.Tx, x *index[R], now *built, rowsMax in
 	sizeBytes := 0
 	for range rowsMax {
 		if !it.Next() {
-			now.ready = it.Err() == nil
-			return nil // the deferred Close has the error
+			return it.Err() == nil, nil // the deferred Close has the error
 		}
-		sizeBytes += len(it.Value())
 		now.Position = append(now.Position[:0], it.Key()...)
 		now.Rows++
-		added, err := c.backfillRow(tx.In(x.keyspace), x, now.Position, it)
-		if err != nil {
-			return fmt.Errorf("row %s: %w", keyenc.Format(now.Position), err)
+		sizeBytes += len(it.Value())
+		if err := each(it); err != nil {
+			return false, fmt.Errorf("row %s: %w", keyenc.Format(now.Position), err)
 		}
-		now.entries += added
 		if sizeBytes >= buildBytesMax {
 			break
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // backfillRow writes the entries of the row at an iterator that are missing. Those that are

@@ -90,38 +90,13 @@ func (c *core[R]) migrateSome(tx *lightning.Tx, rowsMax int) (*migrated, error) 
 	return now, errors.Join(records.Delete(key), records.Put(c.definitionKey, def.Encode()))
 }
 
-// rewrite writes the rows after a position that are of older versions, and moves it on.
-// Rows after the last one of the time when the version was declared are of that version.
+// rewrite writes those of the next rows that are of older versions. Rows after the last one of
+// the time when the version was declared are of that version.
 func (c *core[R]) rewrite(tx *lightning.Tx, v *view, now *migrated) (err error) {
-	o := lightning.IterOptions{Upper: append(bytes.Clone(now.Until), 0)}
-	if len(now.Position) > 0 {
-		o.Lower = append(bytes.Clone(now.Position), 0)
-	}
-	it, err := tx.In(c.rows).Iterator(o)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := it.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	sizeBytes := 0
-	for range now.rowsMax {
-		if !it.Next() {
-			now.done = it.Err() == nil
-			return nil // the deferred Close has the error
-		}
-		now.Position = append(now.Position[:0], it.Key()...)
-		now.Rows++
-		if err := c.rewriteRow(tx, v, it); err != nil {
-			return fmt.Errorf("row %s: %w", keyenc.Format(now.Position), err)
-		}
-		if sizeBytes += len(it.Value()); sizeBytes >= buildBytesMax {
-			break
-		}
-	}
-	return nil
+	now.done, err = c.advance(tx, &now.Progress, now.rowsMax, func(it *lightning.Iterator) error {
+		return c.rewriteRow(tx, v, it)
+	})
+	return err
 }
 
 // rewriteRow writes the row at an iterator if it is of an older version.

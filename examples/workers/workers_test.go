@@ -50,6 +50,21 @@ func expectLetters(t *testing.T, p *post, letters int) {
 	}
 }
 
+// inMemory opens a database that lives in memory until the end of the test, and its post.
+func inMemory(t *testing.T) (*lightning.DB, *post) {
+	t.Helper()
+	db, err := lightning.Open("letters", &lightning.Options{FS: memfs.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() }) // a test that fails may leave something open
+	p, err := openPost(t.Context(), db, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db, p
+}
+
 func TestWorkers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "letters.db")
 	const letters = 400
@@ -87,15 +102,7 @@ func TestWorkers(t *testing.T) {
 
 // Who is interrupted finishes what he is at, and others go on later.
 func TestInterrupt(t *testing.T) {
-	db, err := lightning.Open("letters", &lightning.Options{FS: memfs.New()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	p, err := openPost(t.Context(), db, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, p := inMemory(t)
 	const letters = 500
 	if err := p.write(t.Context(), 0, letters); err != nil {
 		t.Fatal(err)
@@ -135,15 +142,7 @@ func TestInterrupt(t *testing.T) {
 
 // What is no letter is given up with a reason, and stops nobody.
 func TestForeignMessage(t *testing.T) {
-	db, err := lightning.Open("letters", &lightning.Options{FS: memfs.New()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	p, err := openPost(t.Context(), db, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, p := inMemory(t)
 	m, err := newLetter(1).message()
 	if err != nil {
 		t.Fatal(err)
