@@ -155,7 +155,9 @@ func TestMemoryMovesToRecords(t *testing.T) {
 	}
 }
 
-// A cache that has room for all records gets those, too, that nobody has asked for.
+// A cache that has room for all records gets those, too, that nobody has asked for: all but those
+// whose buckets are full. Those of the smaller cache before are taken over where they lie; copies of
+// them would take the room of a tenth of the others.
 func TestLargeCacheIsFilled(t *testing.T) {
 	if invariant.Enabled {
 		t.Skip("memory moves by chance, and a part is filled")
@@ -181,7 +183,7 @@ func TestLargeCacheIsFilled(t *testing.T) {
 		}
 		return n
 	}
-	for n := 0; n%100_000 != 0 || filled() < rows/2*9/10; n++ {
+	for n := 0; n%100_000 != 0 || filled() < rows/2*97/100; n++ {
 		if n == 20_000_000 {
 			t.Fatalf("%d of %d records are there that nobody asks for", filled(), rows/2)
 		}

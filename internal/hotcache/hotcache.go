@@ -240,6 +240,16 @@ func (c *Cache) askBefore(dst, key []byte, hash uint64, seq base.SeqNum) ([]byte
 	return dst, answer
 }
 
+// Carry adds to the present index what the index before has of a key as of a number, so that it
+// needs no second copy. It reports whether one of them has it now. buf is memory to use.
+func (c *Cache) Carry(buf, key []byte, hash uint64, seq base.SeqNum) (_ []byte, has bool) {
+	if c.holds(c.now.Load().bucket(hash), hash) {
+		return buf, true
+	}
+	found, answer := c.askBefore(buf[:0], key, hash, seq)
+	return found, answer != Unknown
+}
+
 // Ticket is the right to fill a bucket as long as no write has begun.
 type Ticket struct {
 	in           *index

@@ -197,3 +197,39 @@ func TestPutBackBesideMoves(t *testing.T) {
 		writing.Unlock()
 	}
 }
+
+// What the index before has is taken over where it lies: no ring gets a second copy, and what nobody
+// has is left to who asks.
+func TestCarryCopiesNothing(t *testing.T) {
+	const few = 1000
+	c := newCache(t, 256<<10)
+	fillMany(c, few)
+	checkNoError(t, c.Resize(1<<20, true, alone))
+	had := found(t, c, 0)
+	var buf []byte
+	for i := range 2 * few {
+		key, has := fmt.Appendf(nil, "key %d", i), false
+		if buf, has = c.Carry(buf, key, base.Hash(key), 1); has {
+			had++
+		}
+		if has && !bytes.Equal(buf, bytes.Repeat(key, 10)) {
+			t.Fatalf("%q is carried as %q", key, buf)
+		}
+	}
+	if had < few*9/10 || had > few {
+		t.Errorf("%d records were carried, of %d that are there at most", had, few)
+	}
+	checkNoError(t, c.DropBefore(alone))
+	if n := found(t, c, few); n != had {
+		t.Errorf("%d of %d records are there without the index before", n, had)
+	}
+	for i := range c.rings.count.Load() {
+		if r := c.rings.all[i].Load(); i >= c.rings.fresh.Load() && r.hand != 0 {
+			t.Errorf("ring %d, which is new, has %d words of copies", i, r.hand)
+		}
+	}
+	key := []byte("key 1")
+	if _, has := c.Carry(nil, key, base.Hash(key), 1); !has {
+		t.Error("a record that was carried is no longer there")
+	}
+}

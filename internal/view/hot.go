@@ -113,8 +113,9 @@ func (h *hotReads) check(ticket hotcache.Ticket, key, value []byte, answer hotca
 // keptRows are some rows of an iterator, whose places in the hot-record cache are asked for
 // before the first of them is put there.
 type keptRows struct {
-	bytes []byte
-	rows  [16]keptRow
+	bytes   []byte
+	rows    [16]keptRow
+	carried []byte // memory for what the cache has already
 }
 
 type keptRow struct {
@@ -165,7 +166,10 @@ func (k *keptRows) keep(it *Iterator) bool {
 		if r.VisibleSeq() != at.Seq {
 			return false
 		}
-		r.hot.fill(ticket, k.bytes[row.begin:row.at], k.bytes[row.at:row.end], row.hash, at.Seq, nil)
+		key, has := k.bytes[row.begin:row.at], false
+		if k.carried, has = r.hot.cache.Carry(k.carried, key, row.hash, at.Seq); !has {
+			r.hot.fill(ticket, key, k.bytes[row.at:row.end], row.hash, at.Seq, nil)
+		}
 	}
 	return n > 0
 }
