@@ -51,6 +51,7 @@ func tiers() map[string]int {
 		"internal/filepool":       2,
 		"internal/parity":         2,
 		"internal/heal":           6,
+		"internal/sharing":        7,
 		"internal/hotcache":       2,
 		"internal/merge":          2,
 		"internal/loan":           2,

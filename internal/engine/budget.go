@@ -20,8 +20,12 @@ type budget struct {
 	nextBytes  atomic.Int64 // that the hot-record cache is about to take
 }
 
-// cacheMinFraction of the budget is what the cache has at least.
-const cacheMinFraction = 8
+const (
+	// cacheMinFraction of the budget is what the cache has at least.
+	cacheMinFraction = 8
+	// hotMemtables is room for so many memtables that the hot-record cache leaves.
+	hotMemtables = 4
+)
 
 // divide gives the cache what is left by memtables, as large as they may become, and by
 // those of old read states that somebody still reads. After what is beside its frames, which

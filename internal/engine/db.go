@@ -36,6 +36,7 @@ import (
 	"github.com/lightningdb/lightning/internal/prover"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
+	"github.com/lightningdb/lightning/internal/sharing"
 	"github.com/lightningdb/lightning/internal/signal"
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
@@ -91,7 +92,7 @@ type DB struct {
 	keeper    keeper
 	reaper    reaper
 	healer    *heal.Healer
-	sharing   sharing
+	sharing   *sharing.Worker
 	expirer   expirer.Expirer
 	counters  counters
 	recovered recovered

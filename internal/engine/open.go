@@ -24,6 +24,7 @@ import (
 	"github.com/lightningdb/lightning/internal/ranked/watchfs"
 	"github.com/lightningdb/lightning/internal/reserve"
 	"github.com/lightningdb/lightning/internal/segments"
+	"github.com/lightningdb/lightning/internal/sharing"
 	"github.com/lightningdb/lightning/internal/spill"
 	"github.com/lightningdb/lightning/internal/store"
 	"github.com/lightningdb/lightning/internal/timeline"
@@ -41,7 +42,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		db.abandon()
 		return nil, err
 	}
-	db.workers.Go(func() { db.sharing.run(db.stopped) })
+	db.workers.Go(func() { db.sharing.Run(db.stopped) })
 	db.workers.Go(func() { db.expirer.Run(db.stopped) })
 	if !opts.ReadOnly {
 		db.startWorkers()
@@ -63,14 +64,17 @@ func (db *opener) open() (err error) {
 		Events: db.events, ReadOnly: db.opts.ReadOnly, Closed: db.reads.Closed, Failed: db.wakeAll,
 	}
 	db.janitor = janitor.New()
-	db.sharing = newSharing(&db.opts, int64(db.walConfig().BufferBytes))
+	db.sharing = sharing.New(sharing.Bounds{
+		HotBytes: db.opts.HotCacheBytes, BudgetBytes: db.opts.MemoryBudget, BlocksBytes: db.opts.MemoryBudget / cacheMinFraction,
+		OthersBytes: int64(db.walConfig().BufferBytes) + hotMemtables*int64(db.opts.MemtableBytes),
+	})
 	db.cache = framecache.New(framecache.Config{
-		CapacityBytes: db.opts.MemoryBudget, Epochs: &db.reads.Epochs, Memory: &db.memory, Uses: db.sharing.blocks,
+		CapacityBytes: db.opts.MemoryBudget, Epochs: &db.reads.Epochs, Memory: &db.memory, Uses: db.sharing.Blocks,
 	})
 	if db.opts.HotCacheBytes > 0 {
 		db.hot, err = hotcache.New(hotcache.Config{
-			SizeBytes: db.opts.HotCacheBytes, MaxBytes: db.sharing.size.max,
-			Epochs: &db.reads.Epochs, Memory: &db.memory, Uses: db.sharing.records,
+			SizeBytes: db.opts.HotCacheBytes, MaxBytes: db.sharing.HotMaxBytes(),
+			Epochs: &db.reads.Epochs, Memory: &db.memory, Uses: db.sharing.Records,
 		})
 		if err != nil {
 			return err
@@ -211,8 +215,6 @@ func (db *opener) wire(state *manifest.State) {
 	db.reaper = reaper{
 		reads: &db.reads, claims: &db.claims, flush: db.Flush, changed: &db.changed, clock: o.Clock,
 	}
-	db.sharing.hot, db.sharing.budget, db.sharing.events, db.sharing.reads = db.hot, &db.budget, db.events, &db.reads
-	db.sharing.alone, db.sharing.divide = db.commits.Alone, func() { db.reads.Update(func(*view.Change) {}) }
 	db.commits.Init(db.writer.Env())
 }
 
@@ -228,6 +230,10 @@ func (db *opener) wireUpkeep() {
 			note()
 			return nil
 		})
+	}
+	db.sharing.Config = sharing.Config{
+		Hot: db.hot, Cache: db.cache, Reads: &e.reads, Events: db.events, NextBytes: &e.budget.nextBytes,
+		Divide: func() { e.reads.Update(func(*view.Change) {}) }, Alone: e.commits.Alone,
 	}
 	foundEnd := func() wal.Position { return e.recovered.end }
 	db.Checkpoints = checkpoint.Taker{
@@ -297,7 +303,7 @@ func (db *opener) feedConfig(history base.DBID) feed.Config {
 func (db *DB) installed(s *view.State) {
 	db.budget.divide(s)
 	db.writer.Installed(s)
-	db.sharing.installed(s)
+	db.sharing.Installed(s)
 	db.changed.Notify()
 }
 

@@ -81,7 +81,7 @@ func (c *Cache) removeRings(count int64) {
 		for !r.busy.CompareAndSwap(false, true) { // and stays so: nobody gets in any more
 			runtime.Gosched()
 		}
-		c.dropAll(r)
+		dropAll(c, r)
 	}
 	c.cfg.Epochs.Synchronize() // nobody has a reference any more
 	for i := count; i < last; i++ {

@@ -129,7 +129,7 @@ func (c *Cache) spare(place uint64, rec record, mayStay bool) (stays bool) {
 }
 
 // dropAll takes all references to the records of a ring away. The caller has it to himself.
-func (c *Cache) dropAll(r *ring) {
+func dropAll(c *Cache, r *ring) {
 	for at := uint64(0); at < uint64(len(r.words)); {
 		rec := record(r.words[at:])
 		c.spare(r.place+at, rec, false)

@@ -36,7 +36,7 @@ var suitesByName = map[string]Suite{
 	"arenas":        tests("./internal/offheap", ""),
 	"hotRecords":    tests("./internal/hotcache", "", "-tags=invariants"),
 	"curves":        tests("./internal/reuse", ""),
-	"memoryShared":  tests("./internal/engine", "^TestDemand$|^TestMoveWithoutCommits$"),
+	"memoryShared":  tests("./internal/sharing", "^TestDemand$|^TestMoveWithoutCommits$"),
 	"frames":        tests("./internal/framecache", ""),
 	"janitors":      tests("./internal/janitor", "", "-timeout=60s"),
 	"deadRanges":    tests("./internal/deadrange", ""),

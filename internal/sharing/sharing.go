@@ -1,11 +1,14 @@
-package engine
+// Package sharing moves memory between the hot-record cache and the blocks.
+package sharing
 
 import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 
 	"github.com/lightningdb/lightning/internal/event"
+	"github.com/lightningdb/lightning/internal/framecache"
 	"github.com/lightningdb/lightning/internal/hotcache"
 	"github.com/lightningdb/lightning/internal/invariant"
 	"github.com/lightningdb/lightning/internal/reuse"
@@ -13,7 +16,7 @@ import (
 	"github.com/lightningdb/lightning/internal/view"
 )
 
-// sharing is the worker that moves memory between the hot-record cache and the blocks,
+// Worker is what moves memory between the hot-record cache and the blocks,
 // to where it saves more work. Each tells a curve what it was asked for, which says how
 // often it would have had the answer at every size. When there is something new to be seen,
 // the worker computes what the reads of late would have cost at other sizes, and moves where
@@ -23,17 +26,16 @@ import (
 // another: what the cache has lost is not there at once. It grows in steps, as it fills, so
 // that blocks stay as long as they are of use; where there is room for all, at once, and is
 // filled.
-type sharing struct {
-	hot     *hotcache.Cache // nil: nothing to share
-	records *reuse.Curve
-	blocks  *reuse.Curve
-	budget  *budget
-	reads   *view.Reader
-	divide  func() // has the budget divide the memory
-	alone   func(ctx context.Context, fn func() error) error
-	events  *event.Sink
+//
+// Run is for one goroutine; all else that is called meanwhile, Installed, is called one call at
+// a time.
+type Worker struct {
+	Config
+	// Records and Blocks are what both tell of what they are asked for; nil: nothing to share.
+	Records *reuse.Curve
+	Blocks  *reuse.Curve
 
-	tree *store.Tree   // the newest, for installed; guarded as that is called
+	tree *store.Tree   // the newest; of Installed
 	due  chan struct{} // there is something to be seen
 	size sizes
 	now  int64 // of the cache that is filled
@@ -41,6 +43,20 @@ type sharing struct {
 	wanted int64 // 0: to stay
 	looks  int   // since the last move
 	enough int   // before the index before is given up
+}
+
+// Config is what a Worker moves, and with whom. It is set before Run.
+type Config struct {
+	Hot    *hotcache.Cache // nil: nothing to share
+	Cache  *framecache.Cache
+	Reads  *view.Reader
+	Events *event.Sink
+	// NextBytes is told what the hot-record cache is about to take, and Divide has the budget
+	// divide the memory then.
+	NextBytes *atomic.Int64
+	Divide    func()
+	// Alone runs a function while no commit is under way.
+	Alone func(ctx context.Context, fn func() error) error
 }
 
 // sizes are the bounds of the hot-record cache. What it does not take of all is for blocks.
@@ -83,56 +99,63 @@ const (
 	hotMaxBytes = 24 << 30
 	// indexBeforeFraction of the largest cache is room for the index before.
 	indexBeforeFraction = 16
-	// hotMemtables is room for so many memtables that the cache leaves.
-	hotMemtables = 4
-
-	recordBytesMean = 128
-	blockBytesMean  = 8 << 10
+	recordBytesMean     = 128
+	blockBytesMean      = 8 << 10
 )
 
-// newSharing returns the worker without what it moves; no curves where there is nothing to
-// be moved.
-func newSharing(o *Options, fixedBytes int64) sharing {
-	s := sharing{due: make(chan struct{}, 1), now: o.HotCacheBytes}
-	all := o.MemoryBudget - fixedBytes - hotMemtables*int64(o.MemtableBytes)
-	s.size = sizes{min: o.HotCacheBytes, max: all - o.MemoryBudget/cacheMinFraction, all: all}
-	s.size.max = min(s.size.max-s.size.max/indexBeforeFraction, hotMaxBytes)
-	if o.HotCacheBytes == 0 || s.size.max < 2*s.size.min {
-		return s
-	}
-	window := s.size.max / recordBytesMean / windowShare
-	s.records = reuse.New(reuse.Config{
-		MinBytes: s.size.min, MaxBytes: s.size.max, ItemBytes: recordBytesMean, Due: s.note, WindowUses: window,
-	})
-	s.blocks = reuse.New(reuse.Config{
-		MinBytes: s.size.min, MaxBytes: s.size.all, ItemBytes: blockBytesMean, Due: s.note, WindowUses: usesPerGet * window,
-	})
-	return s
+// Bounds are what memory there is to share.
+type Bounds struct {
+	HotBytes    int64 // of the hot-record cache at first, and at least; 0: there is none
+	BudgetBytes int64 // of all memory
+	BlocksBytes int64 // what blocks have of that at least
+	OthersBytes int64 // what neither of both can have
 }
 
+// New returns a worker without its Config; without curves where there is nothing to be moved.
+func New(b Bounds) *Worker {
+	w := &Worker{due: make(chan struct{}, 1), now: b.HotBytes}
+	all := b.BudgetBytes - b.OthersBytes
+	w.size = sizes{min: b.HotBytes, max: all - b.BlocksBytes, all: all}
+	w.size.max = min(w.size.max-w.size.max/indexBeforeFraction, hotMaxBytes)
+	if b.HotBytes == 0 || w.size.max < 2*w.size.min {
+		return w
+	}
+	window := w.size.max / recordBytesMean / windowShare
+	w.Records = reuse.New(reuse.Config{
+		MinBytes: w.size.min, MaxBytes: w.size.max, ItemBytes: recordBytesMean, Due: w.note, WindowUses: window,
+	})
+	w.Blocks = reuse.New(reuse.Config{
+		MinBytes: w.size.min, MaxBytes: w.size.all, ItemBytes: blockBytesMean, Due: w.note, WindowUses: usesPerGet * window,
+	})
+	return w
+}
+
+// HotMaxBytes is how large the hot-record cache can become.
+func (w *Worker) HotMaxBytes() int64 { return w.size.max }
+
 // note has the worker look. It does not wait.
-func (s *sharing) note() {
+func (w *Worker) note() {
 	select {
-	case s.due <- struct{}{}:
+	case w.due <- struct{}{}:
 	default:
 	}
 }
 
-// installed is told of each new read state. The checks want what is rare to happen often: with
+// Installed is told of each new read state. The checks want what is rare to happen often: with
 // each new tree the worker looks, and moves to any size.
-func (s *sharing) installed(state *view.State) {
-	if invariant.Enabled && state.Tree != s.tree {
-		s.tree = state.Tree
-		s.note()
+func (w *Worker) Installed(state *view.State) {
+	if invariant.Enabled && state.Tree != w.tree {
+		w.tree = state.Tree
+		w.note()
 	}
 }
 
-// run is the worker.
-func (s *sharing) run(ctx context.Context) {
-	for s.records != nil {
+// Run is the worker, until ctx ends.
+func (w *Worker) Run(ctx context.Context) {
+	for w.Records != nil {
 		select {
-		case <-s.due:
-			s.look(ctx)
+		case <-w.due:
+			w.look(ctx)
 		case <-ctx.Done():
 			return
 		}
@@ -140,45 +163,45 @@ func (s *sharing) run(ctx context.Context) {
 }
 
 // look moves memory if that pays.
-func (s *sharing) look(ctx context.Context) {
-	if bytes := s.hot.WantsMore(); bytes > 0 {
-		s.take(bytes, s.hot.Grow)
+func (w *Worker) look(ctx context.Context) {
+	if bytes := w.Hot.WantsMore(); bytes > 0 {
+		w.take(bytes, w.Hot.Grow)
 	}
-	if s.hot.IsMoving() {
-		if s.looks++; s.looks >= s.enough && s.hot.DropBefore(s.exclude(ctx)) == nil {
-			s.divide()
-			_, _ = s.records.Take(), s.blocks.Take() // what came of the move counts less
+	if w.Hot.IsMoving() {
+		if w.looks++; w.looks >= w.enough && w.Hot.DropBefore(w.exclude(ctx)) == nil {
+			w.Divide()
+			_, _ = w.Records.Take(), w.Blocks.Take() // what came of the move counts less
 		}
 		return
 	}
 	d := demand{
-		records: s.records.Take(), blocks: s.blocks.Take(),
-		now: s.now, all: s.hot.SizeBytes() + s.budget.cache.CapacityBytes(), max: s.size.max, data: s.dataBytes(),
+		records: w.Records.Take(), blocks: w.Blocks.Take(),
+		now: w.now, all: w.Hot.SizeBytes() + w.Cache.CapacityBytes(), max: w.size.max, data: w.dataBytes(),
 	}
-	if size := s.choose(&d); size != s.now {
-		s.move(ctx, size)
+	if size := w.choose(&d); size != w.now {
+		w.move(ctx, size)
 	}
 }
 
 // choose returns the size to move to, now if the cache is to stay as it is: the best one, if
 // it was so at the look before as well.
-func (s *sharing) choose(d *demand) int64 {
+func (w *Worker) choose(d *demand) int64 {
 	if invariant.Enabled {
-		return s.size.min + rand.Int64N(s.size.max-s.size.min+1)
+		return w.size.min + rand.Int64N(w.size.max-w.size.min+1)
 	}
 	best := d.best()
-	again := best == s.wanted
-	s.wanted = best
+	again := best == w.wanted
+	w.wanted = best
 	if !again {
-		return s.now
+		return w.now
 	}
 	return best
 }
 
 // dataBytes is what all records of the tree would take of the hot-record cache.
-func (s *sharing) dataBytes() (n int64) {
-	tree := s.reads.Pin()
-	defer s.reads.Release(tree)
+func (w *Worker) dataBytes() (n int64) {
+	tree := w.Reads.Pin()
+	defer w.Reads.Release(tree)
 	for _, files := range tree.Tree.Version.Levels {
 		for _, f := range files {
 			n += hotcache.BytesOf(int64(f.Count), int64(f.RawBytes))
@@ -188,39 +211,39 @@ func (s *sharing) dataBytes() (n int64) {
 }
 
 // move makes the cache another size.
-func (s *sharing) move(ctx context.Context, size int64) {
-	s.wanted, s.looks = 0, 0
-	size, whole := s.atOnce(size)
+func (w *Worker) move(ctx context.Context, size int64) {
+	w.wanted, w.looks = 0, 0
+	size, whole := w.atOnce(size)
 	moved := false
-	s.take(s.hot.ResizeBytes(size, whole), func() {
-		if err := s.hot.Resize(size, whole, s.exclude(ctx)); err != nil {
-			s.size.max = min(s.size.max, max(size-1, s.now)) // there is no memory for it
+	w.take(w.Hot.ResizeBytes(size, whole), func() {
+		if err := w.Hot.Resize(size, whole, w.exclude(ctx)); err != nil {
+			w.size.max = min(w.size.max, max(size-1, w.now)) // there is no memory for it
 			return
 		}
 		moved = true
-		s.events.MemoryShared(s.now, size)
-		s.enough = max(int(movingLooks*min(s.now, size)/s.size.max), movingLooksMin)
+		w.Events.MemoryShared(w.now, size)
+		w.enough = max(int(movingLooks*min(w.now, size)/w.size.max), movingLooksMin)
 		if invariant.Enabled {
-			s.enough = 1
+			w.enough = 1
 		}
-		s.now = size
+		w.now = size
 	})
 	if moved && whole {
-		s.prefill(ctx)
+		w.prefill(ctx)
 	}
 }
 
 // atOnce reports whether there is memory for a size that nobody uses, so that blocks have no need
 // of steps. Where all records are to find room and there is none for as much of it, there may be
 // for somewhat less.
-func (s *sharing) atOnce(size int64) (_ int64, whole bool) {
-	free := s.size.all - s.budget.cache.Metrics().UsedBytes
-	if s.hot.ResizeBytes(size, true) <= free {
+func (w *Worker) atOnce(size int64) (_ int64, whole bool) {
+	free := w.size.all - w.Cache.Metrics().UsedBytes
+	if w.Hot.ResizeBytes(size, true) <= free {
 		return size, true
 	}
 	smaller := free - free/indexBeforeFraction
-	if s.now < smaller && smaller < size && s.hot.ResizeBytes(smaller, true) <= free {
-		if data := float64(s.dataBytes()); dataRoomMin*data <= float64(smaller) {
+	if w.now < smaller && smaller < size && w.Hot.ResizeBytes(smaller, true) <= free {
+		if data := float64(w.dataBytes()); dataRoomMin*data <= float64(smaller) {
 			return smaller, true
 		}
 	}
@@ -229,18 +252,18 @@ func (s *sharing) atOnce(size int64) (_ int64, whole bool) {
 
 // take has the blocks make room, does what takes so many bytes at most, and gives the
 // blocks what that has left.
-func (s *sharing) take(bytes int64, do func()) {
-	s.budget.nextBytes.Store(bytes)
-	s.divide()
+func (w *Worker) take(bytes int64, do func()) {
+	w.NextBytes.Store(bytes)
+	w.Divide()
 	do()
-	s.budget.nextBytes.Store(0)
-	s.divide()
+	w.NextBytes.Store(0)
+	w.Divide()
 }
 
 // exclude runs a function while no commit is under way.
-func (s *sharing) exclude(ctx context.Context) func(change func()) error {
+func (w *Worker) exclude(ctx context.Context) func(change func()) error {
 	return func(change func()) error {
-		return s.alone(ctx, func() error {
+		return w.Alone(ctx, func() error {
 			change()
 			return nil
 		})

@@ -1,4 +1,4 @@
-package engine
+package sharing
 
 import (
 	"context"
@@ -19,11 +19,11 @@ const (
 
 // inMemory reports whether the tables are, as far as can be told; where values are kept apart
 // from their keys it cannot.
-func (s *sharing) inMemory() bool {
-	state := s.reads.Pin()
-	defer s.reads.Release(state)
+func (w *Worker) inMemory() bool {
+	state := w.Reads.Pin()
+	defer w.Reads.Release(state)
 	v := state.Tree.Version
-	cached := float64(s.budget.cache.Metrics().UsedBytes)
+	cached := float64(w.Cache.Metrics().UsedBytes)
 	return compact.SumBlobs(v).Files == 0 && cached >= prefillShare*float64(compact.TreeBytes(v))
 }
 
@@ -31,11 +31,11 @@ func (s *sharing) inMemory() bool {
 // wait until each was asked for would take several gets of each, in which the cache costs more
 // than it saves. It takes the rows of an iterator, in the order of keys, while nothing is written, and
 // otherwise gets each.
-func (s *sharing) prefill(ctx context.Context) {
-	if s.now < s.dataBytes() || !s.inMemory() {
+func (w *Worker) prefill(ctx context.Context) {
+	if w.now < w.dataBytes() || !w.inMemory() {
 		return
 	}
-	it, err := s.reads.NewIterator(view.IterOptions{Own: true})
+	it, err := w.Reads.NewIterator(view.IterOptions{Own: true})
 	if err != nil {
 		return // the database is being closed
 	}
@@ -51,6 +51,6 @@ func (s *sharing) prefill(ctx context.Context) {
 	}
 	var value []byte
 	for ok := it.Valid(); ok && wanted(); ok = it.Next() {
-		value = view.Warm(s.reads, value, it.Key())
+		value = view.Warm(w.Reads, value, it.Key())
 	}
 }
